@@ -1,0 +1,11 @@
+//! `[auth]`: who may call.
+
+use serde::{Deserialize, Serialize};
+
+/// Who may call. Today every caller is open: whoever says `uid=…` is believed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Auth {
+    /// Lets a public listener or an embedded broker leave loopback although every caller is open.
+    pub open_i_understand: bool,
+}

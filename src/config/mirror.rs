@@ -1,0 +1,51 @@
+//! `[mirror]`: publishing the log to the targets.
+
+use serde::{Deserialize, Serialize};
+
+use super::span::Span;
+
+/// Bounds and rhythm of each target's publisher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Mirror {
+    /// Publishes that may be without acknowledgement at once, per target.
+    pub inflight: u16,
+    /// Most changes read from the log at once, per module.
+    pub batch: u32,
+    /// Longest time between two writes of a moved cursor.
+    pub cursor_ms: u64,
+    /// Acknowledgements after which the cursor is written at once.
+    pub cursor_acks: u64,
+    /// First pause before a new connection; it doubles, with jitter.
+    pub backoff_min_ms: u64,
+    /// Longest pause before a new connection.
+    pub backoff_max_ms: u64,
+    /// Pause after a broker's loss of state, for its subscribers to come back.
+    pub settle_ms: u64,
+    /// After a loss of state, positions younger than this at the moment of loss are sent again.
+    pub replay_on_reconnect: Span,
+    /// Refusals of one position before its module's mirror halts on this target.
+    pub refusal_tries: u32,
+    /// How often the retained message of each module is published again.
+    pub bookmark_ms: u64,
+    /// MQTT keep-alive of the gateway's own connections.
+    pub keep_alive_s: u16,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self {
+            inflight: 1_000,
+            batch: 1_000,
+            cursor_ms: 200,
+            cursor_acks: 1_000,
+            backoff_min_ms: 100,
+            backoff_max_ms: 30_000,
+            settle_ms: 1_000,
+            replay_on_reconnect: Span::from_secs(2),
+            refusal_tries: 5,
+            bookmark_ms: 5_000,
+            keep_alive_s: 15,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `[outbox]`: the table that producers insert into.
+
+use serde::{Deserialize, Serialize};
+
+use super::span::Span;
+
+/// What becomes of rows that cannot be numbered, and of repeats.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outbox {
+    /// How long a row of a module that no configuration names waits before it is parked: in a
+    /// rolling deployment an old replica sees such rows before the new configuration.
+    pub unknown_module_after: Span,
+    /// How long a change id is remembered.
+    pub dedup_window: Span,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            unknown_module_after: Span::from_secs(3_600),
+            dedup_window: Span::from_secs(7 * 24 * 3_600),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `[tail]`: the newest part of each module's log, in memory on every replica.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of the tail, per module, and the rhythm of its reader.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tail {
+    /// Most changes kept per module.
+    pub changes: usize,
+    /// Most bytes kept per module.
+    pub bytes: usize,
+    /// Pause between two reads of modules that another replica numbers.
+    pub tick_ms: u64,
+    /// Most rows that one read brings per module.
+    pub page: u32,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self {
+            changes: 10_000,
+            bytes: 16 * 1024 * 1024,
+            tick_ms: 20,
+            page: 2_000,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The words of changeover as types: pure values without I/O.
+//!
+//! Everything above imports this room; it imports nothing of the crate. Invariant: a value that
+//! exists is valid, so no other room checks a name, a cursor or a limit a second time.
+
+mod audience;
+mod change;
+mod cohort;
+mod cursor;
+mod invalid;
+mod json;
+mod limits;
+mod module;
+mod position;
+mod stage;
+mod time;
+
+pub use audience::Audience;
+pub use change::{Change, NewChange, Op};
+pub use cohort::{BasisPoints, Cohort, bucket, hash};
+pub use cursor::Cursor;
+pub use invalid::Invalid;
+pub use json::JsonText;
+pub use limits::Limits;
+pub use module::ModuleName;
+pub use position::{Epoch, Position};
+pub use stage::{Stage, Transport};
+pub use time::{Clock, Micros, SystemClock};

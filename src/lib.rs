@@ -1,0 +1,11 @@
+//! changeover moves a fleet of polling clients to push, one module at a time, without losing a
+//! change and without touching the old clients.
+//!
+//! The folders are the architecture, and what each may import points one way:
+//! `domain` ← `config` ← `telemetry` ← `store` ← `cutover` ← `log` ← `poll`, `mirror`, `broker` ←
+//! `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
+
+pub mod config;
+pub mod domain;
+pub mod store;
+pub mod telemetry;

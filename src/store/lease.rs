@@ -1,0 +1,41 @@
+//! The lease that makes one process the only writer of a module.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Result;
+use crate::domain::ModuleName;
+
+/// A held lease. The token grows with every acquisition, also by the same holder, so an older
+/// one fences nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The module.
+    pub module: ModuleName,
+    /// The fencing token.
+    pub token: i64,
+}
+
+/// Leases, on `module_head`. Expiry is judged by the database's clock. All calls use the
+/// numbering connection and its time-outs.
+#[async_trait]
+pub trait Leases {
+    /// Creates the head rows that are missing.
+    async fn ensure_modules(&self, modules: &[ModuleName]) -> Result<()>;
+
+    /// Takes those of the leases that are free or expired. Returns the ones taken.
+    async fn acquire(
+        &self,
+        modules: &[ModuleName],
+        holder: &str,
+        lease: Duration,
+    ) -> Result<Vec<Lease>>;
+
+    /// Prolongs leases by `lease` from now, and raises `sequenced_through` to now. Returns the ones that
+    /// still held.
+    async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>>;
+
+    /// Gives leases back, so that another holder takes over at once. Lost ones are passed over.
+    async fn release(&self, leases: &[Lease]) -> Result<()>;
+}

@@ -1,0 +1,156 @@
+//! Numbering: the only reader of the outbox, and the only writer of the log.
+//!
+//! The rules are the sequencer's (`log::sequencer`); these calls are its steps on one database.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{Lease, Result};
+use crate::domain::{Audience, Change, Epoch, Micros, ModuleName, Position};
+
+/// One look at the outbox.
+#[derive(Debug, Clone)]
+pub struct Scan<'a> {
+    /// Rows of these modules; with [`Scan::except`] of all others.
+    pub modules: &'a [ModuleName],
+    /// Turns `modules` into the ones to leave out.
+    pub except: bool,
+    /// Rows with a greater id only.
+    pub after_id: i64,
+    /// Most rows.
+    pub rows: u32,
+    /// Most bytes of texts; the first row always comes.
+    pub bytes: usize,
+}
+
+/// An outbox row as bytes: what a producer of any language inserted, not judged yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Primary key.
+    pub id: i64,
+    /// Module.
+    pub module: Vec<u8>,
+    /// Audience; absent = `*`.
+    pub audience: Option<Vec<u8>>,
+    /// Entity key.
+    pub key: Option<Vec<u8>>,
+    /// Op; absent = `upsert`.
+    pub op: Option<Vec<u8>>,
+    /// Value.
+    pub value: Option<Vec<u8>>,
+    /// Change id.
+    pub change_id: Option<Vec<u8>>,
+    /// Microseconds since the Unix epoch; absent = now.
+    pub occurred_at: Option<i64>,
+}
+
+/// What the fence of one module read, under its lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FencedHead {
+    /// The module.
+    pub module: ModuleName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The last position given.
+    pub head: Position,
+    /// The oldest position that the log still holds, or the next one if it holds none.
+    pub retained_from: Position,
+    /// No later row may have a smaller `sequenced_at`.
+    pub sequenced_through: Micros,
+}
+
+/// A change and the module whose log it belongs to.
+#[derive(Debug, Clone)]
+pub struct NumberedRow {
+    /// The module.
+    pub module: ModuleName,
+    /// The change.
+    pub change: Arc<Change>,
+    /// Whether `entity_state` takes it: the last of its key in this batch, in a module that keeps
+    /// state.
+    pub state: bool,
+}
+
+/// A row to be parked instead of numbered.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    /// The row.
+    pub row: OutboxRow,
+    /// A stable word, a colon, an explanation.
+    pub reason: String,
+}
+
+/// The new head of one module.
+#[derive(Debug, Clone)]
+pub struct HeadUpdate {
+    /// The lease under which it may be written.
+    pub lease: Lease,
+    /// The last position given.
+    pub head: Position,
+    /// The last `sequenced_at` given.
+    pub sequenced_through: Micros,
+}
+
+/// Everything that one numbering transaction writes.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Into the log, by module and position; those with a change id also into `change_seen`.
+    pub rows: Vec<NumberedRow>,
+    /// Into `outbox_rejected`.
+    pub parked: Vec<Parked>,
+    /// Out of the outbox: exactly these ids.
+    pub delete: Vec<i64>,
+    /// At last, under the fence; their leases are prolonged by the way.
+    pub heads: Vec<HeadUpdate>,
+}
+
+/// Looking at the outbox, and beginning a numbering transaction. Both use a connection of their own whose
+/// time-outs are half a lease.
+#[async_trait]
+pub trait Numbering {
+    /// Reads without locks, by id.
+    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>>;
+
+    /// Begins a transaction with the fence: locks the head row of every lease, in the order of
+    /// module names. [`super::Error::LeaseLost`] if one does not hold. With no leases it only begins,
+    /// for parking rows of unknown modules.
+    async fn begin_numbering(&self, leases: &[Lease]) -> Result<Box<dyn NumberingTx>>;
+
+    /// Deletes at most `limit` remembered change ids from before `before`. Returns how many.
+    async fn forget_seen(&self, before: Micros, limit: u32) -> Result<u64>;
+}
+
+/// A numbering transaction behind its fence. Dropping it rolls back.
+#[async_trait]
+pub trait NumberingTx: Send {
+    /// What the fence read, one per lease, by module name.
+    fn heads(&self) -> &[FencedHead];
+
+    /// The database's clock, read after the fence.
+    fn now(&self) -> Micros;
+
+    /// Those of the change ids that were numbered before.
+    async fn seen(
+        &mut self,
+        ids: &[(ModuleName, Box<str>)],
+    ) -> Result<HashSet<(ModuleName, Box<str>)>>;
+
+    /// The last position of each channel that has one in the log.
+    async fn last_positions(
+        &mut self,
+        channels: &[(ModuleName, Audience)],
+    ) -> Result<HashMap<(ModuleName, Audience), Position>>;
+
+    /// Writes everything and ends with the fence, which prolongs the leases by `lease`.
+    /// [`super::Error::OutboxChanged`] and [`super::Error::LeaseLost`] leave nothing behind once the
+    /// transaction is dropped.
+    async fn write(&mut self, batch: &Batch, lease: Duration) -> Result<()>;
+
+    /// Commits. After an error the outcome is unknown.
+    async fn commit(self: Box<Self>) -> Result<()>;
+}

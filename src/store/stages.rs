@@ -1,0 +1,80 @@
+//! What engineers asked for, and the record of it.
+
+use async_trait::async_trait;
+
+use super::Result;
+use crate::domain::{Cohort, Micros, ModuleName, Stage};
+
+/// A row of `module_stage`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StageRecord {
+    /// The module.
+    pub module: ModuleName,
+    /// The requested stage.
+    pub stage: Stage,
+    /// Who is told to take the push at `ramp`. Kept at other stages, for the way back.
+    pub cohort: Cohort,
+    /// Whether the ladder is frozen.
+    pub paused: bool,
+    /// Grows by one with every act.
+    pub version: i64,
+    /// Who did the last act.
+    pub changed_by: String,
+    /// When.
+    pub changed_at: Micros,
+    /// Why.
+    pub reason: String,
+}
+
+/// One act on a module's flags: the new record and its audit entry, written in one transaction.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// The record after the act; its `version` and `changed_at` are set by the store.
+    pub after: StageRecord,
+    /// The version that the act was decided on; 0 = no record before.
+    pub expected_version: i64,
+    /// What was done: `promote`, `ramp`, `rollback` …
+    pub action: String,
+    /// The record before, as JSON.
+    pub before: serde_json::Value,
+}
+
+/// A row of `audit`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct AuditEntry {
+    /// Its number.
+    pub id: i64,
+    /// The module; absent for acts on all.
+    pub module: Option<String>,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// The record before.
+    pub before: serde_json::Value,
+    /// The record after.
+    pub after: serde_json::Value,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Micros,
+}
+
+/// Stages and their audit.
+#[async_trait]
+pub trait Stages {
+    /// All records. A module without one is at `mirror`, version 0.
+    async fn stages(&self) -> Result<Vec<StageRecord>>;
+
+    /// Writes an act with its audit entry in one transaction, by the database's clock.
+    /// [`super::Error::VersionConflict`] if another act came between.
+    async fn act(&self, act: &Act) -> Result<StageRecord>;
+
+    /// The newest entries of a module, or of all; newest first, ids below `before` if given.
+    async fn audit(
+        &self,
+        module: Option<&ModuleName>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>>;
+}

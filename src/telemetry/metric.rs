@@ -1,0 +1,103 @@
+//! The metrics, by the names that operators were promised.
+
+/// Legacy polls by module and kind of answer.
+pub const POLLS: &str = "changeover_polls_total";
+/// Time from a legacy poll's head to its answer.
+pub const POLL_SECONDS: &str = "changeover_poll_seconds";
+/// SQL statements by purpose.
+pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
+/// Open database connections.
+pub const DATABASE_CONNECTIONS: &str = "changeover_database_connections";
+/// Rows that wait in the outbox, counted up to a bound.
+pub const OUTBOX_DEPTH: &str = "changeover_outbox_depth";
+/// Changes numbered, by module.
+pub const SEQUENCED: &str = "changeover_sequenced_total";
+/// Outbox rows parked, by module and reason.
+pub const REJECTED: &str = "changeover_rejected_total";
+/// Publishes handed to a broker, repeats included.
+pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
+/// Age of the oldest change that a target has not acknowledged.
+pub const MIRROR_LAG_SECONDS: &str = "changeover_mirror_lag_seconds";
+/// Publishes without acknowledgement.
+pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
+
+/// Who asks the database, as the label `purpose`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Reading the outbox and writing the log.
+    Sequence,
+    /// Following the log into memory.
+    Tail,
+    /// Taking and keeping leases.
+    Lease,
+    /// A legacy poll that the tail could not answer.
+    Poll,
+    /// A native read that the tail could not answer.
+    Catchup,
+    /// A snapshot.
+    Snapshot,
+    /// The state per key, for a cursor that is too old or a poll without cursor.
+    State,
+    /// The mirror's cursors.
+    Cursor,
+    /// Changes over HTTP.
+    Ingest,
+    /// Pruning.
+    Retention,
+    /// Clients by transport.
+    Census,
+    /// Stages and their audit.
+    Flags,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Sequence => "sequence",
+            Self::Tail => "tail",
+            Self::Lease => "lease",
+            Self::Poll => "poll",
+            Self::Catchup => "catchup",
+            Self::Snapshot => "snapshot",
+            Self::State => "state",
+            Self::Cursor => "cursor",
+            Self::Ingest => "ingest",
+            Self::Retention => "retention",
+            Self::Census => "census",
+            Self::Flags => "flags",
+        }
+    }
+}
+
+/// Counts one SQL statement.
+pub fn count_query(purpose: Purpose) {
+    metrics::counter!(DATABASE_QUERIES, "purpose" => purpose.label()).increment(1);
+}
+
+/// Tells the exporter what each metric means.
+pub fn describe() {
+    metrics::describe_counter!(POLLS, "Legacy polls by module and kind of answer");
+    metrics::describe_histogram!(
+        POLL_SECONDS,
+        metrics::Unit::Seconds,
+        "Time to answer a legacy poll"
+    );
+    metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
+    metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
+    metrics::describe_gauge!(
+        OUTBOX_DEPTH,
+        "Rows that wait in the outbox, counted up to a bound"
+    );
+    metrics::describe_counter!(SEQUENCED, "Changes numbered");
+    metrics::describe_counter!(REJECTED, "Outbox rows parked");
+    metrics::describe_counter!(
+        MIRROR_PUBLISHED,
+        "Publishes handed to a broker, repeats included"
+    );
+    metrics::describe_gauge!(
+        MIRROR_LAG_SECONDS,
+        metrics::Unit::Seconds,
+        "Age of the oldest change without acknowledgement"
+    );
+    metrics::describe_gauge!(MIRROR_INFLIGHT, "Publishes without acknowledgement");
+}

@@ -1,0 +1,6 @@
+//! The behaviour of changeover on real parts: one file per behaviour, one binary for all.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where and stop"
+)]
