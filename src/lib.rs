@@ -6,6 +6,8 @@
 //! `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
 
 pub mod config;
+pub mod cutover;
 pub mod domain;
+pub mod log;
 pub mod store;
 pub mod telemetry;

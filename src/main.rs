@@ -1,1 +1,2 @@
+//! The gateway.
 fn main() {}

@@ -1,0 +1,8 @@
+//! The cutover: which stage a module is at, and what each client is told.
+//!
+//! Invariants: an evaluation does no I/O; a stage changes only together with its audit entry;
+//! what was asked for (requested) and what clients are told (effective) are two things.
+
+mod flags;
+
+pub use flags::{Evaluation, Flags};

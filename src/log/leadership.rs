@@ -1,0 +1,95 @@
+//! Which modules this replica may number and mirror, as far as it knows.
+//!
+//! The fence in the database decides; this is what spares the others from asking it. A lease
+//! counts from before the call that took it, so this replica gives up before the database does.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use crate::{domain::ModuleName, store::Lease};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    lease: Lease,
+    until: Instant,
+}
+
+type HeldByModule = Arc<BTreeMap<ModuleName, Held>>;
+
+/// The leases of this replica, shared between the sequencer that keeps them and the mirror that
+/// depends on them.
+#[derive(Debug)]
+pub struct Leadership {
+    held: watch::Sender<HeldByModule>,
+}
+
+impl Default for Leadership {
+    fn default() -> Self {
+        Self {
+            held: watch::Sender::new(HeldByModule::default()),
+        }
+    }
+}
+
+impl Leadership {
+    /// Records leases that were taken or renewed by a call which began at `asked_at`.
+    pub fn hold(&self, leases: &[Lease], asked_at: Instant, span: Duration) {
+        self.held.send_modify(|held| {
+            let held = Arc::make_mut(held);
+            for lease in leases {
+                let until = asked_at + span;
+                let lease = lease.clone();
+                held.insert(lease.module.clone(), Held { lease, until });
+            }
+        });
+    }
+
+    /// Forgets a lease that was lost or given back; a newer one of the same module stays.
+    pub fn lose(&self, lease: &Lease) {
+        self.held.send_if_modified(|held| {
+            let ours = held.get(&lease.module).is_some_and(|h| h.lease == *lease);
+            if ours {
+                Arc::make_mut(held).remove(&lease.module);
+            }
+            ours
+        });
+    }
+
+    /// The lease of a module, while it may be relied on.
+    pub fn lease(&self, module: &ModuleName) -> Option<Lease> {
+        let held = self.held.borrow();
+        let held = held.get(module)?;
+        (held.until > Instant::now()).then(|| held.lease.clone())
+    }
+
+    /// All leases that were taken and not lost, expired ones included: those the sequencer must
+    /// renew or find lost.
+    pub fn leases(&self) -> Vec<Lease> {
+        let held = self.held.borrow();
+        held.values().map(|held| held.lease.clone()).collect()
+    }
+
+    /// Changes whenever a lease is taken, renewed or lost.
+    pub fn changes(&self) -> LeadershipChanges {
+        LeadershipChanges(self.held.subscribe())
+    }
+}
+
+/// A wait for the next change of a [`Leadership`].
+#[derive(Debug)]
+pub struct LeadershipChanges(watch::Receiver<HeldByModule>);
+
+impl LeadershipChanges {
+    /// Returns after the next change; at once if one was missed. Never returns once the
+    /// leadership is gone.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

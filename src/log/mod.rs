@@ -1,0 +1,13 @@
+//! The log: numbering changes, and following them in memory.
+//!
+//! Invariants: positions are dense and given after commit, by one fenced writer per module; the
+//! tail holds rows of confirmed commits only, without a hole; "up to date" is said only after the
+//! database's head was read.
+
+mod leadership;
+mod refresh;
+mod tail;
+
+pub use leadership::Leadership;
+pub use refresh::{Refresh, Stale};
+pub use tail::{Edge, Tail, TailRead};
