@@ -14,6 +14,8 @@ pub struct Tail {
     pub tick_ms: u64,
     /// Most rows that one read brings per module.
     pub page: u32,
+    /// How often all modules are read, whoever numbers them.
+    pub full_ms: u64,
 }
 
 impl Default for Tail {
@@ -23,6 +25,7 @@ impl Default for Tail {
             bytes: 16 * 1024 * 1024,
             tick_ms: 20,
             page: 2_000,
+            full_ms: 1_000,
         }
     }
 }

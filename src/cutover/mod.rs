@@ -3,6 +3,12 @@
 //! Invariants: an evaluation does no I/O; a stage changes only together with its audit entry;
 //! what was asked for (requested) and what clients are told (effective) are two things.
 
+mod acts;
 mod flags;
+mod flags_reader;
+mod ladder;
 
+pub use acts::{Acts, Asked, Done, Refused};
 pub use flags::{Evaluation, Flags};
+pub use flags_reader::FlagsReader;
+pub use ladder::{Blocked, Step};

@@ -4,10 +4,17 @@
 //! tail holds rows of confirmed commits only, without a hole; "up to date" is said only after the
 //! database's head was read.
 
+mod admit;
+mod ingest;
 mod leadership;
 mod refresh;
+mod sequencer;
 mod tail;
+mod tail_reader;
 
+pub use ingest::{Ingest, IngestWriter, Refusal};
 pub use leadership::Leadership;
 pub use refresh::{Refresh, Stale};
+pub use sequencer::{Rules, Sequencer, Served};
 pub use tail::{Edge, Tail, TailRead};
+pub use tail_reader::{Filled, TailReader};

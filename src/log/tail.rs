@@ -212,15 +212,21 @@ impl Ring {
     }
 
     fn adopt(&mut self, head: &Head, most_changes: usize) {
-        if self.epoch < Some(head.epoch) {
-            let span = u64::try_from(most_changes).unwrap_or(u64::MAX);
-            let newest = head.head.get().saturating_sub(span);
-            self.epoch = Some(head.epoch);
-            self.changes.clear();
-            self.bytes = 0;
-            self.last = Position::new(newest.max(head.retained_from.before().get()));
-        }
         self.retained_from = head.retained_from;
+        let overtaken = self.last < head.retained_from.before();
+        if self.epoch < Some(head.epoch) || (self.epoch == Some(head.epoch) && overtaken) {
+            self.begin(head, most_changes);
+        }
+    }
+
+    /// Empties the ring, to be loaded so far below the head as the bound and retention allow.
+    fn begin(&mut self, head: &Head, most_changes: usize) {
+        let span = u64::try_from(most_changes).unwrap_or(u64::MAX);
+        let newest = Position::new(head.head.get().saturating_sub(span));
+        self.epoch = Some(head.epoch);
+        self.changes.clear();
+        self.bytes = 0;
+        self.last = newest.max(head.retained_from.before());
     }
 }
 

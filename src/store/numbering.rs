@@ -121,8 +121,9 @@ pub trait Numbering {
     /// for parking rows of unknown modules.
     async fn begin_numbering(&self, leases: &[Lease]) -> Result<Box<dyn NumberingTx>>;
 
-    /// Deletes at most `limit` remembered change ids from before `before`. Returns how many.
-    async fn forget_seen(&self, before: Micros, limit: u32) -> Result<u64>;
+    /// Deletes at most `limit` change ids that were remembered for longer than `window`, by the
+    /// database's clock. Returns how many.
+    async fn forget_seen(&self, window: Duration, limit: u32) -> Result<u64>;
 }
 
 /// A numbering transaction behind its fence. Dropping it rolls back.

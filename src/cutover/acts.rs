@@ -1,0 +1,173 @@
+//! Acts: a step of the ladder, decided, written and put in force.
+//!
+//! Invariant: an act is in force on this replica before its answer; the record and its audit
+//! entry are one transaction; a dry run runs every check of the real act.
+
+use std::sync::Arc;
+
+use super::{Blocked, Flags, Step};
+use crate::{
+    domain::ModuleName,
+    store::{self, Act, StageRecord, Store},
+};
+
+/// An act as it is asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// On which module.
+    pub module: ModuleName,
+    /// What.
+    pub step: Step,
+    /// Who asks.
+    pub actor: String,
+    /// Why. Mandatory.
+    pub reason: String,
+    /// The version that the asker has seen; absent = whatever is stored.
+    pub if_version: Option<i64>,
+    /// Check everything, change nothing.
+    pub dry_run: bool,
+}
+
+/// The records before and after an act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// As it was.
+    pub before: StageRecord,
+    /// As it is, or would be.
+    pub after: StageRecord,
+}
+
+/// Why an act was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No configuration names the module.
+    #[error("there is no module {0}")]
+    UnknownModule(ModuleName),
+    /// Without a reason the audit would not help anybody.
+    #[error("a reason is needed: it is what the audit shows later")]
+    NoReason,
+    /// The reason or the actor is too long to be kept.
+    #[error("`{field}` has {bytes} bytes, at most {most} are kept")]
+    TooLong {
+        /// Which one.
+        field: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// The ladder does not allow it from here.
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
+    /// Somebody else acted in between.
+    #[error("the module's flags are at version {current}, not {expected}: look again, then repeat")]
+    VersionConflict {
+        /// The version that the asker had seen.
+        expected: i64,
+        /// The version that is stored.
+        current: i64,
+    },
+    /// The database failed.
+    #[error("the act could not be written")]
+    Store(#[source] store::Error),
+}
+
+/// Most bytes of a reason and of an actor's name.
+const REASON_BYTES: usize = 1_024;
+const ACTOR_BYTES: usize = 128;
+
+/// Where acts are done.
+pub struct Acts {
+    store: Arc<dyn Store>,
+    flags: Arc<Flags>,
+}
+
+impl Acts {
+    /// Acts that are written to `store` and put in force in `flags`.
+    pub const fn new(store: Arc<dyn Store>, flags: Arc<Flags>) -> Self {
+        Self { store, flags }
+    }
+
+    /// Decides and, unless it is a dry run, writes an act and puts it in force.
+    pub async fn act(&self, asked: Asked) -> Result<Done, Refused> {
+        check_texts(&asked)?;
+        self.bring_up_to_date().await?;
+        let before = self
+            .flags
+            .record(&asked.module)
+            .ok_or_else(|| Refused::UnknownModule(asked.module.clone()))?;
+        check_version(&before, asked.if_version)?;
+        let mut after = asked.step.apply(&before)?;
+        after.changed_by = asked.actor;
+        after.reason = asked.reason;
+        let before = StageRecord::clone(&before);
+        if !asked.dry_run {
+            after = self.write(&before, after, asked.step.action()).await?;
+            self.flags.adopt(std::slice::from_ref(&after));
+            tracing::info!(
+                module = %after.module,
+                action = asked.step.action(),
+                before = %before.stage,
+                after = %after.stage,
+                percent = %after.cohort.basis_points,
+                actor = after.changed_by,
+                reason = after.reason,
+                "the module's flags changed"
+            );
+        }
+        Ok(Done { before, after })
+    }
+
+    /// Another replica may have acted a moment ago.
+    async fn bring_up_to_date(&self) -> Result<(), Refused> {
+        let records = self.store.stages().await.map_err(Refused::Store)?;
+        self.flags.adopt(&records);
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        before: &StageRecord,
+        after: StageRecord,
+        action: &str,
+    ) -> Result<StageRecord, Refused> {
+        let act = Act {
+            after,
+            expected_version: before.version,
+            action: action.to_owned(),
+            before: serde_json::to_value(before).unwrap_or_default(),
+        };
+        self.store.act(&act).await.map_err(|error| match error {
+            store::Error::VersionConflict { expected, current } => {
+                Refused::VersionConflict { expected, current }
+            }
+            error => Refused::Store(error),
+        })
+    }
+}
+
+fn check_texts(asked: &Asked) -> Result<(), Refused> {
+    if asked.reason.trim().is_empty() {
+        return Err(Refused::NoReason);
+    }
+    check_size("reason", &asked.reason, REASON_BYTES)?;
+    check_size("actor", &asked.actor, ACTOR_BYTES)
+}
+
+fn check_size(field: &'static str, text: &str, most: usize) -> Result<(), Refused> {
+    let bytes = text.len();
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Refused::TooLong { field, bytes, most })
+}
+
+fn check_version(record: &StageRecord, seen: Option<i64>) -> Result<(), Refused> {
+    let current = record.version;
+    match seen {
+        Some(expected) if expected != current => {
+            Err(Refused::VersionConflict { expected, current })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,68 @@
+//! The reader that keeps this replica's flags up with the database.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::Flags;
+use crate::store::{self, Store};
+
+/// How often the flags are read: an act elsewhere is in force here within a second.
+const TICK: Duration = Duration::from_millis(400);
+
+/// The task that adopts what other replicas did. One statement per tick, whatever the number of
+/// modules and clients.
+pub struct FlagsReader {
+    store: Arc<dyn Store>,
+    flags: Arc<Flags>,
+    read_once: watch::Sender<bool>,
+    failing: bool,
+}
+
+impl FlagsReader {
+    /// The reader, and the sign that the flags have been read once.
+    pub fn new(store: Arc<dyn Store>, flags: Arc<Flags>) -> (Self, watch::Receiver<bool>) {
+        let (read_once, sign) = watch::channel(false);
+        let reader = Self {
+            store,
+            flags,
+            read_once,
+            failing: false,
+        };
+        (reader, sign)
+    }
+
+    /// Reads until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let outcome = self.activate().await;
+            self.report(&outcome);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(TICK) => {}
+            }
+        }
+    }
+
+    async fn activate(&self) -> store::Result<()> {
+        let records = self.store.stages().await?;
+        for module in self.flags.adopt(&records) {
+            tracing::debug!(%module, "flags adopted");
+        }
+        self.read_once
+            .send_if_modified(|read| !std::mem::replace(read, true));
+        Ok(())
+    }
+
+    fn report(&mut self, outcome: &store::Result<()>) {
+        match outcome {
+            Err(error) if !self.failing => {
+                tracing::warn!(%error, "the flags cannot be read, the last known ones stay in force");
+            }
+            Ok(()) if self.failing => tracing::info!("the flags are read again"),
+            _ => {}
+        }
+        self.failing = outcome.is_err();
+    }
+}

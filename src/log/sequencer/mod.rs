@@ -1,0 +1,187 @@
+//! The sequencer: gives committed outbox rows their numbers.
+//!
+//! One loop serves all modules whose lease this replica holds. Invariants: a row is numbered
+//! after its commit, once, in a transaction that begins and ends with the fence; after any error
+//! everything remembered about the database is forgotten; the tail gets rows of confirmed commits
+//! only. A lost wake-up costs latency, never a change.
+
+mod channels;
+mod floor;
+mod leases;
+mod numbering;
+mod plan;
+mod strangers;
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use self::{channels::Channels, floor::Floor, leases::Rhythm, strangers::Strangers};
+use super::{Leadership, Tail};
+use crate::{
+    config::{outbox::Outbox, sequencer::Sequencer as Bounds},
+    domain::{Limits, ModuleName},
+    store::{self, Store},
+};
+
+/// What the sequencer needs to know about the modules.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// All configured modules.
+    pub modules: Vec<ModuleName>,
+    /// Those whose last change per key is kept.
+    pub with_state: HashSet<ModuleName>,
+}
+
+/// The configured bounds that numbering obeys.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// `[sequencer]`.
+    pub bounds: Bounds,
+    /// `[outbox]`.
+    pub outbox: Outbox,
+    /// `[limits]`.
+    pub limits: Limits,
+}
+
+/// The one writer of this replica. See the module's documentation.
+pub struct Sequencer {
+    store: Arc<dyn Store>,
+    tail: Arc<Tail>,
+    leadership: Arc<Leadership>,
+    wake: Arc<Notify>,
+    holder: String,
+    served: Served,
+    rules: Rules,
+    rhythm: Rhythm,
+    floor: Floor,
+    channels: Channels,
+    strangers: Strangers,
+    forget_at: Instant,
+}
+
+/// What a pass over the outbox found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Nothing to number.
+    Idle,
+    /// Some rows.
+    Busy,
+    /// As many rows as a batch takes: there are more.
+    Full,
+}
+
+/// How often remembered change ids are looked through for old ones, and how many go at once.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
+const FORGET_ROWS: u32 = 10_000;
+/// Pauses after an error, doubled from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+impl Sequencer {
+    /// A sequencer that holds its leases as `holder`, a name that no other replica has. `wake`
+    /// makes it look at the outbox at once.
+    pub fn new(
+        store: Arc<dyn Store>,
+        tail: Arc<Tail>,
+        leadership: Arc<Leadership>,
+        wake: Arc<Notify>,
+        holder: String,
+        served: Served,
+        rules: Rules,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            rhythm: Rhythm::new(&rules.bounds, now),
+            floor: Floor::new(&rules.bounds, now),
+            channels: Channels::new(rules.bounds.channel_cache),
+            strangers: Strangers::new(rules.outbox.unknown_module_after.get()),
+            forget_at: now + FORGET_EVERY,
+            store,
+            tail,
+            leadership,
+            wake,
+            holder,
+            served,
+            rules,
+        }
+    }
+
+    /// Numbers until told to stop, then gives the leases back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut pause = BACKOFF.0;
+        while !stop.is_cancelled() {
+            let wait = match self.activate().await {
+                Ok(pass) => {
+                    pause = BACKOFF.0;
+                    self.tick(pass)
+                }
+                Err(error) => {
+                    self.forget(&error);
+                    pause = (pause * 2).min(BACKOFF.1);
+                    pause
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.wake.notified(), if !wait.is_zero() => {}
+                () = sleep(wait) => {}
+            }
+        }
+        self.hand_over().await;
+    }
+
+    /// One activation: keep the leases, then number what is there.
+    async fn activate(&mut self) -> store::Result<Pass> {
+        self.keep_leases().await?;
+        let pass = self.number_batch().await?;
+        if pass == Pass::Idle {
+            self.park_strangers().await?;
+            self.forget_repeats().await?;
+        }
+        Ok(pass)
+    }
+
+    fn tick(&self, pass: Pass) -> Duration {
+        match pass {
+            Pass::Full => Duration::ZERO,
+            Pass::Busy => Duration::from_millis(self.rules.bounds.busy_tick_ms),
+            Pass::Idle => Duration::from_millis(self.rules.bounds.idle_tick_ms),
+        }
+    }
+
+    /// After an error nothing is known about the database any more, least of all whether the
+    /// commit under way has happened.
+    fn forget(&mut self, error: &store::Error) {
+        self.floor.reset();
+        self.channels.clear();
+        if let store::Error::LeaseLost { module } = error {
+            let lost = self.leadership.leases();
+            for lease in lost.iter().filter(|lease| lease.module == *module) {
+                self.leadership.lose(lease);
+            }
+            tracing::warn!(%module, "the lease is lost to another holder");
+        } else if error.is_transient() {
+            tracing::warn!(%error, "numbering waits for the database");
+        } else {
+            tracing::error!(error = ?error, "numbering failed and is tried again");
+        }
+    }
+
+    async fn forget_repeats(&mut self) -> store::Result<()> {
+        let now = Instant::now();
+        if now < self.forget_at {
+            return Ok(());
+        }
+        let window = self.rules.outbox.dedup_window.get();
+        let forgotten = self.store.forget_seen(window, FORGET_ROWS).await?;
+        // A full batch means that there are more to forget.
+        let more = forgotten >= u64::from(FORGET_ROWS);
+        self.forget_at = if more { now } else { now + FORGET_EVERY };
+        Ok(())
+    }
+}

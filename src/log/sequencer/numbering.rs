@@ -1,0 +1,167 @@
+//! One batch: from the outbox into the log.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Instant,
+};
+
+use super::{Pass, Sequencer, plan::Plan, plan::plan};
+use crate::{
+    domain::{ModuleName, NewChange},
+    log::admit::admit,
+    store::{self, Batch, Lease, NumberingTx, OutboxRow, Parked, Scan},
+    telemetry::metric,
+};
+
+/// Outbox rows after judgement.
+#[derive(Default)]
+struct Judged {
+    changes: Vec<NewChange>,
+    parked: Vec<Parked>,
+    delete: Vec<i64>,
+}
+
+impl Sequencer {
+    /// Numbers one batch, if there is anything to number.
+    pub(super) async fn number_batch(&mut self) -> store::Result<Pass> {
+        let modules = self.may_number();
+        if modules.is_empty() {
+            return Ok(Pass::Idle);
+        }
+        let rows = self.scan(&modules).await?;
+        if rows.is_empty() {
+            return Ok(Pass::Idle);
+        }
+        let full = rows.len() >= self.rules.bounds.batch as usize;
+        let leases = self.leases_of(&rows);
+        let judged = self.judge(rows);
+        self.commit(&leases, judged).await?;
+        Ok(if full { Pass::Full } else { Pass::Busy })
+    }
+
+    fn may_number(&self) -> Vec<ModuleName> {
+        let leases = self.leadership.leases().into_iter();
+        let valid = leases.filter_map(|lease| self.leadership.lease(&lease.module));
+        valid.map(|lease| lease.module).collect()
+    }
+
+    async fn scan(&mut self, modules: &[ModuleName]) -> store::Result<Vec<OutboxRow>> {
+        let after_id = self.floor.next_scan(Instant::now());
+        self.store
+            .scan_outbox(Scan {
+                modules,
+                except: false,
+                after_id,
+                rows: self.rules.bounds.batch,
+                bytes: self.rules.bounds.batch_bytes,
+            })
+            .await
+    }
+
+    fn leases_of(&self, rows: &[OutboxRow]) -> Vec<Lease> {
+        let modules: BTreeSet<&[u8]> = rows.iter().map(|row| row.module.as_slice()).collect();
+        let mut leases = self.leadership.leases();
+        leases.retain(|lease| modules.contains(lease.module.as_str().as_bytes()));
+        leases
+    }
+
+    fn judge(&self, rows: Vec<OutboxRow>) -> Judged {
+        let served = &self.served.modules;
+        let by_bytes: HashMap<&[u8], &ModuleName> =
+            served.iter().map(|m| (m.as_str().as_bytes(), m)).collect();
+        let mut judged = Judged::default();
+        for row in rows {
+            // The scan asked for these modules only.
+            let Some(module) = by_bytes.get(row.module.as_slice()) else {
+                continue;
+            };
+            judged.delete.push(row.id);
+            match admit(&row, module, &self.rules.limits) {
+                Ok(change) => judged.changes.push(change),
+                Err(reason) => judged.parked.push(Parked { row, reason }),
+            }
+        }
+        judged
+    }
+
+    /// The numbering transaction, and what follows from its commit.
+    async fn commit(&mut self, leases: &[Lease], judged: Judged) -> store::Result<()> {
+        let began = Instant::now();
+        let mut tx = self.store.begin_numbering(leases).await?;
+        let changes = without_repeats(tx.as_mut(), judged.changes).await?;
+        self.learn_channels(tx.as_mut(), &changes).await?;
+        let (heads, now) = (tx.heads(), tx.now());
+        let with_state = &self.served.with_state;
+        let mut plan = plan(changes, leases, heads, now, &self.channels, with_state);
+        let batch = Batch {
+            rows: std::mem::take(&mut plan.rows),
+            parked: judged.parked,
+            delete: judged.delete,
+            heads: std::mem::take(&mut plan.heads),
+        };
+        tx.write(&batch, self.rhythm.lease).await?;
+        tx.commit().await?;
+        self.leadership.hold(leases, began, self.rhythm.lease);
+        plan.rows = batch.rows;
+        self.publish(plan, &batch.parked, &batch.delete);
+        Ok(())
+    }
+
+    async fn learn_channels(
+        &mut self,
+        tx: &mut dyn NumberingTx,
+        changes: &[NewChange],
+    ) -> store::Result<()> {
+        let channels = changes
+            .iter()
+            .map(|c| (c.module.clone(), c.audience.clone()));
+        let unknown: HashSet<_> = channels.filter(|c| !self.channels.knows(c)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let unknown: Vec<_> = unknown.into_iter().collect();
+        let lasts = tx.last_positions(&unknown).await?;
+        self.channels.remember(lasts);
+        Ok(())
+    }
+
+    /// After the confirmed commit: memory follows.
+    fn publish(&mut self, plan: Plan, parked: &[Parked], deleted: &[i64]) {
+        self.floor
+            .numbered(deleted.iter().copied().max().unwrap_or(0));
+        for (module, changes) in plan.by_module() {
+            // A hole means that the tail is not filled yet; its reader fetches these rows then.
+            let _whole = self.tail.append(&module, &changes);
+            metrics::counter!(metric::SEQUENCED, "module" => module.to_string())
+                .increment(changes.len() as u64);
+        }
+        self.channels.remember(plan.lasts);
+        self.channels.trim();
+        for Parked { row, reason } in parked {
+            let module = String::from_utf8_lossy(&row.module).into_owned();
+            let word = reason.split(':').next().unwrap_or_default().to_owned();
+            tracing::warn!(
+                module,
+                reason,
+                "an outbox row was parked: `changeover outbox rejected list`"
+            );
+            metrics::counter!(metric::REJECTED, "module" => module, "reason" => word).increment(1);
+        }
+    }
+}
+
+/// Leaves out changes whose id was numbered before, in this batch or earlier.
+async fn without_repeats(
+    tx: &mut dyn NumberingTx,
+    changes: Vec<NewChange>,
+) -> store::Result<Vec<NewChange>> {
+    let id_of = |change: &NewChange| Some((change.module.clone(), change.change_id.clone()?));
+    let ids: HashSet<_> = changes.iter().filter_map(id_of).collect();
+    if ids.is_empty() {
+        return Ok(changes);
+    }
+    let ids: Vec<_> = ids.into_iter().collect();
+    let mut seen = tx.seen(&ids).await?;
+    let first = |change: &NewChange| id_of(change).is_none_or(|id| seen.insert(id));
+    Ok(changes.into_iter().filter(first).collect())
+}

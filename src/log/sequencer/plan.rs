@@ -1,0 +1,134 @@
+//! What one numbering transaction is to write: positions, predecessors, states. Pure.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::channels::{Channel, Channels};
+use crate::{
+    domain::{Change, Micros, ModuleName, NewChange, Position},
+    store::{FencedHead, HeadUpdate, Lease, NumberedRow},
+};
+
+/// A module's numbering, as it goes on row by row.
+struct Writer<'a> {
+    head: &'a FencedHead,
+    position: Position,
+    at: Micros,
+}
+
+/// The numbered rows of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// In the order of the outbox.
+    pub(super) rows: Vec<NumberedRow>,
+    /// The last position of each channel in the batch.
+    pub(super) lasts: HashMap<Channel, Position>,
+    /// One per lease.
+    pub(super) heads: Vec<HeadUpdate>,
+}
+
+impl Plan {
+    /// The changes of each module, by position.
+    pub(super) fn by_module(&self) -> BTreeMap<ModuleName, Vec<Arc<Change>>> {
+        let mut modules = BTreeMap::<_, Vec<_>>::new();
+        for row in &self.rows {
+            let changes = modules.entry(row.module.clone()).or_default();
+            changes.push(Arc::clone(&row.change));
+        }
+        modules
+    }
+}
+
+/// Gives positions to `changes`, which stand in the order of the outbox and hold no repeats.
+/// `channels` knows the last position of every channel that has one in the log.
+pub(super) fn plan(
+    changes: Vec<NewChange>,
+    leases: &[Lease],
+    heads: &[FencedHead],
+    now: Micros,
+    channels: &Channels,
+    with_state: &HashSet<ModuleName>,
+) -> Plan {
+    let mut writers: HashMap<&ModuleName, Writer<'_>> = heads
+        .iter()
+        .map(|head| (&head.module, Writer::new(head, now)))
+        .collect();
+    let mut plan = Plan::default();
+    for change in changes {
+        let Some(writer) = writers.get_mut(&change.module) else {
+            continue;
+        };
+        let channel = (change.module.clone(), change.audience.clone());
+        let known = plan.lasts.get(&channel).copied();
+        let previous = known
+            .or_else(|| channels.get(&channel))
+            .unwrap_or_else(|| writer.before_retention());
+        let numbered = writer.number(change, previous, now);
+        plan.lasts.insert(channel.clone(), numbered.position);
+        plan.rows.push(NumberedRow {
+            state: with_state.contains(&channel.0),
+            module: channel.0,
+            change: Arc::new(numbered),
+        });
+    }
+    keep_last_states(&mut plan.rows);
+    plan.heads = leases
+        .iter()
+        .filter_map(|lease| Some(writers.get(&lease.module)?.update(lease)))
+        .collect();
+    plan
+}
+
+impl<'a> Writer<'a> {
+    fn new(head: &'a FencedHead, now: Micros) -> Self {
+        Self {
+            head,
+            position: head.head,
+            at: now.max(head.sequenced_through),
+        }
+    }
+
+    /// The predecessor of a channel that has no row in the log: if it had one, it was pruned.
+    fn before_retention(&self) -> Position {
+        self.head.retained_from.before()
+    }
+
+    fn number(&mut self, change: NewChange, previous: Position, now: Micros) -> Change {
+        self.position = self.position.next();
+        Change {
+            epoch: self.head.epoch,
+            position: self.position,
+            previous,
+            audience: change.audience,
+            key: change.key,
+            op: change.op,
+            value: change.value,
+            change_id: change.change_id,
+            occurred_at: change.occurred_at.unwrap_or(now),
+            sequenced_at: self.at,
+        }
+    }
+
+    fn update(&self, lease: &Lease) -> HeadUpdate {
+        HeadUpdate {
+            lease: lease.clone(),
+            head: self.position,
+            sequenced_through: self.at,
+        }
+    }
+}
+
+/// Of several changes of one key, only the last becomes its state.
+fn keep_last_states(rows: &mut [NumberedRow]) {
+    let mut later = HashSet::new();
+    for row in rows.iter_mut().rev().filter(|row| row.state) {
+        let change = Arc::clone(&row.change);
+        row.state = later.insert((
+            row.module.clone(),
+            change.audience.clone(),
+            change.key.clone(),
+        ));
+    }
+}

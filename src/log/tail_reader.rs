@@ -1,0 +1,194 @@
+//! The reader that keeps the tail up with the log.
+//!
+//! Invariants: it reads log rows, and heads only at start, once in a while and when a request
+//! needs a fresh one; modules that this replica numbers come from the sequencer directly, and
+//! from here as well once in a while, so that a lost hand-over costs latency only.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Leadership, Refresh, Tail};
+use crate::{
+    config,
+    domain::{ModuleName, Position},
+    store::{self, Head, Store},
+    telemetry::Purpose,
+};
+
+/// Becomes true once the tail has reached the heads that the database had at start.
+pub type Filled = watch::Receiver<bool>;
+
+/// How often the heads are read anew when retention overtakes a read.
+const ATTEMPTS: u32 = 3;
+
+/// The task that fills the tail and keeps it full. One per replica, whatever the number of
+/// clients.
+pub struct TailReader {
+    store: Arc<dyn Store>,
+    tail: Arc<Tail>,
+    leadership: Arc<Leadership>,
+    refresh: Arc<Refresh>,
+    bounds: config::tail::Tail,
+    filled: watch::Sender<bool>,
+    full_at: Instant,
+    failing: bool,
+}
+
+impl TailReader {
+    /// The reader, and the sign that the tail is filled.
+    pub fn new(
+        store: Arc<dyn Store>,
+        tail: Arc<Tail>,
+        leadership: Arc<Leadership>,
+        refresh: Arc<Refresh>,
+        bounds: config::tail::Tail,
+    ) -> (Self, Filled) {
+        let (filled, sign) = watch::channel(false);
+        let reader = Self {
+            store,
+            tail,
+            leadership,
+            refresh,
+            bounds,
+            filled,
+            full_at: Instant::now(),
+            failing: false,
+        };
+        (reader, sign)
+    }
+
+    /// Follows the log until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let tick = Duration::from_millis(self.bounds.tick_ms);
+        while !stop.is_cancelled() {
+            let outcome = self.activate().await;
+            self.report(&outcome);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.refresh.asked(), if outcome.is_ok() => {}
+                () = sleep(tick) => {}
+            }
+        }
+    }
+
+    /// One activation: a whole pass if one is due or asked for, else the modules of others.
+    async fn activate(&mut self) -> store::Result<()> {
+        let round = self.refresh.begin_round();
+        let now = Instant::now();
+        if round.is_none() && now < self.full_at {
+            return self.follow_others().await;
+        }
+        let outcome = self.catch_up().await;
+        if let Some(number) = round {
+            self.refresh.end_round(number, outcome.is_ok());
+        }
+        if outcome.is_ok() {
+            self.full_at = now + Duration::from_millis(self.bounds.full_ms);
+            self.filled
+                .send_if_modified(|filled| !std::mem::replace(filled, true));
+        }
+        outcome
+    }
+
+    /// Brings every module to the head that the database has now.
+    async fn catch_up(&self) -> store::Result<()> {
+        for _ in 0..ATTEMPTS {
+            if self.catch_up_to_heads().await? {
+                return Ok(());
+            }
+        }
+        Err(store::Error::Corrupt {
+            table: "change_log",
+            what: "a hole between retained_from and the head".to_owned(),
+        })
+    }
+
+    /// Returns false if rows below a head are gone: retention may have overtaken this read, then
+    /// the heads say so when they are read again.
+    async fn catch_up_to_heads(&self) -> store::Result<bool> {
+        let heads = self.store.heads(Purpose::Tail).await?;
+        let mut goals = HashMap::new();
+        for head in &heads {
+            self.tail.adopt_head(head);
+            self.complain_if_behind(head);
+            goals.insert(head.module.clone(), head.head);
+        }
+        loop {
+            let behind =
+                self.positions(|module, last| goals.get(module).is_some_and(|goal| last < *goal));
+            if behind.is_empty() {
+                return Ok(true);
+            }
+            if !self.load(&behind).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn follow_others(&self) -> store::Result<()> {
+        let ours = |module: &ModuleName| self.leadership.lease(module).is_some();
+        let others = self.positions(|module, _| !ours(module));
+        if !others.is_empty() {
+            self.load(&others).await?;
+        }
+        Ok(())
+    }
+
+    fn positions(
+        &self,
+        wanted: impl Fn(&ModuleName, Position) -> bool,
+    ) -> Vec<(ModuleName, Position)> {
+        let modules = self.tail.modules();
+        let edges = modules.filter_map(|m| Some((m.clone(), self.tail.edge(m)?.last)));
+        edges
+            .filter(|(module, last)| wanted(module, *last))
+            .collect()
+    }
+
+    /// Loads one page per module. Returns false if nothing came, or not without a hole.
+    async fn load(&self, from: &[(ModuleName, Position)]) -> store::Result<bool> {
+        let page = self.bounds.page;
+        let rows = self.store.rows_after(from, page, Purpose::Tail).await?;
+        let grown = !rows.is_empty();
+        let mut modules = HashMap::<ModuleName, Vec<_>>::new();
+        for (module, change) in rows {
+            modules.entry(module).or_default().push(change);
+        }
+        let mut whole = true;
+        for (module, changes) in modules {
+            whole &= self.tail.append(&module, &changes);
+        }
+        Ok(grown && whole)
+    }
+
+    fn complain_if_behind(&self, head: &Head) {
+        let Some(edge) = self.tail.edge(&head.module) else {
+            return;
+        };
+        if edge.epoch == head.epoch && edge.last > head.head {
+            tracing::error!(
+                module = %head.module,
+                database = %head.head,
+                memory = %edge.last,
+                "the database's log ends before the one in memory: was an older copy restored?"
+            );
+        }
+    }
+
+    fn report(&mut self, outcome: &store::Result<()>) {
+        match outcome {
+            Err(error) if !self.failing => {
+                tracing::warn!(%error, "the tail cannot follow the log, polls go on from memory");
+            }
+            Ok(()) if self.failing => tracing::info!("the tail follows the log again"),
+            _ => {}
+        }
+        self.failing = outcome.is_err();
+    }
+}
