@@ -8,6 +8,7 @@
 pub mod config;
 pub mod cutover;
 pub mod domain;
+pub mod http;
 pub mod log;
 pub mod store;
 pub mod telemetry;

@@ -18,7 +18,7 @@ use crate::{
     config,
     domain::{ModuleName, Position},
     store::{self, Head, Store},
-    telemetry::Purpose,
+    telemetry::{Purpose, Readiness},
 };
 
 /// Becomes true once the tail has reached the heads that the database had at start.
@@ -36,18 +36,21 @@ pub struct TailReader {
     refresh: Arc<Refresh>,
     bounds: config::tail::Tail,
     filled: watch::Sender<bool>,
+    readiness: Arc<Readiness>,
     full_at: Instant,
     failing: bool,
 }
 
 impl TailReader {
-    /// The reader, and the sign that the tail is filled.
+    /// The reader, and the sign that the tail is filled. It tells `readiness` while the database is
+    /// out of reach.
     pub fn new(
         store: Arc<dyn Store>,
         tail: Arc<Tail>,
         leadership: Arc<Leadership>,
         refresh: Arc<Refresh>,
         bounds: config::tail::Tail,
+        readiness: Arc<Readiness>,
     ) -> (Self, Filled) {
         let (filled, sign) = watch::channel(false);
         let reader = Self {
@@ -57,6 +60,7 @@ impl TailReader {
             refresh,
             bounds,
             filled,
+            readiness,
             full_at: Instant::now(),
             failing: false,
         };
@@ -190,5 +194,6 @@ impl TailReader {
             _ => {}
         }
         self.failing = outcome.is_err();
+        self.readiness.set_degraded(self.failing);
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! Invariant: every metric name stands in this room once, as it is promised to operators.
 
+mod exporter;
+mod readiness;
 mod tracing_setup;
 
 pub mod metric;
 
-pub use metric::{Purpose, count_query, describe};
+pub use exporter::install_metrics;
+pub use metric::{Purpose, count_query};
+pub use readiness::{Phase, Readiness};
 pub use tracing_setup::init;

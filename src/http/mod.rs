@@ -1,0 +1,10 @@
+//! HTTP: routers, extractors and errors; one file per endpoint.
+//!
+//! Invariants: axum stands in this room only; a handler reads its request, asks a room below and
+//! writes its answer; an error's public text holds no SQL, path or secret.
+
+pub mod private;
+mod problem;
+pub mod serving;
+
+pub use problem::Problem;

@@ -1,0 +1,137 @@
+//! `POST /admin/v1/modules/{module}/{promote|ramp|rollback|pause|resume}`.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    PrivateState, database_problem, known_module,
+    modules::{ModuleView, heads_by_module},
+};
+use crate::{
+    cutover::{Asked, Refused, Step},
+    domain::BasisPoints,
+    http::Problem,
+};
+
+/// The body of an act.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActBody {
+    reason: Option<String>,
+    percent: Option<serde_json::Number>,
+    to: Option<String>,
+}
+
+/// The query of an act.
+#[derive(Debug, Deserialize)]
+pub struct ActQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// The answer to an act.
+#[derive(Debug, Serialize)]
+pub struct ActAnswer {
+    dry_run: bool,
+    before: ModuleView,
+    after: ModuleView,
+}
+
+/// Who acts, by their own word.
+const ACTOR: &str = "changeover-actor";
+
+/// Does an act, or tries it with `?dry_run=true`.
+pub async fn act(
+    State(state): State<PrivateState>,
+    Path((module, act)): Path<(String, String)>,
+    Query(query): Query<ActQuery>,
+    headers: HeaderMap,
+    body: Result<Json<ActBody>, JsonRejection>,
+) -> Result<Json<ActAnswer>, Problem> {
+    let module = known_module(&state.flags, &module)?;
+    let Json(body) = body.map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            format!("the body: {}", rejection.body_text()),
+        )
+    })?;
+    let asked = Asked {
+        step: step(&act, &body)?,
+        module,
+        actor: actor(&headers),
+        reason: body.reason.unwrap_or_default(),
+        if_version: if_version(&headers)?,
+        dry_run: query.dry_run,
+    };
+    let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
+    let heads = heads_by_module(&state).await?;
+    Ok(Json(ActAnswer {
+        dry_run: query.dry_run,
+        before: ModuleView::new(&state, &done.before, &heads),
+        after: ModuleView::new(&state, &done.after, &heads),
+    }))
+}
+
+fn step(act: &str, body: &ActBody) -> Result<Step, Problem> {
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    match act {
+        "promote" => Ok(Step::Promote),
+        "ramp" => {
+            let percent = body.percent.as_ref();
+            let percent = percent.ok_or_else(|| bad("percent: is missing".to_owned()))?;
+            let share: Result<BasisPoints, _> = percent.to_string().parse();
+            Ok(Step::Ramp(share.map_err(|why| bad(why.to_string()))?))
+        }
+        "rollback" => {
+            let to = body.to.as_deref().map(str::parse).transpose();
+            Ok(Step::Rollback(to.map_err(
+                |why: crate::domain::Invalid| bad(why.to_string()),
+            )?))
+        }
+        "pause" => Ok(Step::Pause),
+        "resume" => Ok(Step::Resume),
+        _ => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "a module can be promoted, ramped, rolled back, paused and resumed",
+        )),
+    }
+}
+
+fn actor(headers: &HeaderMap) -> String {
+    let name = headers.get(ACTOR).and_then(|name| name.to_str().ok());
+    name.filter(|name| !name.trim().is_empty())
+        .unwrap_or("unknown")
+        .to_owned()
+}
+
+/// The version in `If-Match`: `"7"`, as the `ETag` of the module says it. `*` matches any.
+fn if_version(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(tag) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let tag = tag.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    tag.trim_matches('"').parse().map(Some).map_err(|_| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "If-Match: must be the version of the module in quotes, as its ETag is",
+        )
+    })
+}
+
+fn problem(refused: &Refused) -> Problem {
+    let status = match refused {
+        Refused::UnknownModule(_) => StatusCode::NOT_FOUND,
+        Refused::NoReason | Refused::TooLong { .. } => StatusCode::BAD_REQUEST,
+        Refused::Blocked(_) => StatusCode::CONFLICT,
+        Refused::VersionConflict { .. } => StatusCode::PRECONDITION_FAILED,
+        Refused::Store(error) => return database_problem(error),
+    };
+    Problem::new(status, refused.to_string())
+}

@@ -1,0 +1,139 @@
+//! The private listener: ingest for back ends, the admin API, metrics and health.
+//!
+//! Invariant: requests name this listener by a known host, and acts come as JSON, so that a page
+//! in an operator's browser cannot act here.
+
+mod acts;
+mod health;
+mod host;
+mod ingest;
+mod metrics;
+mod modules;
+mod outbox;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware,
+    routing::{get, post},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::Problem;
+use crate::{
+    cutover::{Acts, Flags},
+    domain::{Limits, ModuleName},
+    log::{Ingest, Leadership, Tail},
+    store::Store,
+    telemetry::Readiness,
+};
+
+/// What the private endpoints ask.
+#[derive(Clone)]
+pub struct PrivateState {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The log in memory.
+    pub tail: Arc<Tail>,
+    /// Which modules this replica numbers.
+    pub leadership: Arc<Leadership>,
+    /// The flags in force.
+    pub flags: Arc<Flags>,
+    /// Where acts are done.
+    pub acts: Arc<Acts>,
+    /// The way into the outbox.
+    pub ingest: Ingest,
+    /// Bounds of one change.
+    pub limits: Limits,
+    /// Largest body of an ingest request.
+    pub ingest_body_bytes: usize,
+    /// Whether this replica may get traffic.
+    pub readiness: Arc<Readiness>,
+    /// The metrics.
+    pub metrics: PrometheusHandle,
+    /// Names beside the loopback ones that `Host` may carry.
+    pub hosts: Arc<[String]>,
+}
+
+/// Largest body of an act.
+const ACT_BODY_BYTES: usize = 16 * 1024;
+
+/// All routes of the private listener.
+pub fn router(state: PrivateState) -> Router {
+    let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
+    let hosts = Arc::clone(&state.hosts);
+    Router::new()
+        .route("/admin/v1/modules", get(modules::list))
+        .route("/admin/v1/modules/{module}", get(modules::one))
+        .route("/admin/v1/modules/{module}/history", get(modules::history))
+        .route("/admin/v1/modules/{module}/{act}", post(acts::act))
+        .route("/admin/v1/outbox/rejected", get(outbox::list))
+        .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))
+        .route("/admin/v1/outbox/rejected/drop", post(outbox::discard))
+        .layer(DefaultBodyLimit::max(ACT_BODY_BYTES))
+        .route(
+            "/v1/modules/{module}/changes",
+            post(ingest::ingest).layer(ingest_limit),
+        )
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(hosts, host::check))
+        .with_state(state)
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method",
+    )
+}
+
+/// The module that a path names, if it is configured.
+fn known_module(flags: &Flags, name: &str) -> Result<ModuleName, Problem> {
+    let known = name
+        .parse()
+        .ok()
+        .filter(|module| flags.record(module).is_some());
+    known.ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "no module of this name is configured",
+        )
+    })
+}
+
+/// A failed database call, as the caller may know it. The cause is logged here, once.
+fn database_problem(error: &crate::store::Error) -> Problem {
+    use crate::store::Error;
+    match error {
+        Error::Unavailable { .. } | Error::LeaseLost { .. } | Error::OutboxChanged { .. } => {
+            tracing::warn!(error = ?error, "the database did not answer a request");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the database does not answer",
+            )
+            .retry_after(RETRY_AFTER_SECS)
+        }
+        Error::Refused { why } => Problem::new(StatusCode::BAD_REQUEST, why.clone()),
+        error => {
+            tracing::error!(error = ?error, "the database failed a request");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the database failed in an unexpected way, see the log",
+            )
+        }
+    }
+}
+
+/// When callers come back after a database outage.
+const RETRY_AFTER_SECS: u32 = 2;

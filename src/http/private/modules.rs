@@ -1,0 +1,173 @@
+//! `GET /admin/v1/modules`, `…/{module}` and `…/{module}/history`: where modules are and how they
+//! got there.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{HeaderName, header},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{PrivateState, database_problem, known_module};
+use crate::{
+    domain::{Micros, ModuleName},
+    http::Problem,
+    store::{AuditEntry, Head, StageRecord},
+    telemetry::Purpose,
+};
+
+/// A module as operators see it.
+#[derive(Debug, Serialize)]
+pub struct ModuleView {
+    module: ModuleName,
+    stage_requested: &'static str,
+    stage_effective: &'static str,
+    reason: String,
+    percent: f64,
+    paused: bool,
+    version: i64,
+    changed_by: String,
+    changed_at: Option<String>,
+    epoch: u32,
+    head: u64,
+    retained_from: u64,
+    lease_holder: Option<String>,
+}
+
+impl ModuleView {
+    pub(super) fn new(
+        state: &PrivateState,
+        record: &StageRecord,
+        heads: &HashMap<ModuleName, Head>,
+    ) -> Self {
+        let evaluation = state.flags.evaluate(&record.module, "");
+        let head = heads.get(&record.module);
+        Self {
+            module: record.module.clone(),
+            stage_requested: record.stage.as_str(),
+            stage_effective: evaluation.effective.as_str(),
+            reason: record.reason.clone(),
+            percent: f64::from(record.cohort.basis_points.get()) / 100.0,
+            paused: record.paused,
+            version: record.version,
+            changed_by: record.changed_by.clone(),
+            changed_at: (record.version > 0).then(|| rfc3339(record.changed_at)),
+            epoch: head.map_or(1, |head| head.epoch.get()),
+            head: head.map_or(0, |head| head.head.get()),
+            retained_from: head.map_or(1, |head| head.retained_from.get()),
+            lease_holder: head
+                .filter(|head| !head.lease_vacant)
+                .and_then(|head| head.lease_holder.clone()),
+        }
+    }
+}
+
+/// All modules.
+#[derive(Debug, Serialize)]
+pub struct Modules {
+    modules: Vec<ModuleView>,
+}
+
+/// Lists the configured modules by name.
+pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Problem> {
+    let heads = heads_by_module(&state).await?;
+    let mut names: Vec<_> = state.tail.modules().cloned().collect();
+    names.sort_unstable();
+    let records = names.iter().filter_map(|name| state.flags.record(name));
+    let modules = records
+        .map(|record| ModuleView::new(&state, &record, &heads))
+        .collect();
+    Ok(Json(Modules { modules }))
+}
+
+/// One module, with its version as `ETag`.
+pub async fn one(
+    State(state): State<PrivateState>,
+    Path(module): Path<String>,
+) -> Result<([(HeaderName, String); 1], Json<ModuleView>), Problem> {
+    let module = known_module(&state.flags, &module)?;
+    let heads = heads_by_module(&state).await?;
+    let record = state.flags.record(&module);
+    let record = record
+        .ok_or_else(|| Problem::new(axum::http::StatusCode::NOT_FOUND, "the module is gone"))?;
+    let tag = format!("\"{}\"", record.version);
+    let view = ModuleView::new(&state, &record, &heads);
+    Ok(([(header::ETAG, tag)], Json(view)))
+}
+
+pub(super) async fn heads_by_module(
+    state: &PrivateState,
+) -> Result<HashMap<ModuleName, Head>, Problem> {
+    let heads = state.store.heads(Purpose::Flags).await;
+    let heads = heads.map_err(|error| database_problem(&error))?;
+    Ok(heads
+        .into_iter()
+        .map(|head| (head.module.clone(), head))
+        .collect())
+}
+
+/// Which page of the history.
+#[derive(Debug, Deserialize)]
+pub struct HistoryQuery {
+    before: Option<i64>,
+    #[serde(default = "page_entries")]
+    limit: u32,
+}
+
+const fn page_entries() -> u32 {
+    50
+}
+
+const MOST_ENTRIES: u32 = 1_000;
+
+/// A page of the history, newest first.
+#[derive(Debug, Serialize)]
+pub struct History {
+    entries: Vec<HistoryEntry>,
+}
+
+/// An audit entry, with its time for people.
+#[derive(Debug, Serialize)]
+pub struct HistoryEntry {
+    id: i64,
+    at: String,
+    actor: String,
+    action: String,
+    reason: String,
+    before: serde_json::Value,
+    after: serde_json::Value,
+}
+
+impl From<AuditEntry> for HistoryEntry {
+    fn from(entry: AuditEntry) -> Self {
+        Self {
+            id: entry.id,
+            at: rfc3339(entry.at),
+            actor: entry.actor,
+            action: entry.action,
+            reason: entry.reason,
+            before: entry.before,
+            after: entry.after,
+        }
+    }
+}
+
+/// Who did what when and why.
+pub async fn history(
+    State(state): State<PrivateState>,
+    Path(module): Path<String>,
+    Query(page): Query<HistoryQuery>,
+) -> Result<Json<History>, Problem> {
+    let module = known_module(&state.flags, &module)?;
+    let limit = page.limit.clamp(1, MOST_ENTRIES);
+    let entries = state.store.audit(Some(&module), page.before, limit).await;
+    let entries = entries.map_err(|error| database_problem(&error))?;
+    let entries = entries.into_iter().map(Into::into).collect();
+    Ok(Json(History { entries }))
+}
+
+fn rfc3339(time: Micros) -> String {
+    humantime::format_rfc3339_micros(SystemTime::from(time)).to_string()
+}

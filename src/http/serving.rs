@@ -1,0 +1,82 @@
+//! Serving a router on a listener, with a bound on connections and an orderly end.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections served at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a client may take to send a request's head, or stay idle between two requests.
+    pub idle_timeout: Duration,
+}
+
+/// Pause after a failed accept: the usual cause is that file descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until told to stop, then returns once the requests under way are answered. Idle
+/// connections are closed at once.
+pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let graceful = GracefulShutdown::new();
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(bounds.idle_timeout);
+    while let Some(place) = next_place(&places, &stop).await {
+        let Some(stream) = next_stream(&listener, &stop).await else {
+            break;
+        };
+        // Answers are small and complete: waiting to fill a segment only delays them.
+        let _unsupported = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+async fn next_place(
+    places: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        place = Arc::clone(places).acquire_owned() => place.ok(),
+    }
+}
+
+async fn next_stream(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => return Some(stream),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
