@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who may call. Today every caller is open: whoever says `uid=…` is believed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Auth {
     /// Lets a public listener or an embedded broker leave loopback although every caller is open.
     pub open_i_understand: bool,

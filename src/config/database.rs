@@ -1,10 +1,14 @@
 //! `[database]`: where the change log lives.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use super::{Problems, redact};
+
 /// Where the change log lives, and how many connections it may cost.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// `sqlite://path/to/file.db` or `postgres://user:password@host:port/name`.
     pub url: String,
@@ -24,5 +28,79 @@ impl Default for Database {
             acquire_timeout_ms: 2_000,
             statement_timeout_ms: 5_000,
         }
+    }
+}
+
+impl Database {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        problems.bound(&format!("{path}.connections"), self.connections, 1, 1_000);
+        let acquire = &format!("{path}.acquire_timeout_ms");
+        problems.bound(acquire, self.acquire_timeout_ms, 1, 600_000);
+        let statement = &format!("{path}.statement_timeout_ms");
+        problems.bound(statement, self.statement_timeout_ms, 1, 600_000);
+        if let Err(why) = check_url(&self.url) {
+            problems.push(format!("{path}.url"), why);
+        }
+    }
+}
+
+const FORMS: &str = "write sqlite://path/to/file.db or postgres://user:password@host:5432/name";
+
+/// What is wrong with the URL, without repeating it: it may hold a password.
+fn check_url(url: &str) -> Result<(), String> {
+    match url.split_once(':') {
+        Some(("sqlite", rest)) => check_sqlite(rest),
+        Some(("postgres" | "postgresql", _)) => check_postgres(url),
+        Some(("mysql" | "mariadb", _)) => {
+            Err("mysql:// is not yet available: use sqlite:// or postgres://".to_owned())
+        }
+        Some((scheme, rest)) if rest.starts_with("//") && plain_scheme(scheme) => {
+            Err(format!("`{scheme}://` is not supported: {FORMS}"))
+        }
+        _ => Err(format!("is not a database URL: {FORMS}")),
+    }
+}
+
+fn plain_scheme(scheme: &str) -> bool {
+    !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn check_sqlite(rest: &str) -> Result<(), String> {
+    let file = rest.strip_prefix("//").unwrap_or(rest);
+    let file = file.split('?').next().unwrap_or_default();
+    if file.is_empty() {
+        return Err("names no file: write sqlite://path/to/file.db".to_owned());
+    }
+    if file.contains(":memory:") || rest.contains("mode=memory") {
+        return Err(
+            "a database in memory forgets the log with the process: name a file".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn check_postgres(url: &str) -> Result<(), String> {
+    let parsed = url::Url::parse(url).map_err(|error| {
+        format!("cannot be read ({error}): {FORMS}, and percent-encode special characters in the password")
+    })?;
+    let socket = parsed.query_pairs().any(|(key, _)| key == "host");
+    if parsed.host_str().is_none_or(str::is_empty) && !socket {
+        return Err(format!("names no host: {FORMS}"));
+    }
+    if parsed.path().trim_matches('/').is_empty() {
+        return Err(format!("names no database after the host: {FORMS}"));
+    }
+    Ok(())
+}
+
+/// Hides the password.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("url", &redact::url(&self.url))
+            .field("connections", &self.connections)
+            .field("acquire_timeout_ms", &self.acquire_timeout_ms)
+            .field("statement_timeout_ms", &self.statement_timeout_ms)
+            .finish()
     }
 }

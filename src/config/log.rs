@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Problems;
+
 /// Log output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Text or JSON; `auto` is text on a terminal and JSON otherwise.
     pub format: Format,
@@ -29,6 +31,20 @@ impl Default for Log {
         Self {
             format: Format::Auto,
             filter: "info".to_owned(),
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.filter) {
+            problems.push(
+                format!("{path}.filter"),
+                format!(
+                    "`{}` is no list of levels such as \"info,changeover::poll=debug\": {error}",
+                    self.filter
+                ),
+            );
         }
     }
 }

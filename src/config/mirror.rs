@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
+use super::{Problems, span::Span};
 
 /// Bounds and rhythm of each target's publisher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Mirror {
     /// Publishes that may be without acknowledgement at once, per target.
     pub inflight: u16,
@@ -46,6 +46,35 @@ impl Default for Mirror {
             refusal_tries: 5,
             bookmark_ms: 5_000,
             keep_alive_s: 15,
+        }
+    }
+}
+
+impl Mirror {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        let mut bound = |key: &str, value: u64, min, max| {
+            problems.bound(&format!("{path}.{key}"), value, min, max);
+        };
+        bound("inflight", self.inflight.into(), 1, 65_535);
+        bound("batch", self.batch.into(), 1, 100_000);
+        bound("cursor_ms", self.cursor_ms, 1, 60_000);
+        bound("cursor_acks", self.cursor_acks, 1, 1_000_000);
+        bound("backoff_min_ms", self.backoff_min_ms, 1, 600_000);
+        bound("backoff_max_ms", self.backoff_max_ms, 1, 3_600_000);
+        bound("settle_ms", self.settle_ms, 0, 600_000);
+        bound("refusal_tries", self.refusal_tries.into(), 1, 1_000);
+        bound("bookmark_ms", self.bookmark_ms, 100, 3_600_000);
+        bound("keep_alive_s", self.keep_alive_s.into(), 5, 65_535);
+        let replay = &format!("{path}.replay_on_reconnect");
+        problems.bound_span(replay, self.replay_on_reconnect, "0s", "1day");
+        if self.backoff_min_ms > self.backoff_max_ms {
+            problems.push(
+                format!("{path}.backoff_min_ms"),
+                format!(
+                    "must not be above {path}.backoff_max_ms ({})",
+                    self.backoff_max_ms
+                ),
+            );
         }
     }
 }

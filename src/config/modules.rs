@@ -1,15 +1,19 @@
 //! `[[modules]]`: the modules and the contracts of their legacy polls.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
+use super::modules_check;
+use crate::domain::ModuleName;
+
 /// One module.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Module {
     /// Its name.
     pub name: String,
     /// Whether the last change per key is kept for snapshots and for cursors that are too old.
-    #[serde(default = "yes")]
     pub state: bool,
     /// The legacy endpoint; absent = the module has none.
     pub poll: Option<Poll>,
@@ -17,13 +21,29 @@ pub struct Module {
     pub sunset: Sunset,
 }
 
-const fn yes() -> bool {
-    true
+impl Default for Module {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            state: true,
+            poll: None,
+            sunset: Sunset::default(),
+        }
+    }
+}
+
+impl Module {
+    /// Its name.
+    pub fn module_name(&self) -> ModuleName {
+        self.name
+            .parse()
+            .expect("the name of a loaded module was checked")
+    }
 }
 
 /// The contract of a legacy endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Poll {
     /// Path; `{name}` captures a segment.
     pub path: String,
@@ -83,7 +103,7 @@ pub enum Place {
 
 /// A value of the request.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Field {
     /// Which part of the request.
     #[serde(rename = "in")]
@@ -94,7 +114,7 @@ pub struct Field {
 
 /// The cursor of the request.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct CursorField {
     /// Which part of the request.
     #[serde(rename = "in")]
@@ -120,7 +140,7 @@ pub enum CursorKind {
 
 /// The audience of the request: from a place, or the same for all.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AudienceField {
     /// Which part of the request.
     #[serde(rename = "in")]
@@ -134,7 +154,7 @@ pub struct AudienceField {
 
 /// The most changes of one answer, and where a client may ask for fewer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct LimitField {
     /// Which part of the request; absent = clients cannot choose.
     #[serde(rename = "in")]
@@ -161,7 +181,7 @@ impl Default for LimitField {
 
 /// The JSON templates of the answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Response {
     /// The whole answer.
     pub body: String,
@@ -186,7 +206,7 @@ impl Default for Response {
 
 /// What the answers say once the module is at `sunset`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Sunset {
     /// When the endpoint is to end, as an RFC 3339 time; becomes the `Sunset` header.
     pub at: Option<String>,
@@ -194,4 +214,11 @@ pub struct Sunset {
     pub link: Option<String>,
     /// What `$next_poll_ms` says from then on.
     pub next_poll_ms: Option<u64>,
+}
+
+impl Sunset {
+    /// When the endpoint is to end.
+    pub fn at_time(&self) -> Option<SystemTime> {
+        self.at.as_deref().and_then(modules_check::rfc3339)
+    }
 }

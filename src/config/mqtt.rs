@@ -1,12 +1,18 @@
 //! `[mqtt]`: brokers and topics.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    Problems,
+    endpoint::{BrokerKind, Endpoint},
+    redact,
+};
+
 /// Topics and the brokers that the mirror feeds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Mqtt {
     /// First part of every topic.
     pub topic_prefix: String,
@@ -27,8 +33,8 @@ impl Default for Mqtt {
 }
 
 /// One MQTT broker.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Target {
     /// Name of the target in the database, metrics and commands.
     pub name: String,
@@ -59,11 +65,223 @@ impl Default for Target {
 
 /// A version of MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Protocol {
     /// MQTT 5.
-    #[serde(rename = "5")]
     V5,
     /// MQTT 3.1.1.
-    #[serde(rename = "3.1.1")]
     V311,
+}
+
+impl Protocol {
+    /// As it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V5 => "5",
+            Self::V311 => "3.1.1",
+        }
+    }
+}
+
+impl TryFrom<String> for Protocol {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        match word.as_str() {
+            "5" => Ok(Self::V5),
+            "3.1.1" => Ok(Self::V311),
+            other => Err(format!(
+                "`{}` must be \"5\" or \"3.1.1\"",
+                other.escape_debug()
+            )),
+        }
+    }
+}
+
+impl From<Protocol> for String {
+    fn from(protocol: Protocol) -> Self {
+        protocol.as_str().to_owned()
+    }
+}
+
+/// Hides the password.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("url", &redact::url(&self.url))
+            .field("websocket", &self.websocket)
+            .field("public_url", &self.public_url.as_deref().map(redact::url))
+            .field(
+                "public_websocket_url",
+                &self.public_websocket_url.as_deref().map(redact::url),
+            )
+            .field("protocol", &self.protocol)
+            .finish()
+    }
+}
+
+/// The longest topic prefix: with module and audience a topic stays portable.
+const TOPIC_PREFIX_BYTES: usize = 64;
+
+/// The longest client id prefix.
+const CLIENT_ID_PREFIX_BYTES: usize = 32;
+
+/// The longest target name.
+const TARGET_NAME_BYTES: usize = 32;
+
+impl Mqtt {
+    /// The configured targets, or the embedded broker at its default address.
+    pub fn effective_targets(&self) -> Vec<Target> {
+        if self.targets.is_empty() {
+            return vec![Target::default()];
+        }
+        self.targets.clone()
+    }
+
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        if let Err(why) = check_topic_prefix(&self.topic_prefix) {
+            problems.push(format!("{path}.topic_prefix"), why);
+        }
+        let prefix = &self.client_id_prefix;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if prefix.is_empty() || prefix.len() > CLIENT_ID_PREFIX_BYTES || !prefix.chars().all(plain)
+        {
+            problems.push(
+                format!("{path}.client_id_prefix"),
+                format!(
+                    "must be 1 to {CLIENT_ID_PREFIX_BYTES} characters of A-Z, a-z, 0-9, `_` and `-`"
+                ),
+            );
+        }
+        self.validate_targets(&format!("{path}.targets"), problems);
+    }
+
+    fn validate_targets(&self, path: &str, problems: &mut Problems) {
+        if self.targets.len() > 1 {
+            problems.push(
+                path,
+                format!(
+                    "{} are configured; this version feeds one target: keep one",
+                    self.targets.len()
+                ),
+            );
+        }
+        for (n, target) in self.targets.iter().enumerate() {
+            target.validate(&format!("{path}[{n}]"), problems);
+            if let Some(first) = self.targets[..n].iter().position(|t| t.name == target.name) {
+                problems.push(
+                    format!("{path}[{n}].name"),
+                    format!(
+                        "`{}` is already the name of {path}[{first}]",
+                        target.name.escape_debug()
+                    ),
+                );
+            }
+        }
+        if self.targets.is_empty() && !cfg!(feature = "embedded-broker") {
+            problems.push(
+                path,
+                "none is configured, and this build has no embedded broker: name one with url = \"mqtt://host:1883\"",
+            );
+        }
+    }
+}
+
+fn check_topic_prefix(prefix: &str) -> Result<(), &'static str> {
+    if prefix.is_empty() || prefix.len() > TOPIC_PREFIX_BYTES {
+        return Err("must have 1 to 64 bytes");
+    }
+    if prefix.contains(['+', '#']) {
+        return Err("must not contain the wildcards `+` and `#`");
+    }
+    if prefix.split('/').any(str::is_empty) {
+        return Err("must not begin or end with `/` or contain `//`");
+    }
+    if prefix.starts_with('$') {
+        return Err("must not begin with `$`: brokers keep such topics for themselves");
+    }
+    if prefix.chars().any(char::is_control) {
+        return Err("must not contain control characters");
+    }
+    Ok(())
+}
+
+impl Target {
+    /// Where and how to reach the broker.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::parse(&self.url).expect("the URL of a loaded target was checked")
+    }
+
+    /// The addresses that an embedded broker listens on, with the key of each below the target.
+    pub(super) fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+        let Some(mqtt) = Endpoint::parse(&self.url)
+            .ok()
+            .and_then(|e| e.listen_addr())
+        else {
+            return Vec::new();
+        };
+        let mut all = vec![("url", mqtt)];
+        all.extend(self.websocket.map(|address| ("websocket", address)));
+        all
+    }
+
+    fn validate(&self, path: &str, problems: &mut Problems) {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let name = &self.name;
+        if name.is_empty() || name.len() > TARGET_NAME_BYTES || !name.bytes().all(plain) {
+            problems.push(
+                format!("{path}.name"),
+                format!("must be 1 to {TARGET_NAME_BYTES} characters of a-z, 0-9 and `-`"),
+            );
+        }
+        match Endpoint::parse(&self.url) {
+            Ok(endpoint) => self.validate_kind(&endpoint, path, problems),
+            Err(why) => problems.push(format!("{path}.url"), why),
+        }
+        let public = [
+            ("public_url", &self.public_url, ["mqtt", "mqtts"]),
+            (
+                "public_websocket_url",
+                &self.public_websocket_url,
+                ["ws", "wss"],
+            ),
+        ];
+        for (key, url, schemes) in public {
+            if let Some(why) = url.as_deref().and_then(|url| check_public(url, schemes)) {
+                problems.push(format!("{path}.{key}"), why);
+            }
+        }
+    }
+
+    fn validate_kind(&self, endpoint: &Endpoint, path: &str, problems: &mut Problems) {
+        let embedded = endpoint.kind == BrokerKind::Embedded;
+        if embedded && !cfg!(feature = "embedded-broker") {
+            problems.push(
+                format!("{path}.url"),
+                "this build has no embedded broker: use mqtt://host:1883, or build with the feature `embedded-broker`",
+            );
+        }
+        if !embedded && self.websocket.is_some() {
+            problems.push(
+                format!("{path}.websocket"),
+                "is for embedded:// targets: an external broker opens its own, say where with public_websocket_url",
+            );
+        }
+    }
+}
+
+fn check_public(url: &str, schemes: [&str; 2]) -> Option<String> {
+    let [plain, tls] = schemes;
+    let parsed = match url::Url::parse(url) {
+        Ok(parsed) if schemes.contains(&parsed.scheme()) => parsed,
+        _ => return Some(format!("must be a {plain}:// or {tls}:// URL")),
+    };
+    if parsed.host_str().is_none_or(str::is_empty) {
+        return Some(format!("names no host: write {plain}://host:port"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Some("must not hold a user or password: every client is told this URL".to_owned());
+    }
+    None
 }

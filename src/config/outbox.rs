@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
+use super::{Problems, span::Span};
 
 /// What becomes of rows that cannot be numbered, and of repeats.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Outbox {
     /// How long a row of a module that no configuration names waits before it is parked: in a
     /// rolling deployment an old replica sees such rows before the new configuration.
@@ -21,5 +21,14 @@ impl Default for Outbox {
             unknown_module_after: Span::from_secs(3_600),
             dedup_window: Span::from_secs(7 * 24 * 3_600),
         }
+    }
+}
+
+impl Outbox {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        let unknown = &format!("{path}.unknown_module_after");
+        problems.bound_span(unknown, self.unknown_module_after, "1s", "365d");
+        let window = &format!("{path}.dedup_window");
+        problems.bound_span(window, self.dedup_window, "1s", "3650d");
     }
 }

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Problems;
+
 /// Lease, rhythm and bounds of the numbering.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Sequencer {
     /// How long a module's lease lives without renewal: the longest take-over after a crash.
     pub lease_ms: u64,
@@ -35,6 +37,44 @@ impl Default for Sequencer {
             idle_tick_ms: 20,
             full_scan_ms: 1_000,
             channel_cache: 100_000,
+        }
+    }
+}
+
+impl Sequencer {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        let mut bound = |key: &str, value: u64, min, max| {
+            problems.bound(&format!("{path}.{key}"), value, min, max);
+        };
+        bound("lease_ms", self.lease_ms, 100, 600_000);
+        bound("renew_ms", self.renew_ms, 10, 300_000);
+        bound("batch", self.batch.into(), 1, 100_000);
+        bound("batch_bytes", self.batch_bytes as u64, 1_024, 1 << 30);
+        bound("busy_tick_ms", self.busy_tick_ms, 1, 60_000);
+        bound("idle_tick_ms", self.idle_tick_ms, 1, 60_000);
+        bound("full_scan_ms", self.full_scan_ms, 10, 600_000);
+        bound("channel_cache", self.channel_cache as u64, 1, 100_000_000);
+        self.validate_rhythm(path, problems);
+    }
+
+    fn validate_rhythm(&self, path: &str, problems: &mut Problems) {
+        if self.renew_ms >= self.lease_ms / 2 {
+            problems.push(
+                format!("{path}.renew_ms"),
+                format!(
+                    "must be below half of {path}.lease_ms ({}), or one late renewal loses the lease; it is {}",
+                    self.lease_ms, self.renew_ms
+                ),
+            );
+        }
+        if self.busy_tick_ms > self.idle_tick_ms {
+            problems.push(
+                format!("{path}.busy_tick_ms"),
+                format!(
+                    "must not be above {path}.idle_tick_ms ({})",
+                    self.idle_tick_ms
+                ),
+            );
         }
     }
 }

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Problems;
+
 /// Listeners and the process itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Legacy polls and everything for clients.
     pub public: SocketAddr,
@@ -39,4 +41,67 @@ impl Default for Server {
             idle_timeout_ms: 75_000,
         }
     }
+}
+
+impl Server {
+    /// The name of this replica: the configured one, or host name and public port.
+    pub fn instance_name(&self) -> String {
+        if !self.instance.is_empty() {
+            return self.instance.clone();
+        }
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        let plain = |c: char| if is_instance_char(c) { c } else { '-' };
+        let host: String = host.chars().map(plain).take(INSTANCE_CHARS - 6).collect();
+        format!("{host}-{}", self.public.port())
+    }
+
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        problems.bound(&format!("{path}.drain_ms"), self.drain_ms, 1, 3_600_000);
+        let connections = &format!("{path}.max_connections");
+        problems.bound(connections, self.max_connections, 1, 1_000_000);
+        let idle = &format!("{path}.idle_timeout_ms");
+        problems.bound(idle, self.idle_timeout_ms, 100, 3_600_000);
+        self.validate_private(path, problems);
+        self.validate_instance(path, problems);
+    }
+
+    fn validate_private(&self, path: &str, problems: &mut Problems) {
+        if !self.private.ip().is_loopback() && !self.private_insecure {
+            problems.push(
+                format!("{path}.private"),
+                format!(
+                    "{} is not a loopback address, and nothing there asks who is calling: use 127.0.0.1, or set {path}.private_insecure = true",
+                    self.private
+                ),
+            );
+        }
+        for (n, name) in self.private_hosts.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
+            if name.is_empty() || !name.chars().all(plain) {
+                problems.push(
+                    format!("{path}.private_hosts[{n}]"),
+                    "must be a host name or address as it stands in a Host header, such as \"gateway.internal\"",
+                );
+            }
+        }
+    }
+
+    fn validate_instance(&self, path: &str, problems: &mut Problems) {
+        let name = &self.instance;
+        if name.len() > INSTANCE_CHARS || !name.chars().all(is_instance_char) {
+            problems.push(
+                format!("{path}.instance"),
+                format!(
+                    "must be at most {INSTANCE_CHARS} characters of A-Z, a-z, 0-9, `.`, `_` and `-`: it becomes part of MQTT client ids"
+                ),
+            );
+        }
+    }
+}
+
+/// The longest instance name. It becomes part of MQTT client ids.
+const INSTANCE_CHARS: usize = 64;
+
+const fn is_instance_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }

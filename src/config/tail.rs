@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Problems;
+
 /// Bounds of the tail, per module, and the rhythm of its reader.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tail {
     /// Most changes kept per module.
     pub changes: usize,
@@ -27,5 +29,14 @@ impl Default for Tail {
             page: 2_000,
             full_ms: 1_000,
         }
+    }
+}
+
+impl Tail {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        problems.bound(&format!("{path}.changes"), self.changes, 1, 100_000_000);
+        problems.bound(&format!("{path}.bytes"), self.bytes, 1_024, 1 << 40);
+        problems.bound(&format!("{path}.tick_ms"), self.tick_ms, 1, 60_000);
+        problems.bound(&format!("{path}.page"), self.page, 1, 100_000);
     }
 }

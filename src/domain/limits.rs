@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Upper bounds of one change, in bytes of UTF-8. The `[limits]` section of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Audience.
     pub audience_bytes: usize,

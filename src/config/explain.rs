@@ -1,0 +1,83 @@
+//! A value that could not be read, in words for the person who wrote it.
+
+use figment::error::{Actual, Kind};
+
+use super::{key_path::KeyPath, redact};
+
+/// How alike two names must be for one to be taken for a slip of the other.
+const ALIKE: f64 = 0.75;
+
+/// What is wrong with the value at `path`, and what is allowed there.
+pub(super) fn explain(path: &KeyPath, error: &figment::Error) -> String {
+    match &error.kind {
+        Kind::UnknownField(name, known) => unknown("key", name, known),
+        Kind::UnknownVariant(word, known) => unknown("value", word, known),
+        Kind::InvalidType(found, wanted) => mismatch(path, found, wanted),
+        Kind::InvalidValue(found, wanted) => mismatch(path, found, wanted),
+        Kind::Message(text) if text.contains("socket address") => {
+            "must be an IP address and a port, such as 127.0.0.1:8080".to_owned()
+        }
+        Kind::Message(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let mut sorted: Vec<_> = known.iter().map(|other| format!("`{other}`")).collect();
+    sorted.sort();
+    let all = sorted.join(", ");
+    match nearest(name, known) {
+        Some(near) => format!("unknown {what} `{name}`, did you mean `{near}`? Known are {all}"),
+        None => format!("unknown {what} `{name}`. Known are {all}"),
+    }
+}
+
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let likeness = |other: &&str| strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase());
+    known
+        .iter()
+        .map(|other| (likeness(other), *other))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other)
+}
+
+fn mismatch(path: &KeyPath, found: &Actual, wanted: &str) -> String {
+    let wanted = words(wanted);
+    let hint = match found {
+        Actual::Str(_) | Actual::Seq | Actual::Map => "",
+        _ if wanted == "text" => ": put it in quotes",
+        _ => "",
+    };
+    format!("must be {wanted}, not {}{hint}", shown(path, found))
+}
+
+fn shown(path: &KeyPath, found: &Actual) -> String {
+    match found {
+        _ if redact::is_secret(path.last_key()) => "what it is".to_owned(),
+        Actual::Str(text) => format!("the text \"{}\"", redact::url(text)),
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What serde calls a type, as operators know it.
+fn words(wanted: &str) -> String {
+    match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number in its range".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" | "string" => "text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "socket address" => "an IP address and a port in quotes".to_owned(),
+        other if other.starts_with("struct ") => "a table".to_owned(),
+        other if other.contains("enum") || other.contains("variant") => {
+            "one of its words".to_owned()
+        }
+        other => other.to_owned(),
+    }
+}
