@@ -44,8 +44,8 @@ pub enum Error {
         /// Rows that the delete found.
         deleted: u64,
     },
-    /// The stored version is not the one that the act was meant for.
-    #[error("the module's flags are at version {current}, not {expected}: look again, then repeat")]
+    /// The stored version is not the one that the write was meant for; nothing was written.
+    #[error("the stored version is {current}, not {expected}: look again, then repeat")]
     VersionConflict {
         /// The version that the caller had seen.
         expected: i64,

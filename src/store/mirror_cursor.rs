@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Lease, Result};
+use super::{Error, Lease, Result};
 use crate::domain::{Cursor, ModuleName};
 
 /// A row of `mirror_cursor`.
@@ -33,4 +33,56 @@ pub trait MirrorCursors {
         target: &str,
         cursors: &[(Lease, MirrorCursor)],
     ) -> Result<Vec<i64>>;
+}
+
+/// What a database said about a write of cursors, before the commit.
+pub(super) struct Outcome {
+    /// Modules whose lease held, under lock.
+    pub(super) held: Vec<String>,
+    /// Modules whose cursor was written, with the new version.
+    pub(super) written: Vec<(String, i64)>,
+    /// The stored version of the first that was not written, if it has a row.
+    pub(super) stored: Option<i64>,
+}
+
+impl Outcome {
+    fn version(&self, module: &ModuleName) -> Option<i64> {
+        let mut written = self.written.iter();
+        written
+            .find(|(name, _)| name == module.as_str())
+            .map(|(_, version)| *version)
+    }
+
+    /// The first module whose cursor was not written.
+    pub(super) fn unwritten<'a>(
+        &self,
+        cursors: &'a [(Lease, MirrorCursor)],
+    ) -> Option<&'a ModuleName> {
+        let mut modules = cursors.iter().map(|(lease, _)| &lease.module);
+        modules.find(|module| self.version(module).is_none())
+    }
+}
+
+/// The new versions in the order of `cursors`, or why nothing may be committed.
+pub(super) fn in_order(cursors: &[(Lease, MirrorCursor)], outcome: &Outcome) -> Result<Vec<i64>> {
+    for (lease, _) in cursors {
+        if !outcome
+            .held
+            .iter()
+            .any(|name| name == lease.module.as_str())
+        {
+            return Err(Error::LeaseLost {
+                module: lease.module.clone(),
+            });
+        }
+    }
+    let version = |(lease, cursor): &(Lease, MirrorCursor)| {
+        outcome
+            .version(&lease.module)
+            .ok_or(Error::VersionConflict {
+                expected: cursor.version,
+                current: outcome.stored.unwrap_or(0),
+            })
+    };
+    cursors.iter().map(version).collect()
 }

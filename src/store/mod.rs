@@ -7,13 +7,18 @@
 mod changelog;
 mod error;
 mod lease;
+mod migration;
 mod mirror_cursor;
 mod numbering;
 mod outbox;
-// mod postgres;
+mod postgres;
+mod row;
 mod schema;
+mod seat;
 // mod sqlite;
 mod stages;
+
+use std::sync::Arc;
 
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use error::{Error, Result};
@@ -25,6 +30,8 @@ pub use numbering::{
 pub use outbox::{Outbox, RejectedRow};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
+
+use crate::config::{database::Database, sequencer::Sequencer};
 
 /// Everything that the rooms above ask of a database.
 pub trait Store:
@@ -44,4 +51,20 @@ impl<T> Store for T where
         + Sync
         + 'static
 {
+}
+
+/// Opens the database that `database.url` names. The schema may still be pending: see
+/// [`Schema::schema_state`] and [`Schema::migrate`]. `sequencer` gives the time-outs of the
+/// numbering connection. PostgreSQL need not answer yet.
+pub async fn open(database: &Database, sequencer: &Sequencer) -> Result<Arc<dyn Store>> {
+    let scheme = database.url.split(':').next().unwrap_or_default();
+    match scheme {
+        // "sqlite" => Ok(Arc::new(sqlite::SqliteStore::open(database, sequencer).await?)),
+        "postgres" | "postgresql" => Ok(Arc::new(postgres::PostgresStore::open(
+            database, sequencer,
+        )?)),
+        other => Err(Error::UnknownScheme {
+            scheme: other.to_owned(),
+        }),
+    }
 }

@@ -1,0 +1,148 @@
+//! Leases on PostgreSQL. `clock_timestamp()` is the clock: it goes on inside a transaction.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::Row;
+
+use super::PostgresStore;
+use crate::{
+    domain::ModuleName,
+    store::{Lease, Leases, Result},
+    telemetry::{Purpose, count_query},
+};
+
+const ENSURE: &str = "\
+    INSERT INTO module_head (module) SELECT unnest($1::text[]) ON CONFLICT (module) DO NOTHING";
+
+/// SKIP LOCKED: a row that somebody holds is not free, and waiting for it would hold up the others.
+const ACQUIRE: &str = "\
+    WITH free AS ( \
+        SELECT module FROM module_head \
+        WHERE module = ANY($1) \
+          AND (lease_holder IS NULL \
+               OR lease_expires_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) \
+        ORDER BY module FOR UPDATE SKIP LOCKED \
+    ) \
+    UPDATE module_head h \
+    SET lease_holder = $2, lease_token = h.lease_token + 1, \
+        lease_expires_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3 \
+    FROM free WHERE h.module = free.module \
+    RETURNING h.module, h.lease_token";
+
+const RENEW: &str = "\
+    UPDATE module_head h \
+    SET lease_expires_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $3, \
+        sequenced_through = GREATEST( \
+            h.sequenced_through, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) \
+    FROM unnest($1::text[], $2::bigint[]) AS l(module, token) \
+    WHERE h.module = l.module AND h.lease_token = l.token \
+    RETURNING h.module, h.lease_token";
+
+/// The token grows, so that the one given back fences nothing any more.
+const RELEASE: &str = "\
+    UPDATE module_head h \
+    SET lease_holder = NULL, lease_expires_at = 0, lease_token = h.lease_token + 1 \
+    FROM unnest($1::text[], $2::bigint[]) AS l(module, token) \
+    WHERE h.module = l.module AND h.lease_token = l.token";
+
+#[async_trait]
+impl Leases for PostgresStore {
+    async fn ensure_modules(&self, modules: &[ModuleName]) -> Result<()> {
+        let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+        let doing = "creating module heads";
+        let mut seated = self.seated(doing).await?;
+        count_query(Purpose::Lease);
+        let insert = sqlx::query(ENSURE).bind(names).execute(seated.connection());
+        self.quick(doing, insert).await?;
+        seated.put_back();
+        Ok(())
+    }
+
+    async fn acquire(
+        &self,
+        modules: &[ModuleName],
+        holder: &str,
+        lease: Duration,
+    ) -> Result<Vec<Lease>> {
+        let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+        let doing = "acquiring leases";
+        let mut seated = self.seated(doing).await?;
+        count_query(Purpose::Lease);
+        let update = sqlx::query(ACQUIRE)
+            .bind(names)
+            .bind(holder)
+            .bind(micros(lease));
+        let rows = self
+            .quick(doing, update.fetch_all(seated.connection()))
+            .await?;
+        seated.put_back();
+        in_order(modules.iter(), &tokens(&rows)?)
+    }
+
+    async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>> {
+        let (names, held) = columns(leases);
+        let doing = "renewing leases";
+        let mut seated = self.seated(doing).await?;
+        count_query(Purpose::Lease);
+        let update = sqlx::query(RENEW)
+            .bind(names)
+            .bind(held)
+            .bind(micros(lease));
+        let rows = self
+            .quick(doing, update.fetch_all(seated.connection()))
+            .await?;
+        seated.put_back();
+        in_order(leases.iter().map(|lease| &lease.module), &tokens(&rows)?)
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<()> {
+        let (names, held) = columns(leases);
+        let doing = "giving leases back";
+        let mut seated = self.seated(doing).await?;
+        count_query(Purpose::Lease);
+        let update = sqlx::query(RELEASE).bind(names).bind(held);
+        self.quick(doing, update.execute(seated.connection()))
+            .await?;
+        seated.put_back();
+        Ok(())
+    }
+}
+
+/// Modules and tokens, as two arrays.
+pub(super) fn columns(leases: &[Lease]) -> (Vec<&str>, Vec<i64>) {
+    leases
+        .iter()
+        .map(|lease| (lease.module.as_str(), lease.token))
+        .unzip()
+}
+
+/// A lease's length as the database counts.
+pub(super) fn micros(lease: Duration) -> i64 {
+    i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 2)
+}
+
+fn tokens(rows: &[sqlx::postgres::PgRow]) -> Result<Vec<(&str, i64)>> {
+    let token = |row| -> sqlx::Result<_> {
+        let row: &sqlx::postgres::PgRow = row;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    };
+    rows.iter()
+        .map(token)
+        .collect::<sqlx::Result<_>>()
+        .map_err(crate::store::Error::Unexpected)
+}
+
+fn in_order<'a>(
+    modules: impl Iterator<Item = &'a ModuleName>,
+    tokens: &[(&str, i64)],
+) -> Result<Vec<Lease>> {
+    let lease = |module: &ModuleName| {
+        let (_, token) = tokens.iter().find(|(name, _)| *name == module.as_str())?;
+        Some(Lease {
+            module: module.clone(),
+            token: *token,
+        })
+    };
+    Ok(modules.filter_map(lease).collect())
+}

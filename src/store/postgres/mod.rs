@@ -1,0 +1,112 @@
+//! The store on PostgreSQL.
+//!
+//! Two ways to the server: a pool for reads and acts, and one connection of its own for leases and
+//! numbering, whose every time-out is half a lease. Invariant: no call of ours holds a lock, and no
+//! caller waits, longer than the configured bound; where the server cannot promise that (it is
+//! frozen, or the network is gone) the client gives the connection up.
+
+mod changelog;
+mod connection;
+mod error;
+mod lease;
+mod mirror_cursor;
+mod numbering;
+mod outbox;
+mod schema;
+mod stages;
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+};
+
+use super::{Error, Result, seat::Seat};
+use crate::config::{database::Database, sequencer::Sequencer};
+
+/// How long a migration waits for the one of another process, and for locks.
+const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// The store on PostgreSQL.
+#[derive(Debug)]
+pub(super) struct PostgresStore {
+    pool: PgPool,
+    /// The numbering connection.
+    seat: Seat<PgConnection>,
+    numbering: PgConnectOptions,
+    migrating: PgConnectOptions,
+    half_lease: Duration,
+    /// The client's own bound of a call on the pool.
+    call_timeout: Duration,
+}
+
+impl PostgresStore {
+    /// Prepares connections; none is opened yet.
+    pub(super) fn open(database: &Database, sequencer: &Sequencer) -> Result<Self> {
+        let base = parse(&database.url)?;
+        let half_lease = Duration::from_millis((sequencer.lease_ms / 2).max(1));
+        let statement = Duration::from_millis(database.statement_timeout_ms);
+        let acquire = Duration::from_millis(database.acquire_timeout_ms);
+        Ok(Self {
+            pool: pool(database, acquire).connect_lazy_with(bounded(&base, statement, half_lease)),
+            seat: Seat::new(),
+            numbering: bounded(&base, half_lease, half_lease),
+            migrating: base.options([("lock_timeout", millis(MIGRATION_LOCK_WAIT))]),
+            half_lease,
+            call_timeout: acquire + statement,
+        })
+    }
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| Error::BadUrl {
+        why: format!("cannot be read as postgres://user:password@host:port/name: {error}"),
+    })?;
+    let tls = matches!(
+        options.get_ssl_mode(),
+        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+    );
+    if tls {
+        return Err(Error::BadUrl {
+            why: "sslmode asks for TLS, which this build does not speak to PostgreSQL: use sslmode=prefer, a unix socket or a local proxy".to_owned(),
+        });
+    }
+    Ok(options.application_name("changeover"))
+}
+
+fn pool(database: &Database, acquire: Duration) -> PgPoolOptions {
+    /// An idle connection is asked for a sign of life before it is used; a busy one has just given it.
+    const TRUSTED_IDLE: Duration = Duration::from_millis(500);
+    PgPoolOptions::new()
+        .max_connections(database.connections.max(1))
+        .acquire_timeout(acquire)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_IDLE {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+/// Options of a connection that can hold no lock for longer than `idle` without working, and work on
+/// nothing for longer than `statement`. The TCP settings make the server give up a client that
+/// vanished without a word; on a unix socket they mean nothing.
+fn bounded(base: &PgConnectOptions, statement: Duration, idle: Duration) -> PgConnectOptions {
+    base.clone().options([
+        ("statement_timeout", millis(statement)),
+        ("lock_timeout", millis(statement)),
+        ("idle_in_transaction_session_timeout", millis(idle)),
+        ("tcp_user_timeout", millis(idle)),
+        ("tcp_keepalives_idle", "1".to_owned()),
+        ("tcp_keepalives_interval", "1".to_owned()),
+        ("tcp_keepalives_count", "1".to_owned()),
+    ])
+}
+
+fn millis(span: Duration) -> String {
+    format!("{}ms", span.as_millis().max(1))
+}

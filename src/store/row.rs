@@ -1,0 +1,219 @@
+//! From columns to changes and state, the same for every database.
+//!
+//! Invariant: the statements of each database name the columns in the order that stands here.
+
+use std::sync::Arc;
+
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use super::{Error, FencedHead, Head, MirrorCursor, Result, StageRecord, StateItem};
+use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
+
+/// A row whose columns are integers and texts.
+pub(super) trait Columns {
+    fn integer(&self, column: usize) -> sqlx::Result<i64>;
+    fn text(&self, column: usize) -> sqlx::Result<&str>;
+    fn optional_text(&self, column: usize) -> sqlx::Result<Option<&str>>;
+}
+
+impl<R> Columns for R
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> &'r str: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn integer(&self, column: usize) -> sqlx::Result<i64> {
+        self.try_get(column)
+    }
+
+    fn text(&self, column: usize) -> sqlx::Result<&str> {
+        self.try_get(column)
+    }
+
+    fn optional_text(&self, column: usize) -> sqlx::Result<Option<&str>> {
+        self.try_get(column)
+    }
+}
+
+/// `position, epoch, audience, entity_key, op, value, change_id, previous, occurred_at,
+/// sequenced_at`, from column `first` on.
+pub(super) fn change(row: &impl Columns, first: usize) -> sqlx::Result<Change> {
+    Ok(Change {
+        position: Position::from_i64(row.integer(first)?),
+        epoch: epoch(row.integer(first + 1)?),
+        audience: Audience::stored(row.text(first + 2)?),
+        key: row.text(first + 3)?.into(),
+        op: op(row.text(first + 4)?)?,
+        value: JsonText::stored(row.text(first + 5)?),
+        change_id: row.optional_text(first + 6)?.map(Into::into),
+        previous: Position::from_i64(row.integer(first + 7)?),
+        occurred_at: Micros::new(row.integer(first + 8)?),
+        sequenced_at: Micros::new(row.integer(first + 9)?),
+    })
+}
+
+/// `module`, then the columns of [`change`]. Rows of one module share its name.
+pub(super) fn module_changes(
+    rows: &[impl Columns],
+) -> sqlx::Result<Vec<(ModuleName, Arc<Change>)>> {
+    let mut found: Vec<(ModuleName, Arc<Change>)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let name = row.text(0)?;
+        let module = match found.last() {
+            Some((last, _)) if last.as_str() == name => last.clone(),
+            _ => module(name)?,
+        };
+        found.push((module, Arc::new(change(row, 1)?)));
+    }
+    Ok(found)
+}
+
+/// `audience, entity_key, op, position, value`.
+pub(super) fn state_item(row: &impl Columns) -> sqlx::Result<StateItem> {
+    Ok(StateItem {
+        audience: Audience::stored(row.text(0)?),
+        key: row.text(1)?.into(),
+        op: op(row.text(2)?)?,
+        position: Position::from_i64(row.integer(3)?),
+        value: JsonText::stored(row.text(4)?),
+    })
+}
+
+/// `module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, now`.
+pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
+    let lease_holder = row.optional_text(5)?.map(str::to_owned);
+    Ok(Head {
+        module: module(row.text(0)?)?,
+        epoch: epoch(row.integer(1)?),
+        head: Position::from_i64(row.integer(2)?),
+        retained_from: Position::from_i64(row.integer(3)?),
+        sequenced_through: Micros::new(row.integer(4)?),
+        lease_vacant: lease_holder.is_none() || row.integer(6)? <= row.integer(7)?,
+        lease_holder,
+    })
+}
+
+/// `module, epoch, head, retained_from, sequenced_through`.
+pub(super) fn fenced_head(row: &impl Columns) -> sqlx::Result<FencedHead> {
+    Ok(FencedHead {
+        module: module(row.text(0)?)?,
+        epoch: epoch(row.integer(1)?),
+        head: Position::from_i64(row.integer(2)?),
+        retained_from: Position::from_i64(row.integer(3)?),
+        sequenced_through: Micros::new(row.integer(4)?),
+    })
+}
+
+/// `module, epoch, position, generation, version`.
+pub(super) fn mirror_cursor(row: &impl Columns) -> sqlx::Result<MirrorCursor> {
+    Ok(MirrorCursor {
+        module: module(row.text(0)?)?,
+        cursor: Cursor::new(epoch(row.integer(1)?), Position::from_i64(row.integer(2)?)),
+        generation: row.integer(3)?.unsigned_abs(),
+        version: row.integer(4)?,
+    })
+}
+
+/// A module's name as stored.
+pub(super) fn module(name: &str) -> sqlx::Result<ModuleName> {
+    name.parse().map_err(|error| decode(error))
+}
+
+/// An epoch as stored; what does not fit was never written by this program.
+pub(super) fn epoch(number: i64) -> Epoch {
+    u32::try_from(number).map_or(Epoch::FIRST, Epoch::new)
+}
+
+fn op(word: &str) -> sqlx::Result<Op> {
+    word.parse().map_err(|error| decode(error))
+}
+
+fn decode(error: crate::domain::Invalid) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+/// A row of `module_stage`.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct StoredStage {
+    module: String,
+    stage: String,
+    cohort: String,
+    paused: bool,
+    version: i64,
+    changed_by: String,
+    changed_at: i64,
+    reason: String,
+}
+
+impl TryFrom<StoredStage> for StageRecord {
+    type Error = Error;
+
+    fn try_from(row: StoredStage) -> Result<Self> {
+        let corrupt = |what: String| Error::Corrupt {
+            table: "module_stage",
+            what: format!("{what} in the row of `{}`", row.module.escape_debug()),
+        };
+        Ok(Self {
+            module: row
+                .module
+                .parse()
+                .map_err(|_invalid| corrupt("a bad module name".to_owned()))?,
+            stage: row
+                .stage
+                .parse()
+                .map_err(|error| corrupt(format!("a {error}")))?,
+            cohort: serde_json::from_str(&row.cohort)
+                .map_err(|error| corrupt(format!("a cohort that cannot be read ({error})")))?,
+            paused: row.paused,
+            version: row.version,
+            changed_by: row.changed_by,
+            changed_at: Micros::new(row.changed_at),
+            reason: row.reason,
+        })
+    }
+}
+
+/// A row of `audit`.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct StoredAudit {
+    id: i64,
+    module: Option<String>,
+    actor: String,
+    action: String,
+    before: String,
+    after: String,
+    reason: String,
+    at: i64,
+}
+
+impl TryFrom<StoredAudit> for super::AuditEntry {
+    type Error = Error;
+
+    fn try_from(row: StoredAudit) -> Result<Self> {
+        let json = |text: &str| {
+            serde_json::from_str(text).map_err(|error| Error::Corrupt {
+                table: "audit",
+                what: format!("JSON that cannot be read ({error}) in row {}", row.id),
+            })
+        };
+        Ok(Self {
+            before: json(&row.before)?,
+            after: json(&row.after)?,
+            id: row.id,
+            module: row.module,
+            actor: row.actor,
+            action: row.action,
+            reason: row.reason,
+            at: Micros::new(row.at),
+        })
+    }
+}
+
+/// What is kept as JSON text in a column of `table`.
+pub(super) fn json_text(table: &'static str, value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Corrupt {
+        table,
+        what: format!("a value that cannot be written as JSON: {error}"),
+    })
+}
