@@ -8,6 +8,8 @@
 pub mod config;
 pub mod cutover;
 pub mod domain;
+pub mod http;
 pub mod log;
+pub mod poll;
 pub mod store;
 pub mod telemetry;

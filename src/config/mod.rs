@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod modules;
 pub mod mqtt;
 pub mod outbox;
+pub mod poll;
 pub mod sequencer;
 pub mod server;
 pub mod span;
@@ -40,6 +41,8 @@ pub struct Config {
     pub sequencer: sequencer::Sequencer,
     /// The newest part of the log, in memory.
     pub tail: tail::Tail,
+    /// What all legacy polls share.
+    pub poll: poll::Poll,
     /// Brokers and topics.
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
