@@ -10,5 +10,6 @@ pub mod cutover;
 pub mod domain;
 pub mod http;
 pub mod log;
+pub mod poll;
 pub mod store;
 pub mod telemetry;

@@ -17,6 +17,7 @@ pub mod modules;
 mod modules_check;
 pub mod mqtt;
 pub mod outbox;
+pub mod poll;
 pub mod poll_path;
 mod problems;
 mod reading;
@@ -57,6 +58,8 @@ pub struct Config {
     pub sequencer: sequencer::Sequencer,
     /// The newest part of the log, in memory.
     pub tail: tail::Tail,
+    /// What all legacy polls share.
+    pub poll: poll::Poll,
     /// Brokers and topics.
     pub mqtt: mqtt::Mqtt,
     /// Publishing.

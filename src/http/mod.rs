@@ -5,6 +5,8 @@
 
 pub mod private;
 mod problem;
+pub mod public;
 pub mod serving;
 
+pub use axum::Router;
 pub use problem::Problem;

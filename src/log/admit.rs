@@ -18,8 +18,13 @@ pub(super) fn admit(
     let audience = audience.unwrap_or(Audience::EVERYONE);
     let op = optional_text("op", row.op.as_deref())?.unwrap_or(Op::Upsert.as_str());
     let change_id = optional_text("change_id", row.change_id.as_deref())?;
+    let op: Op = op.parse().map_err(|why| reason("op", &why))?;
     let key = text("key", row.key.as_deref())?;
-    let value = text("value", row.value.as_deref())?;
+    let value = match optional_text("value", row.value.as_deref())? {
+        None if op == Op::Delete => "null",
+        None => return Err("value: must not be NULL, except of a delete".to_owned()),
+        Some(value) => value,
+    };
 
     NewChange::check_key(key, limits).map_err(|why| reason("key", &why))?;
     NewChange::check_value_size(value, limits).map_err(|why| reason("value", &why))?;
@@ -31,7 +36,7 @@ pub(super) fn admit(
         audience: Audience::new(audience, limits.audience_bytes)
             .map_err(|why| reason("audience", &why))?,
         key: key.into(),
-        op: op.parse().map_err(|why| reason("op", &why))?,
+        op,
         value: JsonText::parse(value).map_err(|why| reason("value", &why))?,
         change_id: change_id.map(Into::into),
         occurred_at: row.occurred_at.map(Micros::new),

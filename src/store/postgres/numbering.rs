@@ -4,18 +4,21 @@ mod fence;
 mod scan;
 mod transaction;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
-use super::PostgresStore;
+use super::{PostgresStore, lease::micros};
 use crate::{
-    domain::Micros,
     store::{Lease, Numbering, NumberingTx, OutboxRow, Result, Scan},
     telemetry::{Purpose, count_query},
 };
 
 const FORGET: &str = "\
     DELETE FROM change_seen WHERE ctid = ANY(ARRAY( \
-        SELECT ctid FROM change_seen WHERE at < $1 ORDER BY at LIMIT $2))";
+        SELECT ctid FROM change_seen \
+        WHERE at < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1 \
+        ORDER BY at LIMIT $2))";
 
 #[async_trait]
 impl Numbering for PostgresStore {
@@ -43,12 +46,12 @@ impl Numbering for PostgresStore {
         )))
     }
 
-    async fn forget_seen(&self, before: Micros, limit: u32) -> Result<u64> {
+    async fn forget_seen(&self, window: Duration, limit: u32) -> Result<u64> {
         let doing = "forgetting change ids";
         let mut seated = self.seated(doing).await?;
         count_query(Purpose::Retention);
         let delete = sqlx::query(FORGET)
-            .bind(before.get())
+            .bind(micros(window))
             .bind(i64::from(limit));
         let done = self
             .quick(doing, delete.execute(seated.connection()))

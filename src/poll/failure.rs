@@ -1,0 +1,88 @@
+//! Why a poll gets the error envelope.
+//!
+//! Invariant: status, metric and whether to come back are decided here, once, for every failure;
+//! no message tells of SQL, paths or another client.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use super::meters::Answered;
+
+/// Why a poll gets the error envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// A value of the request is not what the contract says.
+    Malformed {
+        /// `cursor`, `audience`, `client` or `limit`.
+        what: &'static str,
+        /// What is wrong and what is allowed.
+        why: Cow<'static, str>,
+    },
+    /// Not a method of this endpoint.
+    Method,
+    /// The body is larger than `poll.body_bytes`.
+    BodyTooLarge,
+    /// The body did not come, or not in time.
+    BodyMissing,
+    /// The module is at `retired`.
+    Retired,
+    /// The cursor is too old, and the module keeps no state to make up for it.
+    TooOld,
+    /// The database is needed for this answer and cannot be asked.
+    Unavailable,
+    /// The state holds more than `modules[].poll.limit.max`, and to cut it would hide keys.
+    StateTooLarge,
+    /// A bug of ours.
+    Panicked,
+}
+
+impl Failure {
+    /// The status that says what happened.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyMissing => StatusCode::REQUEST_TIMEOUT,
+            Self::Retired | Self::TooOld => StatusCode::GONE,
+            Self::Unavailable | Self::StateTooLarge => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The sentence for the client.
+    pub fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::Malformed { what, why } => format!("{what}: {why}").into(),
+            Self::Method => "the method is not allowed here".into(),
+            Self::BodyTooLarge => "the body is too large".into(),
+            Self::BodyMissing => "the body did not arrive".into(),
+            Self::Retired => "this endpoint has been retired".into(),
+            Self::TooOld => "the cursor is too old: begin again without one".into(),
+            Self::Unavailable | Self::StateTooLarge => {
+                "the answer cannot be given now, come back later".into()
+            }
+            Self::Panicked => "the answer failed".into(),
+        }
+    }
+
+    /// How the answer is counted.
+    pub(super) const fn answered(&self) -> Answered {
+        match self {
+            Self::Retired | Self::TooOld => Answered::Gone,
+            Self::Malformed { .. }
+            | Self::Method
+            | Self::BodyTooLarge
+            | Self::BodyMissing
+            | Self::Unavailable
+            | Self::StateTooLarge
+            | Self::Panicked => Answered::Error,
+        }
+    }
+
+    /// Whether the same request may succeed later: the answer then says when.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable | Self::StateTooLarge)
+    }
+}

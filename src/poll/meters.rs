@@ -1,0 +1,82 @@
+//! Counting polls. The handles are made once per module: looking one up for each poll would cost
+//! more than an idle poll does.
+
+use std::time::Duration;
+
+use metrics::{Counter, Histogram};
+
+use crate::{domain::ModuleName, telemetry::metric};
+
+/// How a poll was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Nothing for this client, from memory.
+    Idle,
+    /// Items, from memory.
+    Tail,
+    /// From the database.
+    Database,
+    /// From the state, because the cursor is too old.
+    Snapshot,
+    /// 410.
+    Gone,
+    /// Any other error envelope.
+    Error,
+}
+
+impl Answered {
+    /// The value of the label `answer`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Tail => "tail",
+            Self::Database => "database",
+            Self::Snapshot => "snapshot",
+            Self::Gone => "gone",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The meters of one module's endpoint.
+#[derive(Debug)]
+pub(super) struct Meters {
+    idle: Counter,
+    tail: Counter,
+    database: Counter,
+    snapshot: Counter,
+    gone: Counter,
+    error: Counter,
+    seconds: Histogram,
+}
+
+impl Meters {
+    pub(super) fn new(module: &ModuleName) -> Self {
+        let counter = |answered: Answered| {
+            let module = module.as_str().to_owned();
+            metrics::counter!(metric::POLLS, "module" => module, "answer" => answered.label())
+        };
+        Self {
+            idle: counter(Answered::Idle),
+            tail: counter(Answered::Tail),
+            database: counter(Answered::Database),
+            snapshot: counter(Answered::Snapshot),
+            gone: counter(Answered::Gone),
+            error: counter(Answered::Error),
+            seconds: metrics::histogram!(metric::POLL_SECONDS),
+        }
+    }
+
+    pub(super) fn count(&self, answered: Answered, took: Duration) {
+        let counter = match answered {
+            Answered::Idle => &self.idle,
+            Answered::Tail => &self.tail,
+            Answered::Database => &self.database,
+            Answered::Snapshot => &self.snapshot,
+            Answered::Gone => &self.gone,
+            Answered::Error => &self.error,
+        };
+        counter.increment(1);
+        self.seconds.record(took.as_secs_f64());
+    }
+}

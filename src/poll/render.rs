@@ -1,0 +1,98 @@
+//! From what a read has found to the body of the answer.
+
+use super::{
+    contract::Contract,
+    json,
+    page::{ItemView, Page},
+    slots::{BodySlot, ItemSlot},
+    template::Template,
+};
+use crate::{
+    config::modules::CursorKind,
+    domain::{Cursor, Micros, Transport},
+};
+
+/// What a body tells besides the page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around {
+    pub(super) now: Micros,
+    pub(super) next_poll_ms: u64,
+    pub(super) transport: Transport,
+}
+
+/// Room for one number, word or token.
+const SLOT_BYTES: usize = 32;
+
+pub(super) fn render(contract: &Contract, page: &Page, around: Around) -> Vec<u8> {
+    let mut out = Vec::with_capacity(guess_bytes(contract, page));
+    contract.body.render(&mut out, |out, slot| match slot {
+        BodySlot::Changes => push_items(out, &contract.item, page),
+        BodySlot::Cursor => push_cursor(out, contract.fields.kind, page.cursor),
+        BodySlot::HasMore => json::push_bool(out, page.cut),
+        BodySlot::Head => json::push_integer(out, page.head.get()),
+        BodySlot::ServerTimeMs => json::push_integer(out, around.now.as_millis()),
+        BodySlot::Count => json::push_integer(out, page.items.len()),
+        BodySlot::NextPollMs => json::push_integer(out, around.next_poll_ms),
+        BodySlot::Transport => json::push_string(out, around.transport.as_str()),
+        BodySlot::Snapshot => json::push_bool(out, page.snapshot),
+    });
+    out
+}
+
+fn push_items(out: &mut Vec<u8>, template: &Template<ItemSlot>, page: &Page) {
+    out.push(b'[');
+    let mut first = true;
+    page.items.each(|item| {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        push_item(out, template, &item);
+    });
+    out.push(b']');
+}
+
+fn push_item(out: &mut Vec<u8>, template: &Template<ItemSlot>, item: &ItemView<'_>) {
+    let change = item.change;
+    template.render(out, |out, slot| match slot {
+        ItemSlot::Key => json::push_string(out, item.key),
+        ItemSlot::Op => json::push_string(out, item.op.as_str()),
+        ItemSlot::Position => json::push_integer(out, item.position.get()),
+        ItemSlot::Previous => {
+            json::push_integer_or_null(out, change.map(|change| change.previous.get()));
+        }
+        ItemSlot::Value => out.extend_from_slice(item.value.as_bytes()),
+        ItemSlot::Audience => json::push_string(out, item.audience),
+        ItemSlot::ChangeId => {
+            json::push_string_or_null(out, change.and_then(|change| change.change_id.as_deref()));
+        }
+        ItemSlot::OccurredAtMs => {
+            json::push_integer_or_null(out, change.map(|change| change.occurred_at.as_millis()));
+        }
+        ItemSlot::SequencedAtMs => {
+            json::push_integer_or_null(out, change.map(|change| change.sequenced_at.as_millis()));
+        }
+    });
+}
+
+fn push_cursor(out: &mut Vec<u8>, kind: CursorKind, cursor: Cursor) {
+    match kind {
+        CursorKind::Token => json::push_string(out, &cursor.to_string()),
+        CursorKind::Position | CursorKind::None => {
+            json::push_integer(out, cursor.position.get());
+        }
+    }
+}
+
+/// Enough for most answers, so that the text is written without moving it.
+fn guess_bytes(contract: &Contract, page: &Page) -> usize {
+    let item = contract.item.literal_bytes() + SLOT_BYTES * contract.item.slots();
+    let mut bytes = contract.body.literal_bytes() + SLOT_BYTES * (contract.body.slots() + 1);
+    page.items
+        .each(|view| bytes += item + view.key.len() + view.value.len());
+    bytes
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;

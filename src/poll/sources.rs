@@ -1,0 +1,44 @@
+//! What all endpoints read from.
+
+use std::sync::Arc;
+
+use super::state_cache::StateCache;
+use crate::{
+    config,
+    cutover::Flags,
+    domain::Clock,
+    log::{Refresh, Tail},
+    store::ChangeLog,
+};
+
+/// What all endpoints read from: memory first, the database where memory does not reach.
+pub struct Sources {
+    pub(super) log: Arc<dyn ChangeLog + Send + Sync>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) refresh: Arc<Refresh>,
+    pub(super) flags: Arc<Flags>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) states: StateCache,
+}
+
+impl Sources {
+    /// Sources with an empty cache of states.
+    pub fn new(
+        log: Arc<dyn ChangeLog + Send + Sync>,
+        tail: Arc<Tail>,
+        refresh: Arc<Refresh>,
+        flags: Arc<Flags>,
+        clock: Arc<dyn Clock>,
+        bounds: &config::poll::Poll,
+    ) -> Self {
+        let states = StateCache::new(bounds.state_cache_entries, bounds.state_cache_bytes);
+        Self {
+            log,
+            tail,
+            refresh,
+            flags,
+            clock,
+            states,
+        }
+    }
+}
