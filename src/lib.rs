@@ -9,5 +9,6 @@ pub mod config;
 pub mod cutover;
 pub mod domain;
 pub mod log;
+pub mod mirror;
 pub mod store;
 pub mod telemetry;
