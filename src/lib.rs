@@ -11,5 +11,6 @@ pub mod domain;
 pub mod http;
 pub mod log;
 pub mod poll;
+pub mod mirror;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,5 @@
+//! The mirror.
+pub mod event;
+pub mod ledger;
+pub mod mqtt;
+pub mod topic;

@@ -1,0 +1,118 @@
+//! MQTT 5 by rumqttc.
+
+use bytes::Bytes;
+use rumqttc::{
+    Outgoing,
+    v5::{
+        AsyncClient, Event, EventLoop, Incoming, MqttOptions,
+        mqttbytes::{
+            QoS,
+            v5::{ConnAck, Filter, PubAckReason, PublishProperties, SubscribeReasonCode},
+        },
+    },
+};
+
+use super::{LinkOptions, NotSent, Signal, driver::Wire};
+
+pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V5) {
+    let endpoint = &options.endpoint;
+    let mut mqtt = MqttOptions::new(&options.client_id, &endpoint.host, endpoint.port);
+    mqtt.set_keep_alive(options.keep_alive);
+    mqtt.set_clean_start(options.session.is_none());
+    let expiry = options.session.map(|kept| u32::try_from(kept.as_secs()).unwrap_or(u32::MAX));
+    mqtt.set_session_expiry_interval(expiry);
+    mqtt.set_outgoing_inflight_upper_limit(options.inflight.max(1));
+    mqtt.set_max_packet_size(Some(options.max_packet_bytes));
+    if let Some((user, password)) = &endpoint.login {
+        mqtt.set_credentials(user, password);
+    }
+    let (client, events) = AsyncClient::new(mqtt, capacity);
+    (client, V5 { events })
+}
+
+pub(super) fn publish(
+    client: &AsyncClient,
+    topic: &str,
+    payload: Bytes,
+    retain: bool,
+    content_type: &str,
+) -> Result<(), NotSent> {
+    let properties = PublishProperties {
+        content_type: Some(content_type.to_owned()),
+        ..PublishProperties::default()
+    };
+    client
+        .try_publish_with_properties(topic, QoS::AtLeastOnce, retain, payload, properties)
+        .map_err(|_| NotSent)
+}
+
+pub(super) fn subscribe(
+    client: &AsyncClient,
+    filters: &[String],
+    at_least_once: bool,
+) -> Result<(), NotSent> {
+    let qos = if at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    let filters = filters.iter().map(|filter| Filter::new(filter, qos));
+    client.try_subscribe_many(filters).map_err(|_| NotSent)
+}
+
+pub(super) struct V5 {
+    events: EventLoop,
+}
+
+impl Wire for V5 {
+    async fn turn(&mut self) -> Result<(), String> {
+        let event = self.events.poll().await.map_err(|error| error.to_string())?;
+        self.events.state.events.push_front(event);
+        Ok(())
+    }
+
+    fn drain(&mut self, signals: &mut Vec<Signal>) -> bool {
+        let mut left = false;
+        for event in self.events.state.events.drain(..) {
+            left |= event == Event::Outgoing(Outgoing::Disconnect);
+            signals.extend(signal(event));
+        }
+        left
+    }
+}
+
+fn signal(event: Event) -> Option<Signal> {
+    match event {
+        Event::Outgoing(Outgoing::Publish(packet)) => Some(Signal::Sent(packet)),
+        Event::Outgoing(_) => None,
+        Event::Incoming(Incoming::PubAck(ack)) => Some(match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
+                Signal::Acknowledged(ack.pkid)
+            }
+            reason => Signal::Refused(ack.pkid, refusal(reason, ack.properties.and_then(|p| p.reason_string))),
+        }),
+        Event::Incoming(Incoming::Publish(message)) => Some(Signal::Message {
+            topic: String::from_utf8_lossy(&message.topic).into_owned(),
+            payload: message.payload,
+        }),
+        Event::Incoming(Incoming::SubAck(ack)) => {
+            let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
+            Some(Signal::Subscribed(ack.return_codes.iter().all(granted)))
+        }
+        Event::Incoming(Incoming::ConnAck(ack)) => Some(connected(&ack)),
+        Event::Incoming(_) => None,
+    }
+}
+
+fn refusal(reason: PubAckReason, explanation: Option<String>) -> String {
+    match explanation {
+        Some(text) => format!("{reason:?}: {text}"),
+        None => format!("{reason:?}"),
+    }
+}
+
+fn connected(ack: &ConnAck) -> Signal {
+    let properties = ack.properties.as_ref();
+    Signal::Connected {
+        session_present: ack.session_present,
+        receive_maximum: properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX),
+        max_packet_bytes: properties.and_then(|p| p.max_packet_size),
+        retains: properties.and_then(|p| p.retain_available) != Some(0),
+    }
+}
