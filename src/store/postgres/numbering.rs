@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::PostgresStore;
 use crate::{
     domain::Micros,
-    store::{Lease, Numbering, NumberingTx, OutboxRow, Result, Scan},
+    store::{Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, numbering::all_fenced},
     telemetry::{Purpose, count_query},
 };
 
@@ -35,7 +35,7 @@ impl Numbering for PostgresStore {
         let fence = self
             .quick(doing, fence::lock(seated.connection(), leases))
             .await?;
-        fence.check(leases)?;
+        all_fenced(leases, &fence.heads)?;
         Ok(Box::new(transaction::Transaction::new(
             seated,
             fence,
