@@ -10,7 +10,7 @@ pub mod cutover;
 pub mod domain;
 pub mod http;
 pub mod log;
-pub mod poll;
 pub mod mirror;
+pub mod poll;
 pub mod store;
 pub mod telemetry;

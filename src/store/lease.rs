@@ -39,3 +39,8 @@ pub trait Leases {
     /// Gives leases back, so that another holder takes over at once. Lost ones are passed over.
     async fn release(&self, leases: &[Lease]) -> Result<()>;
 }
+
+/// A lease's length as databases count.
+pub(super) fn length_micros(lease: Duration) -> i64 {
+    i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 2)
+}

@@ -15,7 +15,7 @@ mod postgres;
 mod row;
 mod schema;
 mod seat;
-// mod sqlite;
+mod sqlite;
 mod stages;
 
 use std::sync::Arc;
@@ -59,7 +59,9 @@ impl<T> Store for T where
 pub async fn open(database: &Database, sequencer: &Sequencer) -> Result<Arc<dyn Store>> {
     let scheme = database.url.split(':').next().unwrap_or_default();
     match scheme {
-        // "sqlite" => Ok(Arc::new(sqlite::SqliteStore::open(database, sequencer).await?)),
+        "sqlite" => Ok(Arc::new(
+            sqlite::SqliteStore::open(database, sequencer).await?,
+        )),
         "postgres" | "postgresql" => Ok(Arc::new(postgres::PostgresStore::open(
             database, sequencer,
         )?)),

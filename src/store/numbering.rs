@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Lease, Result};
+use super::{Error, Lease, Result};
 use crate::domain::{Audience, Change, Epoch, Micros, ModuleName, Position};
 
 /// One look at the outbox.
@@ -154,4 +154,40 @@ pub trait NumberingTx: Send {
 
     /// Commits. After an error the outcome is unknown.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// Whether the fence found the head of every lease.
+pub(super) fn all_fenced(leases: &[Lease], heads: &[FencedHead]) -> Result<()> {
+    let held = |lease: &Lease| heads.iter().any(|head| head.module == lease.module);
+    still_held(leases, held)
+}
+
+/// Whether the last statement moved every head; `moved` are the modules whose token still stood.
+pub(super) fn fenced(heads: &[HeadUpdate], moved: &[String]) -> Result<()> {
+    let held = |lease: &Lease| moved.iter().any(|name| name == lease.module.as_str());
+    still_held(heads.iter().map(|head| &head.lease), held)
+}
+
+fn still_held<'a>(
+    leases: impl IntoIterator<Item = &'a Lease>,
+    held: impl Fn(&Lease) -> bool,
+) -> Result<()> {
+    match leases.into_iter().find(|lease| !held(lease)) {
+        None => Ok(()),
+        Some(lost) => Err(Error::LeaseLost {
+            module: lost.module.clone(),
+        }),
+    }
+}
+
+/// Whether a statement found every row that was read before.
+pub(super) fn all_there(expected: usize, found: u64) -> Result<()> {
+    let expected = expected as u64;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::OutboxChanged {
+        expected,
+        deleted: found,
+    })
 }

@@ -2,11 +2,11 @@
 //!
 //! Invariant: the statements of each database name the columns in the order that stands here.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use super::{Error, FencedHead, Head, MirrorCursor, Result, StageRecord, StateItem};
+use super::{Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem};
 use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
 
 /// A row whose columns are integers and texts.
@@ -103,6 +103,28 @@ pub(super) fn fenced_head(row: &impl Columns) -> sqlx::Result<FencedHead> {
         retained_from: Position::from_i64(row.integer(3)?),
         sequenced_through: Micros::new(row.integer(4)?),
     })
+}
+
+/// `module, lease_token`; in the order of `modules`, without those that no row names.
+pub(super) fn leases<'a>(
+    rows: &[impl Columns],
+    modules: impl IntoIterator<Item = &'a ModuleName>,
+) -> Result<Vec<Lease>> {
+    let token =
+        |row| -> sqlx::Result<_> { Ok((Columns::text(row, 0)?, Columns::integer(row, 1)?)) };
+    let tokens: HashMap<&str, i64> = rows
+        .iter()
+        .map(token)
+        .collect::<sqlx::Result<_>>()
+        .map_err(Error::Unexpected)?;
+    let lease = |module: &ModuleName| {
+        let token = *tokens.get(module.as_str())?;
+        Some(Lease {
+            module: module.clone(),
+            token,
+        })
+    };
+    Ok(modules.into_iter().filter_map(lease).collect())
 }
 
 /// `module, epoch, position, generation, version`.

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
 
 use super::PostgresStore;
 use crate::{
     domain::ModuleName,
-    store::{Lease, Leases, Result},
+    store::{Lease, Leases, Result, lease::length_micros, row},
     telemetry::{Purpose, count_query},
 };
 
@@ -72,12 +71,12 @@ impl Leases for PostgresStore {
         let update = sqlx::query(ACQUIRE)
             .bind(names)
             .bind(holder)
-            .bind(micros(lease));
+            .bind(length_micros(lease));
         let rows = self
             .quick(doing, update.fetch_all(seated.connection()))
             .await?;
         seated.put_back();
-        in_order(modules.iter(), &tokens(&rows)?)
+        row::leases(&rows, modules)
     }
 
     async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Lease>> {
@@ -88,12 +87,12 @@ impl Leases for PostgresStore {
         let update = sqlx::query(RENEW)
             .bind(names)
             .bind(held)
-            .bind(micros(lease));
+            .bind(length_micros(lease));
         let rows = self
             .quick(doing, update.fetch_all(seated.connection()))
             .await?;
         seated.put_back();
-        in_order(leases.iter().map(|lease| &lease.module), &tokens(&rows)?)
+        row::leases(&rows, leases.iter().map(|lease| &lease.module))
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<()> {
@@ -115,34 +114,4 @@ pub(super) fn columns(leases: &[Lease]) -> (Vec<&str>, Vec<i64>) {
         .iter()
         .map(|lease| (lease.module.as_str(), lease.token))
         .unzip()
-}
-
-/// A lease's length as the database counts.
-pub(super) fn micros(lease: Duration) -> i64 {
-    i64::try_from(lease.as_micros()).unwrap_or(i64::MAX / 2)
-}
-
-fn tokens(rows: &[sqlx::postgres::PgRow]) -> Result<Vec<(&str, i64)>> {
-    let token = |row| -> sqlx::Result<_> {
-        let row: &sqlx::postgres::PgRow = row;
-        Ok((row.try_get(0)?, row.try_get(1)?))
-    };
-    rows.iter()
-        .map(token)
-        .collect::<sqlx::Result<_>>()
-        .map_err(crate::store::Error::Unexpected)
-}
-
-fn in_order<'a>(
-    modules: impl Iterator<Item = &'a ModuleName>,
-    tokens: &[(&str, i64)],
-) -> Result<Vec<Lease>> {
-    let lease = |module: &ModuleName| {
-        let (_, token) = tokens.iter().find(|(name, _)| *name == module.as_str())?;
-        Some(Lease {
-            module: module.clone(),
-            token: *token,
-        })
-    };
-    Ok(modules.filter_map(lease).collect())
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::{PostgresStore, lease::micros};
 use crate::{
-    store::{Lease, Numbering, NumberingTx, OutboxRow, Result, Scan},
+    store::{Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, numbering::all_fenced},
     telemetry::{Purpose, count_query},
 };
 
@@ -38,7 +38,7 @@ impl Numbering for PostgresStore {
         let fence = self
             .quick(doing, fence::lock(seated.connection(), leases))
             .await?;
-        fence.check(leases)?;
+        all_fenced(leases, &fence.heads)?;
         Ok(Box::new(transaction::Transaction::new(
             seated,
             fence,

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use crate::{
     domain::Micros,
     store::{
-        Error, FencedHead, Lease, Result,
+        FencedHead, Lease,
         postgres::{connection::begin, lease::columns},
         row,
     },
@@ -30,19 +30,6 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::big
 pub(super) struct Fence {
     pub(super) heads: Vec<FencedHead>,
     pub(super) now: Micros,
-}
-
-impl Fence {
-    /// Whether all leases held.
-    pub(super) fn check(&self, leases: &[Lease]) -> Result<()> {
-        let held = |lease: &&Lease| self.heads.iter().any(|head| head.module == lease.module);
-        match leases.iter().find(|lease| !held(lease)) {
-            None => Ok(()),
-            Some(lost) => Err(Error::LeaseLost {
-                module: lost.module.clone(),
-            }),
-        }
-    }
 }
 
 /// Begins a transaction and locks those of the heads whose lease holds.

@@ -12,11 +12,10 @@ use super::fence::Fence;
 use crate::{
     domain::{Audience, Change, Micros, ModuleName, Position},
     store::{
-        Batch, Error, FencedHead, HeadUpdate, NumberedRow, NumberingTx, Parked, Result,
-        postgres::{
-            connection::{commit, within},
-            lease::micros,
-        },
+        Batch, FencedHead, HeadUpdate, NumberedRow, NumberingTx, Parked, Result,
+        lease::length_micros,
+        numbering::{all_there, fenced},
+        postgres::connection::{commit, within},
         seat::Seated,
     },
     telemetry::{Purpose, count_query},
@@ -194,27 +193,6 @@ fn nth<T>(list: &[T], ordinal: i64) -> Option<&T> {
     list.get(usize::try_from(ordinal).ok()?.checked_sub(1)?)
 }
 
-fn all_there(expected: usize, found: u64) -> Result<()> {
-    let expected = expected as u64;
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::OutboxChanged {
-        expected,
-        deleted: found,
-    })
-}
-
-fn fenced(heads: &[HeadUpdate], moved: &[String]) -> Result<()> {
-    let held = |head: &&HeadUpdate| moved.iter().any(|name| name == head.lease.module.as_str());
-    match heads.iter().find(|head| !held(head)) {
-        None => Ok(()),
-        Some(lost) => Err(Error::LeaseLost {
-            module: lost.lease.module.clone(),
-        }),
-    }
-}
-
 async fn log(connection: &mut PgConnection, rows: &[NumberedRow]) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -375,7 +353,7 @@ async fn heads(
                 .map(|head| head.sequenced_through.get())
                 .collect::<Vec<_>>(),
         )
-        .bind(micros(lease))
+        .bind(length_micros(lease))
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
