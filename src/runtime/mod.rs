@@ -4,9 +4,14 @@
 //! before its time ends the process with an error; the mirror's cursors are written before the
 //! leases under which they may be written are given back.
 
+mod error;
 mod gateway;
+mod listeners;
+mod maintenance;
+mod parts;
 mod signals;
 mod tasks;
 
-pub use gateway::{Addresses, Gateway, Options, RunError, StartError};
+pub use error::{RunError, StartError};
+pub use gateway::{Addresses, Gateway, Options};
 pub use signals::{Abort, shutdown_signal};

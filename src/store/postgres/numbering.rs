@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{PostgresStore, lease::micros};
+use super::PostgresStore;
 use crate::{
-    store::{Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, numbering::all_fenced},
+    store::{
+        Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, lease::length_micros,
+        numbering::all_fenced,
+    },
     telemetry::{Purpose, count_query},
 };
 
@@ -51,7 +54,7 @@ impl Numbering for PostgresStore {
         let mut seated = self.seated(doing).await?;
         count_query(Purpose::Retention);
         let delete = sqlx::query(FORGET)
-            .bind(micros(window))
+            .bind(length_micros(window))
             .bind(i64::from(limit));
         let done = self
             .quick(doing, delete.execute(seated.connection()))

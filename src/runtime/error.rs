@@ -1,0 +1,49 @@
+//! Why the process could not start, or ended.
+
+use crate::store;
+
+/// Why the process could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A listener.
+    #[error("{key}: cannot listen on {address}: {source}; change `{key}` or stop what listens there")]
+    Bind {
+        /// The key that names the address.
+        key: String,
+        /// The address.
+        address: String,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// A module's poll contract.
+    #[error("{key}: {why}")]
+    Contract {
+        /// The key path.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A mirror target.
+    #[error("mqtt.targets: {0}")]
+    Target(String),
+    /// The metrics.
+    #[error("the metrics cannot be recorded: {0}")]
+    Metrics(String),
+}
+
+/// Why a started process ended other than by being asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A maintenance task ended by itself.
+    #[error("the task `{0}` ended, which it never should: see the log")]
+    TaskEnded(&'static str),
+    /// The orderly end took too long.
+    #[error("not everything ended within server.drain_ms")]
+    Late,
+    /// A second signal came.
+    #[error("aborted by a second signal")]
+    Aborted,
+}

@@ -1,0 +1,168 @@
+//! The gateway: every part of the process, started in order and stopped in order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    Abort, RunError, StartError,
+    listeners::Listeners,
+    maintenance,
+    parts::Parts,
+    tasks::{Rank, Tasks},
+};
+use crate::{
+    config::{Config, server::Server},
+    http::{Router, private, serving},
+    store::{self, SchemaState, Store},
+};
+
+/// How the process is started, beside the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether pending migrations are run; otherwise they refuse the start.
+    pub migrate: bool,
+}
+
+/// Where the process listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Legacy polls.
+    pub public: SocketAddr,
+    /// Ingest, admin API, metrics.
+    pub private: SocketAddr,
+    /// The embedded broker's MQTT port, if there is one.
+    pub mqtt: Option<SocketAddr>,
+}
+
+/// A started gateway: listeners are bound, tasks run, and it becomes ready as [`Gateway::run`]
+/// goes on.
+pub struct Gateway {
+    parts: Parts,
+    tasks: Tasks,
+    addresses: Addresses,
+    /// Each true once the tail is filled, or the flags are read.
+    prerequisites: [watch::Receiver<bool>; 2],
+    /// Accepts once the prerequisites are met; until then connections wait.
+    public: Option<(TcpListener, Router)>,
+}
+
+impl Gateway {
+    /// Opens the database, binds the listeners and starts the tasks.
+    pub async fn start(config: Config, options: Options) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let store = store::open(&config.database, &config.sequencer).await?;
+        prepare_schema(store.as_ref(), options).await?;
+        let listeners = Listeners::bind(&config).await?;
+        let addresses = listeners.addresses()?;
+        let (parts, ingest_writer) = Parts::new(config, store);
+        let mut tasks = Tasks::default();
+        let holder = parts.config.server.instance_name();
+        let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer, holder);
+        maintenance::start_upkeep(&mut tasks, &parts)?;
+        let private = private::router(parts.private_state()?);
+        let bounds = serving_bounds(&parts.config.server);
+        tasks.spawn(Rank::Listener, "private listener", |stop| {
+            serving::serve(listeners.private, private, bounds, stop)
+        });
+        let public = Some((listeners.public, parts.public_router()?));
+        Ok(Self {
+            parts,
+            tasks,
+            addresses,
+            prerequisites,
+            public,
+        })
+    }
+
+    /// Where the process listens, ports that the system chose included.
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown` returns, then ends in order.
+    pub async fn run(mut self, shutdown: impl Future<Output = Abort>) -> Result<(), RunError> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let prerequisites = self.prerequisites.clone();
+        let ended = tokio::select! {
+            abort = &mut shutdown => Ok(abort),
+            name = self.tasks.first_end() => Err(name),
+            () = met(prerequisites) => {
+                self.open_to_the_public();
+                tokio::select! {
+                    abort = &mut shutdown => Ok(abort),
+                    name = self.tasks.first_end() => Err(name),
+                }
+            }
+        };
+        self.end(ended).await
+    }
+
+    fn open_to_the_public(&mut self) {
+        let Some((listener, router)) = self.public.take() else {
+            return;
+        };
+        let bounds = serving_bounds(&self.parts.config.server);
+        self.tasks.spawn(Rank::Listener, "public listener", |stop| {
+            serving::serve(listener, router, bounds, stop)
+        });
+        self.parts.readiness.become_ready();
+        let at = self.addresses;
+        let mqtt = at.mqtt.map(tracing::field::display);
+        tracing::info!(public = %at.public, private = %at.private, mqtt, "ready");
+    }
+
+    /// The orderly end, after a signal or after a task that broke down.
+    async fn end(self, why: Result<Abort, &'static str>) -> Result<(), RunError> {
+        self.parts.readiness.become_stopping();
+        let drain = Duration::from_millis(self.parts.config.server.drain_ms);
+        tracing::info!("stopping");
+        let stopping = self.tasks.stop(drain);
+        let in_time = match why {
+            Ok(abort) => tokio::select! {
+                in_time = stopping => in_time,
+                () = abort.requested() => return Err(RunError::Aborted),
+            },
+            Err(task) => {
+                stopping.await;
+                return Err(RunError::TaskEnded(task));
+            }
+        };
+        self.parts.store.close().await;
+        if !in_time {
+            return Err(RunError::Late);
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn met(prerequisites: [watch::Receiver<bool>; 2]) {
+    for mut prerequisite in prerequisites {
+        if prerequisite.wait_for(|met| *met).await.is_err() {
+            // Its task has ended, which the supervisor reports.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn serving_bounds(server: &Server) -> serving::Bounds {
+    serving::Bounds {
+        connections: server.max_connections,
+        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
+    }
+}
+
+async fn prepare_schema(store: &dyn Store, options: Options) -> Result<(), StartError> {
+    match store.schema_state().await? {
+        SchemaState::Current => {}
+        SchemaState::Pending(pending) if !options.migrate => {
+            return Err(store::Error::SchemaPending { pending }.into());
+        }
+        SchemaState::Pending(_) => {
+            let count = store.migrate().await?;
+            tracing::info!(count, "migrations run");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Starting the tasks that run as long as the process does.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    StartError,
+    parts::Parts,
+    tasks::{Rank, Tasks},
+};
+use crate::{
+    cutover::FlagsReader,
+    log::{IngestWriter, Sequencer, TailReader},
+    telemetry::{self, metric},
+};
+
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// The outbox is counted so far; a longer queue is one that somebody must look at anyway.
+const OUTBOX_COUNTED: u32 = 100_000;
+
+/// Starts what numbers, follows and flips. Returns the signs that the tail is filled and the flags are
+/// read.
+pub(super) fn start_log(
+    tasks: &mut Tasks,
+    parts: &Parts,
+    ingest: IngestWriter,
+    holder: String,
+) -> [watch::Receiver<bool>; 2] {
+    tasks.spawn(Rank::Ingest, "ingest writer", |stop| ingest.run(stop));
+
+    let sequencer = Sequencer::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&parts.tail),
+        Arc::clone(&parts.leadership),
+        Arc::clone(&parts.wake),
+        holder,
+        parts.served.clone(),
+        parts.rules(),
+    );
+    tasks.spawn(Rank::Sequencer, "sequencer", |stop| sequencer.run(stop));
+
+    let (tail_reader, filled) = TailReader::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&parts.tail),
+        Arc::clone(&parts.leadership),
+        Arc::clone(&parts.refresh),
+        parts.config.tail.clone(),
+        Arc::clone(&parts.readiness),
+    );
+    tasks.spawn(Rank::Reader, "tail reader", |stop| tail_reader.run(stop));
+
+    let (flags_reader, flags_read) =
+        FlagsReader::new(Arc::clone(&parts.store), Arc::clone(&parts.flags));
+    tasks.spawn(Rank::Reader, "flags reader", |stop| flags_reader.run(stop));
+    [filled, flags_read]
+}
+
+/// Starts what keeps the metrics.
+pub(super) fn start_upkeep(tasks: &mut Tasks, parts: &Parts) -> Result<(), StartError> {
+    let metrics = telemetry::install_metrics().map_err(StartError::Metrics)?;
+    let store = Arc::clone(&parts.store);
+    tasks.spawn(Rank::Reader, "metrics upkeep", |stop| {
+        every(UPKEEP_EVERY, stop, move || {
+            let (metrics, store) = (metrics.clone(), Arc::clone(&store));
+            async move {
+                metrics.run_upkeep();
+                // During an outage the last depth stays; the log tells of the outage.
+                if let Ok(depth) = store.outbox_depth(OUTBOX_COUNTED).await {
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        reason = "the count is bounded far below 2^52"
+                    )]
+                    metrics::gauge!(metric::OUTBOX_DEPTH).set(depth as f64);
+                }
+            }
+        })
+    });
+    Ok(())
+}
+
+async fn every<F: Future<Output = ()>>(
+    span: Duration,
+    stop: CancellationToken,
+    mut activate: impl FnMut() -> F,
+) {
+    let mut ticks = interval(span);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => activate().await,
+        }
+    }
+}
