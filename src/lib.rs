@@ -5,6 +5,7 @@
 //! `domain` ← `config` ← `telemetry` ← `store` ← `cutover` ← `log` ← `poll`, `mirror`, `broker` ←
 //! `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
 
+pub mod cli;
 pub mod config;
 pub mod cutover;
 pub mod domain;

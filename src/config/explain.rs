@@ -12,8 +12,9 @@ pub(super) fn explain(path: &KeyPath, error: &figment::Error) -> String {
     match &error.kind {
         Kind::UnknownField(name, known) => unknown("key", name, known),
         Kind::UnknownVariant(word, known) => unknown("value", word, known),
-        Kind::InvalidType(found, wanted) => mismatch(path, found, wanted),
-        Kind::InvalidValue(found, wanted) => mismatch(path, found, wanted),
+        Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
+            mismatch(path, found, wanted)
+        }
         Kind::Message(text) if text.contains("socket address") => {
             "must be an IP address and a port, such as 127.0.0.1:8080".to_owned()
         }
@@ -23,9 +24,9 @@ pub(super) fn explain(path: &KeyPath, error: &figment::Error) -> String {
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let mut sorted: Vec<_> = known.iter().map(|other| format!("`{other}`")).collect();
-    sorted.sort();
-    let all = sorted.join(", ");
+    let mut sorted = known.to_vec();
+    sorted.sort_unstable();
+    let all = format!("`{}`", sorted.join("`, `"));
     match nearest(name, known) {
         Some(near) => format!("unknown {what} `{name}`, did you mean `{near}`? Known are {all}"),
         None => format!("unknown {what} `{name}`. Known are {all}"),
@@ -69,7 +70,10 @@ fn shown(path: &KeyPath, found: &Actual) -> String {
 /// What serde calls a type, as operators know it.
 fn words(wanted: &str) -> String {
     match wanted {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number in its range".to_owned(),
+        "u8" => format!("a whole number from 0 to {}", u8::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" | "usize" => "a whole number, not below 0".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a string" | "string" => "text".to_owned(),
         "a sequence" => "a list".to_owned(),

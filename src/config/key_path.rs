@@ -73,7 +73,8 @@ impl KeyPath {
                 dict.remove(key);
                 true
             }
-            (Step::Index(index), Some(Value::Array(_, list))) => match list.get_mut(*index) {
+            (Step::Index(index), Some(Value::Array(_, elements))) => match elements.get_mut(*index)
+            {
                 Some(element) if !is_empty_table(element) => {
                     *element = Value::Dict(element.tag(), Dict::new());
                     true

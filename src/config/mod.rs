@@ -5,6 +5,8 @@
 
 pub mod auth;
 pub mod database;
+#[cfg(test)]
+mod documentation_tests;
 pub mod endpoint;
 mod explain;
 pub mod ingest;

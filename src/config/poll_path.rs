@@ -1,5 +1,7 @@
 //! The path of a legacy endpoint, taken apart.
 
+use std::collections::BTreeSet;
+
 /// One segment of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
@@ -34,10 +36,13 @@ pub fn parse(path: &str) -> Result<Vec<Segment>, String> {
         .split('/')
         .map(segment)
         .collect::<Result<Vec<_>, _>>()?;
-    let mut names: Vec<_> = segments.iter().filter_map(capture).collect();
-    names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("captures `{}` twice", pair[0]));
+    let mut names = BTreeSet::new();
+    if let Some(twice) = segments
+        .iter()
+        .filter_map(capture)
+        .find(|name| !names.insert(*name))
+    {
+        return Err(format!("captures `{twice}` twice"));
     }
     match segments.first() {
         Some(Segment::Literal(first)) if RESERVED.contains(&first.as_str()) => {

@@ -17,7 +17,7 @@ pub(super) fn read(layers: &Layers, problems: &mut Problems) -> Config {
     loop {
         let (path, error) = match attempt(&tree) {
             Ok(config) => return config,
-            Err(failed) => failed,
+            Err(failed) => *failed,
         };
         // A password of digits in a variable was taken for a number: it means its text.
         if let Some(value) = path.find_mut(&mut tree)
@@ -39,13 +39,14 @@ pub(super) fn read(layers: &Layers, problems: &mut Problems) -> Config {
     }
 }
 
-fn attempt(tree: &Value) -> Result<Config, (KeyPath, figment::Error)> {
+fn attempt(tree: &Value) -> Result<Config, Box<(KeyPath, figment::Error)>> {
     let mut track = Track::new();
     Config::deserialize(Deserializer::new(tree, &mut track)).map_err(|error| {
         let path = KeyPath::from(&track.path());
-        match &error.kind {
-            figment::error::Kind::UnknownField(name, _) => (path.ending_with(name), error),
-            _ => (path, error),
-        }
+        let path = match &error.kind {
+            figment::error::Kind::UnknownField(name, _) => path.ending_with(name),
+            _ => path,
+        };
+        Box::new((path, error))
     })
 }

@@ -1,0 +1,12 @@
+//! `changeover check`: every problem of the configuration, before it is put in force.
+
+use super::{Failure, Globals, output::say};
+use crate::config;
+
+pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
+    let config = config::load_to_serve(&globals.sources())?;
+    let modules = config.modules.len();
+    let noun = if modules == 1 { "module" } else { "modules" };
+    say(&format!("the configuration is sound: {modules} {noun}"))?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The command line: one file per command.
+//!
+//! Invariant: a command does its work through the configuration or through the admin API that
+//! everybody else may use too; what it prints on standard output is its result and nothing else.
+
+mod actor;
+mod append;
+mod check;
+mod client;
+mod failure;
+mod module;
+mod module_tables;
+mod outbox;
+mod output;
+mod show_config;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use failure::Failure;
+pub use output::{Format, Output};
+
+use crate::config::{self, Config, Problems, Sources};
+
+/// Answers legacy polls from a change log and mirrors every change onto MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "changeover", version, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// Configuration file; without it `changeover.toml` is read if it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Overrides one configured value, e.g. `--set server.public=127.0.0.1:9000`.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub overrides: Vec<(String, String)>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reports every problem of the configuration.
+    Check,
+    /// Prints the effective configuration with secrets hidden.
+    Config,
+    /// Hands changes to the gateway.
+    Append(append::Append),
+    /// Shows modules and moves them along the ladder.
+    #[command(subcommand)]
+    Module(module::Module),
+    /// Shows what could not be numbered.
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
+}
+
+/// Runs the program: parses the arguments, does the command, says how it ended. 0 is clean, 1 a
+/// failure, 64 wrong arguments or a wrong configuration.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => finish(dispatch(cli)),
+        Err(usage) => {
+            // A closed standard output leaves nobody to tell.
+            let _closed = usage.print();
+            if usage.use_stderr() {
+                ExitCode::from(failure::CONFIGURATION)
+            } else {
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let globals = cli.globals;
+    match cli.command {
+        Command::Check => check::run(&globals),
+        Command::Config => show_config::run(&globals),
+        Command::Append(append) => block_on(append.run(&globals)),
+        Command::Module(module) => block_on(module.run(&globals)),
+        Command::Outbox(outbox) => block_on(outbox.run(&globals)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(anyhow::Error::new(error).context("cannot start")))?;
+    let result = runtime.block_on(command);
+    // A read of standard input that nobody waits for any more must not hold the exit.
+    runtime.shutdown_background();
+    result
+}
+
+impl Globals {
+    /// Where this run's configuration comes from.
+    pub fn sources(&self) -> Sources {
+        Sources::of_process(self.config.clone(), self.overrides.clone())
+    }
+
+    /// The configuration; it may name no modules.
+    pub fn load(&self) -> Result<Config, Problems> {
+        config::load(&self.sources())
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE, e.g. server.public=127.0.0.1:9000".to_owned()),
+    }
+}

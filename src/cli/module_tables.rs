@@ -1,0 +1,156 @@
+//! What the admin API says about modules, as tables.
+
+use serde_json::Value;
+
+use super::output::{cell, columns};
+
+/// All modules, a line each.
+pub(super) fn modules(answer: &Value) -> String {
+    let heads = [
+        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "VERSION", "CHANGED", "BY", "REASON",
+    ];
+    let row = |m: &Value| {
+        vec![
+            cell(m, "module"),
+            stage(m),
+            cell(m, "percent"),
+            cell(m, "paused"),
+            cell(m, "head"),
+            lag(m),
+            cell(m, "version"),
+            cell(m, "changed_at"),
+            cell(m, "changed_by"),
+            cell(m, "reason"),
+        ]
+    };
+    columns(
+        &heads,
+        &list(answer, "modules").map(row).collect::<Vec<_>>(),
+    )
+}
+
+/// One module, a line per fact, then its targets.
+pub(super) fn module(m: &Value) -> String {
+    let facts = [
+        "module",
+        "stage_requested",
+        "stage_effective",
+        "reason",
+        "percent",
+        "paused",
+        "version",
+        "changed_by",
+        "changed_at",
+        "head",
+        "epoch",
+        "retained_from",
+        "lease_holder",
+    ];
+    let fact = |name: &&str| format!("{name:<16}{}", cell(m, name));
+    let mut text = facts.iter().map(fact).collect::<Vec<_>>().join("\n");
+    let row = |t: &Value| {
+        ["target", "position", "lag", "connected"]
+            .map(|member| cell(t, member))
+            .to_vec()
+    };
+    let targets: Vec<_> = list(m, "targets").map(row).collect();
+    if !targets.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&columns(
+            &["TARGET", "POSITION", "LAG", "CONNECTED"],
+            &targets,
+        ));
+    }
+    text
+}
+
+/// Audit entries, a line each.
+pub(super) fn history(answer: &Value) -> String {
+    let row = |entry: &Value| {
+        let side = |name| entry.get(name).map_or_else(|| "-".to_owned(), record);
+        vec![
+            cell(entry, "at"),
+            cell(entry, "actor"),
+            cell(entry, "action"),
+            format!("{} -> {}", side("before"), side("after")),
+            cell(entry, "reason"),
+        ]
+    };
+    let rows: Vec<_> = list(answer, "entries").map(row).collect();
+    columns(&["AT", "ACTOR", "ACTION", "CHANGE", "REASON"], &rows)
+}
+
+/// An act, before and after.
+pub(super) fn act(answer: &Value) -> String {
+    let after = answer.get("after").unwrap_or(&Value::Null);
+    let before = match answer.get("before") {
+        Some(before) if !before.is_null() => summary(before),
+        _ => "-".to_owned(),
+    };
+    let dry = answer.get("dry_run") == Some(&Value::Bool(true));
+    let note = if dry {
+        " (dry run, nothing was changed)"
+    } else {
+        ""
+    };
+    let line = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
+    if dry {
+        return format!("{line}{note}");
+    }
+    format!("{line} (version {})", cell(after, "version"))
+}
+
+fn summary(m: &Value) -> String {
+    let paused = m.get("paused") == Some(&Value::Bool(true));
+    let frozen = if paused { ", paused" } else { "" };
+    format!("{} at {} %{frozen}", stage(m), cell(m, "percent"))
+}
+
+/// A stored record in the audit: its stage word, and its share in basis points.
+fn record(value: &Value) -> String {
+    let Some(stage) = value.get("stage").and_then(Value::as_str) else {
+        return "-".to_owned();
+    };
+    let points = value
+        .pointer("/cohort/basis_points")
+        .and_then(Value::as_u64);
+    let share = points
+        .and_then(|points| crate::domain::BasisPoints::new(u16::try_from(points).ok()?).ok())
+        .map(|share| format!(" at {share} %"))
+        .unwrap_or_default();
+    let paused = value.get("paused") == Some(&Value::Bool(true));
+    format!("{stage}{share}{}", if paused { ", paused" } else { "" })
+}
+
+/// The requested stage, and the effective one where it differs.
+fn stage(m: &Value) -> String {
+    let requested = cell(m, "stage_requested");
+    let effective = cell(m, "stage_effective");
+    if requested == effective {
+        return requested;
+    }
+    format!("{requested} ({effective})")
+}
+
+/// The largest lag, with the name of its target; a target without connection says so.
+fn lag(m: &Value) -> String {
+    let lag_of = |t: &&Value| t.get("lag").and_then(Value::as_f64).unwrap_or(0.0);
+    let worst = list(m, "targets").max_by(|a, b| lag_of(a).total_cmp(&lag_of(b)));
+    let Some(target) = worst else {
+        return "-".to_owned();
+    };
+    let down = target.get("connected") == Some(&Value::Bool(false));
+    format!(
+        "{}{}",
+        cell(target, "lag"),
+        if down { " (not connected)" } else { "" }
+    )
+}
+
+fn list<'v>(value: &'v Value, member: &str) -> std::slice::Iter<'v, Value> {
+    value
+        .get(member)
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice)
+        .iter()
+}
