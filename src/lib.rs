@@ -5,6 +5,8 @@
 //! `domain` ← `config` ← `telemetry` ← `store` ← `cutover` ← `log` ← `poll`, `mirror`, `broker` ←
 //! `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
 
+#[cfg(feature = "embedded-broker")]
+pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod cutover;

@@ -30,6 +30,9 @@ pub struct Mirror {
     pub bookmark_ms: u64,
     /// MQTT keep-alive of the gateway's own connections.
     pub keep_alive_s: u16,
+    /// How long a clean stop waits for acknowledgements, and again for the last cursors to be
+    /// written. Twice this must fit into `server.drain_ms`.
+    pub drain_ms: u64,
 }
 
 impl Default for Mirror {
@@ -46,6 +49,7 @@ impl Default for Mirror {
             refusal_tries: 5,
             bookmark_ms: 5_000,
             keep_alive_s: 15,
+            drain_ms: 2_000,
         }
     }
 }

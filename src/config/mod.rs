@@ -4,6 +4,7 @@
 //! is reported with its key path, and all problems are reported at once.
 
 pub mod auth;
+pub mod broker;
 pub mod database;
 #[cfg(test)]
 mod documentation_tests;
@@ -66,6 +67,8 @@ pub struct Config {
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
     pub mirror: mirror::Mirror,
+    /// Bounds of the embedded broker.
+    pub broker: broker::Broker,
     /// Log output.
     pub log: log::Log,
     /// The modules that this gateway serves.

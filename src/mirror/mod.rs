@@ -1,5 +1,28 @@
-//! The mirror.
+//! The mirror: every change of the log onto every target, at QoS 1.
+//!
+//! Invariants: only a broker's acknowledgement moves a cursor, and only over a contiguous prefix;
+//! only the holder of a module's lease mirrors it; a slow or dead target slows its own cursor and
+//! nothing else, because the log on disk is the buffer; the library that speaks MQTT is known to
+//! [`mqtt`] alone.
+
+mod backoff;
+mod bookmark;
+mod connection;
+mod feed;
+mod hearing;
+mod history;
+mod jobs;
+mod lane;
+mod publisher;
+mod status;
+mod target;
+
 pub mod event;
 pub mod ledger;
 pub mod mqtt;
 pub mod topic;
+
+pub use jobs::MirrorStore;
+pub use publisher::{Publisher, Sources};
+pub use status::{ModuleStatus, Status, TargetStatus};
+pub use target::Target;

@@ -1,0 +1,189 @@
+//! The broker's life: bound, serving, stopped.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use mqtt5::broker::{
+    BrokerConfig, MqttBroker, StorageBackendType, StorageConfig,
+    config::{ServerDeliveryStrategy, WebSocketConfig},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::gate::{GATEWAY_USER, Gate};
+use crate::config::broker::Broker;
+
+/// Where the broker listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// MQTT over TCP.
+    pub mqtt: SocketAddr,
+    /// MQTT over WebSocket, if wanted.
+    pub websocket: Option<SocketAddr>,
+}
+
+/// The broker cannot listen. The message names the key to change.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address is taken or not ours.
+    #[error("{key}: cannot listen on {address} ({why}): choose another port, or stop what uses it")]
+    Address {
+        /// The configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's word for it.
+        why: io::ErrorKind,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The broker library refuses its configuration.
+    #[error("broker: {0}")]
+    Configuration(String),
+}
+
+/// The broker ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("the embedded broker has stopped: {0}")]
+pub struct StoppedEarly(String);
+
+/// A broker that holds its ports and serves nobody yet.
+pub struct EmbeddedBroker {
+    broker: MqttBroker,
+    addresses: Addresses,
+    password: String,
+}
+
+const MQTT_KEY: &str = "mqtt.targets.url";
+const WEBSOCKET_KEY: &str = "mqtt.targets.websocket";
+
+/// How often sessions that have expired are looked for.
+const CLEANUP: Duration = Duration::from_mins(1);
+
+/// Publishes of the gateway that may be under way; its own `mirror.inflight` is the bound that counts.
+const RECEIVE_MAXIMUM: u16 = 4_096;
+
+impl EmbeddedBroker {
+    /// Binds the listeners. Only a connection under `gateway_client_id` with [`Self::login`] may publish.
+    pub async fn bind(
+        bounds: &Broker,
+        addresses: Addresses,
+        gateway_client_id: &str,
+    ) -> Result<Self, BindError> {
+        // The library only warns when the WebSocket's port is taken, and words the other case for
+        // its own configuration: so both are tried before.
+        try_bind(MQTT_KEY, addresses.mqtt).await?;
+        if let Some(websocket) = addresses.websocket {
+            try_bind(WEBSOCKET_KEY, websocket).await?;
+        }
+        let password = password();
+        let gate = Gate {
+            password: password.clone(),
+            client_id: gateway_client_id.to_owned(),
+        };
+        let broker = MqttBroker::with_config(configuration(bounds, addresses))
+            .await
+            .map_err(|error| BindError::Configuration(error.to_string()))?
+            .with_auth_provider(Arc::new(gate));
+        let bound = Addresses {
+            mqtt: broker
+                .local_addr()
+                .ok_or_else(|| not_bound(MQTT_KEY, addresses.mqtt))?,
+            websocket: broker.ws_local_addr(),
+        };
+        if let (Some(wanted), None) = (addresses.websocket, bound.websocket) {
+            return Err(not_bound(WEBSOCKET_KEY, wanted));
+        }
+        Ok(Self {
+            broker,
+            addresses: bound,
+            password,
+        })
+    }
+
+    /// Where it listens: as asked for, with port 0 replaced by the port that was free.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The gateway's user name and password for this broker.
+    pub fn login(&self) -> (String, String) {
+        (GATEWAY_USER.to_owned(), self.password.clone())
+    }
+
+    /// Serves until `stop`. Sessions, queues and retained messages end with it; the ports are free
+    /// when this returns.
+    pub async fn serve(mut self, stop: CancellationToken) -> Result<(), StoppedEarly> {
+        let handle = self.broker.shutdown_handle();
+        let mut ready = self.broker.ready_receiver();
+        let mut run = Box::pin(self.broker.run());
+        let ended = tokio::select! {
+            ended = &mut run => Some(ended),
+            () = stop.cancelled() => None,
+        };
+        if let Some(ended) = ended {
+            let why = ended
+                .err()
+                .map_or("without a reason".to_owned(), |error| error.to_string());
+            return Err(StoppedEarly(why));
+        }
+        // A shutdown that is signalled before the broker listens for it is lost.
+        tokio::select! {
+            _ = &mut run => return Ok(()),
+            _ = ready.wait_for(|ready| *ready) => handle.shutdown(),
+        }
+        run.await.map_err(|error| StoppedEarly(error.to_string()))
+    }
+}
+
+async fn try_bind(key: &'static str, address: SocketAddr) -> Result<(), BindError> {
+    match TcpListener::bind(address).await {
+        Ok(_free) => Ok(()),
+        Err(source) => Err(BindError::Address {
+            key,
+            address,
+            why: source.kind(),
+            source,
+        }),
+    }
+}
+
+fn not_bound(key: &'static str, address: SocketAddr) -> BindError {
+    let source = io::Error::from(io::ErrorKind::AddrInUse);
+    BindError::Address {
+        key,
+        address,
+        why: source.kind(),
+        source,
+    }
+}
+
+fn password() -> String {
+    let bytes: [u8; 32] = rand::random();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn configuration(bounds: &Broker, addresses: Addresses) -> BrokerConfig {
+    let storage = StorageConfig::default()
+        .with_backend(StorageBackendType::Memory)
+        .with_cleanup_interval(CLEANUP)
+        .with_max_queued_messages_per_client(bounds.queued_messages)
+        .with_max_queued_bytes_per_client(bounds.queued_bytes);
+    let mut config = BrokerConfig::default()
+        .with_bind_addresses(vec![addresses.mqtt])
+        .with_max_clients(bounds.max_connections)
+        .with_max_packet_size(bounds.packet_bytes)
+        .with_session_expiry(bounds.session_expiry.get())
+        .with_client_channel_capacity(bounds.client_queue)
+        .with_maximum_qos(1)
+        .with_server_receive_maximum(RECEIVE_MAXIMUM)
+        .with_server_delivery_strategy(ServerDeliveryStrategy::ControlOnly)
+        .with_sys_topics_enabled(false)
+        .with_storage(storage);
+    config.max_subscriptions_per_client = bounds.subscriptions;
+    if let Some(websocket) = addresses.websocket {
+        let websocket = WebSocketConfig::default().with_bind_addresses(vec![websocket]);
+        config = config.with_websocket(websocket);
+    }
+    config
+}

@@ -1,0 +1,79 @@
+//! Who may do what: everyone may connect and subscribe, only the gateway publishes.
+//!
+//! mqtt5 asks here before it routes a publish, a last will or a subscription, with the user id
+//! that `authenticate` gave to the connection. A stranger never has one, whatever name he brings.
+
+use std::{future::Future, net::SocketAddr, pin::Pin};
+
+use mqtt5::{
+    broker::{AuthProvider, AuthResult},
+    error::Result,
+    packet::connect::ConnectPacket,
+    protocol::v5::reason_codes::ReasonCode,
+};
+
+/// The user name that only the gateway's own connection may bear.
+pub const GATEWAY_USER: &str = "changeover-gateway";
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The gate of one broker.
+pub(super) struct Gate {
+    /// Random, per process, never shown.
+    pub(super) password: String,
+    /// Taken over by nobody else: a second connection under it would throw the gateway out.
+    pub(super) client_id: String,
+}
+
+impl Gate {
+    fn admit(&self, connect: &ConnectPacket) -> AuthResult {
+        let claims_gateway = connect.username.as_deref() == Some(GATEWAY_USER);
+        let proves_it = connect
+            .password
+            .as_deref()
+            .is_some_and(|given| same(given, self.password.as_bytes()));
+        match (claims_gateway, proves_it) {
+            (true, true) => AuthResult::success_with_user(GATEWAY_USER),
+            (true, false) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+            (false, _) if connect.client_id == self.client_id => {
+                AuthResult::fail(ReasonCode::ClientIdentifierNotValid)
+            }
+            (false, _) => AuthResult::success(),
+        }
+    }
+}
+
+/// Takes as long for a nearly right password as for a wrong one.
+fn same(given: &[u8], right: &[u8]) -> bool {
+    let differences = given.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b));
+    given.len() == right.len() && differences == 0
+}
+
+impl AuthProvider for Gate {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        _client: SocketAddr,
+    ) -> Answer<'a, Result<AuthResult>> {
+        let answer = self.admit(connect);
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+
+    fn authorize_publish<'a>(
+        &'a self,
+        _client_id: &str,
+        user_id: Option<&'a str>,
+        _topic: &'a str,
+    ) -> Answer<'a, bool> {
+        Box::pin(std::future::ready(user_id == Some(GATEWAY_USER)))
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _client_id: &str,
+        _user_id: Option<&'a str>,
+        _filter: &'a str,
+    ) -> Answer<'a, bool> {
+        Box::pin(std::future::ready(true))
+    }
+}

@@ -1,0 +1,39 @@
+//! `[broker]`: bounds of the embedded broker.
+
+use serde::{Deserialize, Serialize};
+
+use super::span::Span;
+
+/// Bounds of the embedded broker. They have no effect on a broker of its own process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Broker {
+    /// Connections at once, the gateway's own among them.
+    pub max_connections: usize,
+    /// The largest packet, in bytes. It must hold a change at its limits as an event.
+    pub packet_bytes: usize,
+    /// Messages that wait in memory for one connected client.
+    pub client_queue: usize,
+    /// Messages that wait for one client that is away or slow; the oldest go first.
+    pub queued_messages: usize,
+    /// Bytes of such messages.
+    pub queued_bytes: usize,
+    /// Subscriptions of one client.
+    pub subscriptions: usize,
+    /// How long the session of a client that is away is kept at most.
+    pub session_expiry: Span,
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            packet_bytes: 1024 * 1024,
+            client_queue: 1_000,
+            queued_messages: 10_000,
+            queued_bytes: 16 * 1024 * 1024,
+            subscriptions: 100,
+            session_expiry: Span::from_secs(3_600),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The retained message of a module: how far this broker is, and the module's flags.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::event::rfc3339;
+use crate::{
+    cutover::Flags,
+    domain::{Cursor, Micros, ModuleName, Stage},
+};
+
+/// The content type of the message.
+pub const CONTENT_TYPE: &str = "application/json";
+
+#[derive(Serialize)]
+struct Message<'a> {
+    module: &'a ModuleName,
+    epoch: u32,
+    head: u64,
+    generation: u64,
+    stage_requested: Stage,
+    stage_effective: Stage,
+    version: i64,
+    reason: &'a str,
+    time: String,
+}
+
+/// Encodes the message. `head` is what this broker has acknowledged. The reason is the stable
+/// word of the evaluation, not the operators' own text, which is not for every subscriber.
+pub fn encode(
+    module: &ModuleName,
+    flags: &Flags,
+    head: Cursor,
+    generation: u64,
+    now: Micros,
+) -> Bytes {
+    let evaluation = flags.evaluate(module, "");
+    let message = Message {
+        module,
+        epoch: head.epoch.get(),
+        head: head.position.get(),
+        generation,
+        stage_requested: evaluation.requested,
+        stage_effective: evaluation.effective,
+        version: version(flags, module),
+        reason: evaluation.reason,
+        time: rfc3339(now),
+    };
+    let json = serde_json::to_vec(&message).expect("numbers, words and texts have a JSON form");
+    json.into()
+}
+
+/// The version of a module's flags.
+pub fn version(flags: &Flags, module: &ModuleName) -> i64 {
+    flags.record(module).map_or(0, |record| record.version)
+}
+
+/// What tells one broker's memory of us from another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Seen {
+    epoch: u32,
+    head: u64,
+}
+
+impl Seen {
+    /// Reads a retained message; `None` if it is not one of ours.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+
+    /// Whether a broker that shows this still has what it acknowledged when we wrote `head`.
+    pub fn reaches(self, head: Cursor) -> bool {
+        (self.epoch, self.head) >= (head.epoch.get(), head.position.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Epoch, Position};
+
+    #[test]
+    fn the_message_is_exactly_as_promised() {
+        let module: ModuleName = "m1".parse().unwrap();
+        let flags = Flags::new(std::slice::from_ref(&module));
+        let head = Cursor::new(Epoch::new(2), Position::new(7));
+        let message = encode(&module, &flags, head, 3, Micros::new(0));
+        let expected = concat!(
+            r#"{"module":"m1","epoch":2,"head":7,"generation":3,"stage_requested":"mirror","#,
+            r#""stage_effective":"mirror","version":0,"reason":"stage","time":"1970-01-01T00:00:00.000000Z"}"#
+        );
+        assert_eq!(message, expected);
+        let seen = Seen::parse(&message).unwrap();
+        assert!(seen.reaches(head));
+        assert!(!seen.reaches(Cursor::new(Epoch::new(2), Position::new(8))));
+        assert_eq!(Seen::parse(b"[]"), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! The publisher's conversation with the database, beside the one with the broker: a slow answer
+//! of the one holds up nothing of the other.
+//!
+//! Invariant: of each kind at most one job is under way.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use super::ledger::LaneId;
+use crate::{
+    domain::{Change, Cursor, ModuleName, Position},
+    store::{ChangeLog, Error, Head, Lease, MirrorCursor, MirrorCursors, Result},
+    telemetry::Purpose,
+};
+
+/// What the mirror asks of a store.
+pub trait MirrorStore: ChangeLog + MirrorCursors + Send + Sync + 'static {}
+
+impl<T: ChangeLog + MirrorCursors + Send + Sync + 'static + ?Sized> MirrorStore for T {}
+
+/// A cursor that was loaded or created.
+pub(super) struct Loaded {
+    pub(super) lease: Lease,
+    pub(super) row: MirrorCursor,
+    pub(super) created: bool,
+}
+
+/// A module whose rows are wanted.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) lane: LaneId,
+    pub(super) module: ModuleName,
+    pub(super) after: Position,
+    /// Where the tail begins: rows below it are the database's.
+    pub(super) tail_begins: Cursor,
+}
+
+/// What a job brought.
+pub(super) enum Done {
+    Loaded(Result<Vec<Loaded>>),
+    Read(Vec<Asked>, Result<Vec<(ModuleName, Arc<Change>)>>),
+    Written(Vec<(LaneId, MirrorCursor)>, Result<Vec<i64>>),
+}
+
+/// The three kinds of jobs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Load,
+    Read,
+    Write,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    busy: bool,
+    not_before: Instant,
+}
+
+/// The jobs that are under way.
+pub(super) struct Jobs<S: ?Sized> {
+    store: Arc<S>,
+    target: Arc<str>,
+    set: JoinSet<Done>,
+    slots: [Slot; 3],
+    pause: Duration,
+}
+
+impl<S: MirrorStore + ?Sized> Jobs<S> {
+    /// Jobs of one target. After a failure its kind rests for `pause`.
+    pub(super) fn new(store: Arc<S>, target: &str, pause: Duration) -> Self {
+        let not_before = Instant::now();
+        Self {
+            store,
+            target: target.into(),
+            set: JoinSet::new(),
+            slots: [Slot {
+                busy: false,
+                not_before,
+            }; 3],
+            pause,
+        }
+    }
+
+    /// Whether a job of this kind may begin.
+    pub(super) fn may(&self, kind: Kind, now: Instant) -> bool {
+        let slot = self.slots[kind as usize];
+        !slot.busy && slot.not_before <= now
+    }
+
+    /// Lets this kind rest, after an answer that asking again at once would not change.
+    pub(super) fn rest(&mut self, kind: Kind) {
+        self.slots[kind as usize].not_before = Instant::now() + self.pause;
+    }
+
+    /// Loads the cursors of these leases' modules, and creates those that are missing.
+    pub(super) fn load(&mut self, leases: Vec<Lease>, batch: u32) {
+        let (store, target) = (Arc::clone(&self.store), Arc::clone(&self.target));
+        self.slots[Kind::Load as usize].busy = true;
+        self.set
+            .spawn(async move { Done::Loaded(load(&*store, &target, leases, batch).await) });
+    }
+
+    /// Reads on where the tail does not reach.
+    pub(super) fn read(&mut self, asked: Vec<Asked>, limit: u32) {
+        let store = Arc::clone(&self.store);
+        self.slots[Kind::Read as usize].busy = true;
+        self.set.spawn(async move {
+            let from: Vec<_> = asked
+                .iter()
+                .map(|one| (one.module.clone(), one.after))
+                .collect();
+            let rows = store.rows_after(&from, limit, Purpose::Cursor).await;
+            Done::Read(asked, rows)
+        });
+    }
+
+    /// Writes cursors.
+    pub(super) fn write(&mut self, rows: Vec<(LaneId, Lease, MirrorCursor)>) {
+        let (store, target) = (Arc::clone(&self.store), Arc::clone(&self.target));
+        self.slots[Kind::Write as usize].busy = true;
+        self.set.spawn(async move {
+            let (lanes, rows): (Vec<_>, Vec<_>) = rows
+                .into_iter()
+                .map(|(lane, lease, row)| ((lane, row.clone()), (lease, row)))
+                .unzip();
+            let versions = store.write_mirror_cursors(&target, &rows).await;
+            Done::Written(lanes, versions)
+        });
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.set.is_empty()
+    }
+
+    /// What the next job brought; waits for ever while there is none. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Done {
+        match self.set.join_next().await {
+            Some(Ok(done)) => self.end(done),
+            Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn end(&mut self, done: Done) -> Done {
+        let (kind, failed) = match &done {
+            // Leases without a row are asked for again; not at once.
+            Done::Loaded(_) => (Kind::Load, true),
+            Done::Read(_, rows) => (Kind::Read, rows.is_err()),
+            Done::Written(_, versions) => (Kind::Write, versions.is_err()),
+        };
+        self.slots[kind as usize].busy = false;
+        if failed {
+            self.rest(kind);
+        }
+        done
+    }
+}
+
+async fn load<S: MirrorStore + ?Sized>(
+    store: &S,
+    target: &str,
+    leases: Vec<Lease>,
+    batch: u32,
+) -> Result<Vec<Loaded>> {
+    let rows = store.mirror_cursors(target).await?;
+    let row_of = |lease: &Lease| rows.iter().find(|row| row.module == lease.module).cloned();
+    let mut loaded = Vec::with_capacity(leases.len());
+    let mut missing = Vec::new();
+    for lease in leases {
+        match row_of(&lease) {
+            Some(row) => loaded.push(Loaded {
+                lease,
+                row,
+                created: false,
+            }),
+            None => missing.push(lease),
+        }
+    }
+    if !missing.is_empty() {
+        let heads = store.heads(Purpose::Cursor).await?;
+        for lease in missing {
+            loaded.extend(create(store, target, lease, &heads, batch).await?);
+        }
+    }
+    Ok(loaded)
+}
+
+/// Creates a row at once, so that what comes after it is mirrored however long the broker is away.
+async fn create<S: MirrorStore + ?Sized>(
+    store: &S,
+    target: &str,
+    lease: Lease,
+    heads: &[Head],
+    batch: u32,
+) -> Result<Option<Loaded>> {
+    let Some(head) = heads.iter().find(|head| head.module == lease.module) else {
+        return Ok(None);
+    };
+    let mut row = MirrorCursor {
+        module: lease.module.clone(),
+        cursor: beginning(head, batch),
+        generation: 0,
+        version: 0,
+    };
+    let written = store
+        .write_mirror_cursors(target, &[(lease.clone(), row.clone())])
+        .await;
+    match written {
+        Ok(versions) => row.version = versions.first().copied().unwrap_or(1),
+        // Somebody else has the module now, or has created the row: look again later.
+        Err(Error::LeaseLost { .. } | Error::VersionConflict { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(Loaded {
+        lease,
+        row,
+        created: true,
+    }))
+}
+
+/// A new target begins at the head. But a log of which nothing was pruned and that fits into one
+/// batch is new itself: between its first changes and this call lies nothing but a start of the
+/// program, and they shall not be lost. To repeat them harms nobody.
+fn beginning(head: &Head, batch: u32) -> Cursor {
+    let whole = head.retained_from <= Position::ZERO.next();
+    let position = if whole && head.head.get() <= u64::from(batch) {
+        Position::ZERO
+    } else {
+        head.head
+    };
+    Cursor::new(head.epoch, position)
+}

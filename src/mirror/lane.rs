@@ -1,0 +1,173 @@
+//! A lane: one module on one target, for as long as this replica holds the module's lease.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use super::{history::History, ledger::LaneId};
+use crate::{
+    domain::{Change, Cursor, Epoch, ModuleName, Position},
+    store::{Lease, MirrorCursor},
+    telemetry::metric,
+};
+
+/// A module's way to the broker.
+pub(super) struct Lane {
+    pub(super) id: LaneId,
+    pub(super) module: ModuleName,
+    pub(super) lease: Lease,
+    /// The row as it stands in the store.
+    pub(super) stored: MirrorCursor,
+    pub(super) generation: u64,
+    /// The last change that was read. What lies between it and the prefix is in `buffer` or
+    /// outstanding.
+    pub(super) read_to: Cursor,
+    pub(super) buffer: VecDeque<Arc<Change>>,
+    /// The tail begins later: the edge that it had when it said so.
+    pub(super) wants_database: Option<Cursor>,
+    pub(super) halted: Option<String>,
+    pub(super) trouble: Trouble,
+    pub(super) bookmark: Bookmark,
+    /// Whether the broker is known to have its state of this module still.
+    pub(super) cleared: bool,
+    pub(super) history: History,
+    pub(super) published: metrics::Counter,
+    pub(super) lag_seconds: metrics::Gauge,
+}
+
+/// What stands in the way of one position.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    refused_at: Option<Cursor>,
+    refusals: u32,
+    stalled_at: Option<Cursor>,
+    stalls: u32,
+}
+
+/// The retained message, as far as it got.
+#[derive(Debug, Default)]
+pub(super) struct Bookmark {
+    pub(super) outstanding: bool,
+    /// When, and with which head, generation and version it was sent last on this connection.
+    pub(super) sent: Option<(Instant, Cursor, u64, i64)>,
+    /// The least that a broker which kept its state shows.
+    pub(super) expected: Option<Cursor>,
+    pub(super) refusals: u32,
+}
+
+/// Any retained message at all reaches this.
+const ANY: Cursor = Cursor::new(Epoch::new(0), Position::ZERO);
+
+/// After so many connections that ended without progress of a lane, its next change is sent alone.
+const STALLS: u32 = 2;
+
+impl Lane {
+    pub(super) fn new(
+        id: LaneId,
+        target: &str,
+        lease: Lease,
+        stored: MirrorCursor,
+        created: bool,
+        history: History,
+    ) -> Self {
+        let module = stored.module.clone();
+        let labels = [
+            ("target", target.to_owned()),
+            ("module", module.as_str().to_owned()),
+        ];
+        Self {
+            id,
+            lease,
+            generation: stored.generation,
+            read_to: stored.cursor,
+            buffer: VecDeque::new(),
+            wants_database: None,
+            halted: None,
+            trouble: Trouble::default(),
+            bookmark: Bookmark {
+                expected: (!created).then_some(ANY),
+                ..Bookmark::default()
+            },
+            cleared: false,
+            history,
+            published: metrics::counter!(metric::MIRROR_PUBLISHED, &labels),
+            lag_seconds: metrics::gauge!(metric::MIRROR_LAG_SECONDS, &labels),
+            module,
+            stored,
+        }
+    }
+
+    /// Whether the row in the store says another thing than this.
+    pub(super) fn is_dirty(&self, prefix: Cursor) -> bool {
+        self.stored.cursor != prefix || self.stored.generation != self.generation
+    }
+
+    /// The row that the store should hold.
+    pub(super) fn row(&self, prefix: Cursor) -> MirrorCursor {
+        MirrorCursor {
+            module: self.module.clone(),
+            cursor: prefix,
+            generation: self.generation,
+            version: self.stored.version,
+        }
+    }
+
+    /// Reads on from `prefix`: nothing is outstanding any more.
+    pub(super) fn restart(&mut self, prefix: Cursor) {
+        self.buffer.clear();
+        self.read_to = prefix;
+        self.wants_database = None;
+        self.bookmark.outstanding = false;
+    }
+
+    /// A new connection begins: what the broker still has is to be found out.
+    pub(super) fn begin_connection(&mut self, prefix: Cursor) {
+        self.restart(prefix);
+        self.bookmark.sent = None;
+        self.cleared = false;
+    }
+
+    /// Takes changes that follow `read_to`.
+    pub(super) fn take_in(&mut self, changes: impl IntoIterator<Item = Arc<Change>>) {
+        self.buffer.extend(changes);
+        if let Some(last) = self.buffer.back() {
+            self.read_to = last.cursor();
+        }
+    }
+
+    /// Sends nothing more, for this reason.
+    pub(super) fn halt(&mut self, target: &str, reason: String) {
+        tracing::error!(%target, module = %self.module, reason, "the mirror of this module halts on this target");
+        self.buffer.clear();
+        self.halted = Some(reason);
+    }
+
+    /// Whether its next change must be sent alone, to see if it is what ends the connections.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.halted.is_none() && self.trouble.stalls >= STALLS
+    }
+}
+
+impl Trouble {
+    /// One more refusal of the change at `cursor`; returns how many there were.
+    pub(super) fn refuse(&mut self, cursor: Cursor) -> u32 {
+        if self.refused_at.replace(cursor) != Some(cursor) {
+            self.refusals = 0;
+        }
+        self.refusals += 1;
+        self.refusals
+    }
+
+    /// A connection ended while the change at `cursor` was the oldest outstanding one.
+    pub(super) fn stall(&mut self, cursor: Cursor) {
+        if self.stalled_at.replace(cursor) != Some(cursor) {
+            self.stalls = 0;
+        }
+        self.stalls += 1;
+    }
+
+    /// Everything up to `prefix` was acknowledged.
+    pub(super) fn progress(&mut self, prefix: Cursor) {
+        if self.stalled_at.is_some_and(|at| at <= prefix) {
+            (self.stalled_at, self.stalls) = (None, 0);
+        }
+    }
+}

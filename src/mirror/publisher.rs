@@ -1,0 +1,439 @@
+//! The publisher of one target: from the log to the broker, module by module, at QoS 1.
+//!
+//! Invariants: a module is published only while this replica holds its lease, in the order of
+//! its log, on one connection; its cursor moves over what the broker acknowledged without a hole
+//! and nothing else; a connection that failed in any way is given up, and the next one goes on
+//! from there. So a crash anywhere repeats changes and never skips one.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backoff::Backoff,
+    connection::{self, Connection},
+    history::History,
+    jobs::{Done, Jobs, Kind, Loaded, MirrorStore},
+    lane::Lane,
+    ledger::{LaneId, Ledger},
+    mqtt::{Link, Signal},
+    status::{ModuleStatus, TargetStatus},
+    target::Target,
+    topic::Topics,
+};
+use crate::{
+    config,
+    cutover::Flags,
+    domain::{Clock, Cursor, ModuleName},
+    log::{Leadership, Tail},
+    store,
+    telemetry::metric,
+};
+
+/// What a publisher reads and shares with the rest of the process.
+pub struct Sources<S: ?Sized> {
+    /// Cursors, and changes that the tail no longer has.
+    pub store: Arc<S>,
+    /// The newest changes.
+    pub tail: Arc<Tail>,
+    /// Which modules are ours.
+    pub leadership: Arc<Leadership>,
+    /// What the retained messages say about the modules.
+    pub flags: Arc<Flags>,
+    /// The time in the retained messages and in lags.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The publisher of one target.
+pub struct Publisher<S: ?Sized> {
+    pub(super) sources: Sources<S>,
+    pub(super) settings: config::mirror::Mirror,
+    pub(super) target: Target,
+    pub(super) topics: Topics,
+    pub(super) modules: Vec<ModuleName>,
+    pub(super) status: Arc<TargetStatus>,
+    pub(super) ledger: Ledger,
+    pub(super) lanes: Vec<Lane>,
+    /// The lane that is fed next.
+    pub(super) turn: usize,
+    lanes_opened: u64,
+    pub(super) jobs: Jobs<S>,
+    pub(super) connection: Option<Connection>,
+    backoff: Backoff,
+    connect_at: Instant,
+    pub(super) was_connected: bool,
+    /// When the broker was heard last: the latest moment at which it surely had its state.
+    pub(super) heard_at: Instant,
+    pub(super) unwritten_acks: u64,
+    written_at: Instant,
+    pub(super) scratch: BytesMut,
+    inflight: metrics::Gauge,
+}
+
+/// How often deadlines, flags and the status are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+enum Wake {
+    Signals(Vec<Signal>),
+    Job(Done),
+    Tick,
+    News,
+    Stop,
+}
+
+impl<S: MirrorStore + ?Sized> Publisher<S> {
+    /// A publisher that is not connected yet.
+    pub fn new(
+        sources: Sources<S>,
+        settings: &config::mirror::Mirror,
+        topic_prefix: &str,
+        target: Target,
+    ) -> Self {
+        let now = Instant::now();
+        let mut modules: Vec<_> = sources.tail.modules().cloned().collect();
+        modules.sort();
+        let pause = Duration::from_millis(settings.cursor_ms);
+        let backoff = Backoff::new(
+            Duration::from_millis(settings.backoff_min_ms),
+            Duration::from_millis(settings.backoff_max_ms),
+        );
+        let inflight = metrics::gauge!(metric::MIRROR_INFLIGHT, "target" => target.name.clone());
+        Self {
+            jobs: Jobs::new(Arc::clone(&sources.store), &target.name, pause),
+            status: Arc::new(TargetStatus::new(&target.name)),
+            settings: settings.clone(),
+            topics: Topics::new(topic_prefix),
+            sources,
+            target,
+            modules,
+            ledger: Ledger::default(),
+            lanes: Vec::new(),
+            turn: 0,
+            lanes_opened: 0,
+            connection: None,
+            backoff,
+            connect_at: now,
+            was_connected: false,
+            heard_at: now,
+            unwritten_acks: 0,
+            written_at: now,
+            scratch: BytesMut::new(),
+            inflight,
+        }
+    }
+
+    /// How this target stands, from now on and for as long as the publisher runs.
+    pub fn status(&self) -> Arc<TargetStatus> {
+        Arc::clone(&self.status)
+    }
+
+    /// Publishes until `stop`; then waits, bounded, for acknowledgements, writes the cursors and
+    /// takes leave of the broker. The leases must be held until this returns, else the last
+    /// cursors are not written, and changes are repeated.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leadership = self.sources.leadership.changes();
+        let mut news = self.sources.tail.news();
+        loop {
+            let wake = tokio::select! {
+                signals = connection::next(&mut self.connection) => Wake::Signals(signals),
+                done = self.jobs.next() => Wake::Job(done),
+                () = stop.cancelled() => Wake::Stop,
+                _ = tick.tick() => Wake::Tick,
+                () = leadership.next() => Wake::Tick,
+                Ok(()) = news.changed() => Wake::News,
+            };
+            match wake {
+                Wake::Signals(signals) => self.on_signals(signals),
+                Wake::Job(done) => self.on_job(done),
+                Wake::Tick => self.tend(),
+                Wake::News => {}
+                Wake::Stop => break,
+            }
+            self.feed();
+            self.write_if_due();
+        }
+        self.finish().await;
+    }
+
+    /// What is to be done from time to time.
+    fn tend(&mut self) {
+        let now = Instant::now();
+        self.follow_leases(now);
+        if self.connection.is_none() && now >= self.connect_at {
+            self.connect();
+        }
+        self.review(now);
+        self.send_bookmarks(now);
+        for lane in &mut self.lanes {
+            if let Some(prefix) = self.ledger.prefix(lane.id) {
+                lane.history.note(now, prefix);
+                lane.trouble.progress(prefix);
+            }
+        }
+        self.report();
+    }
+
+    fn follow_leases(&mut self, now: Instant) {
+        let leadership = Arc::clone(&self.sources.leadership);
+        let ours = |lane: &Lane| leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
+        let lost: Vec<_> = self
+            .lanes
+            .iter()
+            .filter(|lane| !ours(lane))
+            .map(|lane| lane.id)
+            .collect();
+        for lane in lost {
+            self.close_lane(lane);
+        }
+        if !self.jobs.may(Kind::Load, now) {
+            return;
+        }
+        let has_lane = |module: &ModuleName| self.lanes.iter().any(|lane| lane.module == *module);
+        let without = self.modules.iter().filter(|module| !has_lane(module));
+        let leases: Vec<_> = without
+            .filter_map(|module| leadership.lease(module))
+            .collect();
+        if !leases.is_empty() {
+            self.jobs.load(leases, self.settings.batch);
+        }
+    }
+
+    pub(super) fn close_lane(&mut self, id: LaneId) {
+        self.ledger.close(id);
+        if let Some(at) = self.lanes.iter().position(|lane| lane.id == id) {
+            let lane = self.lanes.remove(at);
+            lane.lag_seconds.set(0.0);
+            tracing::info!(target = %self.target.name, module = %lane.module, "no longer mirroring this module");
+        }
+    }
+
+    fn open_lane(&mut self, loaded: Loaded) {
+        let Loaded {
+            lease,
+            row,
+            created,
+        } = loaded;
+        if self.sources.leadership.lease(&lease.module).as_ref() != Some(&lease) {
+            return;
+        }
+        self.lanes_opened += 1;
+        let id = LaneId(self.lanes_opened);
+        let prefix = row.cursor;
+        self.ledger.open(id, prefix);
+        let history = History::new(
+            self.settings.replay_on_reconnect.get(),
+            Instant::now(),
+            prefix,
+        );
+        tracing::info!(target = %self.target.name, module = %row.module, cursor = %prefix, created, "mirroring this module");
+        self.lanes.push(Lane::new(
+            id,
+            &self.target.name,
+            lease,
+            row,
+            created,
+            history,
+        ));
+    }
+
+    fn on_job(&mut self, done: Done) {
+        match done {
+            Done::Loaded(Ok(loaded)) => {
+                loaded.into_iter().for_each(|one| self.open_lane(one));
+                self.review(Instant::now());
+            }
+            Done::Read(asked, Ok(rows)) => self.take_rows(asked, rows),
+            Done::Written(rows, Ok(versions)) => {
+                for ((id, mut row), version) in rows.into_iter().zip(versions) {
+                    row.version = version;
+                    if let Some(lane) = self.lane_mut(id) {
+                        lane.stored = row;
+                    }
+                }
+            }
+            Done::Written(rows, Err(error)) => self.on_unwritten(&rows, &error),
+            Done::Loaded(Err(error)) | Done::Read(_, Err(error)) => self.complain(&error),
+        }
+    }
+
+    fn on_unwritten(&mut self, rows: &[(LaneId, store::MirrorCursor)], error: &store::Error) {
+        self.complain(error);
+        let closed = |module: &ModuleName| match error {
+            store::Error::LeaseLost { module: lost } => module == lost,
+            // Somebody wrote in between, or an outcome was unknown: begin with what is stored.
+            store::Error::VersionConflict { .. } => true,
+            _ => false,
+        };
+        for (id, _) in rows.iter().filter(|(_, row)| closed(&row.module)) {
+            self.close_lane(*id);
+        }
+    }
+
+    fn complain(&self, error: &store::Error) {
+        let cause = std::error::Error::source(error);
+        tracing::warn!(target = %self.target.name, %error, cause, "the mirror cannot use the database");
+    }
+
+    pub(super) fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.id == id)
+    }
+
+    fn connect(&mut self) {
+        let number = self.ledger.connect();
+        for lane in &mut self.lanes {
+            if let Some(prefix) = self.ledger.prefix(lane.id) {
+                lane.begin_connection(prefix);
+            }
+        }
+        let link = Link::open(&self.target.link_options(&self.settings));
+        self.connection = Some(Connection {
+            link,
+            number,
+            admitted: None,
+        });
+    }
+
+    /// The broker has acknowledged something: it works.
+    pub(super) fn note_success(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// Gives the connection up. The next one goes on from each lane's prefix.
+    pub(super) fn lose(&mut self, reason: &str) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        self.note_stalls(
+            connection.admitted.and_then(|admitted| admitted.alone),
+            reason,
+        );
+        let pause = self.backoff.pause(rand::random());
+        self.connect_at = Instant::now() + pause;
+        self.status.set_connected(false);
+        tracing::warn!(target = %self.target.name, reason, ?pause, "the connection to the broker is lost");
+    }
+
+    fn write_if_due(&mut self) {
+        let now = Instant::now();
+        let span = Duration::from_millis(self.settings.cursor_ms);
+        let due = self.unwritten_acks >= self.settings.cursor_acks.max(1)
+            || now.duration_since(self.written_at) >= span;
+        if due && self.jobs.may(Kind::Write, now) {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        let ledger = &self.ledger;
+        let dirty = self.lanes.iter().filter_map(|lane| {
+            let prefix = ledger.prefix(lane.id)?;
+            lane.is_dirty(prefix)
+                .then(|| (lane.id, lane.lease.clone(), lane.row(prefix)))
+        });
+        let rows: Vec<_> = dirty.collect();
+        self.written_at = Instant::now();
+        self.unwritten_acks = 0;
+        if !rows.is_empty() {
+            self.jobs.write(rows);
+        }
+    }
+
+    fn report(&self) {
+        let now = self.sources.clock.now();
+        let mut modules = BTreeMap::new();
+        for lane in &self.lanes {
+            let status = self.module_status(lane);
+            lane.lag_seconds.set(status.lag(now).as_secs_f64());
+            modules.insert(lane.module.clone(), status);
+        }
+        self.status.set_modules(modules);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the count is bounded by mirror.inflight"
+        )]
+        self.inflight.set(self.ledger.outstanding() as f64);
+    }
+
+    fn module_status(&self, lane: &Lane) -> ModuleStatus {
+        let acknowledged = self.ledger.prefix(lane.id).unwrap_or(lane.stored.cursor);
+        let last = self
+            .sources
+            .tail
+            .edge(&lane.module)
+            .map_or(acknowledged, |edge| edge.cursor());
+        let behind = last
+            .position
+            .get()
+            .saturating_sub(acknowledged.position.get());
+        let outstanding = self.ledger.oldest(lane.id).map(|(_, at)| at);
+        let buffered = || lane.buffer.front().map(|change| change.sequenced_at);
+        ModuleStatus {
+            acknowledged,
+            generation: lane.generation,
+            behind,
+            oldest: (behind > 0)
+                .then(|| {
+                    outstanding
+                        .or_else(buffered)
+                        .or_else(|| self.next_at(lane, acknowledged))
+                })
+                .flatten(),
+            halted: lane.halted.clone(),
+        }
+    }
+
+    /// When the change after `acknowledged` was numbered, or the oldest that the tail still has.
+    fn next_at(&self, lane: &Lane, acknowledged: Cursor) -> Option<crate::domain::Micros> {
+        let edge = self.sources.tail.edge(&lane.module)?;
+        let after = acknowledged.position.max(edge.covers_after);
+        match self.sources.tail.read_all(&lane.module, after, 1)? {
+            crate::log::TailRead::Found { changes, .. } => Some(changes.first()?.sequenced_at),
+            _ => None,
+        }
+    }
+
+    async fn finish(mut self) {
+        let patience = Duration::from_millis(self.settings.drain_ms);
+        let _late = timeout(patience, self.await_acknowledgements()).await;
+        if let Some(connection) = self.connection.take() {
+            connection.link.close(patience).await;
+        }
+        if timeout(patience, self.write_last()).await.is_err() {
+            tracing::warn!(target = %self.target.name, "the last cursors were not written in time: the next start repeats changes");
+        }
+        self.status.set_connected(false);
+        self.report();
+    }
+
+    async fn await_acknowledgements(&mut self) {
+        while self.connection.is_some() && self.ledger.outstanding() > 0 {
+            let signals = connection::next(&mut self.connection).await;
+            self.on_signals(signals);
+        }
+    }
+
+    async fn write_last(&mut self) {
+        loop {
+            while !self.jobs.is_empty() {
+                let done = self.jobs.next().await;
+                self.on_job(done);
+            }
+            let now = Instant::now();
+            if !self.jobs.may(Kind::Write, now) {
+                return;
+            }
+            self.write();
+            if self.jobs.is_empty() {
+                return;
+            }
+        }
+    }
+}

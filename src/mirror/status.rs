@@ -1,0 +1,105 @@
+//! How the mirror stands, for the admin API and the metrics: written by the publishers, read by
+//! anyone at any time.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::domain::{Cursor, Micros, ModuleName};
+
+/// All targets of this replica.
+#[derive(Debug, Default, Clone)]
+pub struct Status {
+    targets: Vec<Arc<TargetStatus>>,
+}
+
+impl Status {
+    /// The status of these targets.
+    pub fn new(targets: impl IntoIterator<Item = Arc<TargetStatus>>) -> Self {
+        let targets = targets.into_iter().collect();
+        Self { targets }
+    }
+
+    /// The targets, in the order of the configuration.
+    pub fn targets(&self) -> &[Arc<TargetStatus>] {
+        &self.targets
+    }
+}
+
+/// One target, as this replica feeds it.
+#[derive(Debug)]
+pub struct TargetStatus {
+    name: Box<str>,
+    connected: AtomicBool,
+    modules: RwLock<BTreeMap<ModuleName, ModuleStatus>>,
+}
+
+/// One module on one target. Only the holder of the module's lease has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleStatus {
+    /// Everything up to here was acknowledged.
+    pub acknowledged: Cursor,
+    /// Grows with each loss of the broker's state.
+    pub generation: u64,
+    /// Changes of the log above `acknowledged`.
+    pub behind: u64,
+    /// When the oldest of them was numbered, if it is in memory.
+    pub oldest: Option<Micros>,
+    /// Why nothing more is sent, if so.
+    pub halted: Option<String>,
+}
+
+impl ModuleStatus {
+    /// How late the target is for this module.
+    pub fn lag(&self, now: Micros) -> Duration {
+        self.oldest
+            .map_or(Duration::ZERO, |oldest| now.since(oldest))
+    }
+}
+
+impl TargetStatus {
+    /// A target that is not connected yet.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            connected: AtomicBool::new(false),
+            modules: RwLock::default(),
+        }
+    }
+
+    /// The target's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the broker has let us in and the connection stands.
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// The modules that this replica mirrors there.
+    pub fn modules(&self) -> BTreeMap<ModuleName, ModuleStatus> {
+        let modules = self.modules.read().unwrap_or_else(PoisonError::into_inner);
+        modules.clone()
+    }
+
+    /// One of them.
+    pub fn module(&self, module: &ModuleName) -> Option<ModuleStatus> {
+        let modules = self.modules.read().unwrap_or_else(PoisonError::into_inner);
+        modules.get(module).cloned()
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_modules(&self, fresh: BTreeMap<ModuleName, ModuleStatus>) {
+        let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
+        *modules = fresh;
+    }
+}
