@@ -4,3 +4,5 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on should say where and stop"
 )]
+
+mod the_command_line_speaks_the_admin_api;
