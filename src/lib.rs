@@ -15,5 +15,6 @@ pub mod http;
 pub mod log;
 pub mod mirror;
 pub mod poll;
+pub mod runtime;
 pub mod store;
 pub mod telemetry;

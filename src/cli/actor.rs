@@ -5,10 +5,10 @@ use clap::Args;
 /// What every act takes.
 #[derive(Debug, Clone, Args)]
 pub struct Actor {
-    /// Why; it goes into the audit.
+    /// Why. It is told to the gateway with the act.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: String,
-    /// Who; it goes into the audit.
+    /// Who. It is told to the gateway with the act.
     #[arg(long = "actor", env = "USER", default_value = "unknown")]
     pub name: String,
     /// Runs every check and changes nothing.

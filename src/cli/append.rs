@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clap::{ArgGroup, Args};
+use clap::Args;
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json, value::RawValue};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -24,8 +24,9 @@ const LINES: usize = 500;
 /// A request is closed once it holds this many bytes.
 const BYTES: usize = 1024 * 1024;
 
-/// Longest line that is read.
-const LINE_BYTES: u64 = 4 * 1024 * 1024;
+/// Longest line that is read. With what stands before it, a request stays below the default of
+/// `ingest.body_bytes`.
+const LINE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// How often a request is sent before the command gives up.
 const TRIES: u32 = 8;
@@ -35,7 +36,6 @@ const PAUSE_MAX_S: u64 = 30;
 
 /// Hands changes to the gateway: one by --key and --value, or NDJSON on standard input.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("body").args(["value"]).requires("key"))]
 pub struct Append {
     /// The module whose log they go to.
     module: ModuleName,
@@ -118,7 +118,8 @@ impl Append {
 
     async fn post(&self, client: &Client, kind: &str, body: String) -> anyhow::Result<u64> {
         let path = ["v1", "modules", self.module.as_str(), "changes"];
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             let request = client.request(Method::POST, &path);
             let request = request.header(CONTENT_TYPE, kind).body(body.clone());
             let answer = client.send(request).await?;
@@ -131,8 +132,8 @@ impl Append {
                 pause.as_secs()
             );
             tokio::time::sleep(pause).await;
+            attempt += 1;
         }
-        unreachable!("the last attempt has no pause after it")
     }
 }
 

@@ -8,10 +8,12 @@ mod append;
 mod check;
 mod client;
 mod failure;
+mod migrate;
 mod module;
 mod module_tables;
 mod outbox;
 mod output;
+mod serve;
 mod show_config;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -47,10 +49,14 @@ pub struct Globals {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Runs the gateway.
+    Serve(serve::Serve),
     /// Reports every problem of the configuration.
     Check,
     /// Prints the effective configuration with secrets hidden.
     Config,
+    /// Brings the database's schema up to this program's.
+    Migrate,
     /// Hands changes to the gateway.
     Append(append::Append),
     /// Shows modules and moves them along the ladder.
@@ -91,6 +97,8 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let globals = cli.globals;
     match cli.command {
+        Command::Serve(serve) => block_on(serve.run(&globals)),
+        Command::Migrate => block_on(migrate::run(&globals)),
         Command::Check => check::run(&globals),
         Command::Config => show_config::run(&globals),
         Command::Append(append) => block_on(append.run(&globals)),

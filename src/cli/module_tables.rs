@@ -13,7 +13,7 @@ pub(super) fn modules(answer: &Value) -> String {
         vec![
             cell(m, "module"),
             stage(m),
-            cell(m, "percent"),
+            percent(m),
             cell(m, "paused"),
             cell(m, "head"),
             lag(m),
@@ -46,7 +46,10 @@ pub(super) fn module(m: &Value) -> String {
         "retained_from",
         "lease_holder",
     ];
-    let fact = |name: &&str| format!("{name:<16}{}", cell(m, name));
+    let fact = |name: &&str| match *name {
+        "percent" => format!("{name:<16}{}", percent(m)),
+        _ => format!("{name:<16}{}", cell(m, name)),
+    };
     let mut text = facts.iter().map(fact).collect::<Vec<_>>().join("\n");
     let row = |t: &Value| {
         ["target", "position", "lag", "connected"]
@@ -88,14 +91,9 @@ pub(super) fn act(answer: &Value) -> String {
         _ => "-".to_owned(),
     };
     let dry = answer.get("dry_run") == Some(&Value::Bool(true));
-    let note = if dry {
-        " (dry run, nothing was changed)"
-    } else {
-        ""
-    };
     let line = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
     if dry {
-        return format!("{line}{note}");
+        return format!("{line} (dry run, nothing was changed)");
     }
     format!("{line} (version {})", cell(after, "version"))
 }
@@ -103,7 +101,7 @@ pub(super) fn act(answer: &Value) -> String {
 fn summary(m: &Value) -> String {
     let paused = m.get("paused") == Some(&Value::Bool(true));
     let frozen = if paused { ", paused" } else { "" };
-    format!("{} at {} %{frozen}", stage(m), cell(m, "percent"))
+    format!("{} at {} %{frozen}", stage(m), percent(m))
 }
 
 /// A stored record in the audit: its stage word, and its share in basis points.
@@ -130,6 +128,14 @@ fn stage(m: &Value) -> String {
         return requested;
     }
     format!("{requested} ({effective})")
+}
+
+/// `10`, not `10.0`.
+fn percent(m: &Value) -> String {
+    match m.get("percent").and_then(Value::as_f64) {
+        Some(percent) => percent.to_string(),
+        None => cell(m, "percent"),
+    }
 }
 
 /// The largest lag, with the name of its target; a target without connection says so.

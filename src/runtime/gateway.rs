@@ -9,6 +9,7 @@ use super::{
     listeners::Listeners,
     maintenance,
     parts::Parts,
+    targets::Targets,
     tasks::{Rank, Tasks},
 };
 use crate::{
@@ -33,6 +34,8 @@ pub struct Addresses {
     pub private: SocketAddr,
     /// The embedded broker's MQTT port, if there is one.
     pub mqtt: Option<SocketAddr>,
+    /// Its MQTT over WebSocket, if wanted.
+    pub websocket: Option<SocketAddr>,
 }
 
 /// A started gateway: listeners are bound, tasks run, and it becomes ready as [`Gateway::run`]
@@ -54,13 +57,20 @@ impl Gateway {
         let store = store::open(&config.database, &config.sequencer).await?;
         prepare_schema(store.as_ref(), options).await?;
         let listeners = Listeners::bind(&config).await?;
-        let addresses = listeners.addresses()?;
+        let targets = Targets::bind(&config).await?;
+        let addresses = Addresses {
+            public: listeners.public_address()?,
+            private: listeners.private_address()?,
+            mqtt: targets.mqtt,
+            websocket: targets.websocket,
+        };
         let (parts, ingest_writer) = Parts::new(config, store);
         let mut tasks = Tasks::default();
         let holder = parts.config.server.instance_name();
         let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer, holder);
         maintenance::start_upkeep(&mut tasks, &parts)?;
-        let private = private::router(parts.private_state()?);
+        let mirror = targets.start(&mut tasks, &parts);
+        let private = private::router(parts.private_state(mirror)?);
         let bounds = serving_bounds(&parts.config.server);
         tasks.spawn(Rank::Listener, "private listener", |stop| {
             serving::serve(listeners.private, private, bounds, stop)
@@ -109,7 +119,8 @@ impl Gateway {
         self.parts.readiness.become_ready();
         let at = self.addresses;
         let mqtt = at.mqtt.map(tracing::field::display);
-        tracing::info!(public = %at.public, private = %at.private, mqtt, "ready");
+        let websocket = at.websocket.map(tracing::field::display);
+        tracing::info!(public = %at.public, private = %at.private, mqtt, websocket, "ready");
     }
 
     /// The orderly end, after a signal or after a task that broke down.

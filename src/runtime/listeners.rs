@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use super::{Addresses, StartError};
+use super::StartError;
 use crate::config::Config;
 
 /// The bound HTTP listeners.
@@ -22,12 +22,12 @@ impl Listeners {
         })
     }
 
-    pub(super) fn addresses(&self) -> Result<Addresses, StartError> {
-        Ok(Addresses {
-            public: local_address("server.public", &self.public)?,
-            private: local_address("server.private", &self.private)?,
-            mqtt: None,
-        })
+    pub(super) fn public_address(&self) -> Result<SocketAddr, StartError> {
+        local_address("server.public", &self.public)
+    }
+
+    pub(super) fn private_address(&self) -> Result<SocketAddr, StartError> {
+        local_address("server.private", &self.private)
     }
 }
 

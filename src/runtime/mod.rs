@@ -10,6 +10,7 @@ mod listeners;
 mod maintenance;
 mod parts;
 mod signals;
+mod targets;
 mod tasks;
 
 pub use error::{RunError, StartError};

@@ -15,6 +15,7 @@ use crate::{
         public::{self, PublicState},
     },
     log::{Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail},
+    mirror,
     poll::{self, Contract, Endpoint, Sources},
     store::{ChangeLog, Store},
     telemetry::{self, Readiness},
@@ -67,7 +68,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn private_state(&self) -> Result<PrivateState, StartError> {
+    pub(super) fn private_state(&self, mirror: mirror::Status) -> Result<PrivateState, StartError> {
         let metrics = telemetry::install_metrics().map_err(StartError::Metrics)?;
         Ok(PrivateState {
             store: Arc::clone(&self.store),
@@ -75,6 +76,7 @@ impl Parts {
             leadership: Arc::clone(&self.leadership),
             flags: Arc::clone(&self.flags),
             acts: Arc::new(Acts::new(Arc::clone(&self.store), Arc::clone(&self.flags))),
+            mirror,
             ingest: self.ingest.clone(),
             limits: self.config.limits,
             ingest_body_bytes: self.config.ingest.body_bytes,

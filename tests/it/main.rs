@@ -6,3 +6,4 @@
 )]
 
 mod architecture;
+mod the_command_line_speaks_the_admin_api;

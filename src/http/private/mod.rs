@@ -27,6 +27,7 @@ use crate::{
     cutover::{Acts, Flags},
     domain::{Limits, ModuleName},
     log::{Ingest, Leadership, Tail},
+    mirror,
     store::Store,
     telemetry::Readiness,
 };
@@ -42,6 +43,8 @@ pub struct PrivateState {
     pub leadership: Arc<Leadership>,
     /// The flags in force.
     pub flags: Arc<Flags>,
+    /// How the targets stand.
+    pub mirror: mirror::Status,
     /// Where acts are done.
     pub acts: Arc<Acts>,
     /// The way into the outbox.

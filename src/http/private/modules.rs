@@ -14,6 +14,7 @@ use super::{PrivateState, database_problem, known_module};
 use crate::{
     domain::{Micros, ModuleName},
     http::Problem,
+    mirror,
     store::{AuditEntry, Head, StageRecord},
     telemetry::Purpose,
 };
@@ -34,6 +35,40 @@ pub struct ModuleView {
     head: u64,
     retained_from: u64,
     lease_holder: Option<String>,
+    /// The targets that this replica feeds with the module; empty if another replica does.
+    targets: Vec<TargetView>,
+}
+
+/// One target of a module.
+#[derive(Debug, Serialize)]
+pub struct TargetView {
+    target: String,
+    connected: bool,
+    position: u64,
+    behind: u64,
+    lag_ms: u64,
+    generation: u64,
+    halted: Option<String>,
+}
+
+impl TargetView {
+    fn all(state: &PrivateState, module: &ModuleName) -> Vec<Self> {
+        let now = SystemTime::now().into();
+        let targets = state.mirror.targets().iter();
+        let view = |target: &std::sync::Arc<mirror::TargetStatus>| {
+            let status = target.module(module)?;
+            Some(Self {
+                target: target.name().to_owned(),
+                connected: target.connected(),
+                position: status.acknowledged.position.get(),
+                behind: status.behind,
+                lag_ms: u64::try_from(status.lag(now).as_millis()).unwrap_or(u64::MAX),
+                generation: status.generation,
+                halted: status.halted,
+            })
+        };
+        targets.filter_map(view).collect()
+    }
 }
 
 impl ModuleView {
@@ -60,6 +95,7 @@ impl ModuleView {
             lease_holder: head
                 .filter(|head| !head.lease_vacant)
                 .and_then(|head| head.lease_holder.clone()),
+            targets: TargetView::all(state, &record.module),
         }
     }
 }

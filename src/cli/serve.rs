@@ -1,0 +1,35 @@
+//! `changeover serve`: the gateway itself.
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use super::{Failure, Globals};
+use crate::{
+    config,
+    runtime::{Gateway, Options, shutdown_signal},
+    telemetry,
+};
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Refuses to start on a schema with pending migrations instead of running them.
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+impl Serve {
+    pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
+        let config = config::load_to_serve(&globals.sources())?;
+        telemetry::init(&config.log).map_err(|why| anyhow!("log.filter: {why}"))?;
+        let shutdown = shutdown_signal().context("cannot listen for signals")?;
+        let options = Options {
+            migrate: !self.no_migrate,
+        };
+        let gateway = Gateway::start(config, options)
+            .await
+            .map_err(anyhow::Error::new)?;
+        gateway.run(shutdown).await.map_err(anyhow::Error::new)?;
+        Ok(())
+    }
+}

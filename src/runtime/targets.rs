@@ -1,0 +1,126 @@
+//! The mirror's targets: the embedded brokers among them bound, a publisher made for each.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    StartError,
+    parts::Parts,
+    tasks::{Rank, Tasks},
+};
+use crate::{
+    config::{Config, mqtt},
+    domain::SystemClock,
+    mirror::{self, Publisher, Target},
+    store::Store,
+};
+
+#[cfg(feature = "embedded-broker")]
+use crate::{
+    broker::{self, EmbeddedBroker},
+    config::endpoint::BrokerKind,
+};
+
+/// The targets, and the embedded broker if one of them is it.
+pub(super) struct Targets {
+    fed: Vec<Target>,
+    #[cfg(feature = "embedded-broker")]
+    brokers: Vec<EmbeddedBroker>,
+    /// Where the embedded broker takes MQTT, if there is one.
+    pub(super) mqtt: Option<SocketAddr>,
+    /// Where it takes MQTT over WebSocket.
+    pub(super) websocket: Option<SocketAddr>,
+}
+
+impl Targets {
+    /// Binds the embedded brokers and takes the URLs of all targets apart.
+    pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
+        let mut targets = Self {
+            fed: Vec::new(),
+            #[cfg(feature = "embedded-broker")]
+            brokers: Vec::new(),
+            mqtt: None,
+            websocket: None,
+        };
+        let instance = config.server.instance_name();
+        let prefix = &config.mqtt.client_id_prefix;
+        for (index, target) in config.mqtt.effective_targets().iter().enumerate() {
+            let number = index + 1;
+            let mut made = Target::new(target, prefix, &instance, number)
+                .map_err(|why| StartError::Target(why.to_string()))?;
+            targets.embed(config, target, &mut made).await?;
+            targets.fed.push(made);
+        }
+        Ok(targets)
+    }
+
+    /// If the target is an embedded broker: binds it, and lets the gateway into it.
+    #[cfg(feature = "embedded-broker")]
+    async fn embed(
+        &mut self,
+        config: &Config,
+        target: &mqtt::Target,
+        made: &mut Target,
+    ) -> Result<(), StartError> {
+        let endpoint = target.endpoint();
+        let (BrokerKind::Embedded, Some(mqtt)) = (endpoint.kind, endpoint.listen_addr()) else {
+            return Ok(());
+        };
+        let addresses = broker::Addresses {
+            mqtt,
+            websocket: target.websocket,
+        };
+        let broker = EmbeddedBroker::bind(&config.broker, addresses, &made.client_id)
+            .await
+            .map_err(|why| StartError::Target(why.to_string()))?;
+        let bound = broker.addresses();
+        let (user, password) = broker.login();
+        made.endpoint.port = bound.mqtt.port();
+        made.endpoint.login = Some((user, password));
+        self.mqtt = Some(bound.mqtt);
+        self.websocket = bound.websocket;
+        self.brokers.push(broker);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "embedded-broker"))]
+    #[expect(clippy::unused_async, reason = "the embedded broker is bound here")]
+    async fn embed(
+        &mut self,
+        _config: &Config,
+        _target: &mqtt::Target,
+        _made: &mut Target,
+    ) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    /// Starts the brokers and the publishers. Returns how the targets stand from now on.
+    pub(super) fn start(self, tasks: &mut Tasks, parts: &Parts) -> mirror::Status {
+        #[cfg(feature = "embedded-broker")]
+        for broker in self.brokers {
+            tasks.spawn(Rank::Broker, "embedded broker", |stop| async move {
+                if let Err(error) = broker.serve(stop).await {
+                    tracing::error!(%error, "the embedded broker broke down");
+                }
+            });
+        }
+        let mut status = Vec::new();
+        for target in self.fed {
+            let sources = sources(parts);
+            let (settings, prefix) = (&parts.config.mirror, &parts.config.mqtt.topic_prefix);
+            let publisher = Publisher::new(sources, settings, prefix, target);
+            status.push(publisher.status());
+            tasks.spawn(Rank::Mirror, "mirror", |stop| publisher.run(stop));
+        }
+        mirror::Status::new(status)
+    }
+}
+
+fn sources(parts: &Parts) -> mirror::Sources<dyn Store> {
+    mirror::Sources {
+        store: Arc::clone(&parts.store),
+        tail: Arc::clone(&parts.tail),
+        leadership: Arc::clone(&parts.leadership),
+        flags: Arc::clone(&parts.flags),
+        clock: Arc::new(SystemClock),
+    }
+}
