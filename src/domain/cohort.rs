@@ -112,7 +112,7 @@ impl Cohort {
     }
 }
 
-/// murmur3_x86_32 of `{module}:{client_id}`, seed 0: the hash that Unleash uses, so that both
+/// `murmur3_x86_32` of `{module}:{client_id}`, seed 0: the hash that Unleash uses, so that both
 /// choose the same clients at every whole percent.
 pub fn hash(module: &str, client_id: &str) -> u32 {
     let mut text = io::Cursor::new(format!("{module}:{client_id}"));

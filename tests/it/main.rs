@@ -4,3 +4,6 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on should say where and stop"
 )]
+
+mod store_conformance;
+mod support;

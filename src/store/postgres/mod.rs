@@ -26,7 +26,7 @@ use super::{Error, Result, seat::Seat};
 use crate::config::{database::Database, sequencer::Sequencer};
 
 /// How long a migration waits for the one of another process, and for locks.
-const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
+const MIGRATION_LOCK_WAIT: Duration = Duration::from_mins(1);
 
 /// The store on PostgreSQL.
 #[derive(Debug)]
