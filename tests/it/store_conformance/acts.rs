@@ -106,7 +106,7 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
         );
     }
     let second = store.act(&act(Stage::Mirror, 1, "back")).await.unwrap();
-    assert_eq!(store.stages().await.unwrap(), [second.clone()]);
+    assert_eq!(store.stages().await.unwrap(), std::slice::from_ref(&second));
     let audit = store.audit(None, None, 10).await.unwrap();
     assert_eq!(
         audit
@@ -186,14 +186,11 @@ async fn a_lock_held_elsewhere_is_unavailable_and_reads_go_on(mut database: Data
     let name = module("locked");
     let lease = held(&store, &name).await;
     let mut other = database.producer().await;
-    match database.kind {
-        Kind::Sqlite => other.execute("BEGIN IMMEDIATE").await,
-        Kind::Postgres => {
-            other
-                .execute("BEGIN; LOCK TABLE outbox, module_head IN EXCLUSIVE MODE")
-                .await
-        }
-    }
+    let lock = match database.kind {
+        Kind::Sqlite => "BEGIN IMMEDIATE",
+        Kind::Postgres => "BEGIN; LOCK TABLE outbox, module_head IN EXCLUSIVE MODE",
+    };
+    other.execute(lock).await;
     let change = super::changes::change(&name, "*", "k", "1");
     let unavailable = |error| matches!(error, Error::Unavailable { .. });
     assert!(unavailable(

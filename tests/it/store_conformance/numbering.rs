@@ -123,6 +123,7 @@ pub fn read<'a>(
 async fn scans_by_module_floor_rows_and_bytes(database: DatabaseUnderTest) {
     let store = database.store().await;
     let (one, two) = (module("one"), module("two"));
+    let ours = [one.clone()];
     let big = format!("\"{}\"", "x".repeat(1_000));
     let rows = [&one, &two, &one, &two, &one].map(|name| change(name, "*", "k", &big));
     store.append(&rows).await.unwrap();
@@ -137,20 +138,14 @@ async fn scans_by_module_floor_rows_and_bytes(database: DatabaseUnderTest) {
         let found = store.scan_outbox(scan).await.unwrap();
         found.into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
-    let ones = ids(&[one.clone()], false, 0, 10, EVERYTHING).await;
-    let twos = ids(&[one.clone()], true, 0, 10, EVERYTHING).await;
+    let ones = ids(&ours, false, 0, 10, EVERYTHING).await;
+    let twos = ids(&ours, true, 0, 10, EVERYTHING).await;
     assert_eq!((ones.len(), twos.len()), (3, 2));
     assert!(ones[0] < twos[0] && twos[1] < ones[2]);
-    assert_eq!(
-        ids(&[one.clone()], false, ones[0], 10, EVERYTHING).await,
-        ones[1..]
-    );
-    assert_eq!(
-        ids(&[one.clone()], false, 0, 2, EVERYTHING).await,
-        ones[..2]
-    );
-    assert_eq!(ids(&[one.clone()], false, 0, 10, 2_500).await, ones[..2]);
-    assert_eq!(ids(&[one.clone()], false, 0, 10, 1).await, ones[..1]);
+    assert_eq!(ids(&ours, false, ones[0], 10, EVERYTHING).await, ones[1..]);
+    assert_eq!(ids(&ours, false, 0, 2, EVERYTHING).await, ones[..2]);
+    assert_eq!(ids(&ours, false, 0, 10, 2_500).await, ones[..2]);
+    assert_eq!(ids(&ours, false, 0, 10, 1).await, ones[..1]);
     assert_eq!(ids(&[], true, 0, 10, EVERYTHING).await.len(), 5);
     assert_eq!(store.outbox_depth(3).await.unwrap(), 3);
 }
