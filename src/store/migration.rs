@@ -1,8 +1,13 @@
 //! How the migrations in a database compare with the ones in this program.
 
+use std::time::Duration;
+
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::{Error, Result, SchemaState};
+
+/// How long a migration waits for the one of another process, and for locks.
+pub(super) const LOCK_WAIT: Duration = Duration::from_mins(1);
 
 /// A row of `_sqlx_migrations`.
 #[derive(Debug, sqlx::FromRow)]

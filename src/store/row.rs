@@ -139,7 +139,7 @@ pub(super) fn mirror_cursor(row: &impl Columns) -> sqlx::Result<MirrorCursor> {
 
 /// A module's name as stored.
 pub(super) fn module(name: &str) -> sqlx::Result<ModuleName> {
-    name.parse().map_err(|error| decode(error))
+    name.parse().map_err(decode)
 }
 
 /// An epoch as stored; what does not fit was never written by this program.
@@ -148,7 +148,7 @@ pub(super) fn epoch(number: i64) -> Epoch {
 }
 
 fn op(word: &str) -> sqlx::Result<Op> {
-    word.parse().map_err(|error| decode(error))
+    word.parse().map_err(decode)
 }
 
 fn decode(error: crate::domain::Invalid) -> sqlx::Error {

@@ -7,3 +7,5 @@
 
 mod architecture;
 mod the_command_line_speaks_the_admin_api;
+mod store_conformance;
+mod support;

@@ -22,11 +22,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::{Error, Result, seat::Seat};
+use super::{Error, Result, migration::LOCK_WAIT, seat::Seat};
 use crate::config::{database::Database, sequencer::Sequencer};
-
-/// How long a migration waits for the one of another process, and for locks.
-const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// The store on PostgreSQL.
 #[derive(Debug)]
@@ -52,7 +49,7 @@ impl PostgresStore {
             pool: pool(database, acquire).connect_lazy_with(bounded(&base, statement, half_lease)),
             seat: Seat::new(),
             numbering: bounded(&base, half_lease, half_lease),
-            migrating: base.options([("lock_timeout", millis(MIGRATION_LOCK_WAIT))]),
+            migrating: base.options([("lock_timeout", millis(LOCK_WAIT))]),
             half_lease,
             call_timeout: acquire + statement,
         })

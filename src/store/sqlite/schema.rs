@@ -2,12 +2,12 @@
 //! start together one migrates and the other then finds it done.
 
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, migrate::Migrator};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, migrate::Migrator};
 
 use super::{SqliteStore, error::failed};
 use crate::store::{
     Result, Schema, SchemaState,
-    migration::{Applied, compare, failure},
+    migration::{Applied, LOCK_WAIT, compare, failure},
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -25,18 +25,21 @@ impl Schema for SqliteStore {
 
     async fn migrate(&self) -> Result<usize> {
         let doing = "migrating";
-        let mut writing = self.begin_ordinary(doing).await?;
-        let before = applied(writing.connection()).await.map_err(failed(doing))?;
-        let SchemaState::Pending(pending) = compare(&MIGRATIONS, &before)? else {
-            writing.commit(doing).await?;
-            return Ok(0);
-        };
+        let options = self.writing.clone().busy_timeout(LOCK_WAIT);
+        let mut connection = options.connect().await.map_err(failed(doing))?;
+        let begin = connection.begin_with("BEGIN IMMEDIATE");
+        let mut transaction = begin.await.map_err(failed(doing))?;
+        let before = applied(&mut transaction).await.map_err(failed(doing))?;
+        let state = compare(&MIGRATIONS, &before)?;
         MIGRATIONS
-            .run_direct(None, writing.connection(), false)
+            .run_direct(None, &mut *transaction, false)
             .await
             .map_err(|error| failure(&MIGRATIONS, error, failed(doing)))?;
-        writing.commit(doing).await?;
-        Ok(pending)
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(match state {
+            SchemaState::Current => 0,
+            SchemaState::Pending(ran) => ran,
+        })
     }
 
     async fn ping(&self) -> Result<()> {

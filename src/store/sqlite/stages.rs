@@ -114,6 +114,7 @@ async fn write(
     .bind(&act.after.changed_by)
     .bind(&act.after.reason)
     .bind(act.expected_version)
+    .bind(SqliteStore::now().get())
     .fetch_optional(connection)
     .await
 }

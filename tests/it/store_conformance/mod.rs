@@ -1,0 +1,10 @@
+//! What every database behind the store's traits must do, as one suite.
+
+mod acts;
+mod changes;
+mod leases;
+mod migrations;
+mod numbering;
+mod outage;
+mod reading;
+mod speed;

@@ -1,0 +1,106 @@
+//! A server process that cannot outlive the test binary.
+//!
+//! A shell stands between: it ends the server when its own standard input closes, and the kernel closes that when
+//! the test binary ends, panicking or killed.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User, geteuid},
+};
+
+/// `$0` is the file for the server's output, the rest its command line.
+const GUARD: &str = "trap '' INT TERM HUP; \"$@\" > \"$0\" 2>&1 < /dev/null & pid=$!; echo $pid; \
+    cat > /dev/null; kill -QUIT $pid; wait $pid";
+
+/// A running server.
+pub struct Process {
+    guard: Child,
+    pid: Pid,
+}
+
+impl Process {
+    /// Starts `command`, whose output goes to `output`.
+    pub fn start<S: AsRef<OsStr>>(command: &[S], output: &Path) -> Self {
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARD])
+            .arg(output)
+            .args(command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(guard.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let pid = Pid::from_raw(line.trim().parse().unwrap());
+        Self { guard, pid }
+    }
+
+    /// Sends a signal to the server.
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended by itself; the shell has not reaped it, so the number is still its own.
+        let _ = kill(self.pid, signal);
+    }
+
+    /// Sends a signal and waits until the server is gone.
+    pub fn end(mut self, signal: Signal) {
+        self.signal(signal);
+        // Closing its input makes the guard wait for the server, and end.
+        drop(self.guard.stdin.take());
+        self.guard.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// The beginning of a command line that runs as `user`, if this is root; and the user.
+pub fn unprivileged(user: &str) -> (Vec<String>, Option<User>) {
+    if !geteuid().is_root() {
+        return (Vec::new(), None);
+    }
+    let user = User::from_name(user).unwrap().unwrap_or_else(|| {
+        panic!("this is root, which the server refuses, and there is no user `{user}`")
+    });
+    let change = ["setpriv", "--init-groups"].map(str::to_owned).into_iter();
+    let ids = [
+        format!("--reuid={}", user.uid),
+        format!("--regid={}", user.gid),
+    ];
+    (
+        change.chain(ids).chain(["--".to_owned()]).collect(),
+        Some(user),
+    )
+}
+
+/// Asks until the answer is yes; panics when it takes too long.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
