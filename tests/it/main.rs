@@ -4,3 +4,12 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on should say where and stop"
 )]
+
+mod cohorts;
+mod cursor_order;
+mod legacy_bodies;
+mod legacy_cursors;
+mod legacy_gateway;
+mod legacy_headers;
+mod malformed_polls;
+mod whole_states;
