@@ -92,7 +92,3 @@ fn guess_bytes(contract: &Contract, page: &Page) -> usize {
         .each(|view| bytes += item + view.key.len() + view.value.len());
     bytes
 }
-
-#[cfg(test)]
-#[path = "render_tests.rs"]
-mod tests;

@@ -68,8 +68,24 @@ impl WholeState<'_> {
         }
     }
 
-    /// Position first, then state, then what came between: the result is the state at the edge.
     async fn load(&self, key: StateKey) -> Result<Held, Failure> {
+        let (held, exact) = self.read().await?;
+        // A tail that was far behind may have passed by the first read's position.
+        let (held, exact) = if exact {
+            (held, exact)
+        } else {
+            self.read().await?
+        };
+        if exact {
+            self.sources.states.put(key, held.clone());
+        }
+        Ok(held)
+    }
+
+    /// Position first, then state, then what came between: the result is the state at the edge.
+    /// If the tail cannot tell what came between, the state is whole but perhaps newer than its
+    /// position: good for one answer, and false is returned beside it.
+    async fn read(&self) -> Result<(Held, bool), Failure> {
         let edge = self.edge()?;
         let rows = self.read_rows().await?;
         let held = self.within_max(Held {
@@ -81,14 +97,12 @@ impl WholeState<'_> {
             self.warn_too_large();
         }
         if self.sources.refresh.bring_to_head().await.is_err() {
-            // Whole, but perhaps newer than the tail can tell: good for one answer.
-            return Ok(held);
+            return Ok((held, false));
         }
-        let Some(held_now) = self.advance(&held) else {
-            return Ok(held);
-        };
-        self.sources.states.put(key, held_now.clone());
-        Ok(held_now)
+        Ok(match self.advance(&held) {
+            Some(now) => (now, true),
+            None => (held, false),
+        })
     }
 
     async fn read_rows(&self) -> Result<Vec<StateItem>, Failure> {

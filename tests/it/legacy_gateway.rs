@@ -1,0 +1,348 @@
+//! The public router over a log in memory, for what does not depend on a database: bodies,
+//! refusals, and which source answers. The same reads run on real databases elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use changeover::{
+    config::{self, modules::Module, tail},
+    cutover::Flags,
+    domain::{
+        Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
+    },
+    http::public::{PublicState, router},
+    log::{Refresh, Tail},
+    poll::{Contract, Endpoint, Sources},
+    store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StageRecord, StateItem},
+    telemetry::Purpose,
+};
+use figment::{
+    Figment,
+    providers::{Format, Toml},
+};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+/// What the gateway's clock says: 2026-01-02T03:04:05.678Z.
+pub const NOW: Micros = Micros::new(1_767_323_045_678_901);
+
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Micros {
+        NOW
+    }
+}
+
+#[derive(Default)]
+struct Rows {
+    epoch: u32,
+    head: u64,
+    retained_from: u64,
+    changes: Vec<Arc<Change>>,
+    state: BTreeMap<(Audience, Box<str>), StateItem>,
+}
+
+/// A change log that holds one module, counts its reads and can be switched off.
+pub struct MemoryLog {
+    module: ModuleName,
+    rows: Mutex<Rows>,
+    pub reads: AtomicUsize,
+    pub down: AtomicBool,
+}
+
+impl MemoryLog {
+    fn new(module: ModuleName) -> Self {
+        let rows = Rows {
+            epoch: 1,
+            retained_from: 1,
+            ..Rows::default()
+        };
+        Self {
+            module,
+            rows: Mutex::new(rows),
+            reads: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+        }
+    }
+
+    fn ask(&self) -> Result<()> {
+        self.reads.fetch_add(1, SeqCst);
+        if self.down.load(SeqCst) {
+            let why = "switched off".to_owned();
+            return Err(Error::Unavailable { why, source: None });
+        }
+        Ok(())
+    }
+
+    fn head(&self) -> Head {
+        let rows = self.rows.lock().unwrap();
+        Head {
+            module: self.module.clone(),
+            epoch: Epoch::new(rows.epoch),
+            head: Position::new(rows.head),
+            retained_from: Position::new(rows.retained_from),
+            sequenced_through: NOW,
+            lease_holder: None,
+            lease_vacant: true,
+        }
+    }
+
+    /// Numbers a change.
+    pub fn commit(&self, audience: &str, key: &str, op: Op, value: &str) -> Arc<Change> {
+        let mut rows = self.rows.lock().unwrap();
+        let position = rows.head + 1;
+        let audience = Audience::stored(audience);
+        let mut before = rows.changes.iter().rev();
+        let previous = before.find(|change| change.audience == audience);
+        let change = Arc::new(Change {
+            epoch: Epoch::new(rows.epoch),
+            position: Position::new(position),
+            previous: previous.map_or(Position::ZERO, |change| change.position),
+            audience: audience.clone(),
+            key: key.into(),
+            op,
+            value: JsonText::parse(value).unwrap(),
+            change_id: position
+                .is_multiple_of(2)
+                .then(|| format!("id-{position}").into()),
+            occurred_at: Micros::new(1_700_000_000_000_999),
+            sequenced_at: Micros::new(1_700_000_000_500_000),
+        });
+        let item = StateItem {
+            audience: audience.clone(),
+            key: key.into(),
+            op,
+            position: change.position,
+            value: change.value.clone(),
+        };
+        rows.head = position;
+        rows.changes.push(Arc::clone(&change));
+        rows.state.insert((audience, key.into()), item);
+        change
+    }
+
+    /// Retention: forgets all before `position`.
+    pub fn prune(&self, position: u64) {
+        let mut rows = self.rows.lock().unwrap();
+        rows.retained_from = rows.retained_from.max(position);
+        rows.changes
+            .retain(|change| change.position.get() >= position);
+    }
+
+    /// What happens after a restore.
+    pub fn bump_epoch(&self) {
+        let mut rows = self.rows.lock().unwrap();
+        rows.epoch += 1;
+        rows.head = (rows.head / 1_000_000 + 1) * 1_000_000;
+        rows.retained_from = rows.head + 1;
+        rows.changes.clear();
+    }
+}
+
+fn is_wanted(read: &ChannelRead<'_>, audience: &Audience, position: Position) -> bool {
+    read.audiences.contains(audience) && position > read.after && position <= read.through
+}
+
+#[async_trait]
+impl ChangeLog for MemoryLog {
+    async fn heads(&self, _: Purpose) -> Result<Vec<Head>> {
+        self.ask()?;
+        Ok(vec![self.head()])
+    }
+
+    async fn rows_after(
+        &self,
+        from: &[(ModuleName, Position)],
+        limit: u32,
+        _: Purpose,
+    ) -> Result<Vec<(ModuleName, Arc<Change>)>> {
+        self.ask()?;
+        let rows = self.rows.lock().unwrap();
+        let after = from[0].1;
+        let rows = rows.changes.iter().filter(|change| change.position > after);
+        Ok(rows
+            .take(limit as usize)
+            .map(|change| (self.module.clone(), Arc::clone(change)))
+            .collect())
+    }
+
+    async fn read_log(&self, read: ChannelRead<'_>, _: Purpose) -> Result<LogPage> {
+        self.ask()?;
+        let rows = self.rows.lock().unwrap();
+        let wanted = |change: &&Arc<Change>| is_wanted(&read, &change.audience, change.position);
+        let changes = rows.changes.iter().filter(wanted).take(read.limit as usize);
+        Ok(LogPage {
+            changes: changes.cloned().collect(),
+            epoch: Epoch::new(rows.epoch),
+            retained_from: Position::new(rows.retained_from),
+        })
+    }
+
+    async fn read_state(
+        &self,
+        read: ChannelRead<'_>,
+        tombstones: bool,
+        _: Purpose,
+    ) -> Result<Vec<StateItem>> {
+        self.ask()?;
+        let rows = self.rows.lock().unwrap();
+        let mut items: Vec<_> = rows
+            .state
+            .values()
+            .filter(|item| is_wanted(&read, &item.audience, item.position))
+            .filter(|item| tombstones || item.op == Op::Upsert)
+            .cloned()
+            .collect();
+        items.sort_by_key(|item| item.position);
+        items.truncate(read.limit as usize);
+        Ok(items)
+    }
+}
+
+/// A gateway with one module.
+pub struct Gateway {
+    pub log: Arc<MemoryLog>,
+    pub tail: Arc<Tail>,
+    pub flags: Arc<Flags>,
+    module: ModuleName,
+    router: Router,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// A module from its TOML, without the `[[modules]]`.
+pub fn module(toml: &str) -> Module {
+    Figment::from(Toml::string(toml)).extract().unwrap()
+}
+
+/// Keeps the tail's promise: brings it to the head whenever somebody asks.
+async fn follow(log: Arc<MemoryLog>, tail: Arc<Tail>, refresh: Arc<Refresh>) {
+    loop {
+        refresh.asked().await;
+        while let Some(round) = refresh.begin_round() {
+            let up = !log.down.load(SeqCst);
+            if up {
+                catch_up(&log, &tail);
+            }
+            refresh.end_round(round, up);
+        }
+    }
+}
+
+fn catch_up(log: &MemoryLog, tail: &Tail) {
+    tail.adopt_head(&log.head());
+    let changes = log.rows.lock().unwrap().changes.clone();
+    assert!(tail.append(&log.module, &changes), "no hole in the log");
+}
+
+impl Gateway {
+    /// A gateway whose tail keeps `tail_changes` changes. Needs a tokio runtime.
+    pub fn new(toml: &str, tail_changes: usize) -> Self {
+        let module = module(toml);
+        let contract = Contract::compile(&module, &Limits::default())
+            .unwrap()
+            .unwrap();
+        let name = contract.module().clone();
+        let bounds = tail::Tail {
+            changes: tail_changes,
+            ..tail::Tail::default()
+        };
+        let log = Arc::new(MemoryLog::new(name.clone()));
+        let tail = Arc::new(Tail::new(&bounds, &[name.clone()]));
+        tail.adopt_head(&log.head());
+        let flags = Arc::new(Flags::new(&[name.clone()]));
+        let refresh = Arc::new(Refresh::new(Duration::from_secs(5)));
+        tokio::spawn(follow(log.clone(), tail.clone(), refresh.clone()));
+        let config = config::poll::Poll::default();
+        let sources = Sources::new(
+            log.clone(),
+            tail.clone(),
+            refresh,
+            flags.clone(),
+            Arc::new(StoppedClock),
+            &config,
+        );
+        let endpoint = Endpoint::new(contract, Arc::new(sources), &config);
+        let router = router(PublicState {
+            endpoints: vec![Arc::new(endpoint)],
+            body_bytes: 1_000,
+            body_patience: Duration::from_secs(5),
+        });
+        Self {
+            log,
+            tail,
+            flags,
+            module: name,
+            router,
+        }
+    }
+
+    /// Brings the tail to the head, as its reader does every few milliseconds.
+    pub fn catch_up(&self) {
+        catch_up(&self.log, &self.tail);
+    }
+
+    /// Commits an upsert that the tail sees.
+    pub fn upsert(&self, audience: &str, key: &str, value: &str) {
+        self.log.commit(audience, key, Op::Upsert, value);
+        self.catch_up();
+    }
+
+    pub fn set_stage(&self, stage: Stage, basis_points: u16) {
+        let current = self.flags.record(&self.module).unwrap();
+        let record = StageRecord {
+            stage,
+            version: current.version + 1,
+            cohort: changeover::domain::Cohort::share(basis_points.try_into().unwrap()),
+            changed_at: Micros::new(1_688_169_599_000_000),
+            ..StageRecord::clone(&current)
+        };
+        assert_eq!(self.flags.adopt(&[record]).len(), 1);
+    }
+
+    pub fn reads(&self) -> usize {
+        self.log.reads.load(SeqCst)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+}
