@@ -4,3 +4,9 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on should say where and stop"
 )]
+
+mod a_killed_broker_loses_nothing;
+mod mirror_follows_the_log;
+mod support;
+#[cfg(feature = "embedded-broker")]
+mod the_embedded_broker_lets_nobody_else_publish;
