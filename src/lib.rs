@@ -7,6 +7,7 @@
 
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod cutover;
 pub mod domain;

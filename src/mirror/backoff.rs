@@ -15,7 +15,11 @@ impl Backoff {
     /// A back-off between two bounds.
     pub fn new(first: Duration, longest: Duration) -> Self {
         let longest = longest.max(first);
-        Self { first, longest, next: first }
+        Self {
+            first,
+            longest,
+            next: first,
+        }
     }
 
     /// Something worked: the next pause is the shortest again.

@@ -64,11 +64,11 @@ impl Admitted {
 /// The next signals of a connection; waits for ever while there is none. Cancel-safe.
 pub(super) async fn next(connection: &mut Option<Connection>) -> Vec<Signal> {
     match connection {
-        Some(connection) => connection
-            .link
-            .next()
-            .await
-            .unwrap_or_else(|| vec![Signal::Closed("the connection's task has ended".to_owned())]),
+        Some(connection) => {
+            connection.link.next().await.unwrap_or_else(|| {
+                vec![Signal::Closed("the connection's task has ended".to_owned())]
+            })
+        }
         None => std::future::pending().await,
     }
 }

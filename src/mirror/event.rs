@@ -50,7 +50,6 @@ pub fn encode(module: &ModuleName, change: &Change, out: &mut BytesMut) {
     out.put_u8(b'}');
 }
 
-
 fn push_text(out: &mut BytesMut, text: &str) {
     serde_json::to_writer(out.writer(), text).expect("text always has a JSON form");
 }
@@ -142,8 +141,14 @@ mod tests {
     fn times_agree_with_the_calendar() {
         assert_eq!(rfc3339(Micros::new(0)), "1970-01-01T00:00:00.000000Z");
         assert_eq!(rfc3339(Micros::new(-1)), "1969-12-31T23:59:59.999999Z");
-        assert_eq!(rfc3339(Micros::new(i64::MAX)), "9999-12-31T23:59:59.999999Z");
-        assert_eq!(rfc3339(Micros::new(i64::MIN)), "0000-01-01T00:00:00.000000Z");
+        assert_eq!(
+            rfc3339(Micros::new(i64::MAX)),
+            "9999-12-31T23:59:59.999999Z"
+        );
+        assert_eq!(
+            rfc3339(Micros::new(i64::MIN)),
+            "0000-01-01T00:00:00.000000Z"
+        );
         let leap = Micros::new(1_709_164_800_000_000);
         assert_eq!(rfc3339(leap), "2024-02-29T00:00:00.000000Z");
     }

@@ -39,12 +39,19 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let mut passed = 0;
         while passed < self.lanes.len() {
-            let Some(room) = window.checked_sub(self.ledger.outstanding()).filter(|room| *room > 0) else {
+            let Some(room) = window
+                .checked_sub(self.ledger.outstanding())
+                .filter(|room| *room > 0)
+            else {
                 break;
             };
             let at = self.turn % self.lanes.len();
             self.turn = at + 1;
-            passed = if self.feed_lane(at, room.min(QUANTUM)) { 0 } else { passed + 1 };
+            passed = if self.feed_lane(at, room.min(QUANTUM)) {
+                0
+            } else {
+                passed + 1
+            };
         }
         self.ask_database();
     }
@@ -70,7 +77,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 lane.trouble.progress(prefix);
             }
         }
-        let Some(at) = self.lanes.iter().position(|lane| lane.is_suspect() && lane.cleared) else {
+        let Some(at) = self
+            .lanes
+            .iter()
+            .position(|lane| lane.is_suspect() && lane.cleared)
+        else {
             return false;
         };
         if self.ledger.outstanding() > 0 {
@@ -78,11 +89,19 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let id = self.lanes[at].id;
         let sent = self.feed_lane(at, 1);
-        if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()).filter(|_| sent) {
+        if let Some(admitted) = self
+            .connection
+            .as_mut()
+            .and_then(|c| c.admitted.as_mut())
+            .filter(|_| sent)
+        {
             admitted.alone = Some(id);
         }
         self.ask_database();
-        sent || self.lanes.get(at).is_some_and(|lane| lane.wants_database.is_some())
+        sent || self
+            .lanes
+            .get(at)
+            .is_some_and(|lane| lane.wants_database.is_some())
     }
 
     /// Sends up to `most` changes of a lane. Returns whether it sent any.
@@ -106,7 +125,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn refill(&mut self, at: usize) {
         let lane = &mut self.lanes[at];
         let limit = usize::try_from(self.settings.batch).unwrap_or(usize::MAX);
-        match self.sources.tail.read_all(&lane.module, lane.read_to.position, limit) {
+        match self
+            .sources
+            .tail
+            .read_all(&lane.module, lane.read_to.position, limit)
+        {
             Some(TailRead::Found { changes, .. }) => lane.take_in(changes),
             Some(TailRead::Older(edge)) => {
                 lane.wants_database = Some(Cursor::new(edge.epoch, edge.covers_after));
@@ -135,7 +158,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let Some(connection) = &self.connection else {
             return false;
         };
-        if connection.link.publish(&topic, payload, false, event::CONTENT_TYPE).is_err() {
+        if connection
+            .link
+            .publish(&topic, payload, false, event::CONTENT_TYPE)
+            .is_err()
+        {
             // The reason comes with the last signal of the connection.
             return false;
         }
@@ -153,7 +180,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn cannot_be_sent(&self, change: &Change, topic: &str, payload: &Bytes) -> Option<String> {
         let position = change.position;
         if topic.len() > topic::MAX_BYTES {
-            return Some(format!("position {position}: its topic has {} bytes, more than MQTT can carry", topic.len()));
+            return Some(format!(
+                "position {position}: its topic has {} bytes, more than MQTT can carry",
+                topic.len()
+            ));
         }
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
         let most = usize::try_from(admitted.max_packet_bytes?).unwrap_or(usize::MAX);
@@ -180,10 +210,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Takes rows that the tail did not have any more.
     pub(super) fn take_rows(&mut self, asked: Vec<Asked>, rows: Vec<(ModuleName, Arc<Change>)>) {
-        let mut rows = rows.into_iter().peekable();
         let mut idle = true;
         let mut by_module = std::collections::HashMap::<_, Vec<_>>::new();
-        while let Some((module, change)) = rows.next() {
+        for (module, change) in rows {
             by_module.entry(module).or_default().push(change);
         }
         for one in asked {
@@ -208,7 +237,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let next = changes.first().map(|change| change.cursor());
         let pruned_to = next.or(nothing_outstanding.then_some(asked.tail_begins));
-        if let Some(to) = pruned_to.filter(|to| to.epoch == lane.read_to.epoch && to.position > lane.read_to.position.next()) {
+        if let Some(to) = pruned_to.filter(|to| {
+            to.epoch == lane.read_to.epoch && to.position > lane.read_to.position.next()
+        }) {
             tracing::warn!(module = %lane.module, after = %lane.read_to, next = %to, "retention has removed changes that this target never got");
         }
         if changes.is_empty() && nothing_outstanding {
@@ -261,11 +292,21 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let time = self.sources.clock.now();
         let payload = bookmark::encode(&lane.module, flags, head, lane.generation, time);
         let topic = self.topics.bookmark(&lane.module);
-        let retains = connection.admitted.as_ref().is_some_and(|admitted| admitted.retains);
-        if connection.link.publish(&topic, payload, retains, bookmark::CONTENT_TYPE).is_ok() {
+        let retains = connection
+            .admitted
+            .as_ref()
+            .is_some_and(|admitted| admitted.retains);
+        if connection
+            .link
+            .publish(&topic, payload, retains, bookmark::CONTENT_TYPE)
+            .is_ok()
+        {
             lane.bookmark.outstanding = true;
             lane.bookmark.sent = Some((now, head, lane.generation, version));
-            self.ledger.queue(Sending::Bookmark { lane: lane.id, head });
+            self.ledger.queue(Sending::Bookmark {
+                lane: lane.id,
+                head,
+            });
         }
     }
 
@@ -277,8 +318,15 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 continue;
             };
             lane.trouble.stall(oldest);
-            if alone == Some(lane.id) && lane.trouble.refuse(oldest) >= self.settings.refusal_tries {
-                lane.halt(&self.target.name, format!("position {}: the connection ends whenever it is sent: {reason}", oldest.position));
+            if alone == Some(lane.id) && lane.trouble.refuse(oldest) >= self.settings.refusal_tries
+            {
+                lane.halt(
+                    &self.target.name,
+                    format!(
+                        "position {}: the connection ends whenever it is sent: {reason}",
+                        oldest.position
+                    ),
+                );
             }
         }
     }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::{
     bookmark::Seen,
     connection::Admitted,
-    jobs::MirrorStore,
     history::History,
+    jobs::MirrorStore,
     ledger::{LaneId, Sending},
     mqtt::Signal,
     publisher::Publisher,
@@ -48,10 +48,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 self.on_refused(connection, packet, &reason);
                 Some(format!("the broker refused a publish: {reason}"))
             }
-            Signal::Connected { session_present, receive_maximum, max_packet_bytes, retains } => {
+            Signal::Connected {
+                session_present,
+                receive_maximum,
+                max_packet_bytes,
+                retains,
+            } => {
                 let settle = Duration::from_millis(self.settings.settle_ms);
                 let inflight = self.settings.inflight;
-                let admitted = Admitted::new(receive_maximum, max_packet_bytes, retains, inflight, settle);
+                let admitted =
+                    Admitted::new(receive_maximum, max_packet_bytes, retains, inflight, settle);
                 self.on_connected(admitted, session_present, settle)
             }
             Signal::Subscribed(true) => None,
@@ -95,7 +101,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                     return;
                 };
                 if lane.trouble.refuse(cursor) >= tries {
-                    lane.halt(&name, format!("position {}: refused {tries} times: {reason}", cursor.position));
+                    lane.halt(
+                        &name,
+                        format!(
+                            "position {}: refused {tries} times: {reason}",
+                            cursor.position
+                        ),
+                    );
                 }
             }
             Some(Sending::Bookmark { lane, .. }) => {
@@ -108,14 +120,23 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    fn on_connected(&mut self, admitted: Admitted, session_present: bool, settle: Duration) -> Option<String> {
+    fn on_connected(
+        &mut self,
+        admitted: Admitted,
+        session_present: bool,
+        settle: Duration,
+    ) -> Option<String> {
         self.status.set_connected(true);
         tracing::info!(target = %self.target.name, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
         let lost_all = self.was_connected && !session_present;
         let asks = admitted.seen.is_some();
         self.was_connected = true;
         let connection = self.connection.as_mut()?;
-        let asked = !asks || connection.link.subscribe(&[self.topics.bookmarks()], false).is_ok();
+        let asked = !asks
+            || connection
+                .link
+                .subscribe(&[self.topics.bookmarks()], false)
+                .is_ok();
         let admitted = connection.admitted.insert(admitted);
         let now = Instant::now();
         if lost_all {
@@ -140,7 +161,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn on_shown(&mut self, topic: &str, payload: &[u8]) {
         let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));
-        let seen = self.connection.as_mut().and_then(|c| c.admitted.as_mut()).and_then(|a| a.seen.as_mut());
+        let seen = self
+            .connection
+            .as_mut()
+            .and_then(|c| c.admitted.as_mut())
+            .and_then(|a| a.seen.as_mut());
         let (Some((module, bookmark)), Some(seen)) = (shown, seen) else {
             return;
         };
@@ -159,7 +184,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let mut gone = Vec::new();
         for lane in self.lanes.iter_mut().filter(|lane| !lane.cleared) {
             let kept = match (lane.bookmark.expected, &admitted.seen) {
-                (Some(head), Some(seen)) => seen.get(&lane.module).is_some_and(|seen| seen.reaches(head)),
+                (Some(head), Some(seen)) => seen
+                    .get(&lane.module)
+                    .is_some_and(|seen| seen.reaches(head)),
                 _ => true,
             };
             lane.cleared = kept || now >= admitted.shown_by;
@@ -200,12 +227,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = self.lanes.iter().find(|lane| lane.id == id)?;
         let tail = &self.sources.tail;
         let edge = tail.edge(&lane.module)?;
-        let TailRead::Found { changes, .. } = tail.read_all(&lane.module, edge.covers_after, usize::MAX)? else {
+        let TailRead::Found { changes, .. } =
+            tail.read_all(&lane.module, edge.covers_after, usize::MAX)?
+        else {
             return None;
         };
         let since = self.heard_at.elapsed() + self.settings.replay_on_reconnect.get();
         let oldest = self.sources.clock.now().minus(since);
-        let first = changes.iter().find(|change| change.sequenced_at >= oldest)?;
+        let first = changes
+            .iter()
+            .find(|change| change.sequenced_at >= oldest)?;
         let before = Position::new(first.position.get() - 1);
         Some(Cursor::new(first.epoch, before))
     }

@@ -37,7 +37,11 @@ impl History {
         }
         self.samples.push_back((now, prefix));
         // The newest sample outside the span stays: it is where the span begins.
-        while self.samples.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= self.span) {
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|(at, _)| now.duration_since(*at) >= self.span)
+        {
             self.samples.pop_front();
         }
     }
@@ -64,7 +68,10 @@ mod tests {
             let now = start + Duration::from_millis(100) * tenth;
             history.note(now, at(u64::from(tenth)));
         }
-        assert_eq!(history.before(start + Duration::from_secs(10)), Some(at(80)));
+        assert_eq!(
+            history.before(start + Duration::from_secs(10)),
+            Some(at(80))
+        );
         assert!(history.samples.len() <= 22, "{}", history.samples.len());
         let young = History::new(Duration::from_secs(2), start, at(7));
         assert_eq!(young.before(start), Some(at(7)));

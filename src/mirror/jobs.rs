@@ -77,7 +77,10 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
             store,
             target: target.into(),
             set: JoinSet::new(),
-            slots: [Slot { busy: false, not_before }; 3],
+            slots: [Slot {
+                busy: false,
+                not_before,
+            }; 3],
             pause,
         }
     }
@@ -97,7 +100,8 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
     pub(super) fn load(&mut self, leases: Vec<Lease>, batch: u32) {
         let (store, target) = (Arc::clone(&self.store), Arc::clone(&self.target));
         self.slots[Kind::Load as usize].busy = true;
-        self.set.spawn(async move { Done::Loaded(load(&*store, &target, leases, batch).await) });
+        self.set
+            .spawn(async move { Done::Loaded(load(&*store, &target, leases, batch).await) });
     }
 
     /// Reads on where the tail does not reach.
@@ -105,7 +109,10 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
         let store = Arc::clone(&self.store);
         self.slots[Kind::Read as usize].busy = true;
         self.set.spawn(async move {
-            let from: Vec<_> = asked.iter().map(|one| (one.module.clone(), one.after)).collect();
+            let from: Vec<_> = asked
+                .iter()
+                .map(|one| (one.module.clone(), one.after))
+                .collect();
             let rows = store.rows_after(&from, limit, Purpose::Cursor).await;
             Done::Read(asked, rows)
         });
@@ -166,7 +173,11 @@ async fn load<S: MirrorStore + ?Sized>(
     let mut missing = Vec::new();
     for lease in leases {
         match row_of(&lease) {
-            Some(row) => loaded.push(Loaded { lease, row, created: false }),
+            Some(row) => loaded.push(Loaded {
+                lease,
+                row,
+                created: false,
+            }),
             None => missing.push(lease),
         }
     }
@@ -196,14 +207,20 @@ async fn create<S: MirrorStore + ?Sized>(
         generation: 0,
         version: 0,
     };
-    let written = store.write_mirror_cursors(target, &[(lease.clone(), row.clone())]).await;
+    let written = store
+        .write_mirror_cursors(target, &[(lease.clone(), row.clone())])
+        .await;
     match written {
         Ok(versions) => row.version = versions.first().copied().unwrap_or(1),
         // Somebody else has the module now, or has created the row: look again later.
         Err(Error::LeaseLost { .. } | Error::VersionConflict { .. }) => return Ok(None),
         Err(error) => return Err(error),
     }
-    Ok(Some(Loaded { lease, row, created: true }))
+    Ok(Some(Loaded {
+        lease,
+        row,
+        created: true,
+    }))
 }
 
 /// A new target begins at the head. But a log of which nothing was pruned and that fits into one

@@ -78,7 +78,10 @@ impl Ledger {
     /// what is outstanding counts no more.
     pub fn open(&mut self, lane: LaneId, prefix: Cursor) {
         let outstanding = VecDeque::new();
-        let progress = Progress { prefix, outstanding };
+        let progress = Progress {
+            prefix,
+            outstanding,
+        };
         self.lanes.insert(lane, progress);
     }
 
@@ -89,7 +92,11 @@ impl Ledger {
 
     /// Notes what is handed to the client next. The changes of a lane come in the order of the log.
     pub fn queue(&mut self, sending: Sending) {
-        if let Sending::Change { lane, cursor, sequenced_at } = sending
+        if let Sending::Change {
+            lane,
+            cursor,
+            sequenced_at,
+        } = sending
             && let Some(progress) = self.lanes.get_mut(&lane)
         {
             progress.outstanding.push_back(Outstanding {
@@ -279,7 +286,12 @@ mod tests {
 
     impl Model {
         fn contiguous(&self, lane: usize) -> u64 {
-            (1..).take_while(|position| self.acknowledged[lane].contains(position)).last().unwrap_or(0)
+            let all = &self.acknowledged[lane];
+            let whole = all
+                .iter()
+                .zip(1..)
+                .take_while(|(position, expected)| *position == expected);
+            whole.last().map_or(0, |(position, _)| *position)
         }
     }
 

@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     backoff::Backoff,
     connection::{self, Connection},
+    history::History,
     jobs::{Done, Jobs, Kind, Loaded, MirrorStore},
     lane::Lane,
     ledger::{LaneId, Ledger},
-    history::History,
     mqtt::{Link, Signal},
     status::{ModuleStatus, TargetStatus},
     target::Target,
@@ -184,7 +184,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn follow_leases(&mut self, now: Instant) {
         let leadership = Arc::clone(&self.sources.leadership);
         let ours = |lane: &Lane| leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
-        let lost: Vec<_> = self.lanes.iter().filter(|lane| !ours(lane)).map(|lane| lane.id).collect();
+        let lost: Vec<_> = self
+            .lanes
+            .iter()
+            .filter(|lane| !ours(lane))
+            .map(|lane| lane.id)
+            .collect();
         for lane in lost {
             self.close_lane(lane);
         }
@@ -193,7 +198,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let has_lane = |module: &ModuleName| self.lanes.iter().any(|lane| lane.module == *module);
         let without = self.modules.iter().filter(|module| !has_lane(module));
-        let leases: Vec<_> = without.filter_map(|module| leadership.lease(module)).collect();
+        let leases: Vec<_> = without
+            .filter_map(|module| leadership.lease(module))
+            .collect();
         if !leases.is_empty() {
             self.jobs.load(leases, self.settings.batch);
         }
@@ -209,7 +216,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     fn open_lane(&mut self, loaded: Loaded) {
-        let Loaded { lease, row, created } = loaded;
+        let Loaded {
+            lease,
+            row,
+            created,
+        } = loaded;
         if self.sources.leadership.lease(&lease.module).as_ref() != Some(&lease) {
             return;
         }
@@ -217,15 +228,28 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let id = LaneId(self.lanes_opened);
         let prefix = row.cursor;
         self.ledger.open(id, prefix);
-        let history = History::new(self.settings.replay_on_reconnect.get(), Instant::now(), prefix);
+        let history = History::new(
+            self.settings.replay_on_reconnect.get(),
+            Instant::now(),
+            prefix,
+        );
         tracing::info!(target = %self.target.name, module = %row.module, cursor = %prefix, created, "mirroring this module");
-        self.lanes.push(Lane::new(id, &self.target.name, lease, row, created, history));
+        self.lanes.push(Lane::new(
+            id,
+            &self.target.name,
+            lease,
+            row,
+            created,
+            history,
+        ));
     }
 
     fn on_job(&mut self, done: Done) {
         match done {
             Done::Loaded(Ok(loaded)) => {
-                loaded.into_iter().for_each(|one| self.open_lane(one));
+                for one in loaded {
+                    self.open_lane(one);
+                }
                 self.review(Instant::now());
             }
             Done::Read(asked, Ok(rows)) => self.take_rows(asked, rows),
@@ -272,7 +296,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
         }
         let link = Link::open(&self.target.link_options(&self.settings));
-        self.connection = Some(Connection { link, number, admitted: None });
+        self.connection = Some(Connection {
+            link,
+            number,
+            admitted: None,
+        });
     }
 
     /// The broker has acknowledged something: it works.
@@ -285,7 +313,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        self.note_stalls(connection.admitted.and_then(|admitted| admitted.alone), reason);
+        self.note_stalls(
+            connection.admitted.and_then(|admitted| admitted.alone),
+            reason,
+        );
         let pause = self.backoff.pause(rand::random());
         self.connect_at = Instant::now() + pause;
         self.status.set_connected(false);
@@ -306,7 +337,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let ledger = &self.ledger;
         let dirty = self.lanes.iter().filter_map(|lane| {
             let prefix = ledger.prefix(lane.id)?;
-            lane.is_dirty(prefix).then(|| (lane.id, lane.lease.clone(), lane.row(prefix)))
+            lane.is_dirty(prefix)
+                .then(|| (lane.id, lane.lease.clone(), lane.row(prefix)))
         });
         let rows: Vec<_> = dirty.collect();
         self.written_at = Instant::now();
@@ -325,21 +357,37 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             modules.insert(lane.module.clone(), status);
         }
         self.status.set_modules(modules);
-        #[expect(clippy::cast_precision_loss, reason = "the count is bounded by mirror.inflight")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the count is bounded by mirror.inflight"
+        )]
         self.inflight.set(self.ledger.outstanding() as f64);
     }
 
     fn module_status(&self, lane: &Lane) -> ModuleStatus {
         let acknowledged = self.ledger.prefix(lane.id).unwrap_or(lane.stored.cursor);
-        let last = self.sources.tail.edge(&lane.module).map_or(acknowledged, |edge| edge.cursor());
-        let behind = last.position.get().saturating_sub(acknowledged.position.get());
+        let last = self
+            .sources
+            .tail
+            .edge(&lane.module)
+            .map_or(acknowledged, |edge| edge.cursor());
+        let behind = last
+            .position
+            .get()
+            .saturating_sub(acknowledged.position.get());
         let outstanding = self.ledger.oldest(lane.id).map(|(_, at)| at);
         let buffered = || lane.buffer.front().map(|change| change.sequenced_at);
         ModuleStatus {
             acknowledged,
             generation: lane.generation,
             behind,
-            oldest: (behind > 0).then(|| outstanding.or_else(buffered).or_else(|| self.next_at(lane, acknowledged))).flatten(),
+            oldest: (behind > 0)
+                .then(|| {
+                    outstanding
+                        .or_else(buffered)
+                        .or_else(|| self.next_at(lane, acknowledged))
+                })
+                .flatten(),
             halted: lane.halted.clone(),
         }
     }

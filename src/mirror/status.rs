@@ -57,7 +57,8 @@ pub struct ModuleStatus {
 impl ModuleStatus {
     /// How late the target is for this module.
     pub fn lag(&self, now: Micros) -> Duration {
-        self.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest))
+        self.oldest
+            .map_or(Duration::ZERO, |oldest| now.since(oldest))
     }
 }
 

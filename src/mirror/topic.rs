@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(topic("*"), "changeover/c/commission/_all");
         assert_eq!(topic("_all"), "changeover/c/commission/=5Fall");
         assert_eq!(topic("a_b-C9"), "changeover/c/commission/a_b-C9");
-        assert_eq!(topic("a/+#=ü"), "changeover/c/commission/a=2F=2B=23=3D=C3=BC");
+        assert_eq!(
+            topic("a/+#=ü"),
+            "changeover/c/commission/a=2F=2B=23=3D=C3=BC"
+        );
     }
 
     #[test]

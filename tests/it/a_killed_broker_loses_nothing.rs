@@ -29,24 +29,35 @@ async fn on_mosquitto_with_mqtt_3_1_1() {
 async fn survive(protocol: Protocol) {
     let mut broker = Mosquitto::start_with("allow_anonymous true\nmax_queued_messages 0\n");
     let mut rig = Rig::new(&broker.url(), protocol, &["orders"]);
-    let follower = Follower::start(&broker.url(), protocol, "follower", &["changeover/c/orders/+"]);
+    let follower = Follower::start(
+        &broker.url(),
+        protocol,
+        "follower",
+        &["changeover/c/orders/+"],
+    );
     follower.subscribed().await;
     let publisher = rig.start();
     let slice = CHANGES / (KILLS + 1);
     for kill in 1..=KILLS {
         append(&mut rig, slice);
         // In the middle of the slice, with publishes in flight.
-        rig.acknowledged(&publisher, "orders", (kill - 1) * slice + slice / 3).await;
+        rig.acknowledged(&publisher, "orders", (kill - 1) * slice + slice / 3)
+            .await;
         broker.kill();
         broker.restart();
     }
     append(&mut rig, CHANGES - KILLS * slice);
     rig.acknowledged(&publisher, "orders", CHANGES).await;
-    follower.wait("the last change", |record| reaches(&record.events, CHANGES)).await;
+    follower
+        .wait("the last change", |record| reaches(&record.events, CHANGES))
+        .await;
     publisher.stop().await;
 
     let module = "orders".parse().unwrap();
-    assert_eq!(rig.store.cursor(&module).unwrap().cursor.position.get(), CHANGES);
+    assert_eq!(
+        rig.store.cursor(&module).unwrap().cursor.position.get(),
+        CHANGES
+    );
     let record = follower.record();
     let distinct: BTreeSet<_> = record.events.iter().map(|event| event.position).collect();
     let repeats = record.events.len() - distinct.len();
@@ -58,7 +69,11 @@ async fn survive(protocol: Protocol) {
     );
     assert_order(&record.events);
     // What the subscriber lacks can only be what a killed broker took along: it is below its inflight and queue.
-    assert!(distinct.len() as u64 > CHANGES / 2, "only {} came", distinct.len());
+    assert!(
+        distinct.len() as u64 > CHANGES / 2,
+        "only {} came",
+        distinct.len()
+    );
 }
 
 fn append(rig: &mut Rig, count: u64) {
@@ -79,7 +94,11 @@ fn assert_order(events: &[Event]) {
         if event.position <= *held {
             continue;
         }
-        assert!(event.previous >= *held, "{event:?} claims to follow {}, but {held} came before", event.previous);
+        assert!(
+            event.previous >= *held,
+            "{event:?} claims to follow {}, but {held} came before",
+            event.previous
+        );
         *held = event.position;
     }
 }

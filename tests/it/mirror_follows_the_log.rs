@@ -7,7 +7,12 @@ use changeover::{
     domain::{JsonText, ModuleName, Stage},
 };
 
-use crate::support::{eventually, follower::Follower, mirror_rig::{Rig, Running}, mosquitto::Mosquitto};
+use crate::support::{
+    eventually,
+    follower::Follower,
+    mirror_rig::{Rig, Running},
+    mosquitto::Mosquitto,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -17,7 +22,10 @@ fn positions(follower: &Follower) -> Vec<u64> {
 
 async fn halted(running: &Running, module: &str) -> String {
     let module: ModuleName = module.parse().unwrap();
-    eventually("the module halts", PATIENCE, async || running.status.module(&module)?.halted).await
+    eventually("the module halts", PATIENCE, async || {
+        running.status.module(&module)?.halted
+    })
+    .await
 }
 
 async fn both(test: impl AsyncFn(Protocol)) {
@@ -34,9 +42,15 @@ async fn changes_arrive_in_order_with_their_predecessors() {
         follower.subscribed().await;
         let publisher = rig.start();
         rig.append("m1", ["*", "u1", "*", "a/b"]);
-        follower.wait("four events", |record| record.events.len() == 4).await;
+        follower
+            .wait("four events", |record| record.events.len() == 4)
+            .await;
         let record = follower.record();
-        let seen: Vec<_> = record.events.iter().map(|e| (e.topic.as_str(), e.position, e.previous)).collect();
+        let seen: Vec<_> = record
+            .events
+            .iter()
+            .map(|e| (e.topic.as_str(), e.position, e.previous))
+            .collect();
         assert_eq!(
             seen,
             [
@@ -46,7 +60,11 @@ async fn changes_arrive_in_order_with_their_predecessors() {
                 ("changeover/c/m1/a=2Fb", 4, 0),
             ]
         );
-        follower.wait("a bookmark at 4", |record| record.bookmarks.iter().any(|b| b["head"] == 4)).await;
+        follower
+            .wait("a bookmark at 4", |record| {
+                record.bookmarks.iter().any(|b| b["head"] == 4)
+            })
+            .await;
         publisher.stop().await;
     })
     .await;
@@ -58,16 +76,29 @@ async fn a_flip_is_told_within_a_second_and_retained() {
     let rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
     let publisher = rig.start();
     let early = Follower::start(&broker.url(), Protocol::V5, "early", &["changeover/m/m1"]);
-    early.wait("the first bookmark", |record| !record.bookmarks.is_empty()).await;
+    early
+        .wait("the first bookmark", |record| !record.bookmarks.is_empty())
+        .await;
     let mut record = (*rig.flags.record(&"m1".parse().unwrap()).unwrap()).clone();
     record.stage = Stage::Ramp;
     record.version = 7;
     let asked = Instant::now();
     rig.flags.adopt(&[record]);
-    early.wait("the flip", |record| record.bookmarks.last().unwrap()["version"] == 7).await;
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    early
+        .wait("the flip", |record| {
+            record.bookmarks.last().unwrap()["version"] == 7
+        })
+        .await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
     let late = Follower::start(&broker.url(), Protocol::V5, "late", &["changeover/m/m1"]);
-    late.wait("the retained message", |record| !record.bookmarks.is_empty()).await;
+    late.wait("the retained message", |record| {
+        !record.bookmarks.is_empty()
+    })
+    .await;
     let shown = late.record().bookmarks[0].clone();
     assert_eq!(shown["stage_requested"], "ramp");
     assert_eq!(shown["generation"], 0);
@@ -89,7 +120,11 @@ async fn a_crash_repeats_and_never_skips() {
     let publisher = rig.start();
     rig.acknowledged(&publisher, "m1", 2_500).await;
     publisher.stop().await;
-    follower.wait("the last", |record| record.events.iter().any(|e| e.position == 2_500)).await;
+    follower
+        .wait("the last", |record| {
+            record.events.iter().any(|e| e.position == 2_500)
+        })
+        .await;
     let mut seen = positions(&follower);
     seen.sort_unstable();
     seen.dedup();
@@ -99,7 +134,10 @@ async fn a_crash_repeats_and_never_skips() {
 #[tokio::test]
 async fn what_the_tail_has_forgotten_comes_from_the_database() {
     let broker = Mosquitto::start();
-    let bounds = tail::Tail { changes: 10, ..tail::Tail::default() };
+    let bounds = tail::Tail {
+        changes: 10,
+        ..tail::Tail::default()
+    };
     let mut rig = Rig::with_tail(&broker.url(), Protocol::V5, &["m1", "m2"], &bounds);
     rig.settings.batch = 700;
     rig.append("m1", std::iter::repeat_n("*", 600));
@@ -109,7 +147,9 @@ async fn what_the_tail_has_forgotten_comes_from_the_database() {
     let publisher = rig.start();
     rig.acknowledged(&publisher, "m1", 600).await;
     rig.acknowledged(&publisher, "m2", 650).await;
-    follower.wait("all of m1", |record| record.events.len() == 600).await;
+    follower
+        .wait("all of m1", |record| record.events.len() == 600)
+        .await;
     assert_eq!(positions(&follower), (1..=600).collect::<Vec<_>>());
     publisher.stop().await;
 }
@@ -125,7 +165,9 @@ async fn a_new_target_of_an_old_log_begins_at_its_head() {
     let publisher = rig.start();
     rig.acknowledged(&publisher, "m1", 101).await;
     rig.append("m1", ["*"]);
-    follower.wait("the new change", |record| !record.events.is_empty()).await;
+    follower
+        .wait("the new change", |record| !record.events.is_empty())
+        .await;
     assert_eq!(positions(&follower), [102]);
     publisher.stop().await;
 }
@@ -141,14 +183,21 @@ async fn a_lost_lease_stops_its_module_and_no_other() {
     rig.acknowledged(&publisher, "m1", 2).await;
     rig.unlead("m1", 1);
     let m1: ModuleName = "m1".parse().unwrap();
-    eventually("the lane closes", PATIENCE, async || publisher.status.module(&m1).is_none().then_some(())).await;
+    eventually("the lane closes", PATIENCE, async || {
+        publisher.status.module(&m1).is_none().then_some(())
+    })
+    .await;
     rig.append("m1", ["*"]);
     rig.append("m2", ["*"]);
     rig.acknowledged(&publisher, "m2", 1).await;
     assert_eq!(positions(&follower), [1, 2]);
     rig.lead("m1", 2);
     rig.acknowledged(&publisher, "m1", 3).await;
-    follower.wait("the third", |record| record.events.iter().any(|e| e.position == 3)).await;
+    follower
+        .wait("the third", |record| {
+            record.events.iter().any(|e| e.position == 3)
+        })
+        .await;
     publisher.stop().await;
 }
 
@@ -160,11 +209,19 @@ async fn a_stolen_lease_is_noticed_at_the_cursor() {
     rig.append("m1", ["*"]);
     rig.acknowledged(&publisher, "m1", 1).await;
     let m1: ModuleName = "m1".parse().unwrap();
-    eventually("the row", PATIENCE, async || rig.store.cursor(&m1).filter(|c| c.cursor.position.get() == 1)).await;
+    eventually("the row", PATIENCE, async || {
+        rig.store
+            .cursor(&m1)
+            .filter(|c| c.cursor.position.get() == 1)
+    })
+    .await;
     // The database has given the lease away; this replica does not know it yet.
     rig.store.take_over(&m1, 9);
     rig.append("m1", ["*"]);
-    eventually("the lane closes", PATIENCE, async || publisher.status.module(&m1).is_none().then_some(())).await;
+    eventually("the lane closes", PATIENCE, async || {
+        publisher.status.module(&m1).is_none().then_some(())
+    })
+    .await;
     assert_eq!(rig.store.cursor(&m1).unwrap().cursor.position.get(), 1);
     publisher.stop().await;
 }
@@ -181,20 +238,31 @@ async fn a_database_that_is_away_does_not_stop_the_tail() {
     rig.acknowledged(&publisher, "m1", 101).await;
     rig.store.set_down(false);
     let m1: ModuleName = "m1".parse().unwrap();
-    eventually("the row", PATIENCE, async || rig.store.cursor(&m1).filter(|c| c.cursor.position.get() == 101)).await;
+    eventually("the row", PATIENCE, async || {
+        rig.store
+            .cursor(&m1)
+            .filter(|c| c.cursor.position.get() == 101)
+    })
+    .await;
     publisher.stop().await;
 }
 
 #[tokio::test]
 async fn a_refused_module_halts_with_its_reason_and_the_others_go_on() {
     let acl = "topic write changeover/c/good/#\ntopic readwrite changeover/m/#\ntopic read #\n";
-    let broker = Mosquitto::start_with_files("allow_anonymous true\nacl_file {dir}/acl\n", &[("acl", acl)]);
+    let broker = Mosquitto::start_with_files(
+        "allow_anonymous true\nacl_file {dir}/acl\n",
+        &[("acl", acl)],
+    );
     let mut rig = Rig::new(&broker.url(), Protocol::V5, &["bad", "good"]);
     let publisher = rig.start();
     rig.append("bad", ["*"]);
     rig.append("good", ["*", "*"]);
     let reason = halted(&publisher, "bad").await;
-    assert!(reason.contains("position 1") && reason.contains("NotAuthorized"), "{reason}");
+    assert!(
+        reason.contains("position 1") && reason.contains("NotAuthorized"),
+        "{reason}"
+    );
     rig.append("good", ["*"]);
     rig.acknowledged(&publisher, "good", 3).await;
     let bad = publisher.status.module(&"bad".parse().unwrap()).unwrap();
@@ -234,8 +302,16 @@ async fn a_module_far_behind_does_not_starve_another() {
     rig.append("small", ["*"]);
     let publisher = rig.start();
     rig.acknowledged(&publisher, "small", 1).await;
-    let before = follower.record().events.iter().take_while(|event| event.module == "big").count();
-    assert!(before < 1_000, "{before} changes of the other module came first");
+    let before = follower
+        .record()
+        .events
+        .iter()
+        .take_while(|event| event.module == "big")
+        .count();
+    assert!(
+        before < 1_000,
+        "{before} changes of the other module came first"
+    );
     rig.acknowledged(&publisher, "big", 9_999).await;
     publisher.stop().await;
 }
@@ -251,11 +327,24 @@ async fn a_broker_that_lost_its_state_gets_the_last_moments_again() {
         broker.kill();
         broker.restart();
         let follower = Follower::start(&broker.url(), protocol, "f", &["changeover/#"]);
-        follower.wait("the repeats", |record| record.events.iter().any(|e| e.position == 20)).await;
+        follower
+            .wait("the repeats", |record| {
+                record.events.iter().any(|e| e.position == 20)
+            })
+            .await;
         assert_eq!(positions(&follower).first(), Some(&1));
-        follower.wait("the generation", |record| record.bookmarks.iter().any(|b| b["generation"] == 1)).await;
+        follower
+            .wait("the generation", |record| {
+                record.bookmarks.iter().any(|b| b["generation"] == 1)
+            })
+            .await;
         let m1: ModuleName = "m1".parse().unwrap();
-        eventually("it is stored", PATIENCE, async || rig.store.cursor(&m1).filter(|c| c.generation == 1 && c.cursor.position.get() == 20)).await;
+        eventually("it is stored", PATIENCE, async || {
+            rig.store
+                .cursor(&m1)
+                .filter(|c| c.generation == 1 && c.cursor.position.get() == 20)
+        })
+        .await;
         publisher.stop().await;
     })
     .await;
@@ -275,12 +364,19 @@ async fn a_restarted_gateway_tells_a_broker_that_kept_its_state_from_one_that_di
     rig.append("m1", ["*"]);
     rig.acknowledged(&publisher, "m1", 21).await;
     publisher.stop().await;
-    assert_eq!(rig.store.cursor(&m1).unwrap().generation, 0, "the broker has lost nothing");
+    assert_eq!(
+        rig.store.cursor(&m1).unwrap().generation,
+        0,
+        "the broker has lost nothing"
+    );
 
     broker.stop();
     broker.restart();
     let publisher = rig.start();
-    eventually("the loss is seen", PATIENCE, async || rig.store.cursor(&m1).filter(|c| c.generation == 1)).await;
+    eventually("the loss is seen", PATIENCE, async || {
+        rig.store.cursor(&m1).filter(|c| c.generation == 1)
+    })
+    .await;
     publisher.stop().await;
 }
 
@@ -288,13 +384,16 @@ async fn a_restarted_gateway_tells_a_broker_that_kept_its_state_from_one_that_di
 async fn a_broker_that_stands_still_is_left_and_found_again() {
     let broker = Mosquitto::start();
     let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
-    rig.settings.keep_alive_s = 1;
+    rig.settings.keep_alive_s = 5;
     let publisher = rig.start();
     rig.append("m1", ["*"]);
     rig.acknowledged(&publisher, "m1", 1).await;
     broker.pause();
     rig.append("m1", ["*"]);
-    eventually("the broker is left", PATIENCE, async || (!publisher.status.connected()).then_some(())).await;
+    eventually("the broker is left", PATIENCE, async || {
+        (!publisher.status.connected()).then_some(())
+    })
+    .await;
     broker.resume();
     rig.acknowledged(&publisher, "m1", 2).await;
     publisher.stop().await;

@@ -104,7 +104,11 @@ impl Link {
                 (Client::V311(client), driver)
             }
         };
-        Self { client, signals, driver }
+        Self {
+            client,
+            signals,
+            driver,
+        }
     }
 
     /// The next signals, in their order. `None` after `Closed`.

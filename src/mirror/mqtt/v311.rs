@@ -44,8 +44,14 @@ pub(super) fn subscribe(
     filters: &[String],
     at_least_once: bool,
 ) -> Result<(), NotSent> {
-    let qos = if at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-    let filters = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos));
+    let qos = if at_least_once {
+        QoS::AtLeastOnce
+    } else {
+        QoS::AtMostOnce
+    };
+    let filters = filters
+        .iter()
+        .map(|filter| SubscribeFilter::new(filter.clone(), qos));
     client.try_subscribe_many(filters).map_err(|_| NotSent)
 }
 
@@ -55,7 +61,11 @@ pub(super) struct V311 {
 
 impl Wire for V311 {
     async fn turn(&mut self) -> Result<(), String> {
-        let event = self.events.poll().await.map_err(|error| error.to_string())?;
+        let event = self
+            .events
+            .poll()
+            .await
+            .map_err(|error| error.to_string())?;
         self.events.state.events.push_front(event);
         Ok(())
     }

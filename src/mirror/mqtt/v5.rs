@@ -19,7 +19,9 @@ pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V5) 
     let mut mqtt = MqttOptions::new(&options.client_id, &endpoint.host, endpoint.port);
     mqtt.set_keep_alive(options.keep_alive);
     mqtt.set_clean_start(options.session.is_none());
-    let expiry = options.session.map(|kept| u32::try_from(kept.as_secs()).unwrap_or(u32::MAX));
+    let expiry = options
+        .session
+        .map(|kept| u32::try_from(kept.as_secs()).unwrap_or(u32::MAX));
     mqtt.set_session_expiry_interval(expiry);
     mqtt.set_outgoing_inflight_upper_limit(options.inflight.max(1));
     mqtt.set_max_packet_size(Some(options.max_packet_bytes));
@@ -51,7 +53,11 @@ pub(super) fn subscribe(
     filters: &[String],
     at_least_once: bool,
 ) -> Result<(), NotSent> {
-    let qos = if at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    let qos = if at_least_once {
+        QoS::AtLeastOnce
+    } else {
+        QoS::AtMostOnce
+    };
     let filters = filters.iter().map(|filter| Filter::new(filter, qos));
     client.try_subscribe_many(filters).map_err(|_| NotSent)
 }
@@ -62,7 +68,11 @@ pub(super) struct V5 {
 
 impl Wire for V5 {
     async fn turn(&mut self) -> Result<(), String> {
-        let event = self.events.poll().await.map_err(|error| error.to_string())?;
+        let event = self
+            .events
+            .poll()
+            .await
+            .map_err(|error| error.to_string())?;
         self.events.state.events.push_front(event);
         Ok(())
     }
@@ -80,12 +90,14 @@ impl Wire for V5 {
 fn signal(event: Event) -> Option<Signal> {
     match event {
         Event::Outgoing(Outgoing::Publish(packet)) => Some(Signal::Sent(packet)),
-        Event::Outgoing(_) => None,
         Event::Incoming(Incoming::PubAck(ack)) => Some(match ack.reason {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
                 Signal::Acknowledged(ack.pkid)
             }
-            reason => Signal::Refused(ack.pkid, refusal(reason, ack.properties.and_then(|p| p.reason_string))),
+            reason => Signal::Refused(
+                ack.pkid,
+                refusal(reason, ack.properties.and_then(|p| p.reason_string)),
+            ),
         }),
         Event::Incoming(Incoming::Publish(message)) => Some(Signal::Message {
             topic: String::from_utf8_lossy(&message.topic).into_owned(),
@@ -96,7 +108,7 @@ fn signal(event: Event) -> Option<Signal> {
             Some(Signal::Subscribed(ack.return_codes.iter().all(granted)))
         }
         Event::Incoming(Incoming::ConnAck(ack)) => Some(connected(&ack)),
-        Event::Incoming(_) => None,
+        Event::Incoming(_) | Event::Outgoing(_) => None,
     }
 }
 

@@ -77,7 +77,8 @@ impl Follower {
 
     /// Waits for the first subscription.
     pub async fn subscribed(&self) {
-        self.wait("a subscription", |record| !record.sessions.is_empty()).await;
+        self.wait("a subscription", |record| !record.sessions.is_empty())
+            .await;
     }
 }
 
@@ -94,7 +95,9 @@ async fn follow(options: LinkOptions, filters: Vec<String>, record: Arc<Mutex<Re
         while let Some(signals) = link.next().await {
             for signal in signals {
                 match signal {
-                    Signal::Connected { session_present, .. } => {
+                    Signal::Connected {
+                        session_present, ..
+                    } => {
                         present = session_present;
                         link.subscribe(&filters, true).unwrap();
                     }
@@ -121,7 +124,10 @@ fn note(record: &Mutex<Record>, topic: &str, payload: &[u8]) {
     let text = |name: &str| message[name].as_str().unwrap().to_owned();
     record.events.push(Event {
         topic: topic.to_owned(),
-        module: text("source").strip_prefix("/changeover/").unwrap().to_owned(),
+        module: text("source")
+            .strip_prefix("/changeover/")
+            .unwrap()
+            .to_owned(),
         audience: text("audience"),
         epoch: text("epoch").parse().unwrap(),
         position: text("sequence").parse().unwrap(),

@@ -37,17 +37,10 @@ struct Inner {
     log: HashMap<ModuleName, Vec<Arc<Change>>>,
     tokens: HashMap<ModuleName, i64>,
     cursors: HashMap<(String, ModuleName), MirrorCursor>,
-    /// Every cursor that was written, in order.
-    written: Vec<MirrorCursor>,
     down: bool,
 }
 
 impl MemoryStore {
-    /// The cursors that were written, in order.
-    pub fn written(&self) -> Vec<MirrorCursor> {
-        self.inner.lock().unwrap().written.clone()
-    }
-
     /// The stored cursor of a module on the target `t`.
     pub fn cursor(&self, module: &ModuleName) -> Option<MirrorCursor> {
         let key = ("t".to_owned(), module.clone());
@@ -61,7 +54,11 @@ impl MemoryStore {
 
     /// What a fencing token of another holder does.
     pub fn take_over(&self, module: &ModuleName, token: i64) {
-        self.inner.lock().unwrap().tokens.insert(module.clone(), token);
+        self.inner
+            .lock()
+            .unwrap()
+            .tokens
+            .insert(module.clone(), token);
     }
 
     fn up(&self) -> Result<std::sync::MutexGuard<'_, Inner>> {
@@ -79,7 +76,9 @@ impl ChangeLog for MemoryStore {
     async fn heads(&self, _: Purpose) -> Result<Vec<Head>> {
         let inner = self.up()?;
         let modules = inner.tokens.keys();
-        Ok(modules.map(|module| head(module, inner.log.get(module).map_or(0, Vec::len))).collect())
+        Ok(modules
+            .map(|module| head(module, inner.log.get(module).map_or(0, Vec::len)))
+            .collect())
     }
 
     async fn rows_after(
@@ -92,7 +91,9 @@ impl ChangeLog for MemoryStore {
         let mut rows = Vec::new();
         for (module, after) in from {
             let log = inner.log.get(module).into_iter().flatten();
-            let found = log.filter(|change| change.position > *after).take(limit as usize);
+            let found = log
+                .filter(|change| change.position > *after)
+                .take(limit as usize);
             rows.extend(found.map(|change| (module.clone(), Arc::clone(change))));
         }
         Ok(rows)
@@ -123,12 +124,17 @@ impl MirrorCursors for MemoryStore {
         let mut inner = self.up()?;
         for (lease, cursor) in cursors {
             if inner.tokens.get(&lease.module) != Some(&lease.token) {
-                return Err(Error::LeaseLost { module: lease.module.clone() });
+                return Err(Error::LeaseLost {
+                    module: lease.module.clone(),
+                });
             }
             let key = (target.to_owned(), cursor.module.clone());
             let current = inner.cursors.get(&key).map_or(0, |known| known.version);
             if current != cursor.version {
-                return Err(Error::VersionConflict { expected: cursor.version, current });
+                return Err(Error::VersionConflict {
+                    expected: cursor.version,
+                    current,
+                });
             }
         }
         let mut versions = Vec::new();
@@ -136,8 +142,9 @@ impl MirrorCursors for MemoryStore {
             let mut cursor = cursor.clone();
             cursor.version += 1;
             versions.push(cursor.version);
-            inner.written.push(cursor.clone());
-            inner.cursors.insert((target.to_owned(), cursor.module.clone()), cursor);
+            inner
+                .cursors
+                .insert((target.to_owned(), cursor.module.clone()), cursor);
         }
         Ok(versions)
     }
@@ -177,7 +184,9 @@ impl Running {
     /// Stops it cleanly.
     pub async fn stop(self) {
         self.stop.cancel();
-        super::within("the publisher stops", Duration::from_secs(10), self.task).await.unwrap();
+        super::within("the publisher stops", Duration::from_secs(10), self.task)
+            .await
+            .unwrap();
     }
 
     /// Ends it as a crash would: nothing is written, nobody is told.
@@ -232,7 +241,8 @@ impl Rig {
     pub fn lead(&self, module: &str, token: i64) {
         let lease = lease(module, token);
         self.store.take_over(&lease.module, token);
-        self.leadership.hold(&[lease], Instant::now(), Duration::from_hours(1));
+        self.leadership
+            .hold(&[lease], Instant::now(), Duration::from_hours(1));
     }
 
     /// Takes the lease of a module away.
@@ -243,7 +253,12 @@ impl Rig {
     /// Appends changes to a module's log and the tail, one per given audience.
     pub fn append<'a>(&mut self, module: &str, audiences: impl IntoIterator<Item = &'a str>) {
         let value = JsonText::stored(r#"{"n":1.10}"#);
-        self.append_values(module, audiences.into_iter().map(|audience| (audience, value.clone())));
+        self.append_values(
+            module,
+            audiences
+                .into_iter()
+                .map(|audience| (audience, value.clone())),
+        );
     }
 
     /// Appends changes with their values.
@@ -259,7 +274,10 @@ impl Rig {
         for (audience, value) in changes {
             let position = Position::new(log.len() as u64 + 1);
             let channel = (module.clone(), audience.to_owned());
-            let previous = self.last_of_channel.insert(channel, position).unwrap_or_default();
+            let previous = self
+                .last_of_channel
+                .insert(channel, position)
+                .unwrap_or_default();
             let now = SystemClock.now();
             log.push(Arc::new(Change {
                 epoch: Epoch::FIRST,
@@ -309,5 +327,8 @@ impl Rig {
 }
 
 fn lease(module: &str, token: i64) -> Lease {
-    Lease { module: module.parse().unwrap(), token }
+    Lease {
+        module: module.parse().unwrap(),
+        token,
+    }
 }

@@ -43,15 +43,17 @@ impl Mosquitto {
         }
         let lines = lines.replace("{dir}", &folder.path().display().to_string());
         // As another user it would lose the signal that ends it with its parent.
-        let config = format!("listener {port} 127.0.0.1\nuser root\npersistence false\nset_tcp_nodelay true\n{lines}");
+        let config = format!(
+            "listener {port} 127.0.0.1\nuser root\npersistence false\nset_tcp_nodelay true\n{lines}"
+        );
         fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-        let mut broker = Self { folder, port, process: None };
+        let mut broker = Self {
+            folder,
+            port,
+            process: None,
+        };
         broker.restart();
         broker
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     pub fn url(&self) -> String {
@@ -100,7 +102,11 @@ impl Mosquitto {
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let ended = self.process.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none(), "mosquitto has ended: {ended:?}, see {}", self.log());
+            assert!(
+                ended.is_none(),
+                "mosquitto has ended: {ended:?}, see {}",
+                self.log()
+            );
             assert!(Instant::now() < deadline, "mosquitto does not listen");
             std::thread::yield_now();
         }

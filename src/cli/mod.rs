@@ -1,0 +1,3 @@
+//! What the commands do, one file per command.
+
+pub mod watch;
