@@ -9,7 +9,7 @@ use mqtt5::broker::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::{GATEWAY_USER, Gate};
+use super::gate::{Gate, GatewayLogin};
 use crate::config::broker::Broker;
 
 /// Where the broker listens.
@@ -51,7 +51,6 @@ pub struct StoppedEarly(String);
 pub struct EmbeddedBroker {
     broker: MqttBroker,
     addresses: Addresses,
-    password: String,
 }
 
 const MQTT_KEY: &str = "mqtt.targets.url";
@@ -64,11 +63,11 @@ const CLEANUP: Duration = Duration::from_mins(1);
 const RECEIVE_MAXIMUM: u16 = 4_096;
 
 impl EmbeddedBroker {
-    /// Binds the listeners. Only a connection under `gateway_client_id` with [`Self::login`] may publish.
+    /// Binds the listeners. Only the `gateway` may publish.
     pub async fn bind(
         bounds: &Broker,
         addresses: Addresses,
-        gateway_client_id: &str,
+        gateway: &GatewayLogin,
     ) -> Result<Self, BindError> {
         // The library only warns when the WebSocket's port is taken, and words the other case for
         // its own configuration: so both are tried before.
@@ -76,10 +75,8 @@ impl EmbeddedBroker {
         if let Some(websocket) = addresses.websocket {
             try_bind(WEBSOCKET_KEY, websocket).await?;
         }
-        let password = password();
         let gate = Gate {
-            password: password.clone(),
-            client_id: gateway_client_id.to_owned(),
+            gateway: gateway.clone(),
         };
         let broker = MqttBroker::with_config(configuration(bounds, addresses))
             .await
@@ -97,18 +94,12 @@ impl EmbeddedBroker {
         Ok(Self {
             broker,
             addresses: bound,
-            password,
         })
     }
 
     /// Where it listens: as asked for, with port 0 replaced by the port that was free.
     pub fn addresses(&self) -> Addresses {
         self.addresses
-    }
-
-    /// The gateway's user name and password for this broker.
-    pub fn login(&self) -> (String, String) {
-        (GATEWAY_USER.to_owned(), self.password.clone())
     }
 
     /// Serves until `stop`. Sessions, queues and retained messages end with it; the ports are free
@@ -156,11 +147,6 @@ fn not_bound(key: &'static str, address: SocketAddr) -> BindError {
         why: source.kind(),
         source,
     }
-}
-
-fn password() -> String {
-    let bytes: [u8; 32] = rand::random();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn configuration(bounds: &Broker, addresses: Addresses) -> BrokerConfig {

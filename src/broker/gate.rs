@@ -17,12 +17,35 @@ pub const GATEWAY_USER: &str = "changeover-gateway";
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How the gateway's own connection proves itself. Made once per process, so that the broker may
+/// be started again under a publisher that goes on.
+#[derive(Clone)]
+pub struct GatewayLogin {
+    /// Taken over by nobody else: a second connection under it would throw the gateway out.
+    client_id: String,
+    /// Random, never shown.
+    password: String,
+}
+
+impl GatewayLogin {
+    /// A new random password for the gateway's connection under this client id.
+    pub fn random(client_id: &str) -> Self {
+        let halves: [u128; 2] = rand::random();
+        Self {
+            client_id: client_id.to_owned(),
+            password: format!("{:032x}{:032x}", halves[0], halves[1]),
+        }
+    }
+
+    /// The user name and password to connect with.
+    pub fn credentials(&self) -> (&str, &str) {
+        (GATEWAY_USER, &self.password)
+    }
+}
+
 /// The gate of one broker.
 pub(super) struct Gate {
-    /// Random, per process, never shown.
-    pub(super) password: String,
-    /// Taken over by nobody else: a second connection under it would throw the gateway out.
-    pub(super) client_id: String,
+    pub(super) gateway: GatewayLogin,
 }
 
 impl Gate {
@@ -31,11 +54,11 @@ impl Gate {
         let proves_it = connect
             .password
             .as_deref()
-            .is_some_and(|given| same(given, self.password.as_bytes()));
+            .is_some_and(|given| same(given, self.gateway.password.as_bytes()));
         match (claims_gateway, proves_it) {
             (true, true) => AuthResult::success_with_user(GATEWAY_USER),
             (true, false) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
-            (false, _) if connect.client_id == self.client_id => {
+            (false, _) if connect.client_id == self.gateway.client_id => {
                 AuthResult::fail(ReasonCode::ClientIdentifierNotValid)
             }
             (false, _) => AuthResult::success(),

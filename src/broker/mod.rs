@@ -9,4 +9,4 @@ mod embedded;
 mod gate;
 
 pub use embedded::{Addresses, BindError, EmbeddedBroker, StoppedEarly};
-pub use gate::GATEWAY_USER;
+pub use gate::{GATEWAY_USER, GatewayLogin};

@@ -15,6 +15,7 @@ mod outbox;
 mod output;
 mod serve;
 mod show_config;
+mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -59,6 +60,8 @@ pub enum Command {
     Migrate,
     /// Hands changes to the gateway.
     Append(append::Append),
+    /// Shows what the broker delivers of a module, until interrupted.
+    Watch(watch::Watch),
     /// Shows modules and moves them along the ladder.
     #[command(subcommand)]
     Module(module::Module),
@@ -102,6 +105,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Check => check::run(&globals),
         Command::Config => show_config::run(&globals),
         Command::Append(append) => block_on(append.run(&globals)),
+        Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }

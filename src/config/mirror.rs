@@ -28,7 +28,7 @@ pub struct Mirror {
     pub refusal_tries: u32,
     /// How often the retained message of each module is published again.
     pub bookmark_ms: u64,
-    /// MQTT keep-alive of the gateway's own connections.
+    /// MQTT keep-alive of the gateway's own connections, at least 5.
     pub keep_alive_s: u16,
     /// How long a clean stop waits for acknowledgements, and again for the last cursors to be
     /// written. Twice this must fit into `server.drain_ms`.

@@ -75,7 +75,8 @@ impl Flags {
     }
 }
 
-fn evaluate(record: &StageRecord, client_id: &str) -> Evaluation {
+/// What a client is told under a record.
+pub fn evaluate(record: &StageRecord, client_id: &str) -> Evaluation {
     let (transport, reason) = match record.stage {
         Stage::Mirror => (Transport::Poll, "stage"),
         Stage::Ramp if record.cohort.contains(&record.module, client_id) => {

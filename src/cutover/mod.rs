@@ -9,6 +9,6 @@ mod flags_reader;
 mod ladder;
 
 pub use acts::{Acts, Asked, Done, Refused};
-pub use flags::{Evaluation, Flags};
+pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};

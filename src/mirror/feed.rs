@@ -210,10 +210,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Takes rows that the tail did not have any more.
     pub(super) fn take_rows(&mut self, asked: Vec<Asked>, rows: Vec<(ModuleName, Arc<Change>)>) {
-        let mut rows = rows.into_iter().peekable();
         let mut idle = true;
         let mut by_module = std::collections::HashMap::<_, Vec<_>>::new();
-        while let Some((module, change)) = rows.next() {
+        for (module, change) in rows {
             by_module.entry(module).or_default().push(change);
         }
         for one in asked {

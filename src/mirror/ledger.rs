@@ -286,10 +286,12 @@ mod tests {
 
     impl Model {
         fn contiguous(&self, lane: usize) -> u64 {
-            (1..)
-                .take_while(|position| self.acknowledged[lane].contains(position))
-                .last()
-                .unwrap_or(0)
+            let all = &self.acknowledged[lane];
+            let whole = all
+                .iter()
+                .zip(1..)
+                .take_while(|(position, expected)| *position == expected);
+            whole.last().map_or(0, |(position, _)| *position)
         }
     }
 

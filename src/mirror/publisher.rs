@@ -247,7 +247,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn on_job(&mut self, done: Done) {
         match done {
             Done::Loaded(Ok(loaded)) => {
-                loaded.into_iter().for_each(|one| self.open_lane(one));
+                for one in loaded {
+                    self.open_lane(one);
+                }
                 self.review(Instant::now());
             }
             Done::Read(asked, Ok(rows)) => self.take_rows(asked, rows),

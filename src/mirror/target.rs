@@ -42,13 +42,16 @@ impl Target {
         LinkOptions {
             endpoint: self.endpoint.clone(),
             client_id: self.client_id.clone(),
-            keep_alive: Duration::from_secs(mirror.keep_alive_s.max(1).into()),
+            keep_alive: Duration::from_secs(mirror.keep_alive_s.max(MIN_KEEP_ALIVE_S).into()),
             inflight: mirror.inflight,
             session: Some(SESSION),
             max_packet_bytes: MAX_INCOMING_BYTES,
         }
     }
 }
+
+/// rumqttc panics on a shorter one.
+const MIN_KEEP_ALIVE_S: u16 = 5;
 
 /// `{prefix}-{instance}-{number}` in the letters that every broker takes. Two instances that
 /// differ only in other letters keep different ids by a hash of the original.

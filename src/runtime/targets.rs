@@ -16,7 +16,7 @@ use crate::{
 
 #[cfg(feature = "embedded-broker")]
 use crate::{
-    broker::{self, EmbeddedBroker},
+    broker::{self, EmbeddedBroker, GatewayLogin},
     config::endpoint::BrokerKind,
 };
 
@@ -69,13 +69,14 @@ impl Targets {
             mqtt,
             websocket: target.websocket,
         };
-        let broker = EmbeddedBroker::bind(&config.broker, addresses, &made.client_id)
+        let login = GatewayLogin::random(&made.client_id);
+        let broker = EmbeddedBroker::bind(&config.broker, addresses, &login)
             .await
             .map_err(|why| StartError::Target(why.to_string()))?;
         let bound = broker.addresses();
-        let (user, password) = broker.login();
+        let (user, password) = login.credentials();
         made.endpoint.port = bound.mqtt.port();
-        made.endpoint.login = Some((user, password));
+        made.endpoint.login = Some((user.to_owned(), password.to_owned()));
         self.mqtt = Some(bound.mqtt);
         self.websocket = bound.websocket;
         self.brokers.push(broker);

@@ -5,10 +5,10 @@
     reason = "a test that cannot go on should say where and stop"
 )]
 
-mod architecture;
-mod the_command_line_speaks_the_admin_api;
-mod store_conformance;
 mod support;
+
+mod a_killed_broker_loses_nothing;
+mod architecture;
 mod cohorts;
 mod cursor_order;
 mod legacy_bodies;
@@ -16,4 +16,9 @@ mod legacy_cursors;
 mod legacy_gateway;
 mod legacy_headers;
 mod malformed_polls;
+mod mirror_follows_the_log;
+mod store_conformance;
+mod the_command_line_speaks_the_admin_api;
+#[cfg(feature = "embedded-broker")]
+mod the_embedded_broker_lets_nobody_else_publish;
 mod whole_states;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PrivateState, database_problem, known_module};
 use crate::{
+    cutover::evaluate,
     domain::{Micros, ModuleName},
     http::Problem,
     mirror,
@@ -77,7 +78,7 @@ impl ModuleView {
         record: &StageRecord,
         heads: &HashMap<ModuleName, Head>,
     ) -> Self {
-        let evaluation = state.flags.evaluate(&record.module, "");
+        let evaluation = evaluate(record, "");
         let head = heads.get(&record.module);
         Self {
             module: record.module.clone(),

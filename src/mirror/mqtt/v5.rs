@@ -90,7 +90,6 @@ impl Wire for V5 {
 fn signal(event: Event) -> Option<Signal> {
     match event {
         Event::Outgoing(Outgoing::Publish(packet)) => Some(Signal::Sent(packet)),
-        Event::Outgoing(_) => None,
         Event::Incoming(Incoming::PubAck(ack)) => Some(match ack.reason {
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers => {
                 Signal::Acknowledged(ack.pkid)
@@ -109,7 +108,7 @@ fn signal(event: Event) -> Option<Signal> {
             Some(Signal::Subscribed(ack.return_codes.iter().all(granted)))
         }
         Event::Incoming(Incoming::ConnAck(ack)) => Some(connected(&ack)),
-        Event::Incoming(_) => None,
+        Event::Incoming(_) | Event::Outgoing(_) => None,
     }
 }
 

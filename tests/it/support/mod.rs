@@ -1,12 +1,51 @@
-//! What the tests stand on: real servers, real files, and the promise that nothing of it outlives the test
-//! binary.
+//! What the tests stand on: real servers, real files, hands to drive them, and the promise that
+//! nothing of it outlives the test binary.
 
 pub mod database;
 pub mod folder;
+pub mod follower;
+pub mod mirror_rig;
+pub mod mosquitto;
 pub mod postgres;
 pub mod process;
+
+use std::{
+    future::Future,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 /// Whether a person has asked, by hand, to leave out the tests that need a server.
 pub fn servers_are_skipped() -> bool {
     std::env::var_os("CHANGEOVER_TEST_SKIP_SERVERS").is_some_and(|value| value == "1")
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Looks again and again until `look` gives something; panics with `what` after `patience`.
+pub async fn eventually<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in {patience:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Bounds a wait in a test.
+pub async fn within<T>(what: &str, patience: Duration, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(patience, wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("not in {patience:?}: {what}"),
+    }
 }

@@ -1,0 +1,400 @@
+//! What the mirror does while nobody kills anything, and when leases, brokers and databases come and go.
+
+use std::time::{Duration, Instant};
+
+use changeover::{
+    config::{mqtt::Protocol, tail},
+    domain::{JsonText, ModuleName, Stage},
+};
+
+use crate::support::{
+    eventually,
+    follower::Follower,
+    mirror_rig::{Rig, Running},
+    mosquitto::Mosquitto,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn positions(follower: &Follower) -> Vec<u64> {
+    follower.look(|record| record.events.iter().map(|event| event.position).collect())
+}
+
+async fn halted(running: &Running, module: &str) -> String {
+    let module: ModuleName = module.parse().unwrap();
+    eventually("the module halts", PATIENCE, async || {
+        running.status.module(&module)?.halted
+    })
+    .await
+}
+
+async fn both(test: impl AsyncFn(Protocol)) {
+    test(Protocol::V5).await;
+    test(Protocol::V311).await;
+}
+
+#[tokio::test]
+async fn changes_arrive_in_order_with_their_predecessors() {
+    both(async |protocol| {
+        let broker = Mosquitto::start();
+        let mut rig = Rig::new(&broker.url(), protocol, &["m1"]);
+        let follower = Follower::start(&broker.url(), protocol, "f", &["changeover/#"]);
+        follower.subscribed().await;
+        let publisher = rig.start();
+        rig.append("m1", ["*", "u1", "*", "a/b"]);
+        follower
+            .wait("four events", |record| record.events.len() == 4)
+            .await;
+        let record = follower.record();
+        let seen: Vec<_> = record
+            .events
+            .iter()
+            .map(|e| (e.topic.as_str(), e.position, e.previous))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("changeover/c/m1/_all", 1, 0),
+                ("changeover/c/m1/u1", 2, 0),
+                ("changeover/c/m1/_all", 3, 1),
+                ("changeover/c/m1/a=2Fb", 4, 0),
+            ]
+        );
+        follower
+            .wait("a bookmark at 4", |record| {
+                record.bookmarks.iter().any(|b| b["head"] == 4)
+            })
+            .await;
+        publisher.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flip_is_told_within_a_second_and_retained() {
+    let broker = Mosquitto::start();
+    let rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    let publisher = rig.start();
+    let early = Follower::start(&broker.url(), Protocol::V5, "early", &["changeover/m/m1"]);
+    early
+        .wait("the first bookmark", |record| !record.bookmarks.is_empty())
+        .await;
+    let mut record = (*rig.flags.record(&"m1".parse().unwrap()).unwrap()).clone();
+    record.stage = Stage::Ramp;
+    record.version = 7;
+    let asked = Instant::now();
+    rig.flags.adopt(&[record]);
+    early
+        .wait("the flip", |record| {
+            record.bookmarks.last().unwrap()["version"] == 7
+        })
+        .await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+    let late = Follower::start(&broker.url(), Protocol::V5, "late", &["changeover/m/m1"]);
+    late.wait("the retained message", |record| {
+        !record.bookmarks.is_empty()
+    })
+    .await;
+    let shown = late.record().bookmarks[0].clone();
+    assert_eq!(shown["stage_requested"], "ramp");
+    assert_eq!(shown["generation"], 0);
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_crash_repeats_and_never_skips() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    let follower = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/c/#"]);
+    follower.subscribed().await;
+    for round in 1..=5_u64 {
+        let publisher = rig.start();
+        rig.append("m1", std::iter::repeat_n("*", 500));
+        rig.acknowledged(&publisher, "m1", round * 500 - 250).await;
+        publisher.crash().await;
+    }
+    let publisher = rig.start();
+    rig.acknowledged(&publisher, "m1", 2_500).await;
+    publisher.stop().await;
+    follower
+        .wait("the last", |record| {
+            record.events.iter().any(|e| e.position == 2_500)
+        })
+        .await;
+    let mut seen = positions(&follower);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, (1..=2_500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_the_tail_has_forgotten_comes_from_the_database() {
+    let broker = Mosquitto::start();
+    let bounds = tail::Tail {
+        changes: 10,
+        ..tail::Tail::default()
+    };
+    let mut rig = Rig::with_tail(&broker.url(), Protocol::V5, &["m1", "m2"], &bounds);
+    rig.settings.batch = 700;
+    rig.append("m1", std::iter::repeat_n("*", 600));
+    rig.append("m2", std::iter::repeat_n("*", 650));
+    let follower = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/c/m1/+"]);
+    follower.subscribed().await;
+    let publisher = rig.start();
+    rig.acknowledged(&publisher, "m1", 600).await;
+    rig.acknowledged(&publisher, "m2", 650).await;
+    follower
+        .wait("all of m1", |record| record.events.len() == 600)
+        .await;
+    assert_eq!(positions(&follower), (1..=600).collect::<Vec<_>>());
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_target_of_an_old_log_begins_at_its_head() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    rig.settings.batch = 100;
+    rig.append("m1", std::iter::repeat_n("*", 101));
+    let follower = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/c/#"]);
+    follower.subscribed().await;
+    let publisher = rig.start();
+    rig.acknowledged(&publisher, "m1", 101).await;
+    rig.append("m1", ["*"]);
+    follower
+        .wait("the new change", |record| !record.events.is_empty())
+        .await;
+    assert_eq!(positions(&follower), [102]);
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_lease_stops_its_module_and_no_other() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1", "m2"]);
+    let follower = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/c/m1/+"]);
+    follower.subscribed().await;
+    let publisher = rig.start();
+    rig.append("m1", ["*", "*"]);
+    rig.acknowledged(&publisher, "m1", 2).await;
+    rig.unlead("m1", 1);
+    let m1: ModuleName = "m1".parse().unwrap();
+    eventually("the lane closes", PATIENCE, async || {
+        publisher.status.module(&m1).is_none().then_some(())
+    })
+    .await;
+    rig.append("m1", ["*"]);
+    rig.append("m2", ["*"]);
+    rig.acknowledged(&publisher, "m2", 1).await;
+    assert_eq!(positions(&follower), [1, 2]);
+    rig.lead("m1", 2);
+    rig.acknowledged(&publisher, "m1", 3).await;
+    follower
+        .wait("the third", |record| {
+            record.events.iter().any(|e| e.position == 3)
+        })
+        .await;
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_stolen_lease_is_noticed_at_the_cursor() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    let publisher = rig.start();
+    rig.append("m1", ["*"]);
+    rig.acknowledged(&publisher, "m1", 1).await;
+    let m1: ModuleName = "m1".parse().unwrap();
+    eventually("the row", PATIENCE, async || {
+        rig.store
+            .cursor(&m1)
+            .filter(|c| c.cursor.position.get() == 1)
+    })
+    .await;
+    // The database has given the lease away; this replica does not know it yet.
+    rig.store.take_over(&m1, 9);
+    rig.append("m1", ["*"]);
+    eventually("the lane closes", PATIENCE, async || {
+        publisher.status.module(&m1).is_none().then_some(())
+    })
+    .await;
+    assert_eq!(rig.store.cursor(&m1).unwrap().cursor.position.get(), 1);
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_does_not_stop_the_tail() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    let publisher = rig.start();
+    rig.append("m1", ["*"]);
+    rig.acknowledged(&publisher, "m1", 1).await;
+    rig.store.set_down(true);
+    rig.append("m1", std::iter::repeat_n("*", 100));
+    rig.acknowledged(&publisher, "m1", 101).await;
+    rig.store.set_down(false);
+    let m1: ModuleName = "m1".parse().unwrap();
+    eventually("the row", PATIENCE, async || {
+        rig.store
+            .cursor(&m1)
+            .filter(|c| c.cursor.position.get() == 101)
+    })
+    .await;
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_module_halts_with_its_reason_and_the_others_go_on() {
+    let acl = "topic write changeover/c/good/#\ntopic readwrite changeover/m/#\ntopic read #\n";
+    let broker = Mosquitto::start_with_files(
+        "allow_anonymous true\nacl_file {dir}/acl\n",
+        &[("acl", acl)],
+    );
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["bad", "good"]);
+    let publisher = rig.start();
+    rig.append("bad", ["*"]);
+    rig.append("good", ["*", "*"]);
+    let reason = halted(&publisher, "bad").await;
+    assert!(
+        reason.contains("position 1") && reason.contains("NotAuthorized"),
+        "{reason}"
+    );
+    rig.append("good", ["*"]);
+    rig.acknowledged(&publisher, "good", 3).await;
+    let bad = publisher.status.module(&"bad".parse().unwrap()).unwrap();
+    assert_eq!((bad.acknowledged.position.get(), bad.behind), (0, 1));
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_too_large_for_the_broker_halts_its_module_only() {
+    both(async |protocol| {
+        let broker = Mosquitto::start_with("allow_anonymous true\nmax_packet_size 20000\n");
+        let mut rig = Rig::new(&broker.url(), protocol, &["bad", "good"]);
+        let publisher = rig.start();
+        rig.append("good", ["*"]);
+        rig.acknowledged(&publisher, "good", 1).await;
+        let large = JsonText::parse(&format!("\"{}\"", "x".repeat(30_000))).unwrap();
+        rig.append_values("bad", [("*", JsonText::null()), ("*", large)]);
+        rig.append("good", std::iter::repeat_n("*", 50));
+        let reason = halted(&publisher, "bad").await;
+        assert!(reason.contains("position 2"), "{reason}");
+        rig.append("good", ["*"]);
+        rig.acknowledged(&publisher, "good", 52).await;
+        publisher.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_module_far_behind_does_not_starve_another() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V311, &["big", "small"]);
+    rig.settings.batch = 10_000;
+    rig.settings.inflight = 100;
+    rig.append("big", std::iter::repeat_n("*", 9_999));
+    let follower = Follower::start(&broker.url(), Protocol::V311, "f", &["changeover/c/#"]);
+    follower.subscribed().await;
+    rig.append("small", ["*"]);
+    let publisher = rig.start();
+    rig.acknowledged(&publisher, "small", 1).await;
+    let before = follower
+        .record()
+        .events
+        .iter()
+        .take_while(|event| event.module == "big")
+        .count();
+    assert!(
+        before < 1_000,
+        "{before} changes of the other module came first"
+    );
+    rig.acknowledged(&publisher, "big", 9_999).await;
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_lost_its_state_gets_the_last_moments_again() {
+    both(async |protocol| {
+        let mut broker = Mosquitto::start();
+        let mut rig = Rig::new(&broker.url(), protocol, &["m1"]);
+        let publisher = rig.start();
+        rig.append("m1", std::iter::repeat_n("*", 20));
+        rig.acknowledged(&publisher, "m1", 20).await;
+        broker.kill();
+        broker.restart();
+        let follower = Follower::start(&broker.url(), protocol, "f", &["changeover/#"]);
+        follower
+            .wait("the repeats", |record| {
+                record.events.iter().any(|e| e.position == 20)
+            })
+            .await;
+        assert_eq!(positions(&follower).first(), Some(&1));
+        follower
+            .wait("the generation", |record| {
+                record.bookmarks.iter().any(|b| b["generation"] == 1)
+            })
+            .await;
+        let m1: ModuleName = "m1".parse().unwrap();
+        eventually("it is stored", PATIENCE, async || {
+            rig.store
+                .cursor(&m1)
+                .filter(|c| c.generation == 1 && c.cursor.position.get() == 20)
+        })
+        .await;
+        publisher.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restarted_gateway_tells_a_broker_that_kept_its_state_from_one_that_did_not() {
+    let mut broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    let publisher = rig.start();
+    rig.append("m1", std::iter::repeat_n("*", 20));
+    rig.acknowledged(&publisher, "m1", 20).await;
+    publisher.stop().await;
+    let m1: ModuleName = "m1".parse().unwrap();
+
+    let publisher = rig.start();
+    rig.append("m1", ["*"]);
+    rig.acknowledged(&publisher, "m1", 21).await;
+    publisher.stop().await;
+    assert_eq!(
+        rig.store.cursor(&m1).unwrap().generation,
+        0,
+        "the broker has lost nothing"
+    );
+
+    broker.stop();
+    broker.restart();
+    let publisher = rig.start();
+    eventually("the loss is seen", PATIENCE, async || {
+        rig.store.cursor(&m1).filter(|c| c.generation == 1)
+    })
+    .await;
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_is_left_and_found_again() {
+    let broker = Mosquitto::start();
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    rig.settings.keep_alive_s = 5;
+    let publisher = rig.start();
+    rig.append("m1", ["*"]);
+    rig.acknowledged(&publisher, "m1", 1).await;
+    broker.pause();
+    rig.append("m1", ["*"]);
+    eventually("the broker is left", PATIENCE, async || {
+        (!publisher.status.connected()).then_some(())
+    })
+    .await;
+    broker.resume();
+    rig.acknowledged(&publisher, "m1", 2).await;
+    publisher.stop().await;
+}
