@@ -274,9 +274,9 @@ impl Gateway {
             ..tail::Tail::default()
         };
         let log = Arc::new(MemoryLog::new(name.clone()));
-        let tail = Arc::new(Tail::new(&bounds, &[name.clone()]));
+        let tail = Arc::new(Tail::new(&bounds, std::slice::from_ref(&name)));
         tail.adopt_head(&log.head());
-        let flags = Arc::new(Flags::new(&[name.clone()]));
+        let flags = Arc::new(Flags::new(std::slice::from_ref(&name)));
         let refresh = Arc::new(Refresh::new(Duration::from_secs(5)));
         tokio::spawn(follow(log.clone(), tail.clone(), refresh.clone()));
         let config = config::poll::Poll::default();
