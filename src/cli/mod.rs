@@ -24,7 +24,10 @@ use clap::{Args, Parser, Subcommand};
 pub use failure::Failure;
 pub use output::{Format, Output};
 
-use crate::config::{self, Config, Problems, Sources};
+use crate::{
+    config::{self, Config, Problems, Sources},
+    poll,
+};
 
 /// Answers legacy polls from a change log and mirrors every change onto MQTT.
 #[derive(Debug, Parser)]
@@ -126,6 +129,15 @@ impl Globals {
     /// Where this run's configuration comes from.
     pub fn sources(&self) -> Sources {
         Sources::of_process(self.config.clone(), self.overrides.clone())
+    }
+
+    /// The configuration to serve with, its poll contracts compiled once as a check.
+    pub fn load_to_serve(&self) -> Result<Config, Problems> {
+        config::load_to_serve(&self.sources(), |config, problems| {
+            for (key, why) in poll::problems(config) {
+                problems.push(key, why);
+            }
+        })
     }
 
     /// The configuration; it may name no modules.

@@ -5,7 +5,6 @@ use clap::Args;
 
 use super::{Failure, Globals};
 use crate::{
-    config,
     runtime::{Gateway, Options, shutdown_signal},
     telemetry,
 };
@@ -20,7 +19,7 @@ pub struct Serve {
 
 impl Serve {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
-        let config = config::load_to_serve(&globals.sources())?;
+        let config = globals.load_to_serve()?;
         telemetry::init(&config.log).map_err(|why| anyhow!("log.filter: {why}"))?;
         let shutdown = shutdown_signal().context("cannot listen for signals")?;
         let options = Options {

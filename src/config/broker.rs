@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
+use super::{Problems, span::Span};
 
 /// Bounds of the embedded broker. They have no effect on a broker of its own process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Broker {
     /// Connections at once, the gateway's own among them.
     pub max_connections: usize,
@@ -35,5 +35,18 @@ impl Default for Broker {
             subscriptions: 100,
             session_expiry: Span::from_secs(3_600),
         }
+    }
+}
+
+impl Broker {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        let key = |name: &str| format!("{path}.{name}");
+        problems.bound(&key("max_connections"), self.max_connections, 1, 10_000_000);
+        problems.bound(&key("packet_bytes"), self.packet_bytes, 1_024, 256 << 20);
+        problems.bound(&key("client_queue"), self.client_queue, 1, 1_000_000);
+        problems.bound(&key("queued_messages"), self.queued_messages, 1, 10_000_000);
+        problems.bound(&key("queued_bytes"), self.queued_bytes, 1_024, 1 << 40);
+        problems.bound(&key("subscriptions"), self.subscriptions, 1, 1_000_000);
+        problems.bound_span(&key("session_expiry"), self.session_expiry, "1s", "365d");
     }
 }

@@ -1,10 +1,5 @@
 //! Keeps the documentation of the configuration in step with the configuration itself.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should say where and stop"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use figment::{error::Kind, value::Value};

@@ -97,12 +97,19 @@ pub fn load(sources: &Sources) -> Result<Config, Problems> {
     examine(sources, |_, _| {})
 }
 
-/// As [`load`], and there must be at least one module to serve.
-pub fn load_to_serve(sources: &Sources) -> Result<Config, Problems> {
+/// As [`load`], and there must be at least one module to serve. `also` adds what only the rooms
+/// above can tell, at its key paths.
+pub fn load_to_serve(
+    sources: &Sources,
+    also: impl Fn(&Config, &mut Problems),
+) -> Result<Config, Problems> {
     examine(sources, |config, problems| {
         if config.modules.is_empty() {
             problems.push("modules", no_modules(&sources.file));
         }
+        let mut others = Problems::new();
+        also(config, &mut others);
+        problems.add_unless_known(others);
     })
 }
 

@@ -105,6 +105,8 @@ impl Config {
         self.tail.validate("tail", problems);
         self.mqtt.validate("mqtt", problems);
         self.mirror.validate("mirror", problems);
+        self.broker.validate("broker", problems);
+        self.poll.validate("poll", problems);
         self.log.validate("log", problems);
         modules_check::validate(&self.modules, &self.limits, problems);
         self.validate_listeners(problems);

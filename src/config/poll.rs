@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Problems;
+
 /// Bounds of answering legacy polls.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Poll {
     /// Whole states kept in memory, one per module and set of audiences, for `kind = "none"`.
     pub state_cache_entries: usize,
@@ -24,5 +26,25 @@ impl Default for Poll {
             body_bytes: 64 * 1024,
             retry_after_s: 5,
         }
+    }
+}
+
+impl Poll {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        let key = |name: &str| format!("{path}.{name}");
+        problems.bound(
+            &key("state_cache_entries"),
+            self.state_cache_entries,
+            1,
+            100_000_000,
+        );
+        problems.bound(
+            &key("state_cache_bytes"),
+            self.state_cache_bytes,
+            1_024,
+            1 << 40,
+        );
+        problems.bound(&key("body_bytes"), self.body_bytes, 1, 256 << 20);
+        problems.bound(&key("retry_after_s"), self.retry_after_s, 1, 3_600);
     }
 }

@@ -38,5 +38,6 @@ impl Tail {
         problems.bound(&format!("{path}.bytes"), self.bytes, 1_024, 1 << 40);
         problems.bound(&format!("{path}.tick_ms"), self.tick_ms, 1, 60_000);
         problems.bound(&format!("{path}.page"), self.page, 1, 100_000);
+        problems.bound(&format!("{path}.full_ms"), self.full_ms, 10, 60_000);
     }
 }

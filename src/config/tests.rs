@@ -1,10 +1,5 @@
 //! Every class of configuration error, as an operator sees it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should say where and stop"
-)]
-
 use std::path::PathBuf;
 
 use insta::assert_snapshot;
@@ -75,7 +70,7 @@ fn a_named_file_that_is_missing_is_named() {
         overrides: Vec::new(),
     };
     assert_snapshot!(load(&sources).unwrap_err(), @r#"/nowhere/changeover.toml: cannot be read: No such file or directory (os error 2)"#);
-    assert_snapshot!(load_to_serve(&sources).unwrap_err(), @r#"/nowhere/changeover.toml: cannot be read: No such file or directory (os error 2)"#);
+    assert_snapshot!(load_to_serve(&sources, |_, _| {}).unwrap_err(), @r#"/nowhere/changeover.toml: cannot be read: No such file or directory (os error 2)"#);
 }
 
 #[test]
@@ -86,7 +81,7 @@ fn the_default_file_may_be_missing_but_then_there_is_nothing_to_serve() {
         overrides: Vec::new(),
     };
     load(&sources).unwrap();
-    assert_snapshot!(load_to_serve(&sources).unwrap_err(), @r#"modules: none is configured; there is no /nowhere/changeover.toml: write one, or name another with --config"#);
+    assert_snapshot!(load_to_serve(&sources, |_, _| {}).unwrap_err(), @r#"modules: none is configured; there is no /nowhere/changeover.toml: write one, or name another with --config"#);
 }
 
 #[test]
@@ -113,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `database`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `sequencer`, `server`, `tail` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `sequencer`, `server`, `tail` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `none`, `position`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)

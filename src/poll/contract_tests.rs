@@ -1,12 +1,7 @@
-use figment::{
-    Figment,
-    providers::{Format, Toml},
-};
-
 use super::*;
 
 fn compile(toml: &str) -> Result<Option<Contract>, Vec<Problem>> {
-    let module: Module = Figment::from(Toml::string(toml)).extract().unwrap();
+    let module: Module = toml::from_str(toml).unwrap();
     Contract::compile(&module, &Limits::default())
 }
 

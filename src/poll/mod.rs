@@ -5,6 +5,7 @@
 
 mod answer;
 mod audiences;
+mod compiled;
 mod contract;
 mod failure;
 mod json;
@@ -23,6 +24,7 @@ mod template;
 mod whole_state;
 
 pub use answer::Endpoint;
+pub use compiled::{compile, problems};
 pub use contract::{Contract, Problem};
 pub use failure::Failure;
 pub use meters::Answered;

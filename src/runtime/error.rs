@@ -20,14 +20,9 @@ pub enum StartError {
         /// The system's word.
         source: std::io::Error,
     },
-    /// A module's poll contract.
-    #[error("{key}: {why}")]
-    Contract {
-        /// The key path.
-        key: String,
-        /// What is wrong.
-        why: String,
-    },
+    /// Poll contracts, by key path.
+    #[error("the poll contracts have problems: {0:?}")]
+    Contracts(Vec<(String, String)>),
     /// A mirror target.
     #[error("mqtt.targets: {0}")]
     Target(String),

@@ -16,7 +16,7 @@ use crate::{
     },
     log::{Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail},
     mirror,
-    poll::{self, Contract, Endpoint, Sources},
+    poll::{self, Endpoint, Sources},
     store::{ChangeLog, Store},
     telemetry::{self, Readiness},
 };
@@ -99,7 +99,7 @@ impl Parts {
             let sources = Arc::clone(&sources);
             Arc::new(Endpoint::new(contract, sources, &self.config.poll))
         };
-        let contracts = contracts(&self.config)?;
+        let contracts = poll::compile(&self.config).map_err(StartError::Contracts)?;
         Ok(public::router(PublicState {
             endpoints: contracts.into_iter().map(endpoint).collect(),
             body_bytes: self.config.poll.body_bytes,
@@ -124,24 +124,5 @@ fn served(config: &Config) -> Served {
     Served {
         modules: modules.into_iter().map(|(module, _)| module).collect(),
         with_state,
-    }
-}
-
-/// The compiled poll contracts of all modules that have one.
-fn contracts(config: &Config) -> Result<Vec<Contract>, StartError> {
-    let mut contracts = Vec::new();
-    for (index, module) in config.modules.iter().enumerate() {
-        let compiled = Contract::compile(module, &config.limits);
-        let compiled = compiled.map_err(|problems| first_problem(index, problems))?;
-        contracts.extend(compiled);
-    }
-    Ok(contracts)
-}
-
-fn first_problem(index: usize, problems: Vec<poll::Problem>) -> StartError {
-    let (key, why) = problems.into_iter().next().unwrap_or_default();
-    StartError::Contract {
-        key: format!("modules[{index}].{key}"),
-        why,
     }
 }

@@ -50,7 +50,7 @@ async fn values_are_copied_as_they_came() {
     let gateway = Gateway::new(COMMISSION, 100);
     for value in [
         r#"{"price":1.10,"big":12345678901234567890,"exp":1e3,"neg":-0.0}"#,
-        r#"[ 1,  2 ]"#,
+        "[ 1,  2 ]",
         r#""日本語 😀 \u00e9 \/ ""#,
         "1E+2",
         "null",

@@ -24,10 +24,6 @@ use changeover::{
     store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StageRecord, StateItem},
     telemetry::Purpose,
 };
-use figment::{
-    Figment,
-    providers::{Format, Toml},
-};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -238,7 +234,7 @@ impl Answer {
 
 /// A module from its TOML, without the `[[modules]]`.
 pub fn module(toml: &str) -> Module {
-    Figment::from(Toml::string(toml)).extract().unwrap()
+    toml::from_str(toml).unwrap()
 }
 
 /// Keeps the tail's promise: brings it to the head whenever somebody asks.
@@ -274,9 +270,9 @@ impl Gateway {
             ..tail::Tail::default()
         };
         let log = Arc::new(MemoryLog::new(name.clone()));
-        let tail = Arc::new(Tail::new(&bounds, &[name.clone()]));
+        let tail = Arc::new(Tail::new(&bounds, std::slice::from_ref(&name)));
         tail.adopt_head(&log.head());
-        let flags = Arc::new(Flags::new(&[name.clone()]));
+        let flags = Arc::new(Flags::new(std::slice::from_ref(&name)));
         let refresh = Arc::new(Refresh::new(Duration::from_secs(5)));
         tokio::spawn(follow(log.clone(), tail.clone(), refresh.clone()));
         let config = config::poll::Poll::default();
