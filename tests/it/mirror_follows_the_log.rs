@@ -398,3 +398,29 @@ async fn a_broker_that_stands_still_is_left_and_found_again() {
     rig.acknowledged(&publisher, "m1", 2).await;
     publisher.stop().await;
 }
+
+/// Not a proof of anything on a busy machine: run it alone, `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn how_fast_it_is() {
+    const CHANGES: u32 = 100_000;
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let broker = Mosquitto::start();
+        let bounds = tail::Tail {
+            changes: 200_000,
+            bytes: 1 << 30,
+            ..tail::Tail::default()
+        };
+        let mut rig = Rig::with_tail(&broker.url(), protocol, &["m1"], &bounds);
+        let publisher = rig.start();
+        rig.append("m1", ["*"]);
+        rig.acknowledged(&publisher, "m1", 1).await;
+        rig.append("m1", std::iter::repeat_n("u1", CHANGES as usize));
+        let began = Instant::now();
+        rig.acknowledged(&publisher, "m1", 1 + u64::from(CHANGES))
+            .await;
+        let rate = f64::from(CHANGES) / began.elapsed().as_secs_f64();
+        println!("{protocol:?}: {rate:.0} changes/s from the tail to PUBACK");
+        publisher.stop().await;
+    }
+}

@@ -69,8 +69,10 @@ impl Serving {
     }
 
     fn client(&self, program: &str, version: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        // Without it the clients keep their lines until there is a page of them.
+        let mut command = Command::new("stdbuf");
         command
+            .args(["-oL", program])
             .args([
                 "-h",
                 "127.0.0.1",

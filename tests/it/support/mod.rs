@@ -34,8 +34,6 @@ pub async fn eventually<T>(
 
 /// Bounds a wait in a test.
 pub async fn within<T>(what: &str, patience: Duration, wait: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(patience, wait).await {
-        Ok(value) => value,
-        Err(_) => panic!("not in {patience:?}: {what}"),
-    }
+    let waited = tokio::time::timeout(patience, wait).await;
+    waited.unwrap_or_else(|_| panic!("not in {patience:?}: {what}"))
 }
