@@ -142,7 +142,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// Sends the first change of a lane's buffer. False if there is none or it cannot be sent.
     fn send_next(&mut self, at: usize) -> bool {
         let lane = &self.lanes[at];
-        let Some(change) = lane.buffer.front().map(Arc::clone) else {
+        let Some((after, change)) = lane.buffer.front().cloned() else {
             return false;
         };
         let topic = self.topics.channel(&lane.module, &change.audience);
@@ -168,12 +168,17 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let lane = &mut self.lanes[at];
         lane.buffer.pop_front();
-        self.ledger.queue(Sending::Change {
+        let queued = self.ledger.queue(Sending::Change {
             lane: lane.id,
             cursor: change.cursor(),
+            after,
             sequenced_at: change.sequenced_at,
         });
-        true
+        if !queued {
+            tracing::error!(target = %self.target.name, module = %lane.module, %after, "a change was passed over: beginning again at the cursor");
+            self.lose("the ledger and the lane disagree");
+        }
+        queued
     }
 
     /// Why the broker would refuse the change however often it is sent.
@@ -301,12 +306,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             .publish(&topic, payload, retains, bookmark::CONTENT_TYPE)
             .is_ok()
         {
-            lane.bookmark.outstanding = true;
-            lane.bookmark.sent = Some((now, head, lane.generation, version));
-            self.ledger.queue(Sending::Bookmark {
+            let queued = self.ledger.queue(Sending::Bookmark {
                 lane: lane.id,
                 head,
             });
+            debug_assert!(queued, "only changes can be out of order");
+            lane.bookmark.outstanding = true;
+            lane.bookmark.sent = Some((now, head, lane.generation, version));
         }
     }
 

@@ -376,7 +376,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             .get()
             .saturating_sub(acknowledged.position.get());
         let outstanding = self.ledger.oldest(lane.id).map(|(_, at)| at);
-        let buffered = || lane.buffer.front().map(|change| change.sequenced_at);
+        let buffered = || lane.buffer.front().map(|(_, change)| change.sequenced_at);
         ModuleStatus {
             acknowledged,
             generation: lane.generation,
