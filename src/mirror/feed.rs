@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 
 use super::{
-    bookmark, event,
+    event,
     jobs::{Asked, Kind, MirrorStore},
     ledger::{LaneId, Sending},
     publisher::Publisher,
@@ -57,7 +57,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// How many publishes may be outstanding now; `None` while nothing may be sent.
-    fn window(&self) -> Option<usize> {
+    pub(super) fn window(&self) -> Option<usize> {
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
         (Instant::now() >= admitted.feed_after).then_some(admitted.window)
     }
@@ -142,7 +142,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// Sends the first change of a lane's buffer. False if there is none or it cannot be sent.
     fn send_next(&mut self, at: usize) -> bool {
         let lane = &self.lanes[at];
-        let Some(change) = lane.buffer.front().map(Arc::clone) else {
+        let Some((after, change)) = lane.buffer.front().cloned() else {
             return false;
         };
         let topic = self.topics.channel(&lane.module, &change.audience);
@@ -168,12 +168,17 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let lane = &mut self.lanes[at];
         lane.buffer.pop_front();
-        self.ledger.queue(Sending::Change {
+        let queued = self.ledger.queue(Sending::Change {
             lane: lane.id,
             cursor: change.cursor(),
+            after,
             sequenced_at: change.sequenced_at,
         });
-        true
+        if !queued {
+            tracing::error!(target = %self.target.name, module = %lane.module, %after, "a change was passed over: beginning again at the cursor");
+            self.lose("the ledger and the lane disagree");
+        }
+        queued
     }
 
     /// Why the broker would refuse the change however often it is sent.
@@ -249,64 +254,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             self.ledger.open(id, to);
         } else {
             lane.take_in(changes);
-        }
-    }
-
-    /// Publishes the retained messages that are due.
-    pub(super) fn send_bookmarks(&mut self, now: Instant) {
-        if self.window().is_none() {
-            return;
-        }
-        for at in 0..self.lanes.len() {
-            if self.bookmark_due(at, now) {
-                self.send_bookmark(at, now);
-            }
-        }
-    }
-
-    fn bookmark_due(&self, at: usize, now: Instant) -> bool {
-        let lane = &self.lanes[at];
-        let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
-        if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect() {
-            return false;
-        }
-        let Some((sent_at, head, generation, version)) = lane.bookmark.sent else {
-            return true;
-        };
-        let since = u64::try_from(now.duration_since(sent_at).as_millis()).unwrap_or(u64::MAX);
-        let burst_over = self.ledger.oldest(lane.id).is_none()
-            && lane.buffer.is_empty()
-            && self.ledger.prefix(lane.id) != Some(head)
-            && since >= self.settings.cursor_ms;
-        let flipped = bookmark::version(&self.sources.flags, &lane.module) != version;
-        burst_over || flipped || lane.generation != generation || since >= self.settings.bookmark_ms
-    }
-
-    fn send_bookmark(&mut self, at: usize, now: Instant) {
-        let lane = &mut self.lanes[at];
-        let (Some(connection), Some(head)) = (&self.connection, self.ledger.prefix(lane.id)) else {
-            return;
-        };
-        let flags = &self.sources.flags;
-        let version = bookmark::version(flags, &lane.module);
-        let time = self.sources.clock.now();
-        let payload = bookmark::encode(&lane.module, flags, head, lane.generation, time);
-        let topic = self.topics.bookmark(&lane.module);
-        let retains = connection
-            .admitted
-            .as_ref()
-            .is_some_and(|admitted| admitted.retains);
-        if connection
-            .link
-            .publish(&topic, payload, retains, bookmark::CONTENT_TYPE)
-            .is_ok()
-        {
-            lane.bookmark.outstanding = true;
-            lane.bookmark.sent = Some((now, head, lane.generation, version));
-            self.ledger.queue(Sending::Bookmark {
-                lane: lane.id,
-                head,
-            });
         }
     }
 

@@ -20,7 +20,8 @@ pub(super) struct Lane {
     /// The last change that was read. What lies between it and the prefix is in `buffer` or
     /// outstanding.
     pub(super) read_to: Cursor,
-    pub(super) buffer: VecDeque<Arc<Change>>,
+    /// Each with the cursor after which it was read.
+    pub(super) buffer: VecDeque<(Cursor, Arc<Change>)>,
     /// The tail begins later: the edge that it had when it said so.
     pub(super) wants_database: Option<Cursor>,
     pub(super) halted: Option<String>,
@@ -127,9 +128,9 @@ impl Lane {
 
     /// Takes changes that follow `read_to`.
     pub(super) fn take_in(&mut self, changes: impl IntoIterator<Item = Arc<Change>>) {
-        self.buffer.extend(changes);
-        if let Some(last) = self.buffer.back() {
-            self.read_to = last.cursor();
+        for change in changes {
+            let after = std::mem::replace(&mut self.read_to, change.cursor());
+            self.buffer.push_back((after, change));
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Sending {
         lane: LaneId,
         /// Where it stands.
         cursor: Cursor,
+        /// What it follows in its lane: the change handed over before it, or the prefix.
+        after: Cursor,
         /// When it was numbered.
         sequenced_at: Micros,
     },
@@ -90,15 +92,24 @@ impl Ledger {
         self.lanes.remove(&lane);
     }
 
-    /// Notes what is handed to the client next. The changes of a lane come in the order of the log.
-    pub fn queue(&mut self, sending: Sending) {
+    /// Notes what is handed to the client next. False, and nothing is noted, if the change does not
+    /// follow what its lane handed over last: something was skipped, and the prefix would pass over it.
+    #[must_use]
+    pub fn queue(&mut self, sending: Sending) -> bool {
         if let Sending::Change {
             lane,
             cursor,
+            after,
             sequenced_at,
         } = sending
-            && let Some(progress) = self.lanes.get_mut(&lane)
         {
+            let Some(progress) = self.lanes.get_mut(&lane) else {
+                return false;
+            };
+            let last = progress.outstanding.back();
+            if last.map_or(progress.prefix, |last| last.cursor) != after || cursor <= after {
+                return false;
+            }
             progress.outstanding.push_back(Outstanding {
                 cursor,
                 sequenced_at,
@@ -106,6 +117,7 @@ impl Ledger {
             });
         }
         self.queued.push_back(sending);
+        true
     }
 
     /// The client gave the oldest queued entry this packet id. False if the ledger and the client
@@ -204,6 +216,7 @@ mod tests {
         Sending::Change {
             lane: LaneId(lane),
             cursor: at(position),
+            after: at(position - 1),
             sequenced_at: Micros::new(0),
         }
     }
@@ -214,7 +227,7 @@ mod tests {
         let connection = ledger.connect();
         ledger.open(LaneId(1), at(0));
         for position in 1..=3 {
-            ledger.queue(change(1, position));
+            assert!(ledger.queue(change(1, position)));
             assert!(ledger.sent(connection, u16::try_from(position).unwrap()));
         }
         ledger.acknowledge(connection, 2);
@@ -230,10 +243,10 @@ mod tests {
         let mut ledger = Ledger::default();
         let first = ledger.connect();
         ledger.open(LaneId(1), at(0));
-        ledger.queue(change(1, 1));
+        assert!(ledger.queue(change(1, 1)));
         assert!(ledger.sent(first, 1));
         let second = ledger.connect();
-        ledger.queue(change(1, 1));
+        assert!(ledger.queue(change(1, 1)));
         assert!(ledger.sent(second, 1));
         assert_eq!(ledger.acknowledge(first, 1), None);
         assert_eq!(ledger.prefix(LaneId(1)), Some(at(0)));
@@ -245,12 +258,24 @@ mod tests {
         let connection = ledger.connect();
         ledger.open(LaneId(1), at(0));
         for position in 1..=2 {
-            ledger.queue(change(1, position));
+            assert!(ledger.queue(change(1, position)));
             assert!(ledger.sent(connection, u16::try_from(position).unwrap()));
         }
         assert_eq!(ledger.refuse(connection, 1), Some(change(1, 1)));
         ledger.acknowledge(connection, 2);
         assert_eq!(ledger.prefix(LaneId(1)), Some(at(0)));
+    }
+
+    #[test]
+    fn a_change_that_does_not_follow_is_not_taken() {
+        let mut ledger = Ledger::default();
+        ledger.connect();
+        ledger.open(LaneId(1), at(0));
+        assert!(!ledger.queue(change(1, 2)));
+        assert!(ledger.queue(change(1, 1)));
+        assert!(!ledger.queue(change(1, 1)));
+        assert!(!ledger.queue(change(2, 1)), "there is no such lane");
+        assert_eq!(ledger.outstanding(), 1);
     }
 
     #[derive(Debug, Clone)]
@@ -307,7 +332,7 @@ mod tests {
                 match step {
                     Step::Send { lane } => {
                         let at = usize::try_from(lane).unwrap();
-                        ledger.queue(change(lane, model.next[at]));
+                        assert!(ledger.queue(change(lane, model.next[at])));
                         model.queue.push_back((at, model.next[at]));
                         model.next[at] += 1;
                     }

@@ -7,13 +7,16 @@
 
 mod backoff;
 mod bookmark;
+mod bookmarking;
 mod connection;
+mod cursors;
 mod feed;
 mod hearing;
 mod history;
 mod jobs;
 mod lane;
 mod publisher;
+mod report;
 mod status;
 mod target;
 

@@ -6,7 +6,6 @@
 //! from there. So a crash anywhere repeats changes and never skips one.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,14 +22,14 @@ use super::{
     lane::Lane,
     ledger::{LaneId, Ledger},
     mqtt::{Link, Signal},
-    status::{ModuleStatus, TargetStatus},
+    status::TargetStatus,
     target::Target,
     topic::Topics,
 };
 use crate::{
     config,
     cutover::Flags,
-    domain::{Clock, Cursor, ModuleName},
+    domain::{Clock, ModuleName},
     log::{Leadership, Tail},
     store,
     telemetry::metric,
@@ -71,9 +70,9 @@ pub struct Publisher<S: ?Sized> {
     /// When the broker was heard last: the latest moment at which it surely had its state.
     pub(super) heard_at: Instant,
     pub(super) unwritten_acks: u64,
-    written_at: Instant,
+    pub(super) written_at: Instant,
     pub(super) scratch: BytesMut,
-    inflight: metrics::Gauge,
+    pub(super) inflight: metrics::Gauge,
 }
 
 /// How often deadlines, flags and the status are looked at.
@@ -266,20 +265,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    fn on_unwritten(&mut self, rows: &[(LaneId, store::MirrorCursor)], error: &store::Error) {
-        self.complain(error);
-        let closed = |module: &ModuleName| match error {
-            store::Error::LeaseLost { module: lost } => module == lost,
-            // Somebody wrote in between, or an outcome was unknown: begin with what is stored.
-            store::Error::VersionConflict { .. } => true,
-            _ => false,
-        };
-        for (id, _) in rows.iter().filter(|(_, row)| closed(&row.module)) {
-            self.close_lane(*id);
-        }
-    }
-
-    fn complain(&self, error: &store::Error) {
+    pub(super) fn complain(&self, error: &store::Error) {
         let cause = std::error::Error::source(error);
         tracing::warn!(target = %self.target.name, %error, cause, "the mirror cannot use the database");
     }
@@ -321,85 +307,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.connect_at = Instant::now() + pause;
         self.status.set_connected(false);
         tracing::warn!(target = %self.target.name, reason, ?pause, "the connection to the broker is lost");
-    }
-
-    fn write_if_due(&mut self) {
-        let now = Instant::now();
-        let span = Duration::from_millis(self.settings.cursor_ms);
-        let due = self.unwritten_acks >= self.settings.cursor_acks.max(1)
-            || now.duration_since(self.written_at) >= span;
-        if due && self.jobs.may(Kind::Write, now) {
-            self.write();
-        }
-    }
-
-    fn write(&mut self) {
-        let ledger = &self.ledger;
-        let dirty = self.lanes.iter().filter_map(|lane| {
-            let prefix = ledger.prefix(lane.id)?;
-            lane.is_dirty(prefix)
-                .then(|| (lane.id, lane.lease.clone(), lane.row(prefix)))
-        });
-        let rows: Vec<_> = dirty.collect();
-        self.written_at = Instant::now();
-        self.unwritten_acks = 0;
-        if !rows.is_empty() {
-            self.jobs.write(rows);
-        }
-    }
-
-    fn report(&self) {
-        let now = self.sources.clock.now();
-        let mut modules = BTreeMap::new();
-        for lane in &self.lanes {
-            let status = self.module_status(lane);
-            lane.lag_seconds.set(status.lag(now).as_secs_f64());
-            modules.insert(lane.module.clone(), status);
-        }
-        self.status.set_modules(modules);
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the count is bounded by mirror.inflight"
-        )]
-        self.inflight.set(self.ledger.outstanding() as f64);
-    }
-
-    fn module_status(&self, lane: &Lane) -> ModuleStatus {
-        let acknowledged = self.ledger.prefix(lane.id).unwrap_or(lane.stored.cursor);
-        let last = self
-            .sources
-            .tail
-            .edge(&lane.module)
-            .map_or(acknowledged, |edge| edge.cursor());
-        let behind = last
-            .position
-            .get()
-            .saturating_sub(acknowledged.position.get());
-        let outstanding = self.ledger.oldest(lane.id).map(|(_, at)| at);
-        let buffered = || lane.buffer.front().map(|change| change.sequenced_at);
-        ModuleStatus {
-            acknowledged,
-            generation: lane.generation,
-            behind,
-            oldest: (behind > 0)
-                .then(|| {
-                    outstanding
-                        .or_else(buffered)
-                        .or_else(|| self.next_at(lane, acknowledged))
-                })
-                .flatten(),
-            halted: lane.halted.clone(),
-        }
-    }
-
-    /// When the change after `acknowledged` was numbered, or the oldest that the tail still has.
-    fn next_at(&self, lane: &Lane, acknowledged: Cursor) -> Option<crate::domain::Micros> {
-        let edge = self.sources.tail.edge(&lane.module)?;
-        let after = acknowledged.position.max(edge.covers_after);
-        match self.sources.tail.read_all(&lane.module, after, 1)? {
-            crate::log::TailRead::Found { changes, .. } => Some(changes.first()?.sequenced_at),
-            _ => None,
-        }
     }
 
     async fn finish(mut self) {

@@ -64,7 +64,7 @@ async fn survive(protocol: Protocol) {
     println!(
         "{protocol:?}: {} of {CHANGES} came by MQTT, {repeats} twice, {} need a catch-up; sessions {:?}",
         distinct.len(),
-        CHANGES as usize - distinct.len(),
+        CHANGES - distinct.len() as u64,
         record.sessions,
     );
     assert_order(&record.events);

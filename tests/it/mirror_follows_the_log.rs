@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use changeover::{
     config::{mqtt::Protocol, tail},
     domain::{JsonText, ModuleName, Stage},
+    mirror::mqtt::{Link, LinkOptions, Signal},
 };
 
 use crate::support::{
@@ -397,4 +398,89 @@ async fn a_broker_that_stands_still_is_left_and_found_again() {
     broker.resume();
     rig.acknowledged(&publisher, "m1", 2).await;
     publisher.stop().await;
+}
+
+/// Not a proof of anything on a busy machine: run it alone, `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn how_fast_it_is() {
+    const CHANGES: u32 = 100_000;
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let broker = Mosquitto::start();
+        let bounds = tail::Tail {
+            changes: 200_000,
+            bytes: 1 << 30,
+            ..tail::Tail::default()
+        };
+        let mut rig = Rig::with_tail(&broker.url(), protocol, &["m1"], &bounds);
+        let publisher = rig.start();
+        rig.append("m1", ["*"]);
+        rig.acknowledged(&publisher, "m1", 1).await;
+        rig.append("m1", std::iter::repeat_n("u1", CHANGES as usize));
+        let began = Instant::now();
+        rig.acknowledged(&publisher, "m1", 1 + u64::from(CHANGES))
+            .await;
+        let rate = f64::from(CHANGES) / began.elapsed().as_secs_f64();
+        println!("{protocol:?}: {rate:.0} changes/s from the tail to PUBACK");
+        publisher.stop().await;
+    }
+}
+
+/// Another client under our id makes the broker throw us out, in the middle of everything. The broker
+/// loses nothing by it, so a subscriber must get every single change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_connection_skips_nothing() {
+    const CHANGES: u64 = 20_000;
+    for protocol in [Protocol::V5, Protocol::V311] {
+        let broker = Mosquitto::start_with("allow_anonymous true\nmax_queued_messages 0\n");
+        let bounds = tail::Tail {
+            changes: 30_000,
+            ..tail::Tail::default()
+        };
+        let mut rig = Rig::with_tail(&broker.url(), protocol, &["m1"], &bounds);
+        let follower = Follower::start(&broker.url(), protocol, "f", &["changeover/c/#"]);
+        follower.subscribed().await;
+        let publisher = rig.start();
+        rig.acknowledged(&publisher, "m1", 0).await;
+        rig.append("m1", std::iter::repeat_n("*", 20_000));
+        let mut cuts = 0;
+        for position in (1..=8).map(|slice| slice * CHANGES / 10) {
+            rig.acknowledged(&publisher, "m1", position).await;
+            cut(&rig).await;
+            cuts += u64::from(follower.look(|record| record.events.len() as u64) < CHANGES);
+        }
+        rig.acknowledged(&publisher, "m1", CHANGES).await;
+        publisher.stop().await;
+        follower
+            .wait("the last", |record| {
+                record.events.iter().any(|e| e.position == CHANGES)
+            })
+            .await;
+        let mut seen = positions(&follower);
+        let all = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        println!("{protocol:?}: {cuts} cuts, {} came twice", all - seen.len());
+        assert!(cuts > 0, "it was too fast to be cut");
+        assert_eq!(seen, (1..=CHANGES).collect::<Vec<_>>());
+        let m1: ModuleName = "m1".parse().unwrap();
+        assert_eq!(rig.store.cursor(&m1).unwrap().generation, 0);
+    }
+}
+
+/// Connects under the publisher's client id and leaves again.
+async fn cut(rig: &Rig) {
+    let mut thief = Link::open(&LinkOptions {
+        endpoint: rig.target.endpoint.clone(),
+        client_id: rig.target.client_id.clone(),
+        keep_alive: Duration::from_secs(5),
+        inflight: 1,
+        session: Some(Duration::from_hours(1)),
+        max_packet_bytes: 1024 * 1024,
+    });
+    let signals = thief.next().await.unwrap();
+    assert!(
+        matches!(signals[0], Signal::Connected { .. }),
+        "{signals:?}"
+    );
 }

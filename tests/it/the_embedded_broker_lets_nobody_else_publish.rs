@@ -69,8 +69,10 @@ impl Serving {
     }
 
     fn client(&self, program: &str, version: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        // Without it the clients keep their lines until there is a page of them.
+        let mut command = Command::new("stdbuf");
         command
+            .args(["-oL", program])
             .args([
                 "-h",
                 "127.0.0.1",
@@ -325,6 +327,43 @@ async fn it_stops_and_starts_on_the_same_port_and_nothing_is_skipped() {
             .filter(|c| c.cursor.position.get() == 5 * SLICE)
     })
     .await;
+    drop(follower);
+    broker.stop().await;
+}
+
+/// Run it alone, `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn how_fast_the_embedded_broker_is() {
+    const CHANGES: u32 = 50_000;
+    let broker = Serving::start(0).await;
+    let bounds = changeover::config::tail::Tail {
+        changes: 100_000,
+        bytes: 1 << 30,
+        ..Default::default()
+    };
+    let url = format!("mqtt://{}", broker.addresses.mqtt);
+    let mut rig = Rig::with_tail(&url, Protocol::V5, &["m1"], &bounds);
+    let (user, password) = broker.login.credentials();
+    rig.target.endpoint = rig.target.endpoint.with_login(user, password);
+    let follower = Follower::start(&url, Protocol::V5, "f", &["changeover/c/m1/+"]);
+    follower.subscribed().await;
+    rig.append("m1", ["*"]);
+    let publisher = rig.start();
+    rig.acknowledged(&publisher, "m1", 1).await;
+    rig.append("m1", std::iter::repeat_n("u1", CHANGES as usize));
+    let began = std::time::Instant::now();
+    let all = 1 + u64::from(CHANGES);
+    rig.acknowledged(&publisher, "m1", all).await;
+    let rate = f64::from(CHANGES) / began.elapsed().as_secs_f64();
+    println!(
+        "{rate:.0} changes/s to PUBACK; one subscriber has {}",
+        follower.look(|r| r.events.len())
+    );
+    follower
+        .wait("everything", |record| record.events.len() as u64 == all)
+        .await;
+    publisher.stop().await;
     drop(follower);
     broker.stop().await;
 }

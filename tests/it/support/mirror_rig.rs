@@ -318,7 +318,7 @@ impl Rig {
         let module: ModuleName = module.parse().unwrap();
         let wanted = Cursor::new(Epoch::FIRST, Position::new(position));
         let what = format!("{module} acknowledged up to {position}");
-        super::eventually(&what, Duration::from_secs(60), async || {
+        super::eventually(&what, Duration::from_mins(1), async || {
             let status = running.status.module(&module)?;
             (status.acknowledged >= wanted).then_some(())
         })

@@ -1,0 +1,67 @@
+//! When a module's retained message is published: on a connection's first occasion, after a burst, on a flip,
+//! and at an interval. At most one per module is outstanding.
+
+use std::time::Instant;
+
+use super::{bookmark, jobs::MirrorStore, ledger::Sending, publisher::Publisher};
+
+impl<S: MirrorStore + ?Sized> Publisher<S> {
+    /// Publishes the retained messages that are due.
+    pub(super) fn send_bookmarks(&mut self, now: Instant) {
+        if self.window().is_none() {
+            return;
+        }
+        for at in 0..self.lanes.len() {
+            if self.bookmark_due(at, now) {
+                self.send_bookmark(at, now);
+            }
+        }
+    }
+
+    fn bookmark_due(&self, at: usize, now: Instant) -> bool {
+        let lane = &self.lanes[at];
+        let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
+        if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect() {
+            return false;
+        }
+        let Some((sent_at, head, generation, version)) = lane.bookmark.sent else {
+            return true;
+        };
+        let since = u64::try_from(now.duration_since(sent_at).as_millis()).unwrap_or(u64::MAX);
+        let burst_over = self.ledger.oldest(lane.id).is_none()
+            && lane.buffer.is_empty()
+            && self.ledger.prefix(lane.id) != Some(head)
+            && since >= self.settings.cursor_ms;
+        let flipped = bookmark::version(&self.sources.flags, &lane.module) != version;
+        burst_over || flipped || lane.generation != generation || since >= self.settings.bookmark_ms
+    }
+
+    fn send_bookmark(&mut self, at: usize, now: Instant) {
+        let lane = &mut self.lanes[at];
+        let (Some(connection), Some(head)) = (&self.connection, self.ledger.prefix(lane.id)) else {
+            return;
+        };
+        let flags = &self.sources.flags;
+        let version = bookmark::version(flags, &lane.module);
+        let time = self.sources.clock.now();
+        let payload = bookmark::encode(&lane.module, flags, head, lane.generation, time);
+        let topic = self.topics.bookmark(&lane.module);
+        let retains = connection
+            .admitted
+            .as_ref()
+            .is_some_and(|admitted| admitted.retains);
+        if connection
+            .link
+            .publish(&topic, payload, retains, bookmark::CONTENT_TYPE)
+            .is_ok()
+        {
+            let queued = self.ledger.queue(Sending::Bookmark {
+                lane: lane.id,
+                head,
+            });
+            debug_assert!(queued, "only changes can be out of order");
+            lane.bookmark.outstanding = true;
+            lane.bookmark.sent = Some((now, head, lane.generation, version));
+        }
+    }
+}
