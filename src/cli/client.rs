@@ -129,8 +129,6 @@ impl Client {
         let mut request = self
             .request(Method::POST, segments)
             .header("Changeover-Actor", header_text(&actor.name))
-            // Not every act has a place for the reason in its body.
-            .header("Changeover-Reason", header_text(&actor.reason))
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_string());
         if actor.dry_run {

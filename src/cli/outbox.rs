@@ -88,9 +88,9 @@ impl Act {
     async fn run(self, globals: &Globals, action: &str) -> Result<(), Failure> {
         let client = self.remote.client(globals)?;
         let which = if self.all {
-            json!({"all": true})
+            json!({"all": true, "reason": self.actor.reason})
         } else {
-            json!({"ids": self.ids})
+            json!({"ids": self.ids, "reason": self.actor.reason})
         };
         if self.actor.dry_run {
             return Ok(self.rehearse(&client).await?);

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::Value;
 
@@ -33,7 +33,8 @@ impl Watch {
         let config = globals.load()?;
         let target = config.mqtt.effective_targets().into_iter().next();
         let target = target.context("no target is configured: see mqtt.targets")?;
-        let endpoint = Endpoint::parse(&target.url, target.protocol).context("mqtt.targets")?;
+        let endpoint = Endpoint::parse(&target.url, target.protocol)
+            .map_err(|why| anyhow!("mqtt.targets: {why}"))?;
         let prefix = &config.mqtt.topic_prefix;
         let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());
         let audience = self.audience.as_ref();

@@ -68,6 +68,7 @@ impl Mirror {
         bound("settle_ms", self.settle_ms, 0, 600_000);
         bound("refusal_tries", self.refusal_tries.into(), 1, 1_000);
         bound("bookmark_ms", self.bookmark_ms, 100, 3_600_000);
+        bound("drain_ms", self.drain_ms, 1, 600_000);
         bound("keep_alive_s", self.keep_alive_s.into(), 5, 65_535);
         let replay = &format!("{path}.replay_on_reconnect");
         problems.bound_span(replay, self.replay_on_reconnect, "0s", "1day");

@@ -175,7 +175,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             sequenced_at: change.sequenced_at,
         });
         if !queued {
-            tracing::error!(target = %self.target.name, module = %lane.module, %after, "a change was passed over: beginning again at the cursor");
+            tracing::error!(broker = %self.target.name, module = %lane.module, %after, "a change was passed over: beginning again at the cursor");
             self.lose("the ledger and the lane disagree");
         }
         queued

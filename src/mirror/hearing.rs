@@ -113,7 +113,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             Some(Sending::Bookmark { lane, .. }) => {
                 if let Some(lane) = self.lane_mut(lane) {
                     lane.bookmark.refusals += 1;
-                    tracing::error!(target = %name, module = %lane.module, reason, "the broker refuses this module's retained message");
+                    tracing::error!(broker = %name, module = %lane.module, reason, "the broker refuses this module's retained message");
                 }
             }
             None => {}
@@ -127,7 +127,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         settle: Duration,
     ) -> Option<String> {
         self.status.set_connected(true);
-        tracing::info!(target = %self.target.name, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
+        tracing::info!(broker = %self.target.name, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
         let lost_all = self.was_connected && !session_present;
         let asks = admitted.seen.is_some();
         self.was_connected = true;
@@ -217,7 +217,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         lane.bookmark.expected = None;
         lane.restart(from);
         lane.history = History::new(span, Instant::now(), from);
-        tracing::warn!(target = %name, module = %lane.module, why, %from, acknowledged = %prefix, generation = lane.generation, "the broker has lost its state: sending again");
+        tracing::warn!(broker = %name, module = %lane.module, why, %from, acknowledged = %prefix, generation = lane.generation, "the broker has lost its state: sending again");
         self.ledger.open(id, from);
     }
 

@@ -210,7 +210,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if let Some(at) = self.lanes.iter().position(|lane| lane.id == id) {
             let lane = self.lanes.remove(at);
             lane.lag_seconds.set(0.0);
-            tracing::info!(target = %self.target.name, module = %lane.module, "no longer mirroring this module");
+            tracing::info!(broker = %self.target.name, module = %lane.module, "no longer mirroring this module");
         }
     }
 
@@ -232,7 +232,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             Instant::now(),
             prefix,
         );
-        tracing::info!(target = %self.target.name, module = %row.module, cursor = %prefix, created, "mirroring this module");
+        tracing::info!(broker = %self.target.name, module = %row.module, cursor = %prefix, created, "mirroring this module");
         self.lanes.push(Lane::new(
             id,
             &self.target.name,
@@ -267,7 +267,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     pub(super) fn complain(&self, error: &store::Error) {
         let cause = std::error::Error::source(error);
-        tracing::warn!(target = %self.target.name, %error, cause, "the mirror cannot use the database");
+        tracing::warn!(broker = %self.target.name, %error, cause, "the mirror cannot use the database");
     }
 
     pub(super) fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
@@ -306,7 +306,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let pause = self.backoff.pause(rand::random());
         self.connect_at = Instant::now() + pause;
         self.status.set_connected(false);
-        tracing::warn!(target = %self.target.name, reason, ?pause, "the connection to the broker is lost");
+        tracing::warn!(broker = %self.target.name, reason, ?pause, "the connection to the broker is lost");
     }
 
     async fn finish(mut self) {
@@ -316,7 +316,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             connection.link.close(patience).await;
         }
         if timeout(patience, self.write_last()).await.is_err() {
-            tracing::warn!(target = %self.target.name, "the last cursors were not written in time: the next start repeats changes");
+            tracing::warn!(broker = %self.target.name, "the last cursors were not written in time: the next start repeats changes");
         }
         self.status.set_connected(false);
         self.report();

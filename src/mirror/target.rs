@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::mqtt::{BadEndpoint, Endpoint, LinkOptions};
+use super::mqtt::{Endpoint, LinkOptions};
 use crate::config;
 
 /// A broker to feed.
@@ -30,7 +30,7 @@ impl Target {
         client_id_prefix: &str,
         instance: &str,
         number: usize,
-    ) -> Result<Self, BadEndpoint> {
+    ) -> Result<Self, String> {
         Ok(Self {
             name: target.name.clone(),
             endpoint: Endpoint::parse(&target.url, target.protocol)?,

@@ -69,6 +69,7 @@ pub(super) fn start_upkeep(tasks: &mut Tasks, parts: &Parts) -> Result<(), Start
             let (metrics, store) = (metrics.clone(), Arc::clone(&store));
             async move {
                 metrics.run_upkeep();
+                metrics::gauge!(metric::DATABASE_CONNECTIONS).set(f64::from(store.connections()));
                 // During an outage the last depth stays; the log tells of the outage.
                 if let Ok(depth) = store.outbox_depth(OUTBOX_COUNTED).await {
                     #[expect(

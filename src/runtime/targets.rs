@@ -45,8 +45,8 @@ impl Targets {
         let prefix = &config.mqtt.client_id_prefix;
         for (index, target) in config.mqtt.effective_targets().iter().enumerate() {
             let number = index + 1;
-            let mut made = Target::new(target, prefix, &instance, number)
-                .map_err(|why| StartError::Target(why.to_string()))?;
+            let mut made =
+                Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
             targets.embed(config, target, &mut made).await?;
             targets.fed.push(made);
         }

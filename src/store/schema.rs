@@ -26,6 +26,9 @@ pub trait Schema {
     /// Asks the database for nothing but an answer.
     async fn ping(&self) -> Result<()>;
 
+    /// Connections that are open or about to be, the writer's or the sequencer's own included.
+    fn connections(&self) -> u32;
+
     /// Ends all connections, after those in use were returned.
     async fn close(&self);
 }

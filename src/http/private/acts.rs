@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::JsonRejection},
+    extract::{Path, State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     PrivateState, database_problem, known_module,
     modules::{ModuleView, heads_by_module},
+    query::QueryOf,
 };
 use crate::{
     cutover::{Asked, Refused, Step},
@@ -48,7 +49,7 @@ const ACTOR: &str = "changeover-actor";
 pub async fn act(
     State(state): State<PrivateState>,
     Path((module, act)): Path<(String, String)>,
-    Query(query): Query<ActQuery>,
+    QueryOf(query): QueryOf<ActQuery>,
     headers: HeaderMap,
     body: Result<Json<ActBody>, JsonRejection>,
 ) -> Result<Json<ActAnswer>, Problem> {

@@ -10,6 +10,7 @@ mod ingest;
 mod metrics;
 mod modules;
 mod outbox;
+mod query;
 
 use std::sync::Arc;
 

@@ -5,12 +5,12 @@ use std::{collections::HashMap, time::SystemTime};
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderName, header},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{PrivateState, database_problem, known_module};
+use super::{PrivateState, database_problem, known_module, query::QueryOf};
 use crate::{
     cutover::evaluate,
     domain::{Micros, ModuleName},
@@ -195,7 +195,7 @@ impl From<AuditEntry> for HistoryEntry {
 pub async fn history(
     State(state): State<PrivateState>,
     Path(module): Path<String>,
-    Query(page): Query<HistoryQuery>,
+    QueryOf(page): QueryOf<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     let module = known_module(&state.flags, &module)?;
     let limit = page.limit.clamp(1, MOST_ENTRIES);

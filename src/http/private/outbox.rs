@@ -2,12 +2,12 @@
 
 use axum::{
     Json,
-    extract::{Query, State, rejection::JsonRejection},
+    extract::{State, rejection::JsonRejection},
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{PrivateState, database_problem};
+use super::{PrivateState, database_problem, query::QueryOf};
 use crate::{http::Problem, store::RejectedRow};
 
 /// Which page of the list.
@@ -32,10 +32,12 @@ pub struct Rejected {
     rows: Vec<RejectedRow>,
 }
 
-/// Which rows an act is for: some ids, or all.
+/// Which rows an act is for, some ids or all, and why. The reason goes to the log.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
+    #[serde(default)]
+    reason: String,
     #[serde(default)]
     ids: Vec<i64>,
     #[serde(default)]
@@ -51,7 +53,7 @@ pub struct Acted {
 /// Lists parked rows with their reasons.
 pub async fn list(
     State(state): State<PrivateState>,
-    Query(page): Query<PageQuery>,
+    QueryOf(page): QueryOf<PageQuery>,
 ) -> Result<Json<Rejected>, Problem> {
     let limit = page.limit.clamp(1, MOST_ROWS);
     let rows = state.store.rejected(page.after, limit).await;
@@ -64,10 +66,10 @@ pub async fn retry(
     State(state): State<PrivateState>,
     which: Result<Json<Which>, JsonRejection>,
 ) -> Result<Json<Acted>, Problem> {
-    let ids = ids(which)?;
+    let (ids, reason) = ids(which)?;
     let rows = state.store.retry_rejected(&ids).await;
     let rows = rows.map_err(|error| database_problem(&error))?;
-    tracing::info!(rows, "parked outbox rows are tried again");
+    tracing::info!(rows, reason, "parked outbox rows are tried again");
     Ok(Json(Acted { rows }))
 }
 
@@ -76,21 +78,21 @@ pub async fn discard(
     State(state): State<PrivateState>,
     which: Result<Json<Which>, JsonRejection>,
 ) -> Result<Json<Acted>, Problem> {
-    let ids = ids(which)?;
+    let (ids, reason) = ids(which)?;
     let rows = state.store.drop_rejected(&ids).await;
     let rows = rows.map_err(|error| database_problem(&error))?;
-    tracing::warn!(rows, "parked outbox rows were dropped");
+    tracing::warn!(rows, reason, "parked outbox rows were dropped");
     Ok(Json(Acted { rows }))
 }
 
 /// The ids of the body; empty for all. Neither is refused, so that a slip does not mean all.
-fn ids(which: Result<Json<Which>, JsonRejection>) -> Result<Vec<i64>, Problem> {
+fn ids(which: Result<Json<Which>, JsonRejection>) -> Result<(Vec<i64>, String), Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
     let Json(which) =
         which.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     match (which.ids.is_empty(), which.all) {
-        (false, false) => Ok(which.ids),
-        (true, true) => Ok(Vec::new()),
+        (false, false) => Ok((which.ids, which.reason)),
+        (true, true) => Ok((Vec::new(), which.reason)),
         (true, false) => Err(bad("say which: \"ids\" or \"all\": true".to_owned())),
         (false, true) => Err(bad("say either \"ids\" or \"all\", not both".to_owned())),
     }

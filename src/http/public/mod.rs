@@ -4,7 +4,7 @@ mod legacy_poll;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode};
+use axum::{Router, http::StatusCode, routing::get};
 
 use super::problem::Problem;
 use crate::poll::Endpoint;
@@ -23,5 +23,6 @@ pub struct PublicState {
 /// All routes of the public listener.
 pub fn router(state: PublicState) -> Router {
     legacy_poll::routes(state)
+        .route("/healthz", get(async || "ok\n"))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "nothing is served at this path"))
 }

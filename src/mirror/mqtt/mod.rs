@@ -13,5 +13,5 @@ pub mod subscriber;
 mod v311;
 mod v5;
 
-pub use endpoint::{BadEndpoint, Endpoint};
+pub use endpoint::Endpoint;
 pub use link::{Link, LinkOptions, NotSent, Signal};

@@ -47,6 +47,10 @@ impl Schema for PostgresStore {
         Ok(())
     }
 
+    fn connections(&self) -> u32 {
+        self.pool.size() + 1
+    }
+
     async fn close(&self) {
         self.seat.close().await;
         self.pool.close().await;

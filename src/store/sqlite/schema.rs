@@ -50,6 +50,10 @@ impl Schema for SqliteStore {
         Ok(())
     }
 
+    fn connections(&self) -> u32 {
+        self.readers.size() + self.scanner.size() + 1
+    }
+
     async fn close(&self) {
         self.scanner.close().await;
         self.readers.close().await;
