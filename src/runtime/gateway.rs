@@ -72,7 +72,7 @@ impl Gateway {
         let mirror = targets.start(&mut tasks, &parts);
         let private = private::router(parts.private_state(mirror)?);
         let bounds = serving_bounds(&parts.config.server);
-        tasks.spawn(Rank::Listener, "private listener", |stop| {
+        tasks.spawn(Rank::Private, "private listener", |stop| {
             serving::serve(listeners.private, private, bounds, stop)
         });
         let public = Some((listeners.public, parts.public_router()?));
@@ -113,7 +113,7 @@ impl Gateway {
             return;
         };
         let bounds = serving_bounds(&self.parts.config.server);
-        self.tasks.spawn(Rank::Listener, "public listener", |stop| {
+        self.tasks.spawn(Rank::Public, "public listener", |stop| {
             serving::serve(listener, router, bounds, stop)
         });
         self.parts.readiness.become_ready();

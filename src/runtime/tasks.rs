@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 /// When a task is stopped: each rank after the one before has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Rank {
-    /// What takes requests.
-    Listener,
+    /// What takes requests from clients.
+    Public,
+    /// What takes changes, and tells how things stand while clients are sent away.
+    Private,
     /// What requests have handed over.
     Ingest,
     /// What publishes under the leases.
@@ -26,8 +28,9 @@ pub(super) enum Rank {
 }
 
 impl Rank {
-    const ORDER: [Self; 6] = [
-        Self::Listener,
+    const ORDER: [Self; 7] = [
+        Self::Public,
+        Self::Private,
         Self::Ingest,
         Self::Mirror,
         Self::Sequencer,

@@ -63,6 +63,8 @@ pub struct Sequencer {
     channels: Channels,
     strangers: Strangers,
     forget_at: Instant,
+    /// Whether the last activation failed: an outage is told once, not with every try.
+    failing: bool,
 }
 
 /// What a pass over the outbox found.
@@ -101,6 +103,7 @@ impl Sequencer {
             channels: Channels::new(rules.bounds.channel_cache),
             strangers: Strangers::new(rules.outbox.unknown_module_after.get()),
             forget_at: now + FORGET_EVERY,
+            failing: false,
             store,
             tail,
             leadership,
@@ -118,6 +121,7 @@ impl Sequencer {
             let wait = match self.activate().await {
                 Ok(pass) => {
                     pause = BACKOFF.0;
+                    self.recover();
                     self.tick(pass)
                 }
                 Err(error) => {
@@ -165,10 +169,17 @@ impl Sequencer {
                 self.leadership.lose(lease);
             }
             tracing::warn!(%module, "the lease is lost to another holder");
-        } else if error.is_transient() {
-            tracing::warn!(%error, "numbering waits for the database");
-        } else {
+        } else if !error.is_transient() {
             tracing::error!(error = ?error, "numbering failed and is tried again");
+        } else if !self.failing {
+            tracing::warn!(error = ?error, "numbering waits for the database");
+        }
+        self.failing = true;
+    }
+
+    fn recover(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("numbering goes on");
         }
     }
 
