@@ -111,7 +111,10 @@ impl Read<'_> {
         let log = self.sources.log.read_log(read, Purpose::Poll).await;
         let found = log.map_err(|error| self.database_failed(&error))?;
         // The bounds were read after the rows: what they still promise was there.
-        if found.epoch != edge.epoch || is_too_old(after, found.retained_from) {
+        if found.epoch != edge.epoch {
+            return self.read_state(Position::ZERO).await;
+        }
+        if is_too_old(after, found.retained_from) {
             return self.read_state(after).await;
         }
         Ok(self.log_page(found, edge))
