@@ -84,9 +84,9 @@ impl Setup {
         self
     }
 
-    /// Other modules, as TOML.
-    pub fn modules(mut self, modules: &str) -> Self {
-        modules.clone_into(&mut self.modules);
+    /// Adds tables to the file, modules for instance.
+    pub fn add(mut self, toml: &str) -> Self {
+        self.modules.push_str(toml);
         self
     }
 
