@@ -8,8 +8,10 @@
 mod support;
 
 mod a_killed_broker_loses_nothing;
+mod a_paused_sequencer_cannot_write;
 mod architecture;
 mod cohorts;
+mod commit_order;
 mod cursor_order;
 mod legacy_bodies;
 mod legacy_cursors;
@@ -17,6 +19,8 @@ mod legacy_gateway;
 mod legacy_headers;
 mod malformed_polls;
 mod mirror_follows_the_log;
+mod poisonous_rows_are_parked;
+mod repeats_are_ignored;
 mod store_conformance;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]

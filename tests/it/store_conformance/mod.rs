@@ -1,7 +1,7 @@
 //! What every database behind the store's traits must do, as one suite.
 
 mod acts;
-mod changes;
+pub mod changes;
 mod leases;
 mod migrations;
 mod numbering;

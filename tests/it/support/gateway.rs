@@ -84,9 +84,9 @@ impl Setup {
         self
     }
 
-    /// Other modules, as TOML.
-    pub fn modules(mut self, modules: &str) -> Self {
-        modules.clone_into(&mut self.modules);
+    /// Adds tables to the file, modules for instance.
+    pub fn add(mut self, toml: &str) -> Self {
+        self.modules.push_str(toml);
         self
     }
 
@@ -433,4 +433,25 @@ pub async fn changeover(client: &Client, arguments: &[&str]) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()
+}
+
+/// One statement that inserts a change of `commission`, as a producer writes it.
+pub fn insert(key: &str, value: &str) -> String {
+    format!(
+        "INSERT INTO outbox (module, entity_key, value) VALUES ('{MODULE}', '{key}', '{value}')"
+    )
+}
+
+/// The keys of polled items.
+pub fn keys(items: &[Value]) -> Vec<String> {
+    let key = |item: &Value| item["key"].as_str().unwrap().to_owned();
+    items.iter().map(key).collect()
+}
+
+/// Polled from the beginning, positions are 1, 2, 3 and so on: nothing lost, nothing twice.
+#[track_caller]
+pub fn assert_dense(items: &[Value]) {
+    for (index, item) in items.iter().enumerate() {
+        assert_eq!(item["seq"], index + 1, "a hole or a repeat in the log");
+    }
 }
