@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{Failure, Globals};
 use crate::{
-    runtime::{Gateway, Options, shutdown_signal},
+    runtime::{Gateway, Options, raise_open_files, shutdown_signal},
     telemetry,
 };
 
@@ -22,6 +22,7 @@ impl Serve {
         let config = globals.load_to_serve()?;
         telemetry::init(&config.log).map_err(|why| anyhow!("log.filter: {why}"))?;
         let shutdown = shutdown_signal().context("cannot listen for signals")?;
+        raise_open_files(&config);
         let options = Options {
             migrate: !self.no_migrate,
         };

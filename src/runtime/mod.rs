@@ -8,6 +8,7 @@ mod error;
 mod gateway;
 mod listeners;
 mod maintenance;
+mod open_files;
 mod parts;
 mod signals;
 mod targets;
@@ -15,4 +16,5 @@ mod tasks;
 
 pub use error::{RunError, StartError};
 pub use gateway::{Addresses, Gateway, Options};
+pub use open_files::raise_open_files;
 pub use signals::{Abort, shutdown_signal};
