@@ -7,6 +7,7 @@
 
 mod support;
 
+mod a_database_outage;
 mod a_killed_broker_loses_nothing;
 mod a_paused_sequencer_cannot_write;
 mod architecture;
