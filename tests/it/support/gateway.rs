@@ -56,6 +56,7 @@ pub struct Setup {
     modules: String,
     keys: Vec<(String, String)>,
     before: Vec<String>,
+    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -68,6 +69,7 @@ impl Setup {
             modules: MODULES.to_owned(),
             keys: Vec::new(),
             before: Vec::new(),
+            arguments: Vec::new(),
         }
         .set("database.connections", "4")
     }
@@ -89,6 +91,12 @@ impl Setup {
     /// Starts the program through other ones, which must hand over to it with `exec`.
     pub fn through(mut self, commands: &[&str]) -> Self {
         self.before = commands.iter().copied().map(str::to_owned).collect();
+        self
+    }
+
+    /// Gives `serve` an argument.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -370,6 +378,7 @@ impl Program {
         let mut command = self.setup.before.clone();
         command.push(env!("CARGO_BIN_EXE_changeover").to_owned());
         command.extend(["serve", "--config", self.file.to_str().unwrap()].map(str::to_owned));
+        command.extend_from_slice(&self.setup.arguments);
         for (key, value) in &self.setup.keys {
             command.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
