@@ -7,12 +7,15 @@
 
 mod support;
 
+mod a_clean_stop_keeps_its_word;
+mod a_database_outage;
 mod a_killed_broker_loses_nothing;
 mod a_paused_sequencer_cannot_write;
 mod architecture;
 mod cohorts;
 mod commit_order;
 mod cursor_order;
+mod ingest_refuses_whole;
 mod legacy_bodies;
 mod legacy_cursors;
 mod legacy_gateway;
@@ -21,6 +24,7 @@ mod malformed_polls;
 mod mirror_follows_the_log;
 mod poisonous_rows_are_parked;
 mod repeats_are_ignored;
+mod stages_flip_everywhere;
 mod store_conformance;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]

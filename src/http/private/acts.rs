@@ -79,6 +79,9 @@ pub async fn act(
 
 fn step(act: &str, body: &ActBody) -> Result<Step, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    if let Some(member) = stray_member(act, body) {
+        return Err(bad(format!("{member}: means nothing to this act")));
+    }
     match act {
         "promote" => Ok(Step::Promote),
         "ramp" => {
@@ -100,6 +103,12 @@ fn step(act: &str, body: &ActBody) -> Result<Step, Problem> {
             "a module can be promoted, ramped, rolled back, paused and resumed",
         )),
     }
+}
+
+/// Who says `"to": "retired"` with a promotion expects something else than what would happen.
+fn stray_member(act: &str, body: &ActBody) -> Option<&'static str> {
+    let percent = (body.percent.is_some() && act != "ramp").then_some("percent");
+    percent.or((body.to.is_some() && act != "rollback").then_some("to"))
 }
 
 fn actor(headers: &HeaderMap) -> String {

@@ -55,6 +55,8 @@ pub struct Setup {
     database: String,
     modules: String,
     keys: Vec<(String, String)>,
+    before: Vec<String>,
+    arguments: Vec<String>,
 }
 
 impl Setup {
@@ -66,6 +68,8 @@ impl Setup {
             database: database.config.url.clone(),
             modules: MODULES.to_owned(),
             keys: Vec::new(),
+            before: Vec::new(),
+            arguments: Vec::new(),
         }
         .set("database.connections", "4")
     }
@@ -81,6 +85,18 @@ impl Setup {
         self.modules.push_str("\n[[mqtt.targets]]\n");
         self.modules
             .push_str(&format!("name = \"local\"\nurl = \"{url}\"\n"));
+        self
+    }
+
+    /// Starts the program through other ones, which must hand over to it with `exec`.
+    pub fn through(mut self, commands: &[&str]) -> Self {
+        self.before = commands.iter().copied().map(str::to_owned).collect();
+        self
+    }
+
+    /// Gives `serve` an argument.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
         self
     }
 
@@ -359,8 +375,10 @@ impl Program {
     fn launch(&mut self) {
         assert!(self.process.is_none(), "it runs");
         self.starts += 1;
-        let mut command = vec![env!("CARGO_BIN_EXE_changeover").to_owned()];
+        let mut command = self.setup.before.clone();
+        command.push(env!("CARGO_BIN_EXE_changeover").to_owned());
         command.extend(["serve", "--config", self.file.to_str().unwrap()].map(str::to_owned));
+        command.extend_from_slice(&self.setup.arguments);
         for (key, value) in &self.setup.keys {
             command.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
