@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The operator's second signal.
 #[derive(Debug)]
-pub struct Abort(Signals);
+pub struct Abort(Option<Signals>);
 
 #[derive(Debug)]
 struct Signals {
@@ -29,9 +29,17 @@ impl Signals {
 }
 
 impl Abort {
+    /// For a gateway that no signal ends but the program around it: nothing cuts its end short.
+    pub const fn never() -> Self {
+        Self(None)
+    }
+
     /// Returns at the second signal.
-    pub async fn requested(mut self) {
-        self.0.next().await;
+    pub async fn requested(self) {
+        match self.0 {
+            Some(mut signals) => signals.next().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -40,6 +48,6 @@ pub fn shutdown_signal() -> std::io::Result<impl Future<Output = Abort>> {
     let mut signals = Signals::listen()?;
     Ok(async move {
         signals.next().await;
-        Abort(signals)
+        Abort(Some(signals))
     })
 }

@@ -10,6 +10,7 @@ mod support;
 mod a_killed_broker_loses_nothing;
 mod architecture;
 mod cohorts;
+mod commit_order;
 mod cursor_order;
 mod legacy_bodies;
 mod legacy_cursors;

@@ -1,8 +1,12 @@
 //! The id below which a fast look at the outbox does not search.
 //!
 //! Rows that were numbered stay behind as dead rows while a long snapshot is open elsewhere, and
-//! a scan from the start walks over all of them. The floor spares that. Rows that commit late
-//! with a low id are found while the floor lags behind, else by the full scan.
+//! a scan from the start walks over all of them. The floor spares idle looks that. Rows that commit
+//! late with a low id are found while the floor lags behind, with the next row above it, else by
+//! the full scan.
+//!
+//! Invariant: rows are never numbered from a scan above a floor, or a late commit would come after
+//! later ones of its key.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +25,8 @@ pub(super) struct Floor {
     pending: i64,
     highest: i64,
     window_ends: Instant,
+    /// Rows came with the last scan: more are likely, and then only a full scan counts.
+    busy: bool,
 }
 
 impl Floor {
@@ -32,17 +38,18 @@ impl Floor {
             pending: 0,
             highest: 0,
             window_ends: now + LAG,
+            busy: false,
         }
     }
 
-    /// The id above which the next scan looks: zero when a full scan is due.
+    /// The id above which the next scan looks: zero when a full scan is due, or rows were coming.
     pub(super) fn next_scan(&mut self, now: Instant) -> i64 {
         if now >= self.window_ends {
             self.value = self.pending;
             self.pending = self.highest;
             self.window_ends = now + LAG;
         }
-        if now >= self.full_at {
+        if std::mem::take(&mut self.busy) || now >= self.full_at {
             self.full_at = now + self.full_scan;
             return 0;
         }
@@ -52,6 +59,7 @@ impl Floor {
     /// Rows up to `id` were numbered in a confirmed commit.
     pub(super) fn numbered(&mut self, id: i64) {
         self.highest = self.highest.max(id);
+        self.busy = true;
     }
 
     /// The next scan is a full one, and the floor begins anew: after an error, and when a module

@@ -45,8 +45,23 @@ impl Sequencer {
         valid.map(|lease| lease.module).collect()
     }
 
+    /// Above the floor only to see whether there is anything. What is numbered comes from a scan of
+    /// everything: a row below the floor may have committed before one above it, and a writer that
+    /// waited for the first one's lock has written the second of one key.
     async fn scan(&mut self, modules: &[ModuleName]) -> store::Result<Vec<OutboxRow>> {
         let after_id = self.floor.next_scan(Instant::now());
+        let rows = self.scan_after(after_id, modules).await?;
+        if after_id == 0 || rows.is_empty() {
+            return Ok(rows);
+        }
+        self.scan_after(0, modules).await
+    }
+
+    async fn scan_after(
+        &self,
+        after_id: i64,
+        modules: &[ModuleName],
+    ) -> store::Result<Vec<OutboxRow>> {
         self.store
             .scan_outbox(Scan {
                 modules,

@@ -4,6 +4,7 @@
 pub mod database;
 pub mod folder;
 pub mod follower;
+pub mod gateway;
 pub mod mirror_rig;
 pub mod mosquitto;
 pub mod postgres;

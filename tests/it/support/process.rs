@@ -17,9 +17,11 @@ use nix::{
     unistd::{Pid, User, geteuid},
 };
 
-/// `$0` is the file for the server's output, the rest its command line.
-const GUARD: &str = "trap '' INT TERM HUP; \"$@\" > \"$0\" 2>&1 < /dev/null & pid=$!; echo $pid; \
-    cat > /dev/null; kill -QUIT $pid; wait $pid";
+/// `$0` is the file for the server's output, `$1` the signal that ends it, the rest its command line.
+/// The guard's own exit code is the server's.
+const GUARD: &str = "exec 2> /dev/null; trap '' INT TERM HUP; ulimit -c 0; end=$1; shift; \
+    \"$@\" > \"$0\" 2>&1 < /dev/null & pid=$!; echo $pid; \
+    cat > /dev/null; kill -$end $pid; wait $pid";
 
 /// A running server.
 pub struct Process {
@@ -30,9 +32,15 @@ pub struct Process {
 impl Process {
     /// Starts `command`, whose output goes to `output`.
     pub fn start<S: AsRef<OsStr>>(command: &[S], output: &Path) -> Self {
+        Self::start_ended_by("QUIT", command, output)
+    }
+
+    /// Starts `command`, which the guard ends with the signal `end`: KILL ends a paused process too.
+    pub fn start_ended_by<S: AsRef<OsStr>>(end: &str, command: &[S], output: &Path) -> Self {
         let mut guard = Command::new("sh")
             .args(["-c", GUARD])
             .arg(output)
+            .arg(end)
             .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -50,6 +58,26 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         // It may have ended by itself; the shell has not reaped it, so the number is still its own.
         let _ = kill(self.pid, signal);
+    }
+
+    /// Whether the server has ended by itself, or by a signal of the test.
+    pub fn has_ended(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The state stands behind the name, which may hold anything. The guard reaps late.
+        let state = stat.rsplit(')').next().unwrap_or_default();
+        state.is_empty() || state.trim_start().starts_with('Z')
+    }
+
+    /// The exit code of a server that has ended; 128 and the signal's number if a signal ended it.
+    pub fn exit_code(mut self) -> i32 {
+        assert!(self.has_ended(), "it runs");
+        drop(self.guard.stdin.take());
+        self.guard.wait().unwrap().code().unwrap()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
     }
 
     /// Sends a signal and waits until the server is gone.
