@@ -8,6 +8,7 @@
 mod support;
 
 mod a_killed_broker_loses_nothing;
+mod a_killed_gateway_loses_nothing;
 mod architecture;
 mod cohorts;
 mod commit_order;
@@ -18,8 +19,11 @@ mod legacy_gateway;
 mod legacy_headers;
 mod malformed_polls;
 mod mirror_follows_the_log;
+mod polls_on_real_databases;
 mod store_conformance;
+mod terminals_of_a_killed_broker_end_with_the_log;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
+mod two_gateways_take_over;
 mod whole_states;
