@@ -49,7 +49,7 @@ async fn ten_kills(database: DatabaseUnderTest) {
     let stream = Follower::start(&broker.url(), Protocol::V5, "stream", channels);
     stream.subscribed().await;
     let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
-    let mut load = Load::start(Plan {
+    let mut load = Load::start(&Plan {
         ingest: vec![format!(
             "{}/v1/modules/orders/changes",
             gateway.client.private

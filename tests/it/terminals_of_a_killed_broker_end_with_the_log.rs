@@ -60,7 +60,7 @@ async fn survive(database: DatabaseUnderTest, mut broker: Broker) {
     let gateway = InProcess::start(&setup).await;
     let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
     let auditor = audit(Arc::clone(&database), Arc::clone(&witness));
-    let mut load = Load::start(Plan {
+    let mut load = Load::start(&Plan {
         ingest: vec![format!(
             "{}/v1/modules/orders/changes",
             gateway.client.private

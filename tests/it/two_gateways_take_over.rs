@@ -70,7 +70,7 @@ async fn three_times() {
     );
     let ingest =
         |replica: &Program| format!("{}/v1/modules/orders/changes", replica.client.private);
-    let mut load = Load::start(Plan {
+    let mut load = Load::start(&Plan {
         ingest: vec![ingest(one), ingest(two)],
         producers: PRODUCERS,
         changes: CHANGES / PRODUCERS,

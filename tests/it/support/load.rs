@@ -56,7 +56,7 @@ const KEYS: u64 = 40;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Load {
-    pub fn start(plan: Plan) -> Self {
+    pub fn start(plan: &Plan) -> Self {
         let counts = Arc::<Counts>::default();
         let enough = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -9,16 +9,22 @@ use changeover::{
 
 use super::{client_rule::Held, database::DatabaseUnderTest};
 
+/// The server gives up a connection that takes in a larger answer too slowly.
+const PAGE: u32 = 1_000;
+
 /// All of the log, which must be dense from 1, each change with its channel's preceding one.
 pub async fn whole(database: &DatabaseUnderTest) -> Vec<Arc<Change>> {
     let store = database.open().await;
-    let from = [("orders".parse().unwrap(), Position::ZERO)];
-    let rows = store.rows_after(&from, u32::MAX / 2, Purpose::Tail).await;
-    let log: Vec<_> = rows
-        .unwrap()
-        .into_iter()
-        .map(|(_, change)| change)
-        .collect();
+    let mut log: Vec<Arc<Change>> = Vec::new();
+    loop {
+        let after = log.last().map_or(Position::ZERO, |change| change.position);
+        let from = [("orders".parse().unwrap(), after)];
+        let rows = store.rows_after(&from, PAGE, Purpose::Tail).await.unwrap();
+        if rows.is_empty() {
+            break;
+        }
+        log.extend(rows.into_iter().map(|(_, change)| change));
+    }
     store.close().await;
     let mut lasts = HashMap::new();
     for (change, expected) in log.iter().zip(1..) {
