@@ -1,6 +1,7 @@
 //! A subscriber that writes down what it receives.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -32,6 +33,34 @@ pub struct Record {
     pub bookmarks: Vec<Value>,
     /// `session_present` of each connection whose subscription stands.
     pub sessions: Vec<bool>,
+}
+
+impl Record {
+    /// How many different positions have come.
+    pub fn distinct(&self) -> u64 {
+        let positions: BTreeSet<_> = self.events.iter().map(|event| event.position).collect();
+        positions.len() as u64
+    }
+
+    /// Asserts that, after repeats are dropped, each channel came whole and in its order: what a session
+    /// that was never lost can demand. Returns the number of repeats.
+    pub fn assert_whole(&self) -> usize {
+        let mut lasts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut repeats = 0;
+        for event in &self.events {
+            let last = lasts.entry(&event.audience).or_default();
+            if event.position <= *last {
+                repeats += 1;
+                continue;
+            }
+            assert_eq!(
+                event.previous, *last,
+                "what comes before {event:?} is missing"
+            );
+            *last = event.position;
+        }
+        repeats
+    }
 }
 
 /// A client with a persistent session that reconnects at once.

@@ -1,14 +1,22 @@
 //! What the tests stand on: real servers, real files, hands to drive them, and the promise that
 //! nothing of it outlives the test binary.
 
+pub mod broker;
+pub mod client_rule;
 pub mod database;
+#[cfg(feature = "embedded-broker")]
+pub mod embedded;
 pub mod folder;
 pub mod follower;
 pub mod gateway;
+pub mod load;
+pub mod logbook;
 pub mod mirror_rig;
 pub mod mosquitto;
 pub mod postgres;
 pub mod process;
+pub mod terminal;
+pub mod witness;
 
 use std::{
     future::Future,
@@ -25,6 +33,17 @@ pub fn servers_are_skipped() -> bool {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// A free port that no outgoing connection takes either while its server is away: it lies below those
+/// that the system gives out.
+pub fn lasting_port() -> u16 {
+    loop {
+        let port = rand::random_range(15_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Looks again and again until `look` gives something; panics with `what` after `patience`.

@@ -60,6 +60,10 @@ impl Mosquitto {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again after [`Self::kill`] or [`Self::stop`], on the same port.
     pub fn restart(&mut self) {
         assert!(self.process.is_none(), "it runs");

@@ -1,0 +1,124 @@
+//! Two gateways on one database and one broker. The one that holds the lease is killed three times:
+//! the other goes on, nothing is skipped, and order holds through each take-over.
+
+use std::time::Duration;
+
+use changeover::config::mqtt::Protocol;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::support::{
+    broker::Broker,
+    database::{DatabaseUnderTest, Kind},
+    eventually,
+    follower::{Follower, Record},
+    gateway::{Program, Setup},
+    lasting_port,
+    load::{Load, Plan},
+    logbook,
+    terminal::{MODULES, flow, pair},
+    witness::Witness,
+};
+
+const KILLS: u64 = 3;
+const CHANGES: u64 = 8_000;
+const PRODUCERS: u64 = 4;
+const PATIENCE: Duration = Duration::from_mins(1);
+const HOLDER: &str = "SELECT lease_holder FROM module_head WHERE module = 'orders'";
+
+async fn start(database: &DatabaseUnderTest, name: &str, broker: &str) -> Program {
+    let setup = Setup::new(database, name)
+        .modules(MODULES)
+        .target(broker)
+        .set("server.public", format!("127.0.0.1:{}", lasting_port()))
+        .set("server.private", format!("127.0.0.1:{}", lasting_port()));
+    Program::start(&setup).await
+}
+
+/// Which of the two holds the lease.
+async fn holder(database: &DatabaseUnderTest) -> Option<usize> {
+    let name = database.text(HOLDER).await?;
+    ["gw-1", "gw-2"].iter().position(|replica| *replica == name)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_times() {
+    let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await else {
+        return;
+    };
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let broker = Broker::mosquitto();
+    let witness = Witness::before(broker.port()).await;
+    let target = broker.gateway_url(witness.port());
+    let mut replicas = [
+        start(&database, "gw-1", &target).await,
+        start(&database, "gw-2", &target).await,
+    ];
+    let stream = Follower::start(
+        &broker.url(),
+        Protocol::V5,
+        "stream",
+        &["changeover/c/orders/+"],
+    );
+    stream.subscribed().await;
+    let [one, two] = &replicas;
+    let terminals = pair(
+        &[&one.client.public, &two.client.public],
+        &broker.url(),
+        seed,
+    );
+    let ingest =
+        |replica: &Program| format!("{}/v1/modules/orders/changes", replica.client.private);
+    let mut load = Load::start(&Plan {
+        ingest: vec![ingest(one), ingest(two)],
+        producers: PRODUCERS,
+        changes: CHANGES / PRODUCERS,
+        batch: 10,
+        pace: Duration::from_millis(60),
+        seed,
+    });
+
+    let slice = CHANGES / (KILLS + 1);
+    for kill in 0..KILLS {
+        flow(&terminals, PATIENCE).await;
+        let part = rng.random_range(0..slice / 2);
+        load.reaches(kill * slice + part).await;
+        let dead = eventually("somebody holds the lease", PATIENCE, async || {
+            holder(&database).await
+        })
+        .await;
+        replicas[dead].kill();
+        eventually("the other takes over", PATIENCE, async || {
+            holder(&database).await.filter(|now| *now != dead)
+        })
+        .await;
+        flow(&terminals, PATIENCE).await;
+        replicas[dead].restart().await;
+    }
+    let (total, resent) = load.finish().await;
+    eventually("everything is acknowledged", PATIENCE, async || {
+        witness.look(|seen| (seen.acknowledged() == total).then_some(()))
+    })
+    .await;
+    for terminal in &terminals {
+        terminal.reached(total, PATIENCE).await;
+    }
+    let whole = |record: &Record| record.distinct() == total;
+    stream.wait("every change in the stream", whole).await;
+
+    let log = logbook::whole(&database).await;
+    load.assert_is(&log);
+    let log = logbook::held(&log);
+    let repeats = stream.look(Record::assert_whole);
+    println!(
+        "{total} changes, {resent} ingests were sent again; the stream held {repeats} changes twice"
+    );
+    for terminal in terminals {
+        terminal.assert_holds(&log);
+    }
+    for mut replica in replicas {
+        let (code, _) = replica.terminate().await;
+        assert_eq!(code, 0, "{}", replica.log());
+    }
+}
