@@ -80,6 +80,12 @@ impl Setup {
         self
     }
 
+    /// Serves these modules, `[[modules]]` tables in TOML, instead of the two.
+    pub fn modules(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.modules);
+        self
+    }
+
     /// Mirrors to a broker of its own instead of the embedded one.
     pub fn target(mut self, url: &str) -> Self {
         self.modules.push_str("\n[[mqtt.targets]]\n");
