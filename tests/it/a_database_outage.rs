@@ -22,7 +22,7 @@ use crate::support::{
     gateway::{Client, InProcess, Program, Setup, assert_dense},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The longest that a producer may wait for a refusal: the bounds of the database's calls, and a busy machine.
 const REFUSED_WITHIN: Duration = Duration::from_secs(8);
 
