@@ -27,6 +27,7 @@ use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
     domain::{Limits, ModuleName},
     store::{self, Store},
+    telemetry::{Need, Readiness},
 };
 
 /// What the sequencer needs to know about the modules.
@@ -55,6 +56,7 @@ pub struct Sequencer {
     tail: Arc<Tail>,
     leadership: Arc<Leadership>,
     wake: Arc<Notify>,
+    readiness: Arc<Readiness>,
     holder: String,
     served: Served,
     rules: Rules,
@@ -84,12 +86,18 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 
 impl Sequencer {
     /// A sequencer that holds its leases as `holder`, a name that no other replica has. `wake`
-    /// makes it look at the outbox at once.
+    /// makes it look at the outbox at once. It tells `readiness` while the database cannot be
+    /// written to.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another part of the process"
+    )]
     pub fn new(
         store: Arc<dyn Store>,
         tail: Arc<Tail>,
         leadership: Arc<Leadership>,
         wake: Arc<Notify>,
+        readiness: Arc<Readiness>,
         holder: String,
         served: Served,
         rules: Rules,
@@ -105,6 +113,7 @@ impl Sequencer {
             tail,
             leadership,
             wake,
+            readiness,
             holder,
             served,
             rules,
@@ -117,6 +126,7 @@ impl Sequencer {
         while !stop.is_cancelled() {
             let wait = match self.activate().await {
                 Ok(pass) => {
+                    self.readiness.set_degraded(Need::Writing, false);
                     pause = BACKOFF.0;
                     self.tick(pass)
                 }
@@ -166,6 +176,7 @@ impl Sequencer {
             }
             tracing::warn!(%module, "the lease is lost to another holder");
         } else if error.is_transient() {
+            self.readiness.set_degraded(Need::Writing, true);
             tracing::warn!(%error, "numbering waits for the database");
         } else {
             tracing::error!(error = ?error, "numbering failed and is tried again");
