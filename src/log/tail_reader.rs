@@ -18,7 +18,7 @@ use crate::{
     config,
     domain::{ModuleName, Position},
     store::{self, Head, Store},
-    telemetry::{Purpose, Readiness},
+    telemetry::{Need, Purpose, Readiness},
 };
 
 /// Becomes true once the tail has reached the heads that the database had at start.
@@ -194,6 +194,6 @@ impl TailReader {
             _ => {}
         }
         self.failing = outcome.is_err();
-        self.readiness.set_degraded(self.failing);
+        self.readiness.set_degraded(Need::Reading, self.failing);
     }
 }

@@ -141,7 +141,11 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
     pub(super) async fn next(&mut self) -> Done {
         match self.set.join_next().await {
             Some(Ok(done)) => self.end(done),
-            Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            Some(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Nobody cancels a job but the end of the runtime, which ends this task as well.
+                Err(_cancelled) => std::future::pending().await,
+            },
             None => std::future::pending().await,
         }
     }

@@ -38,6 +38,7 @@ pub(super) fn start_log(
         Arc::clone(&parts.tail),
         Arc::clone(&parts.leadership),
         Arc::clone(&parts.wake),
+        Arc::clone(&parts.readiness),
         holder,
         parts.served.clone(),
         parts.rules(),

@@ -10,5 +10,5 @@ pub mod metric;
 
 pub use exporter::install_metrics;
 pub use metric::{Purpose, count_query};
-pub use readiness::{Phase, Readiness};
+pub use readiness::{Need, Phase, Readiness};
 pub use tracing_setup::init;

@@ -13,11 +13,21 @@ pub enum Phase {
     Stopping,
 }
 
+/// What the process needs of its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The log can be read.
+    Reading,
+    /// Changes can be numbered.
+    Writing,
+}
+
 /// The latch, and whether something that the process needs is missing meanwhile.
 #[derive(Debug, Default)]
 pub struct Readiness {
     phase: AtomicU8,
-    degraded: AtomicBool,
+    cannot_read: AtomicBool,
+    cannot_write: AtomicBool,
 }
 
 const READY: u8 = 1;
@@ -43,13 +53,17 @@ impl Readiness {
         self.phase.fetch_max(STOPPING, Ordering::AcqRel);
     }
 
-    /// Records whether the database is out of reach.
-    pub fn set_degraded(&self, degraded: bool) {
-        self.degraded.store(degraded, Ordering::Release);
+    /// Records whether the database withholds what is needed.
+    pub fn set_degraded(&self, need: Need, degraded: bool) {
+        let flag = match need {
+            Need::Reading => &self.cannot_read,
+            Need::Writing => &self.cannot_write,
+        };
+        flag.store(degraded, Ordering::Release);
     }
 
-    /// Whether the database was out of reach when it was last asked.
+    /// Whether the database withheld anything when it was last asked.
     pub fn is_degraded(&self) -> bool {
-        self.degraded.load(Ordering::Acquire)
+        self.cannot_read.load(Ordering::Acquire) || self.cannot_write.load(Ordering::Acquire)
     }
 }

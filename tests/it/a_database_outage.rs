@@ -22,7 +22,7 @@ use crate::support::{
     gateway::{Client, InProcess, Program, Setup, assert_dense},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The longest that a producer may wait for a refusal: the bounds of the database's calls, and a busy machine.
 const REFUSED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -60,13 +60,7 @@ async fn postgresql_stops_and_starts() {
     tokio::task::block_in_place(|| database.start());
     load.until("changes are accepted again", |count| &count.accepted, 50)
         .await;
-    eventually("it is not degraded any more", SOON, async || {
-        client
-            .ready()
-            .await
-            .filter(|(_, body)| body["degraded"] == false)
-    })
-    .await;
+    degraded(client, false).await;
     load.assert_kept(client).await;
     gateway.stop().await;
 }
@@ -83,6 +77,7 @@ async fn somebody_else_holds_the_write_lock_of_sqlite() {
     let mut other = database.producer().await;
     other.execute("BEGIN EXCLUSIVE").await;
     let locked = Instant::now();
+    degraded(client, true).await;
     while locked.elapsed() < Duration::from_secs(30) {
         load.until("changes are refused", |count| &count.refused, 1)
             .await;
@@ -94,6 +89,7 @@ async fn somebody_else_holds_the_write_lock_of_sqlite() {
     other.execute("ROLLBACK").await;
     load.until("changes are accepted again", |count| &count.accepted, 50)
         .await;
+    degraded(client, false).await;
     load.assert_kept(client).await;
     gateway.stop().await;
 }
@@ -119,6 +115,7 @@ async fn the_disk_under_sqlite_is_full() {
     fill(&filler);
     load.until("changes are refused", |count| &count.refused, 10)
         .await;
+    degraded(client, true).await;
     load.until("polls are answered", |count| &count.polls, 200)
         .await;
     let (status, _) = client.ready().await.unwrap();
@@ -128,6 +125,19 @@ async fn the_disk_under_sqlite_is_full() {
     load.until("changes are accepted again", |count| &count.accepted, 50)
         .await;
     load.assert_kept(client).await;
+}
+
+/// Waits until `readyz` says whether the database is missed. It stays ready all the time.
+async fn degraded(client: &Client, so: bool) {
+    let (status, ready) = eventually("readyz knows how the database is", SOON, async || {
+        let answer = client.ready().await;
+        answer.filter(|(_, body)| body["degraded"] == so)
+    })
+    .await;
+    assert_eq!(
+        (status, &ready["status"]),
+        (StatusCode::OK, &json!("ready"))
+    );
 }
 
 /// Writes zeros until there is no room for one more.

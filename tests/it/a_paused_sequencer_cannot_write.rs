@@ -19,7 +19,7 @@ use crate::support::{
     gateway::{Program, Setup, assert_dense, insert},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The default of `sequencer.lease_ms`.
 const LEASE: Duration = Duration::from_millis(1_500);
 

@@ -196,12 +196,12 @@ async fn sixteen_writers_are_numbered_in_the_order_of_their_commits(database: Da
         writers.push(tokio::spawn(write(database.kind, number, producer, chance)));
     }
     for writer in writers {
-        within("a writer ends", Duration::from_secs(180), writer)
+        within("a writer ends", Duration::from_mins(3), writer)
             .await
             .unwrap();
     }
     let total = usize::try_from(WRITERS * ROWS).unwrap();
-    eventually("all are numbered", Duration::from_secs(60), async || {
+    eventually("all are numbered", Duration::from_mins(1), async || {
         (gateway.client.module().await["head"] == total).then_some(())
     })
     .await;

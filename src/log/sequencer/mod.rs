@@ -27,6 +27,7 @@ use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
     domain::{Limits, ModuleName},
     store::{self, Store},
+    telemetry::{Need, Readiness},
 };
 
 /// What the sequencer needs to know about the modules.
@@ -55,6 +56,7 @@ pub struct Sequencer {
     tail: Arc<Tail>,
     leadership: Arc<Leadership>,
     wake: Arc<Notify>,
+    readiness: Arc<Readiness>,
     holder: String,
     served: Served,
     rules: Rules,
@@ -86,12 +88,18 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 
 impl Sequencer {
     /// A sequencer that holds its leases as `holder`, a name that no other replica has. `wake`
-    /// makes it look at the outbox at once.
+    /// makes it look at the outbox at once. It tells `readiness` while the database cannot be
+    /// written to.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another part of the process"
+    )]
     pub fn new(
         store: Arc<dyn Store>,
         tail: Arc<Tail>,
         leadership: Arc<Leadership>,
         wake: Arc<Notify>,
+        readiness: Arc<Readiness>,
         holder: String,
         served: Served,
         rules: Rules,
@@ -108,6 +116,7 @@ impl Sequencer {
             tail,
             leadership,
             wake,
+            readiness,
             holder,
             served,
             rules,
@@ -169,16 +178,20 @@ impl Sequencer {
                 self.leadership.lose(lease);
             }
             tracing::warn!(%module, "the lease is lost to another holder");
-        } else if !error.is_transient() {
+        } else if error.is_transient() {
+            self.readiness.set_degraded(Need::Writing, true);
+            if !self.failing {
+                tracing::warn!(error = ?error, "numbering waits for the database");
+            }
+        } else {
             tracing::error!(error = ?error, "numbering failed and is tried again");
-        } else if !self.failing {
-            tracing::warn!(error = ?error, "numbering waits for the database");
         }
         self.failing = true;
     }
 
     fn recover(&mut self) {
         if std::mem::take(&mut self.failing) {
+            self.readiness.set_degraded(Need::Writing, false);
             tracing::info!("numbering goes on");
         }
     }
