@@ -18,7 +18,7 @@ use crate::{
         lasting_port,
         load::{Load, Plan},
         logbook,
-        terminal::{MODULES, flow, pair},
+        terminal::{MODULES, flow, pair, part_of, read_whole},
         witness::Witness,
     },
 };
@@ -62,10 +62,10 @@ async fn ten_kills(database: DatabaseUnderTest) {
     });
 
     let slice = CHANGES / (KILLS + 1);
-    for kill in 0..KILLS {
+    for _ in 0..KILLS {
         flow(&terminals, PATIENCE).await;
         let part = rng.random_range(0..slice / 2);
-        load.reaches(kill * slice + part).await;
+        load.reaches(load.acknowledged() + part).await;
         gateway.kill();
         gateway.restart().await;
     }
@@ -80,6 +80,10 @@ async fn ten_kills(database: DatabaseUnderTest) {
     }
     let whole = |record: &Record| record.distinct() == total;
     stream.wait("every change in the stream", whole).await;
+    let mut polled = Vec::new();
+    for terminal in &terminals {
+        polled.push(read_whole(&gateway.client.public, &terminal.audience).await);
+    }
     let (code, _) = gateway.terminate().await;
     assert_eq!(code, 0, "{}", gateway.log());
 
@@ -92,7 +96,11 @@ async fn ten_kills(database: DatabaseUnderTest) {
     println!(
         "{total} changes, {resent} ingests were sent again; the stream held {repeats} changes twice"
     );
-    for terminal in terminals {
+    for (terminal, polled) in terminals.iter().zip(polled) {
+        assert!(
+            part_of(&log, &terminal.audience).eq(&polled),
+            "the legacy poll"
+        );
         terminal.assert_holds(&log);
     }
 }

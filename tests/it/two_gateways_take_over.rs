@@ -80,10 +80,10 @@ async fn three_times() {
     });
 
     let slice = CHANGES / (KILLS + 1);
-    for kill in 0..KILLS {
+    for _ in 0..KILLS {
         flow(&terminals, PATIENCE).await;
         let part = rng.random_range(0..slice / 2);
-        load.reaches(kill * slice + part).await;
+        load.reaches(load.acknowledged() + part).await;
         let dead = eventually("somebody holds the lease", PATIENCE, async || {
             holder(&database).await
         })

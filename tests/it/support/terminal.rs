@@ -76,7 +76,7 @@ impl Terminal {
                 urls: setup
                     .gateways
                     .iter()
-                    .map(|at| format!("{at}/orders?uid={audience}"))
+                    .map(|at| poll_url(at, &audience))
                     .collect(),
                 http: reqwest::Client::builder()
                     .timeout(Duration::from_secs(5))
@@ -123,8 +123,7 @@ impl Terminal {
     /// Asserts that it holds exactly its part of `log`, and prints which way that came.
     pub fn assert_holds(&self, log: &[Held]) {
         self.look(|memory| {
-            let mine = |change: &&Held| change.audience == "*" || change.audience == self.audience;
-            let expected: Vec<_> = log.iter().filter(mine).collect();
+            let expected: Vec<_> = part_of(log, &self.audience).collect();
             let held: Vec<_> = memory.applied.values().collect();
             let first = expected.iter().zip(&held).find(|(one, other)| one != other);
             assert_eq!(first, None, "{}: the first difference", self.audience);
@@ -140,6 +139,12 @@ impl Terminal {
     }
 }
 
+/// What a client of this audience should get of the log.
+pub fn part_of<'a>(log: &'a [Held], audience: &'a str) -> impl Iterator<Item = &'a Held> {
+    let mine = move |change: &&Held| change.audience == "*" || change.audience == audience;
+    log.iter().filter(mine)
+}
+
 /// The terminals of `u1` and `u2`.
 pub fn pair(gateways: &[&str], broker: &str, seed: u64) -> Vec<Terminal> {
     let start = |audience: &str| {
@@ -152,6 +157,30 @@ pub fn pair(gateways: &[&str], broker: &str, seed: u64) -> Vec<Terminal> {
         })
     };
     vec![start("u1"), start("u2")]
+}
+
+/// What a client of this audience gets that reads everything by the legacy poll, from the beginning.
+pub async fn read_whole(gateway: &str, audience: &str) -> Vec<Held> {
+    let polls = Polls {
+        urls: vec![poll_url(gateway, audience)],
+        http: reqwest::Client::new(),
+        failed: Arc::default(),
+    };
+    let memory = Mutex::new(Memory::default());
+    loop {
+        let page = polls.next(&memory).await;
+        let mut memory = memory.lock().unwrap();
+        let more = page.more;
+        memory.take(page);
+        if !more {
+            assert!(memory.trouble.is_empty(), "{:?}", memory.trouble);
+            return memory.applied.values().cloned().collect();
+        }
+    }
+}
+
+fn poll_url(gateway: &str, audience: &str) -> String {
+    format!("{gateway}/orders?uid={audience}")
 }
 
 /// Waits until each terminal has applied something more as it came by MQTT.
