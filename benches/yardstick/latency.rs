@@ -120,17 +120,20 @@ async fn receive(
 
 /// Commits all rows at their moments; returns how long that took.
 async fn produce(arguments: &Arguments, times: &Shared) -> anyhow::Result<Duration> {
+    let mut connections = Vec::new();
+    for _ in 0..arguments.connections {
+        connections.push(connect(&arguments.database).await?);
+    }
     let begun = Instant::now();
     let mut producers = JoinSet::new();
-    for lane in 0..arguments.connections {
-        let connection = PgConnection::connect(&arguments.database).await?;
+    for (lane, connection) in (0..).zip(connections) {
         let lane = Lane {
             rows: (lane..arguments.per_second * arguments.seconds)
                 .step_by(arguments.connections as usize)
                 .collect(),
             first: arguments.first,
             pace: Duration::from_secs(1) / arguments.per_second,
-            begun: begun + Duration::from_millis(200),
+            begun,
         };
         producers.spawn(lane.produce(connection, Arc::clone(times)));
     }
@@ -138,6 +141,19 @@ async fn produce(arguments: &Arguments, times: &Shared) -> anyhow::Result<Durati
         done??;
     }
     Ok(begun.elapsed())
+}
+
+/// A connection that has its statement ready: an insert of no rows.
+async fn connect(database: &str) -> anyhow::Result<PgConnection> {
+    let mut connection = PgConnection::connect(database).await?;
+    let (first, last, channels) = (1, 0, 1);
+    let none = Rows {
+        first,
+        last,
+        channels,
+    };
+    insert(&mut connection, none).await?;
+    Ok(connection)
 }
 
 /// The rows of one connection.
@@ -184,6 +200,7 @@ fn report(times: &Shared, took: Duration) -> anyhow::Result<()> {
         spans.sort_unstable();
         Some(spans)
     };
+    name_stalls(&times);
     let committed = since(|row| row.committed).context("a row has no time")?;
     let sent = since(|row| row.sent).context("a row has no time")?;
     ensure!(!committed.is_empty(), "no rows were asked for");
@@ -197,6 +214,27 @@ fn report(times: &Shared, took: Duration) -> anyhow::Result<()> {
         millis(at(&sent, 99)),
     );
     Ok(())
+}
+
+/// Says on standard error when rows came late: one long stall and many short ones make the same p99.
+fn name_stalls(times: &[Times]) {
+    const LATE: Duration = Duration::from_millis(50);
+    let start = times.iter().filter_map(|row| row.sent).min();
+    let late = times.iter().filter_map(|row| {
+        let took = row.arrived?.saturating_duration_since(row.committed?);
+        (took > LATE).then_some((row.committed?.saturating_duration_since(start?), took))
+    });
+    let mut last = Duration::ZERO;
+    for (at, took) in late {
+        if last.is_zero() || at > last + LATE {
+            eprintln!(
+                "    late from {:.3} s on, by {:.0} ms",
+                at.as_secs_f64(),
+                millis(took)
+            );
+        }
+        last = at;
+    }
 }
 
 fn at(sorted: &[Duration], percent: usize) -> Duration {
