@@ -39,13 +39,18 @@ impl Default for Leadership {
 impl Leadership {
     /// Records leases that were taken or renewed by a call which began at `asked_at`.
     pub fn hold(&self, leases: &[Lease], asked_at: Instant, span: Duration) {
-        self.held.send_modify(|held| {
+        self.held.send_if_modified(|held| {
             let held = Arc::make_mut(held);
+            let mut taken = false;
             for lease in leases {
+                let known = held.get(&lease.module);
+                taken |= known.is_none_or(|known| known.lease != *lease);
                 let until = asked_at + span;
                 let lease = lease.clone();
                 held.insert(lease.module.clone(), Held { lease, until });
             }
+            // Every numbered batch renews: waking those who follow the leases would tell them nothing.
+            taken
         });
     }
 
@@ -74,7 +79,7 @@ impl Leadership {
         held.values().map(|held| held.lease.clone()).collect()
     }
 
-    /// Changes whenever a lease is taken, renewed or lost.
+    /// Changes whenever a lease is taken or lost; not when one is renewed.
     pub fn changes(&self) -> LeadershipChanges {
         LeadershipChanges(self.held.subscribe())
     }

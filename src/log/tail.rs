@@ -185,6 +185,10 @@ impl Ring {
 
     /// Returns false on a hole.
     fn push(&mut self, change: &Arc<Change>, bounds: &config::tail::Tail) -> bool {
+        if self.epoch.is_none() && change.position == Position::ZERO.next() {
+            // The log began after the heads were read: this is all of it.
+            self.epoch = Some(change.epoch);
+        }
         if self.epoch != Some(change.epoch) {
             // The reader adopts the head of a new epoch first; rows of an older one are history.
             return self.epoch > Some(change.epoch);
@@ -238,4 +242,40 @@ fn read(ring: &RwLock<Ring>) -> RwLockReadGuard<'_, Ring> {
 
 fn write(ring: &RwLock<Ring>) -> RwLockWriteGuard<'_, Ring> {
     ring.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{JsonText, Micros, Op};
+
+    fn change(position: u64) -> Arc<Change> {
+        Arc::new(Change {
+            epoch: Epoch::FIRST,
+            position: Position::new(position),
+            previous: Position::ZERO,
+            audience: Audience::everyone(),
+            key: "k".into(),
+            op: Op::Upsert,
+            value: JsonText::stored("1"),
+            change_id: None,
+            occurred_at: Micros::new(0),
+            sequenced_at: Micros::new(0),
+        })
+    }
+
+    #[test]
+    fn a_log_that_begins_is_followed_from_its_first_change() {
+        let module: ModuleName = "m".parse().unwrap();
+        let tail = Tail::new(
+            &config::tail::Tail::default(),
+            std::slice::from_ref(&module),
+        );
+        assert!(
+            !tail.append(&module, &[change(2)]),
+            "of a log that was there before, this is not all"
+        );
+        assert!(tail.append(&module, &[change(1), change(2)]));
+        assert_eq!(tail.edge(&module).unwrap().last, Position::new(2));
+    }
 }

@@ -11,6 +11,7 @@ mod leases;
 mod numbering;
 mod plan;
 mod strangers;
+mod tempo;
 
 use std::{
     collections::HashSet,
@@ -21,7 +22,7 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::{channels::Channels, floor::Floor, leases::Rhythm, strangers::Strangers};
+use self::{channels::Channels, floor::Floor, leases::Rhythm, strangers::Strangers, tempo::Tempo};
 use super::{Leadership, Tail};
 use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
@@ -64,6 +65,7 @@ pub struct Sequencer {
     floor: Floor,
     channels: Channels,
     strangers: Strangers,
+    tempo: Tempo,
     forget_at: Instant,
     /// Whether the last activation failed: an outage is told once, not with every try.
     failing: bool,
@@ -110,6 +112,7 @@ impl Sequencer {
             floor: Floor::new(&rules.bounds, now),
             channels: Channels::new(rules.bounds.channel_cache),
             strangers: Strangers::new(rules.outbox.unknown_module_after.get()),
+            tempo: Tempo::new(&rules.bounds, now),
             forget_at: now + FORGET_EVERY,
             failing: false,
             store,
@@ -127,11 +130,12 @@ impl Sequencer {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = BACKOFF.0;
         while !stop.is_cancelled() {
+            let began = Instant::now();
             let wait = match self.activate().await {
                 Ok(pass) => {
                     pause = BACKOFF.0;
                     self.recover();
-                    self.tick(pass)
+                    self.tempo.wait(pass, began, Instant::now())
                 }
                 Err(error) => {
                     self.forget(&error);
@@ -157,14 +161,6 @@ impl Sequencer {
             self.forget_repeats().await?;
         }
         Ok(pass)
-    }
-
-    fn tick(&self, pass: Pass) -> Duration {
-        match pass {
-            Pass::Full => Duration::ZERO,
-            Pass::Busy => Duration::from_millis(self.rules.bounds.busy_tick_ms),
-            Pass::Idle => Duration::from_millis(self.rules.bounds.idle_tick_ms),
-        }
     }
 
     /// After an error nothing is known about the database any more, least of all whether the

@@ -1,0 +1,57 @@
+//! The yardsticks of `scripts/bench`: the least that another program needs for the same work, and
+//! the loads that are put on the gateway.
+//!
+//! One binary, one file per yardstick. Called by cargo as a benchmark or a test it does nothing:
+//! it needs the servers that the script starts.
+
+mod bare_axum;
+mod latency;
+mod load;
+mod mqtt;
+mod outbox;
+mod raw_mqtt;
+mod raw_sql_move;
+mod sql_per_poll;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    yardstick: Option<Yardstick>,
+    /// What cargo passes to a benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// What cargo passes to a test.
+    #[arg(long, hide = true)]
+    test: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Yardstick {
+    /// Serves the bytes that another server answers, and nothing else.
+    BareAxum(bare_axum::Arguments),
+    /// Serves a legacy poll by asking PostgreSQL each time.
+    SqlPerPoll(sql_per_poll::Arguments),
+    /// Moves rows from an outbox into a log, by one statement per batch.
+    RawSqlMove(raw_sql_move::Arguments),
+    /// Publishes at QoS 1 until everything is acknowledged.
+    RawMqtt(raw_mqtt::Arguments),
+    /// Commits outbox rows, and waits until the mirror's cursor has passed them.
+    Load(load::Arguments),
+    /// Commits outbox rows at a pace, and times their arrival at a subscriber.
+    Latency(latency::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().yardstick {
+        None => Ok(()),
+        Some(Yardstick::BareAxum(arguments)) => bare_axum::run(arguments).await,
+        Some(Yardstick::SqlPerPoll(arguments)) => sql_per_poll::run(arguments).await,
+        Some(Yardstick::RawSqlMove(arguments)) => raw_sql_move::run(arguments).await,
+        Some(Yardstick::RawMqtt(arguments)) => raw_mqtt::run(arguments).await,
+        Some(Yardstick::Load(arguments)) => load::run(arguments).await,
+        Some(Yardstick::Latency(arguments)) => latency::run(arguments).await,
+    }
+}

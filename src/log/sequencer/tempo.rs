@@ -1,0 +1,74 @@
+//! When the outbox is looked at next: soon while rows are coming, rarely when it is quiet.
+//!
+//! A row rarely comes alone. So after the last one the outbox is looked at often for a while:
+//! going back to the idle tick at the first empty look would cost every tenth row of a steady stream
+//! that tick.
+
+use std::time::{Duration, Instant};
+
+use super::Pass;
+use crate::config::sequencer::Sequencer as Bounds;
+
+/// How long the busy tick is kept after the last row.
+const LINGER: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Tempo {
+    busy: Duration,
+    idle: Duration,
+    busy_until: Instant,
+}
+
+impl Tempo {
+    pub(super) fn new(bounds: &Bounds, now: Instant) -> Self {
+        Self {
+            busy: Duration::from_millis(bounds.busy_tick_ms),
+            idle: Duration::from_millis(bounds.idle_tick_ms),
+            busy_until: now,
+        }
+    }
+
+    /// How long to wait after a pass that began at `began` and ended `now`. Ticks count from the
+    /// beginning: what numbering took is not waited for once more.
+    pub(super) fn wait(&mut self, pass: Pass, began: Instant, now: Instant) -> Duration {
+        if pass != Pass::Idle {
+            self.busy_until = now + LINGER;
+        }
+        let tick = match pass {
+            Pass::Full => Duration::ZERO,
+            Pass::Busy => self.busy,
+            Pass::Idle if now < self.busy_until => self.busy,
+            Pass::Idle => self.idle,
+        };
+        (began + tick).saturating_duration_since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_busy_tick_outlives_the_last_row_for_a_while() {
+        let start = Instant::now();
+        let mut tempo = Tempo::new(&Bounds::default(), start);
+        assert_eq!(tempo.wait(Pass::Idle, start, start), 20 * MILLISECOND);
+        assert_eq!(tempo.wait(Pass::Full, start, start), Duration::ZERO);
+        let numbered = start + MILLISECOND;
+        assert_eq!(tempo.wait(Pass::Busy, start, numbered), MILLISECOND);
+        let soon = start + 2 * MILLISECOND;
+        assert_eq!(tempo.wait(Pass::Idle, soon, soon), 2 * MILLISECOND);
+        let later = numbered + LINGER;
+        assert_eq!(tempo.wait(Pass::Idle, later, later), 20 * MILLISECOND);
+    }
+
+    #[test]
+    fn a_pass_that_took_longer_than_the_tick_is_followed_at_once() {
+        let start = Instant::now();
+        let mut tempo = Tempo::new(&Bounds::default(), start);
+        let end = start + 3 * MILLISECOND;
+        assert_eq!(tempo.wait(Pass::Busy, start, end), Duration::ZERO);
+    }
+}
