@@ -91,13 +91,14 @@ fn pool(database: &Database, acquire: Duration) -> PgPoolOptions {
 
 /// Options of a connection that can hold no lock for longer than `idle` without working, and work on
 /// nothing for longer than `statement`. The TCP settings make the server give up a client that
-/// vanished without a word; on a unix socket they mean nothing.
+/// vanished without a word, or takes in nothing of an answer for as long as a statement may take: on a
+/// busy machine half a lease is not enough for a large page. On a unix socket they mean nothing.
 fn bounded(base: &PgConnectOptions, statement: Duration, idle: Duration) -> PgConnectOptions {
     base.clone().options([
         ("statement_timeout", millis(statement)),
         ("lock_timeout", millis(statement)),
         ("idle_in_transaction_session_timeout", millis(idle)),
-        ("tcp_user_timeout", millis(idle)),
+        ("tcp_user_timeout", millis(statement)),
         ("tcp_keepalives_idle", "1".to_owned()),
         ("tcp_keepalives_interval", "1".to_owned()),
         ("tcp_keepalives_count", "1".to_owned()),
