@@ -15,6 +15,6 @@ mod tail_reader;
 pub use ingest::{Ingest, IngestWriter, Refusal};
 pub use leadership::Leadership;
 pub use refresh::{Refresh, Stale};
-pub use sequencer::{Rules, Sequencer, Served};
+pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use tail::{Edge, Tail, TailRead};
 pub use tail_reader::{Filled, TailReader};

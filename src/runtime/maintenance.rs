@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cutover::FlagsReader,
-    log::{IngestWriter, Sequencer, TailReader},
+    log::{IngestWriter, Sequencer, Shared, TailReader},
     telemetry::{self, metric},
 };
 
@@ -33,16 +33,14 @@ pub(super) fn start_log(
 ) -> [watch::Receiver<bool>; 2] {
     tasks.spawn(Rank::Ingest, "ingest writer", |stop| ingest.run(stop));
 
-    let sequencer = Sequencer::new(
-        Arc::clone(&parts.store),
-        Arc::clone(&parts.tail),
-        Arc::clone(&parts.leadership),
-        Arc::clone(&parts.wake),
-        Arc::clone(&parts.readiness),
-        holder,
-        parts.served.clone(),
-        parts.rules(),
-    );
+    let shared = Shared {
+        store: Arc::clone(&parts.store),
+        tail: Arc::clone(&parts.tail),
+        leadership: Arc::clone(&parts.leadership),
+        wake: Arc::clone(&parts.wake),
+        readiness: Arc::clone(&parts.readiness),
+    };
+    let sequencer = Sequencer::new(shared, holder, parts.served.clone(), parts.rules());
     tasks.spawn(Rank::Sequencer, "sequencer", |stop| sequencer.run(stop));
 
     let (tail_reader, filled) = TailReader::new(

@@ -51,6 +51,20 @@ pub struct Rules {
     pub limits: Limits,
 }
 
+/// What the sequencer shares with the rest of the process.
+pub struct Shared {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Gets the rows of each confirmed commit.
+    pub tail: Arc<Tail>,
+    /// Learns which leases are held.
+    pub leadership: Arc<Leadership>,
+    /// Makes the sequencer look at the outbox at once.
+    pub wake: Arc<Notify>,
+    /// Learns whether the database takes writes.
+    pub readiness: Arc<Readiness>,
+}
+
 /// The one writer of this replica. See the module's documentation.
 pub struct Sequencer {
     store: Arc<dyn Store>,
@@ -89,24 +103,16 @@ const FORGET_ROWS: u32 = 10_000;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 impl Sequencer {
-    /// A sequencer that holds its leases as `holder`, a name that no other replica has. `wake`
-    /// makes it look at the outbox at once. It tells `readiness` while the database cannot be
-    /// written to.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is another part of the process"
-    )]
-    pub fn new(
-        store: Arc<dyn Store>,
-        tail: Arc<Tail>,
-        leadership: Arc<Leadership>,
-        wake: Arc<Notify>,
-        readiness: Arc<Readiness>,
-        holder: String,
-        served: Served,
-        rules: Rules,
-    ) -> Self {
+    /// A sequencer that holds its leases as `holder`, a name that no other replica has.
+    pub fn new(shared: Shared, holder: String, served: Served, rules: Rules) -> Self {
         let now = Instant::now();
+        let Shared {
+            store,
+            tail,
+            leadership,
+            wake,
+            readiness,
+        } = shared;
         Self {
             rhythm: Rhythm::new(&rules.bounds, now),
             floor: Floor::new(&rules.bounds, now),

@@ -3,6 +3,7 @@
 mod fence;
 mod scan;
 mod transaction;
+mod writes;
 
 use std::time::Duration;
 
