@@ -31,6 +31,13 @@ pub struct Watch {
 impl Watch {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
         let config = globals.load()?;
+        let is_named = config
+            .modules
+            .iter()
+            .any(|m| m.name == self.module.as_str());
+        if !is_named && !config.modules.is_empty() {
+            return Err(anyhow!("no module {} is configured", self.module).into());
+        }
         let target = config.mqtt.effective_targets().into_iter().next();
         let target = target.context("no target is configured: see mqtt.targets")?;
         let endpoint = Endpoint::parse(&target.url, target.protocol)

@@ -27,8 +27,9 @@ pub struct ActBody {
     to: Option<String>,
 }
 
-/// The query of an act.
+/// The query of an act. A misspelt `dry_run` must not become the real act.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ActQuery {
     #[serde(default)]
     dry_run: bool,
@@ -68,8 +69,9 @@ pub async fn act(
         if_version: if_version(&headers)?,
         dry_run: query.dry_run,
     };
-    let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
+    // Before the act: once it is done, no failed read may make it look undone.
     let heads = heads_by_module(&state).await?;
+    let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
     Ok(Json(ActAnswer {
         dry_run: query.dry_run,
         before: ModuleView::new(&state, &done.before, &heads),

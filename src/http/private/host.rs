@@ -22,7 +22,8 @@ pub async fn check(State(hosts): State<Arc<[String]>>, request: Request, next: N
         .and_then(|host| host.parse::<Authority>().ok());
     let known = name.is_some_and(|authority| {
         let name = authority.host();
-        LOOPBACK.contains(&name) || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+        let is_named = |known: &str| known.eq_ignore_ascii_case(name);
+        LOOPBACK.into_iter().any(is_named) || hosts.iter().any(|host| is_named(host))
     });
     if known {
         return next.run(request).await;

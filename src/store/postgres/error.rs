@@ -9,12 +9,16 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
             let state = database.code().unwrap_or_default().into_owned();
             by_state(doing, &state, database.message().to_owned(), error)
         }
+        sqlx::Error::PoolTimedOut => unavailable(
+            doing,
+            "no connection could be had in time, is the server up and database.url right?",
+            error,
+        ),
         // A connection that ends in the middle of a message shows as any of these.
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::BeginFailed
-        | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => unavailable(doing, "the connection failed", error),
         _ => Error::Unexpected(error),
@@ -33,8 +37,8 @@ fn by_state(doing: &'static str, state: &str, message: String, error: sqlx::Erro
         {
             unavailable(doing, state, error)
         }
-        // Wrong password, no such user, no such database.
-        "3D000" => Error::BadUrl { why: message },
+        // Wrong password, no such user, no such database, not this user's tables.
+        "3D000" | "42501" => Error::BadUrl { why: message },
         _ if state.starts_with("28") => Error::BadUrl { why: message },
         // Data exceptions, U+0000 among them; a key too large for its index.
         "54000" => Error::Refused { why: message },
