@@ -56,6 +56,12 @@ pub enum Refused {
         /// The bound.
         most: usize,
     },
+    /// The reason or the actor holds control characters.
+    #[error("`{field}` must be one line of text, without control characters")]
+    NotPlain {
+        /// Which one.
+        field: &'static str,
+    },
     /// The ladder does not allow it from here.
     #[error(transparent)]
     Blocked(#[from] Blocked),
@@ -150,8 +156,18 @@ fn check_texts(asked: &Asked) -> Result<(), Refused> {
     if asked.reason.trim().is_empty() {
         return Err(Refused::NoReason);
     }
+    check_plain("reason", &asked.reason)?;
+    check_plain("actor", &asked.actor)?;
     check_size("reason", &asked.reason, REASON_BYTES)?;
     check_size("actor", &asked.actor, ACTOR_BYTES)
+}
+
+/// The audit is shown on terminals, and one database refuses U+0000.
+fn check_plain(field: &'static str, text: &str) -> Result<(), Refused> {
+    if text.chars().any(char::is_control) {
+        return Err(Refused::NotPlain { field });
+    }
+    Ok(())
 }
 
 fn check_size(field: &'static str, text: &str, most: usize) -> Result<(), Refused> {

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Bounds {
     /// Connections served at once; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's head, or stay idle between two requests.
+    /// How long a client may take to send a request's head, to take in an answer, or stay idle between
+    /// two requests.
     pub idle_timeout: Duration,
 }
 
@@ -39,8 +40,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
         let Some(stream) = next_stream(&listener, &stop).await else {
             break;
         };
-        // Answers are small and complete: waiting to fill a segment only delays them.
-        let _unsupported = stream.set_nodelay(true);
+        prepare(&stream, bounds);
         let service = TowerToHyperService::new(router.clone());
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
@@ -53,6 +53,17 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// Refusals of the system are passed over: both settings only make a good connection better.
+fn prepare(stream: &TcpStream, bounds: Bounds) {
+    // Answers are small and complete: waiting to fill a segment only delays them.
+    let _refused = stream.set_nodelay(true);
+    // A client that takes in nothing of its answer keeps its place only so long.
+    #[cfg(target_os = "linux")]
+    let _refused = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(bounds.idle_timeout));
+    #[cfg(not(target_os = "linux"))]
+    let _ = bounds;
 }
 
 async fn next_place(

@@ -9,9 +9,7 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// A listener.
-    #[error(
-        "{key}: cannot listen on {address}: {source}; change `{key}` or stop what listens there"
-    )]
+    #[error("{key}: cannot listen on {address}; change `{key}` or stop what listens there")]
     Bind {
         /// The key that names the address.
         key: String,

@@ -140,7 +140,9 @@ fn if_version(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
 fn problem(refused: &Refused) -> Problem {
     let status = match refused {
         Refused::UnknownModule(_) => StatusCode::NOT_FOUND,
-        Refused::NoReason | Refused::TooLong { .. } => StatusCode::BAD_REQUEST,
+        Refused::NoReason | Refused::TooLong { .. } | Refused::NotPlain { .. } => {
+            StatusCode::BAD_REQUEST
+        }
         Refused::Blocked(_) => StatusCode::CONFLICT,
         Refused::VersionConflict { .. } => StatusCode::PRECONDITION_FAILED,
         Refused::Store(error) => return database_problem(error),

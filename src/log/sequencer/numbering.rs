@@ -9,7 +9,7 @@ use super::{Pass, Sequencer, plan::Plan, plan::plan};
 use crate::{
     domain::{ModuleName, NewChange},
     log::admit::admit,
-    store::{self, Batch, Lease, NumberingTx, OutboxRow, Parked, Scan},
+    store::{self, Batch, FencedHead, Lease, NumberingTx, OutboxRow, Parked, Scan},
     telemetry::metric,
 };
 
@@ -103,6 +103,7 @@ impl Sequencer {
     async fn commit(&mut self, leases: &[Lease], judged: Judged) -> store::Result<()> {
         let began = Instant::now();
         let mut tx = self.store.begin_numbering(leases).await?;
+        self.check_not_restored(tx.heads())?;
         let changes = without_repeats(tx.as_mut(), judged.changes).await?;
         self.learn_channels(tx.as_mut(), &changes).await?;
         let (heads, now) = (tx.heads(), tx.now());
@@ -120,6 +121,25 @@ impl Sequencer {
         plan.rows = batch.rows;
         self.publish(plan, &batch.parked, &batch.delete);
         Ok(())
+    }
+
+    /// Memory holds confirmed commits only. If it is above the database's head, an older copy was
+    /// put in place under this process: numbering would give positions a second time.
+    fn check_not_restored(&self, heads: &[FencedHead]) -> store::Result<()> {
+        let behind = |head: &&FencedHead| {
+            let edge = self.tail.edge(&head.module);
+            edge.is_some_and(|edge| edge.epoch == head.epoch && edge.last > head.head)
+        };
+        match heads.iter().find(behind) {
+            None => Ok(()),
+            Some(head) => Err(store::Error::Corrupt {
+                table: "module_head",
+                what: format!(
+                    "an older log of {} than this process has seen, which ends at {}: was an older copy restored? Nothing is numbered until every gateway is started again",
+                    head.module, head.head
+                ),
+            }),
+        }
     }
 
     async fn learn_channels(

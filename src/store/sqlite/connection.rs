@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     SqliteStore,
     error::{failed, is_busy},
+    file::DatabaseFile,
 };
 use crate::store::{Error, Result, seat::Seated};
 
@@ -79,6 +80,7 @@ impl SqliteStore {
         doing: &'static str,
         deadline: Instant,
     ) -> Result<Seated<SqliteConnection>> {
+        self.file.get().map_or(Ok(()), DatabaseFile::check)?;
         loop {
             let wait = deadline.saturating_duration_since(Instant::now());
             let mut seated = self.seated(doing, wait).await?;

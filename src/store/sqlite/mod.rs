@@ -8,6 +8,7 @@
 mod changelog;
 mod connection;
 mod error;
+mod file;
 mod json;
 mod lease;
 mod mirror_cursor;
@@ -16,7 +17,12 @@ mod outbox;
 mod schema;
 mod stages;
 
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sqlx::{
     SqliteConnection, SqlitePool,
@@ -24,6 +30,7 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
+use self::file::DatabaseFile;
 use super::{Error, Result, seat::Seat};
 use crate::{
     config::{database::Database, sequencer::Sequencer},
@@ -43,6 +50,8 @@ pub(super) struct SqliteStore {
     scanner: SqlitePool,
     half_lease: Duration,
     acquire_timeout: Duration,
+    /// What the path led to once the file was made.
+    file: OnceLock<DatabaseFile>,
 }
 
 impl SqliteStore {
@@ -72,8 +81,11 @@ impl SqliteStore {
             scanner: pool(1, half_lease),
             half_lease,
             acquire_timeout,
+            file: OnceLock::new(),
         };
         store.create_file().await?;
+        let file = DatabaseFile::remember(store.writing.get_filename())?;
+        store.file.get_or_init(|| file);
         Ok(store)
     }
 
