@@ -1,6 +1,6 @@
 //! Why the process could not start, or ended.
 
-use crate::store;
+use crate::{domain::ModuleName, store};
 
 /// Why the process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum StartError {
     /// Poll contracts, by key path.
     #[error("the poll contracts have problems: {0:?}")]
     Contracts(Vec<(String, String)>),
+    /// A state that was switched off and on again, of a log that was pruned.
+    #[error(
+        "module {module}: `state` was off while changes were numbered that the log no longer holds, so its state cannot be made whole: set `state = false`"
+    )]
+    StateLost {
+        /// The module.
+        module: ModuleName,
+    },
     /// A mirror target.
     #[error("mqtt.targets: {0}")]
     Target(String),

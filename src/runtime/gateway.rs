@@ -9,6 +9,7 @@ use super::{
     listeners::Listeners,
     maintenance,
     parts::Parts,
+    states::make_states_whole,
     targets::Targets,
     tasks::{Rank, Tasks},
 };
@@ -65,6 +66,7 @@ impl Gateway {
             websocket: targets.websocket,
         };
         let (parts, ingest_writer) = Parts::new(config, store);
+        make_states_whole(parts.store.as_ref(), &parts.served).await?;
         let mut tasks = Tasks::default();
         let holder = parts.config.server.instance_name();
         let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer, holder);

@@ -11,6 +11,7 @@ mod maintenance;
 mod open_files;
 mod parts;
 mod signals;
+mod states;
 mod targets;
 mod tasks;
 

@@ -17,6 +17,7 @@ mod schema;
 mod seat;
 mod sqlite;
 mod stages;
+mod states;
 
 use std::sync::Arc;
 
@@ -30,12 +31,23 @@ pub use numbering::{
 pub use outbox::{Outbox, RejectedRow};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
+pub use states::States;
 
 use crate::config::{database::Database, sequencer::Sequencer};
 
 /// Everything that the rooms above ask of a database.
 pub trait Store:
-    Schema + Outbox + Leases + Numbering + ChangeLog + MirrorCursors + Stages + Send + Sync + 'static
+    Schema
+    + Outbox
+    + Leases
+    + Numbering
+    + ChangeLog
+    + States
+    + MirrorCursors
+    + Stages
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -45,6 +57,7 @@ impl<T> Store for T where
         + Leases
         + Numbering
         + ChangeLog
+        + States
         + MirrorCursors
         + Stages
         + Send

@@ -14,6 +14,7 @@ mod numbering;
 mod outbox;
 mod schema;
 mod stages;
+mod states;
 
 use std::{str::FromStr, time::Duration};
 

@@ -16,6 +16,7 @@ mod numbering;
 mod outbox;
 mod schema;
 mod stages;
+mod states;
 
 use std::{
     path::Path,
