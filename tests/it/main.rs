@@ -12,6 +12,8 @@ mod a_database_outage;
 mod a_killed_broker_loses_nothing;
 mod a_killed_gateway_loses_nothing;
 mod a_paused_sequencer_cannot_write;
+mod a_replaced_database_file_is_noticed;
+mod a_state_that_was_off_is_made_whole;
 mod architecture;
 mod cohorts;
 mod commit_order;

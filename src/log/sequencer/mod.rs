@@ -180,13 +180,13 @@ impl Sequencer {
                 self.leadership.lose(lease);
             }
             tracing::warn!(%module, "the lease is lost to another holder");
-        } else if error.is_transient() {
-            self.readiness.set_degraded(Need::Writing, true);
-            if !self.failing {
-                tracing::warn!(error = ?error, "numbering waits for the database");
-            }
-        } else {
+            return;
+        }
+        self.readiness.set_degraded(Need::Writing, true);
+        if !error.is_transient() {
             tracing::error!(error = ?error, "numbering failed and is tried again");
+        } else if !self.failing {
+            tracing::warn!(error = ?error, "numbering waits for the database");
         }
         self.failing = true;
     }

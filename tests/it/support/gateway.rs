@@ -321,6 +321,15 @@ impl InProcess {
         }
     }
 
+    /// Why it cannot be started.
+    pub async fn refused(setup: &Setup) -> String {
+        let options = Options { migrate: true };
+        match Gateway::start(setup.load(), options).await {
+            Ok(_) => panic!("it started"),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Ends it in order.
     pub async fn stop(self) {
         self.stop.send(()).unwrap();
