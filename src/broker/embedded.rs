@@ -9,7 +9,10 @@ use mqtt5::broker::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::{Gate, GatewayLogin};
+use super::{
+    gate::{Gate, GatewayLogin},
+    sessions::Sessions,
+};
 use crate::config::broker::Broker;
 
 /// Where the broker listens.
@@ -75,13 +78,17 @@ impl EmbeddedBroker {
         if let Some(websocket) = addresses.websocket {
             try_bind(WEBSOCKET_KEY, websocket).await?;
         }
-        let gate = Gate {
-            gateway: gateway.clone(),
-        };
         let broker = MqttBroker::with_config(configuration(bounds, addresses))
             .await
-            .map_err(|error| BindError::Configuration(error.to_string()))?
-            .with_auth_provider(Arc::new(gate));
+            .map_err(|error| BindError::Configuration(error.to_string()))?;
+        let stored = broker
+            .storage()
+            .ok_or_else(|| BindError::Configuration("it keeps no sessions".to_owned()))?;
+        let gate = Gate {
+            gateway: gateway.clone(),
+            sessions: Sessions::new(bounds.max_sessions, &gateway.client_id, stored),
+        };
+        let broker = broker.with_auth_provider(Arc::new(gate));
         let bound = Addresses {
             mqtt: broker
                 .local_addr()

@@ -1,4 +1,4 @@
-//! Who may do what: everyone may connect and subscribe, only the gateway publishes.
+//! Who may do what: everyone may connect and subscribe while there is room, only the gateway publishes.
 //!
 //! mqtt5 asks here before it routes a publish, a last will or a subscription, with the user id
 //! that `authenticate` gave to the connection. A stranger never has one, whatever name he brings.
@@ -10,10 +10,20 @@ use mqtt5::{
     error::Result,
     packet::connect::ConnectPacket,
     protocol::v5::reason_codes::ReasonCode,
+    types::WillMessage,
 };
+
+use super::sessions::Sessions;
 
 /// The user name that only the gateway's own connection may bear.
 pub const GATEWAY_USER: &str = "changeover-gateway";
+
+/// What a session may carry besides its queue, in bytes: the longest filter, and the largest last
+/// will (which reaches nobody). It holds the longest topic of ours.
+const LONGEST: usize = 4_096;
+
+/// What a pair of user properties takes besides its texts.
+const PAIR: usize = 2 * size_of::<String>();
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -22,7 +32,7 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub struct GatewayLogin {
     /// Taken over by nobody else: a second connection under it would throw the gateway out.
-    client_id: String,
+    pub(super) client_id: String,
     /// Random, never shown.
     password: String,
 }
@@ -46,24 +56,61 @@ impl GatewayLogin {
 /// The gate of one broker.
 pub(super) struct Gate {
     pub(super) gateway: GatewayLogin,
+    pub(super) sessions: Sessions,
+}
+
+/// Who connects.
+enum Who {
+    Gateway,
+    Stranger,
+    Refused(ReasonCode),
 }
 
 impl Gate {
-    fn admit(&self, connect: &ConnectPacket) -> AuthResult {
+    fn recognize(&self, connect: &ConnectPacket) -> Who {
         let claims_gateway = connect.username.as_deref() == Some(GATEWAY_USER);
         let proves_it = connect
             .password
             .as_deref()
             .is_some_and(|given| same(given, self.gateway.password.as_bytes()));
         match (claims_gateway, proves_it) {
-            (true, true) => AuthResult::success_with_user(GATEWAY_USER),
-            (true, false) => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+            (true, true) => Who::Gateway,
+            (true, false) => Who::Refused(ReasonCode::BadUsernameOrPassword),
             (false, _) if connect.client_id == self.gateway.client_id => {
-                AuthResult::fail(ReasonCode::ClientIdentifierNotValid)
+                Who::Refused(ReasonCode::ClientIdentifierNotValid)
             }
-            (false, _) => AuthResult::success(),
+            (false, _) if connect.will.as_ref().is_some_and(is_large) => {
+                Who::Refused(ReasonCode::PacketTooLarge)
+            }
+            (false, _) => Who::Stranger,
         }
     }
+
+    async fn admit(&self, connect: &ConnectPacket) -> Result<AuthResult> {
+        Ok(match self.recognize(connect) {
+            Who::Gateway => AuthResult::success_with_user(GATEWAY_USER),
+            Who::Refused(reason) => AuthResult::fail(reason),
+            Who::Stranger if self.sessions.admit(&connect.client_id).await? => {
+                AuthResult::success()
+            }
+            Who::Stranger => AuthResult::fail(ReasonCode::QuotaExceeded),
+        })
+    }
+}
+
+fn is_large(will: &WillMessage) -> bool {
+    let properties = &will.properties;
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let pairs = properties.user_properties.iter();
+    let bytes = will.topic.len()
+        + will.payload.len()
+        + text(&properties.content_type)
+        + text(&properties.response_topic)
+        + properties.correlation_data.as_ref().map_or(0, Vec::len)
+        + pairs
+            .map(|(key, value)| key.len() + value.len() + PAIR)
+            .sum::<usize>();
+    bytes > LONGEST
 }
 
 /// Takes as long for a nearly right password as for a wrong one.
@@ -78,8 +125,7 @@ impl AuthProvider for Gate {
         connect: &'a ConnectPacket,
         _client: SocketAddr,
     ) -> Answer<'a, Result<AuthResult>> {
-        let answer = self.admit(connect);
-        Box::pin(std::future::ready(Ok(answer)))
+        Box::pin(self.admit(connect))
     }
 
     fn authorize_publish<'a>(
@@ -94,9 +140,10 @@ impl AuthProvider for Gate {
     fn authorize_subscribe<'a>(
         &'a self,
         _client_id: &str,
-        _user_id: Option<&'a str>,
-        _filter: &'a str,
+        user_id: Option<&'a str>,
+        filter: &'a str,
     ) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(true))
+        let granted = user_id == Some(GATEWAY_USER) || filter.len() <= LONGEST;
+        Box::pin(std::future::ready(granted))
     }
 }

@@ -8,8 +8,14 @@ use super::{Problems, span::Span};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
-    /// Connections at once, the gateway's own among them.
+    /// Connections at once, the gateway's own among them: more than `max_sessions`, or
+    /// clients can keep it out.
     pub max_connections: usize,
+    /// Sessions of clients, connected or kept while the client is away; a further client is refused
+    /// and polls on. They are what takes memory: at worst `max_sessions` x `queued_bytes` of
+    /// messages that wait, and 2 x `client_queue` + 64 messages more for each client that is
+    /// connected and does not read.
+    pub max_sessions: usize,
     /// The largest packet, in bytes. It must hold a change at its limits as an event.
     pub packet_bytes: usize,
     /// Messages that wait in memory for one connected client.
@@ -27,11 +33,12 @@ pub struct Broker {
 impl Default for Broker {
     fn default() -> Self {
         Self {
-            max_connections: 10_000,
+            max_connections: 2_100,
+            max_sessions: 2_000,
             packet_bytes: 1024 * 1024,
-            client_queue: 1_000,
-            queued_messages: 10_000,
-            queued_bytes: 16 * 1024 * 1024,
+            client_queue: 100,
+            queued_messages: 1_000,
+            queued_bytes: 1024 * 1024,
             subscriptions: 100,
             session_expiry: Span::from_secs(3_600),
         }
@@ -42,6 +49,7 @@ impl Broker {
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         let key = |name: &str| format!("{path}.{name}");
         problems.bound(&key("max_connections"), self.max_connections, 1, 10_000_000);
+        problems.bound(&key("max_sessions"), self.max_sessions, 1, 10_000_000);
         problems.bound(&key("packet_bytes"), self.packet_bytes, 1_024, 256 << 20);
         problems.bound(&key("client_queue"), self.client_queue, 1, 1_000_000);
         problems.bound(&key("queued_messages"), self.queued_messages, 1, 10_000_000);

@@ -30,7 +30,7 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             format: Format::Auto,
-            filter: "info,mqtt5=warn,rumqttc=error".to_owned(),
+            filter: "info,mqtt5=error,rumqttc=error".to_owned(),
         }
     }
 }

@@ -19,6 +19,8 @@ mod cohorts;
 mod commit_order;
 mod cursor_order;
 mod ingest_refuses_whole;
+#[cfg(feature = "embedded-broker")]
+mod kept_sessions_of_the_embedded_broker_are_bounded;
 mod legacy_bodies;
 mod legacy_cursors;
 mod legacy_gateway;
