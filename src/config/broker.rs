@@ -13,7 +13,7 @@ pub struct Broker {
     pub max_connections: usize,
     /// Sessions of clients, connected or kept while the client is away; a further client is refused
     /// and polls on. They are what takes memory: at worst `max_sessions` x `queued_bytes` of
-    /// messages that wait, and 2 x `client_queue` + 64 messages more for each client that is
+    /// messages that wait, and 2 x `client_queue` + 128 messages more for each client that is
     /// connected and does not read.
     pub max_sessions: usize,
     /// The largest packet, in bytes. It must hold a change at its limits as an event.
