@@ -45,6 +45,14 @@ async fn the_embedded_broker_and_sqlite() {
     }
 }
 
+#[cfg(feature = "embedded-broker")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_broker_and_postgres() {
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await {
+        survive(database, Broker::embedded("changeover-gw-1-1").await).await;
+    }
+}
+
 async fn survive(database: DatabaseUnderTest, mut broker: Broker) {
     let database = Arc::new(database);
     let seed = rand::random();
