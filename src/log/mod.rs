@@ -4,6 +4,7 @@
 //! tail holds rows of confirmed commits only, without a hole; "up to date" is said only after the
 //! database's head was read.
 
+mod admission;
 mod admit;
 mod ingest;
 mod leadership;
@@ -11,10 +12,13 @@ mod refresh;
 mod sequencer;
 mod tail;
 mod tail_reader;
+mod waiting;
 
+pub use admission::{Admission, Busy, Class, Permit};
 pub use ingest::{Ingest, IngestWriter, Refusal};
 pub use leadership::Leadership;
 pub use refresh::{Refresh, Stale};
 pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use tail::{Edge, Tail, TailRead};
 pub use tail_reader::{Filled, TailReader};
+pub use waiting::{Crowded, Waiter, Waiting, Woken};

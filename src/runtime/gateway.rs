@@ -128,6 +128,7 @@ impl Gateway {
     /// The orderly end, after a signal or after a task that broke down.
     async fn end(self, why: Result<Abort, &'static str>) -> Result<(), RunError> {
         self.parts.readiness.become_stopping();
+        self.parts.no_more_waits.cancel();
         let drain = Duration::from_millis(self.parts.config.server.drain_ms);
         tracing::info!("stopping");
         let stopping = self.tasks.stop(drain);

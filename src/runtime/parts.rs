@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         private::PrivateState,
         public::{self, PublicState},
     },
-    log::{Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail},
+    log::{Admission, Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail, Waiting},
     mirror,
     poll::{self, Endpoint, Sources},
     store::{ChangeLog, Store},
@@ -35,6 +36,10 @@ pub(super) struct Parts {
     /// Makes the sequencer look at the outbox at once.
     pub(super) wake: Arc<Notify>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) admission: Arc<Admission>,
+    /// Ends the waits, before anything else is stopped.
+    pub(super) no_more_waits: CancellationToken,
 }
 
 impl Parts {
@@ -45,8 +50,13 @@ impl Parts {
         let (ingest, writer) =
             IngestWriter::new(Arc::clone(&store), &config.ingest, Arc::clone(&wake));
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
+        let tail = Arc::new(Tail::new(&config.tail, &served.modules));
+        let no_more_waits = CancellationToken::new();
         let parts = Self {
-            tail: Arc::new(Tail::new(&config.tail, &served.modules)),
+            waiting: Arc::new(Waiting::new(Arc::clone(&tail), no_more_waits.clone())),
+            admission: Arc::default(),
+            no_more_waits,
+            tail,
             leadership: Arc::default(),
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
