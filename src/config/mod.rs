@@ -9,8 +9,11 @@ pub mod database;
 #[cfg(test)]
 mod documentation_tests;
 pub mod endpoint;
+pub mod endpoints;
+mod endpoints_check;
 mod explain;
 pub mod ingest;
+pub mod json_pointer;
 mod key_path;
 mod layers;
 mod loading;
@@ -73,6 +76,8 @@ pub struct Config {
     pub log: log::Log,
     /// The modules that this gateway serves.
     pub modules: Vec<modules::Module>,
+    /// Legacy endpoints that serve several modules.
+    pub endpoints: Vec<endpoints::Endpoint>,
 }
 
 impl Config {
@@ -108,7 +113,9 @@ impl Config {
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
         self.log.validate("log", problems);
-        modules_check::validate(&self.modules, &self.limits, problems);
+        let mut routes = modules_check::Routes::default();
+        modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
+        endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);
     }
 

@@ -17,7 +17,7 @@ use crate::{
     },
     log::{Admission, Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail, Waiting},
     mirror,
-    poll::{self, Endpoint, Sources},
+    poll::{self, Route, Sources},
     store::{ChangeLog, Store},
     telemetry::{self, Readiness},
 };
@@ -105,13 +105,10 @@ impl Parts {
             Arc::new(SystemClock),
             &self.config.poll,
         ));
-        let endpoint = |contract| {
-            let sources = Arc::clone(&sources);
-            Arc::new(Endpoint::new(contract, sources, &self.config.poll))
-        };
-        let contracts = poll::compile(&self.config).map_err(StartError::Contracts)?;
+        let route = |site| Arc::new(Route::new(site, &sources, &self.config.poll));
+        let sites = poll::compile(&self.config).map_err(StartError::Contracts)?;
         Ok(public::router(PublicState {
-            endpoints: contracts.into_iter().map(endpoint).collect(),
+            endpoints: sites.into_iter().map(route).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
         }))
