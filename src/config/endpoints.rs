@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Config, Problems, endpoints_check,
     modules::{Field, Place, Poll},
-    modules_check::Routes,
+    routes::Routes,
 };
 
 /// One endpoint: with `module` for one of its modules per request, with `batch` for many, with

@@ -28,6 +28,7 @@ pub mod poll_path;
 mod problems;
 mod reading;
 pub mod redact;
+mod routes;
 pub mod sequencer;
 pub mod server;
 pub mod span;
@@ -113,7 +114,7 @@ impl Config {
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
         self.log.validate("log", problems);
-        let mut routes = modules_check::Routes::default();
+        let mut routes = routes::Routes::default();
         modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
         endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);

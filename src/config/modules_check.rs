@@ -9,6 +9,7 @@ use super::{
         AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Sunset,
     },
     poll_path,
+    routes::Routes,
 };
 use crate::domain::{Audience, Limits, ModuleName};
 
@@ -61,35 +62,6 @@ fn validate_name(
         );
     }
     names.insert(module.name.clone(), path.to_owned());
-}
-
-/// Who answers which request: no two endpoints the same one.
-#[derive(Debug, Default)]
-pub(super) struct Routes(BTreeMap<(&'static str, String), String>);
-
-impl Routes {
-    /// Adds the requests of one endpoint, whose keys stand below `path`.
-    pub(super) fn add(&mut self, poll: &Poll, path: &str, problems: &mut Problems) {
-        let Ok(segments) = poll_path::parse(&poll.path) else {
-            return;
-        };
-        for method in &poll.methods {
-            let route = (method.as_str(), poll_path::shape(&segments));
-            match self.0.get(&route) {
-                Some(first) if first != path => problems.push(
-                    format!("{path}.path"),
-                    format!("{} {} is already answered by {first}", route.0, poll.path),
-                ),
-                Some(_) => problems.push(
-                    format!("{path}.methods"),
-                    format!("{} is named twice", route.0),
-                ),
-                None => {
-                    self.0.insert(route, path.to_owned());
-                }
-            }
-        }
-    }
 }
 
 /// Whether the contract itself says where the cursor stands.

@@ -12,6 +12,7 @@ use super::{
     failure::Failure,
     request::malformed,
     slots::ErrorSlot,
+    source::Source,
     template::{Slot, Template},
 };
 use crate::config::{
@@ -123,6 +124,11 @@ impl Batch {
             },
             ..poll.clone()
         }
+    }
+
+    /// Where the modules stand.
+    pub(super) fn source(&self) -> Source {
+        Source::Json(self.cursors.clone())
     }
 
     /// The modules that a request asks for.

@@ -21,7 +21,7 @@ use super::{
     source::Parts,
 };
 use crate::{
-    config::endpoints::Answers,
+    config::{endpoints::Answers, modules::CursorKind},
     cutover::Evaluation,
     domain::{Micros, Stage},
 };
@@ -112,10 +112,11 @@ impl BatchEndpoint {
             return Err(Failure::Retired);
         }
         let fields = &endpoint.contract().fields;
-        let cursor = wanted
-            .cursor()
-            .and_then(|text| fields.asked(text.as_deref()));
-        request.asked = cursor.map_err(|failure| self.batch.located(failure))?;
+        if fields.kind != CursorKind::None {
+            let cursor = wanted.cursor();
+            let asked = cursor.and_then(|text| fields.asked(text.as_deref()));
+            request.asked = asked.map_err(|failure| self.batch.located(failure))?;
+        }
         endpoint.read(request).await
     }
 

@@ -36,8 +36,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Content {
     /// Reads a body. The depth of JSON is bounded by its parser.
-    pub fn parse(kind: BodyKind, body: Bytes) -> Result<Self, Failure> {
-        let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body);
+    pub fn parse(kind: BodyKind, body: &Bytes) -> Result<Self, Failure> {
+        let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         if text.trim_ascii().is_empty() {
             return Ok(Self::Absent);
         }

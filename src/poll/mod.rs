@@ -7,6 +7,7 @@ mod answer;
 mod audiences;
 mod batch;
 mod batch_answer;
+mod captures;
 mod compiled;
 mod content;
 mod contract;

@@ -84,9 +84,10 @@ impl Fields {
         let sources = sources.into_iter().flatten().chain(also);
         let mut kinds = sources.filter_map(Source::body);
         let first = kinds.next();
-        match kinds.all(|kind| Some(kind) == first) {
-            true => Ok(first),
-            false => Err(TwoBodies),
+        if kinds.all(|kind| Some(kind) == first) {
+            Ok(first)
+        } else {
+            Err(TwoBodies)
         }
     }
 

@@ -164,5 +164,8 @@ fn a_path_that_is_not_utf8_is_refused() {
         body: &Content::Absent,
     };
     let refused = fields().read(&parts).unwrap_err();
-    assert_eq!(refused.message(), "client (path segment who): must be UTF-8");
+    assert_eq!(
+        refused.message(),
+        "client (path segment who): must be UTF-8"
+    );
 }

@@ -89,9 +89,10 @@ impl Site {
         match &mut self.serves {
             Serves::Named(_, all) | Serves::Batch(_, all) => *all = members,
             Serves::Module => {
-                if let Some(member) = members.into_values().next() {
-                    self.contract = member;
-                }
+                let only = served.first().map(|module| endpoint.names_of(&module.name));
+                let called = only.and_then(|names| names.first().copied());
+                let member = called.and_then(|called| members.remove(called));
+                self.contract = member.unwrap_or(self.contract);
             }
         }
         self
@@ -181,13 +182,18 @@ fn compile(
         }
     };
     let also = match &serves {
-        Serves::Named(source, _) => Some(source),
-        Serves::Module | Serves::Batch(..) => None,
+        Serves::Named(source, _) => Some(source.clone()),
+        Serves::Batch(batch, _) => Some(batch.source()),
+        Serves::Module => None,
     };
-    contract.settle_body(also, problems);
+    contract.settle_body(also.as_ref(), problems);
     if let Serves::Batch(..) = &serves {
         contract.fields.cursor = None;
     }
     contract.called = None;
     Some(Site { contract, serves })
 }
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

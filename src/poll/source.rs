@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, header::COOKIE};
 use percent_encoding::percent_decode;
 
 use super::{
+    captures::captured_names,
     content::{BodyKind, Content, text_of},
-    contract::captured_names,
 };
 use crate::config::{json_pointer::JsonPointer, modules::Place};
 

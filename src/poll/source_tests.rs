@@ -36,7 +36,7 @@ fn find(
 }
 
 fn in_body(kind: BodyKind, body: &str, source: &Source) -> Result<Option<String>, Unreadable> {
-    let body = Content::parse(kind, body.to_owned().into()).unwrap();
+    let body = Content::parse(kind, &body.to_owned().into()).unwrap();
     find(source, &HeaderMap::new(), &body)
 }
 
@@ -156,12 +156,12 @@ fn what_is_no_json_is_refused_however_deep() {
         "1e999",
     ];
     for body in bodies {
-        let refused = Content::parse(BodyKind::Json, body.to_owned().into()).unwrap_err();
+        let refused = Content::parse(BodyKind::Json, &body.to_owned().into()).unwrap_err();
         assert_eq!(refused.status(), 400);
         assert!(refused.message().starts_with("body: is not valid JSON: "));
     }
     let invalid = bytes::Bytes::from_static(b"{\"a\":\"\xff\"}");
-    Content::parse(BodyKind::Json, invalid).unwrap_err();
+    Content::parse(BodyKind::Json, &invalid).unwrap_err();
 }
 
 #[test]

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::legacy_gateway::{Answer, Gateway};
 
-/// One value at a place: its name in the contract and in the request.
+/// The values of a request.
 const VALUES: [&str; 4] = ["cursor", "audience", "client", "limit"];
 
-/// The places, how errors call a value there, and whether they take a body.
+/// The places, and what errors call a value there.
 const PLACES: [(&str, &str); 6] = [
     ("query", "query parameter x-v"),
     ("header", "header x-v"),
@@ -19,7 +19,7 @@ const PLACES: [(&str, &str); 6] = [
     ("json", "JSON /deep/0/x-v"),
 ];
 
-/// A module whose `value` stands at `place`. The cohort at 52 % tells the client `terminal-0001`.
+/// A module whose `value` stands at `place`.
 fn contract(value: &str, place: &str) -> String {
     let name = match place {
         "path" => "v",
@@ -198,10 +198,11 @@ async fn a_body_is_read_up_to_its_bound() {
     for place in ["form", "json"] {
         let gateway = gateway("cursor", place);
         for (bytes, status) in [(1_000, 200), (1_001, 413)] {
-            let body = match place {
-                "form" => format!("x-v=1&pad={}", "x".repeat(bytes - 10)),
-                _ => format!("{{\"deep\":[{{\"x-v\":1}}]}}{}", " ".repeat(bytes - 22)),
+            let (begin, pad) = match place {
+                "form" => ("x-v=1&pad=", "x"),
+                _ => ("{\"deep\":[{\"x-v\":1}]}", " "),
             };
+            let body = begin.to_owned() + &pad.repeat(bytes - begin.len());
             assert_eq!(body.len(), bytes);
             let answer = gateway
                 .send(Request::post("/poll").body(body.into()).unwrap())

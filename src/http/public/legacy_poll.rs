@@ -125,7 +125,7 @@ async fn read_body(
             None => drop_body(body).await.map(|()| Content::Absent),
             Some(kind) => {
                 let whole = body.collect().await.map_err(|error| why_unread(&*error))?;
-                Content::parse(kind, whole.to_bytes())
+                Content::parse(kind, &whole.to_bytes())
             }
         }
     };
