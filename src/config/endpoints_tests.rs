@@ -37,7 +37,7 @@ fn modules_and_their_names_are_checked() {
         [[endpoints]]
         poll = { path = "/b", cursor = { name = "since" } }
         [[endpoints]]
-        modules = ["commission", "orders", "stock", "orders"]
+        modules = ["commission", "orders", "stock", "commission"]
         names = { commission = ["Commission", "orders"], stock = [], prices = ["", "p\n"] }
         poll = { path = "/c", cursor = { kind = "none" } }
     "#;
@@ -45,7 +45,7 @@ fn modules_and_their_names_are_checked() {
     endpoints[0].modules: name the modules that it serves
     endpoints[1].poll.cursor.kind: `none` answers with the whole state, but the module `orders` has state = false
     endpoints[1].modules[2]: there is no module `stock`
-    endpoints[1].modules[3]: `orders` is named twice
+    endpoints[1].modules[3]: `commission` is named twice
     endpoints[1].names.prices: `prices` is not in endpoints[1].modules
     endpoints[1].names.prices[0]: must have 1 to 256 bytes, none of them a control character
     endpoints[1].names.prices[1]: must have 1 to 256 bytes, none of them a control character
