@@ -28,7 +28,7 @@ fn section(page: &str) -> &str {
     let from = page.find(SECTION).expect("the page has the section");
     let rest = &page[from..];
     let end = rest[SECTION.len()..].find("\n## ");
-    end.map_or(rest, |end| &rest[..SECTION.len() + end + 1])
+    end.map_or(rest, |end| &rest[..=SECTION.len() + end])
 }
 
 /// What stands in the fenced blocks of a language.
@@ -55,13 +55,12 @@ async fn send(client: &Client, request: &str) -> Answer {
 }
 
 fn written(answer: &Answer) -> String {
-    let mut text = format!("{ANSWER}{}\n", answer.status);
-    for name in SHOWN {
-        if let Some(value) = answer.headers.get(name) {
-            text += &format!("{name}: {}\n", value.to_str().unwrap());
-        }
-    }
-    text + "\n" + &answer.text + "\n"
+    let shown = SHOWN.iter().filter_map(|name| {
+        let value = answer.headers.get(*name)?;
+        Some(format!("{name}: {}\n", value.to_str().unwrap()))
+    });
+    let headers: String = shown.collect();
+    format!("{ANSWER}{}\n{headers}\n{}\n", answer.status, answer.text)
 }
 
 async fn fill(client: &Client) {
