@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{
     Problems,
-    modules::{
-        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Sunset,
-    },
-    poll_path,
+    modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Sunset},
+    poll_path, quirks,
 };
 use crate::domain::{Audience, Limits, ModuleName};
 
@@ -103,7 +101,7 @@ fn validate_poll(poll: &Poll, path: &str, limits: &Limits, problems: &mut Proble
             .map(|all| all.iter().filter_map(poll_path::capture).collect()),
         problems,
     };
-    if poll.cursor.kind != CursorKind::None {
+    if poll.cursor.kind.is_named() {
         fields.check(
             poll.cursor.place,
             &poll.cursor.name,
@@ -117,7 +115,10 @@ fn validate_poll(poll: &Poll, path: &str, limits: &Limits, problems: &mut Proble
         fields.audience(audience, limits, &format!("{path}.audience"));
     }
     fields.limit(&poll.limit, &format!("{path}.limit"));
-    response(&poll.response, &format!("{path}.response"), problems);
+    poll.ops.validate(&format!("{path}.ops"), problems);
+    poll.response
+        .validate(&format!("{path}.response"), problems);
+    quirks::validate(poll, path, problems);
     let next = &format!("{path}.next_poll_ms");
     problems.bound(next, poll.next_poll_ms, 1, NEXT_POLL_MAX_MS);
 }
@@ -194,21 +195,6 @@ impl Fields<'_> {
     }
 }
 
-fn response(response: &Response, path: &str, problems: &mut Problems) {
-    let Some(status) = response.error_status else {
-        return;
-    };
-    let at = format!("{path}.error_status");
-    if !(200..=599).contains(&status) {
-        problems.push(at, format!("must be from 200 to 599, not {status}"));
-    } else if matches!(status, 204 | 205 | 304) {
-        problems.push(
-            at,
-            format!("{status} allows no body, and the error is a body"),
-        );
-    }
-}
-
 fn sunset(sunset: &Sunset, path: &str, problems: &mut Problems) {
     if let Some(at) = &sunset.at
         && sunset.at_time().is_none()
@@ -255,6 +241,13 @@ pub(super) fn rfc3339(text: &str) -> Option<SystemTime> {
         "+" => time.checked_sub(offset),
         "-" => time.checked_add(offset),
         _ => None,
+    }
+}
+
+impl CursorKind {
+    /// Whether the request names its place; the others have none, or always the same.
+    pub const fn is_named(self) -> bool {
+        !matches!(self, Self::Etag | Self::None)
     }
 }
 

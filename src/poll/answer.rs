@@ -8,19 +8,21 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, ETAG, RETRY_AFTER},
 };
 
 use super::{
+    compat::Compat,
     contract::Contract,
     failure::Failure,
     meters::{Answered, Meters},
     page::Page,
     read::Read,
-    render::{Around, render},
+    render::Around,
     request::Request,
     source::Parts,
     sources::Sources,
+    told::Told,
     whole_state::WholeState,
 };
 use crate::{
@@ -31,8 +33,7 @@ use crate::{
 
 const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
 const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// How many headers an answer has at most, so that the map is made once.
+/// How many headers an answer has at most beside the configured ones, so that the map is made once.
 const MOST_HEADERS: usize = 10;
 
 /// A legacy endpoint that answers.
@@ -61,6 +62,11 @@ impl Endpoint {
         &self.contract
     }
 
+    /// The quirks of its clients; `None` if there are none.
+    pub fn compat(&self) -> Option<&Compat> {
+        self.contract.compat.as_deref()
+    }
+
     /// Whether a method is one of the contract's.
     pub fn allows(&self, method: &Method) -> bool {
         let methods = self.contract.methods();
@@ -87,7 +93,13 @@ impl Endpoint {
             return self.refuse(&Failure::Retired, client_id, begun);
         }
         match self.read(&request).await {
-            Ok(page) => self.show(&page, evaluation, begun),
+            Ok(page) => {
+                let around = self.around(evaluation);
+                let told = Told::of(&self.contract, &page, &request, parts.headers, around);
+                let response = self.respond(told, evaluation);
+                self.count(page.answered, begun);
+                response
+            }
             Err(failure) => self.refuse(&failure, client_id, begun),
         }
     }
@@ -120,24 +132,35 @@ impl Endpoint {
         read.page().await
     }
 
-    fn show(&self, page: &Page, evaluation: Evaluation, begun: Instant) -> Response<Bytes> {
-        let around = Around {
+    fn around(&self, evaluation: Evaluation) -> Around {
+        Around {
             now: self.sources.clock.now(),
             next_poll_ms: self.next_poll_ms(evaluation.effective),
             transport: evaluation.transport,
-        };
-        let body = render(&self.contract, page, around);
-        let mut response = Response::new(Bytes::from(body));
-        *response.headers_mut() = self.headers(evaluation);
-        self.count(page.answered, begun);
+        }
+    }
+
+    fn respond(&self, told: Told, evaluation: Evaluation) -> Response<Bytes> {
+        let mut headers = self.room_for_headers();
+        let has_body = !told.body.is_empty();
+        self.contract.wording.head(&mut headers, has_body);
+        if let Some(tag) = told.tag {
+            headers.insert(ETAG, tag.header());
+        }
+        self.announce(evaluation, &mut headers);
+        let mut response = Response::new(told.body);
+        *response.status_mut() = told.status;
+        *response.headers_mut() = headers;
         response
     }
 
     fn refuse(&self, failure: &Failure, client_id: &str, begun: Instant) -> Response<Bytes> {
-        let (status, body) = self.contract.refuse(failure);
+        let (status, body) = self.contract.wording.refuse(failure);
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
-        let mut headers = self.headers(self.evaluate(client_id));
+        let mut headers = self.room_for_headers();
+        self.contract.wording.error_head(&mut headers);
+        self.announce(self.evaluate(client_id), &mut headers);
         if failure.is_passing() {
             headers.insert(RETRY_AFTER, self.retry_after.clone());
         }
@@ -149,9 +172,12 @@ impl Endpoint {
         response
     }
 
-    fn headers(&self, evaluation: Evaluation) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
-        headers.insert(CONTENT_TYPE, JSON);
+    fn room_for_headers(&self) -> HeaderMap {
+        HeaderMap::with_capacity(MOST_HEADERS + self.contract.wording.most_headers())
+    }
+
+    /// Stage and transport, and the end of the endpoint.
+    fn announce(&self, evaluation: Evaluation, headers: &mut HeaderMap) {
         headers.insert(
             STAGE,
             HeaderValue::from_static(evaluation.effective.as_str()),
@@ -161,11 +187,10 @@ impl Endpoint {
             HeaderValue::from_static(evaluation.transport.as_str()),
         );
         match evaluation.effective {
-            Stage::Sunset => self.contract.sunset.announce(self.since(), &mut headers),
-            Stage::Retired => self.contract.sunset.link(&mut headers),
+            Stage::Sunset => self.contract.sunset.announce(self.since(), headers),
+            Stage::Retired => self.contract.sunset.link(headers),
             Stage::Mirror | Stage::Ramp => {}
         }
-        headers
     }
 
     /// When the module reached its stage.

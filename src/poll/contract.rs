@@ -3,17 +3,13 @@
 //! Invariant: a contract that compiled cannot fail on a request for a reason that its
 //! configuration could have told.
 
-use http::{HeaderName, StatusCode};
+use std::sync::Arc;
+
+use http::{HeaderName, header::IF_NONE_MATCH};
 
 use super::{
-    audiences::Audiences,
-    failure::Failure,
-    json,
-    request::Fields,
-    slots::{BodySlot, ErrorSlot, ItemSlot},
-    source::Source,
-    sunset::Notice,
-    template::{Slot, Template},
+    audiences::Audiences, compat::Compat, request::Fields, source::Source, sunset::Notice,
+    wording::Wording,
 };
 use crate::{
     config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll},
@@ -30,10 +26,8 @@ pub struct Contract {
     pub(super) path: String,
     pub(super) methods: Vec<Method>,
     pub(super) fields: Fields,
-    pub(super) body: Template<BodySlot>,
-    pub(super) item: Template<ItemSlot>,
-    error: Template<ErrorSlot>,
-    error_status: Option<StatusCode>,
+    pub(super) wording: Wording,
+    pub(super) compat: Option<Arc<Compat>>,
     pub(super) next_poll_ms: u64,
     pub(super) sunset: Notice,
     pub(super) state: bool,
@@ -76,16 +70,11 @@ impl Contract {
         self.path.contains('{')
     }
 
-    /// Status and body of the error envelope.
-    pub(super) fn refuse(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
-        let status = failure.status();
-        let message = failure.message();
-        let mut out = Vec::with_capacity(self.error.literal_bytes() + message.len() + 16);
-        self.error.render(&mut out, |out, slot| match slot {
-            ErrorSlot::Status => json::push_integer(out, status.as_u16()),
-            ErrorSlot::Message => json::push_string(out, &message),
-        });
-        (self.error_status.unwrap_or(status), out)
+    /// Every path that the endpoint answers at.
+    pub fn paths(&self) -> impl Iterator<Item = String> + '_ {
+        let compat = self.compat.as_ref();
+        let more = compat.and_then(|compat| compat.further_path(&self.path));
+        std::iter::once(self.path.clone()).chain(more)
     }
 }
 
@@ -100,33 +89,30 @@ fn compile(
     check_methods(&poll.methods, problems);
     let name = keep("name", module.name.parse::<ModuleName>(), problems);
     let fields = fields(poll, limits, problems);
-    let body = template("poll.response.body", &poll.response.body, problems);
-    let item = template("poll.response.item", &poll.response.item, problems);
-    let error = template("poll.response.error", &poll.response.error, problems);
-    let error_status = error_status(poll.response.error_status, problems);
-    if let (CursorKind::None, Some(item)) = (poll.cursor.kind, &item) {
-        check_state_item(item, problems);
-    }
+    let wording = Wording::compile(poll, problems);
     if poll.cursor.kind == CursorKind::None && !module.state {
         let why = "`none` is answered from the state: set `state = true`".to_owned();
         problems.push(("poll.cursor.kind", why));
     }
+    let name = name?;
+    let compat = Compat::compile(&name, poll).map(Arc::new);
     Some(Contract {
-        module: name?,
+        module: name,
         path: poll.path.clone(),
         methods: poll.methods.clone(),
-        fields,
-        body: body?,
-        item: item?,
-        error: error?,
-        error_status,
+        fields: Fields {
+            compat: compat.clone(),
+            ..fields
+        },
+        wording: wording?,
+        compat,
         next_poll_ms: poll.next_poll_ms,
         sunset,
         state: module.state,
     })
 }
 
-fn keep<T, E: ToString>(
+pub(super) fn keep<T, E: ToString>(
     key: &'static str,
     result: Result<T, E>,
     problems: &mut Vec<Problem>,
@@ -134,37 +120,6 @@ fn keep<T, E: ToString>(
     result
         .map_err(|error| problems.push((key, error.to_string())))
         .ok()
-}
-
-fn template<S: Slot>(
-    key: &'static str,
-    text: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<Template<S>> {
-    keep(key, Template::compile(text), problems)
-}
-
-/// Answers of `kind = "none"` are states, where these would be `null` always: surely not meant.
-fn check_state_item(item: &Template<ItemSlot>, problems: &mut Vec<Problem>) {
-    for (name, slot) in ItemSlot::NOT_IN_STATE {
-        if item.uses(slot) {
-            let why = format!(
-                "`{name}` is not kept in the state, which `cursor.kind = \"none\"` is answered from"
-            );
-            problems.push(("poll.response.item", why));
-        }
-    }
-}
-
-fn error_status(status: Option<u16>, problems: &mut Vec<Problem>) -> Option<StatusCode> {
-    // Below 200 is no final answer; 204, 205 and 304 have no body to hold the envelope.
-    let has_body = |status: &u16| (200..=599).contains(status) && ![204, 205, 304].contains(status);
-    let valid = status.filter(has_body);
-    if status != valid {
-        let why = "must be from 200 to 599 and a status that has a body".to_owned();
-        problems.push(("poll.response.error_status", why));
-    }
-    valid.and_then(|status| StatusCode::from_u16(status).ok())
 }
 
 fn check_methods(methods: &[Method], problems: &mut Vec<Problem>) {
@@ -221,6 +176,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
     let mut named = |key, place, name: &str| keep(key, source(place, name, path), problems);
     let cursor = match poll.cursor.kind {
         CursorKind::None => None,
+        CursorKind::Etag => Some(Source::Header(IF_NONE_MATCH)),
         CursorKind::Position | CursorKind::Token => {
             named("poll.cursor.name", poll.cursor.place, &poll.cursor.name)
         }
@@ -240,6 +196,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
         limit,
         default_limit: poll.limit.default,
         max_limit: poll.limit.max,
+        compat: None,
     }
 }
 

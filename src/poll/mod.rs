@@ -5,11 +5,14 @@
 
 mod answer;
 mod audiences;
+mod compat;
 mod compiled;
 mod contract;
+mod etag;
 mod failure;
 mod json;
 mod meters;
+mod op_words;
 mod page;
 mod paths;
 mod read;
@@ -21,9 +24,12 @@ mod sources;
 mod state_cache;
 mod sunset;
 mod template;
+mod told;
 mod whole_state;
+mod wording;
 
 pub use answer::Endpoint;
+pub use compat::{Compat, Noted};
 pub use compiled::{compile, problems};
 pub use contract::{Contract, Problem};
 pub use failure::Failure;

@@ -18,13 +18,14 @@ pub fn conflicts(contracts: &[Contract]) -> Vec<(String, String)> {
     let mut router = matchit::Router::new();
     let mut found = Vec::new();
     for contract in contracts {
-        let path = contract.path();
-        let why = reserved(path).or_else(|| match router.insert(path, ()) {
-            Ok(()) => None,
-            Err(matchit::InsertError::Conflict { with }) => Some(format!(
-                "`{path}` conflicts with `{with}` of another module"
-            )),
-            Err(error) => Some(format!("`{path}` is no path: {error}")),
+        let why = contract.paths().find_map(|path| {
+            reserved(&path).or_else(|| match router.insert(&path, ()) {
+                Ok(()) => None,
+                Err(matchit::InsertError::Conflict { with }) => Some(format!(
+                    "`{path}` conflicts with `{with}` of another module"
+                )),
+                Err(error) => Some(format!("`{path}` is no path: {error}")),
+            })
         });
         found.extend(why.map(|why| (contract.module().to_string(), why)));
     }

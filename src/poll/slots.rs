@@ -37,6 +37,14 @@ impl Slot for BodySlot {
         ("transport", Self::Transport),
         ("snapshot", Self::Snapshot),
     ];
+
+    fn is_number(self) -> bool {
+        match self {
+            // Of the kind `position`; a token is text already.
+            Self::Cursor | Self::Head | Self::ServerTimeMs | Self::Count | Self::NextPollMs => true,
+            Self::Changes | Self::HasMore | Self::Transport | Self::Snapshot => false,
+        }
+    }
 }
 
 /// What an item knows.
@@ -44,7 +52,7 @@ impl Slot for BodySlot {
 pub enum ItemSlot {
     /// The entity's key.
     Key,
-    /// `upsert` or `delete`.
+    /// `upsert` or `delete`, or what `ops` makes of them.
     Op,
     /// The position in the log.
     Position,
@@ -74,6 +82,17 @@ impl Slot for ItemSlot {
         ("occurred_at_ms", Self::OccurredAtMs),
         ("sequenced_at_ms", Self::SequencedAtMs),
     ];
+
+    fn is_number(self) -> bool {
+        match self {
+            Self::Position | Self::Previous | Self::OccurredAtMs | Self::SequencedAtMs => true,
+            Self::Key | Self::Op | Self::Value | Self::Audience | Self::ChangeId => false,
+        }
+    }
+
+    fn has_members(self) -> bool {
+        self == Self::Value
+    }
 }
 
 impl ItemSlot {
@@ -98,4 +117,8 @@ pub enum ErrorSlot {
 impl Slot for ErrorSlot {
     const NAMES: &'static [(&'static str, Self)] =
         &[("status", Self::Status), ("message", Self::Message)];
+
+    fn is_number(self) -> bool {
+        self == Self::Status
+    }
 }

@@ -43,7 +43,7 @@ impl Source {
     }
 }
 
-fn find_in_query<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, NotUtf8> {
+pub(super) fn find_in_query<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, NotUtf8> {
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         // Another parameter's broken name is none of our business.
@@ -55,7 +55,7 @@ fn find_in_query<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>,
 }
 
 /// Decodes a part of a query: `+` is a blank, `%41` is `A`; a `%` that begins nothing stays.
-fn decode(text: &str) -> Result<Cow<'_, str>, NotUtf8> {
+pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, NotUtf8> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(Cow::Borrowed(text));
     }

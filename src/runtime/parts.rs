@@ -114,6 +114,7 @@ impl Parts {
             endpoints: contracts.into_iter().map(endpoint).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
+            compress_above_bytes: self.config.server.compress_above_bytes,
         }))
     }
 }

@@ -289,6 +289,7 @@ impl Gateway {
             endpoints: vec![Arc::new(endpoint)],
             body_bytes: 1_000,
             body_patience: Duration::from_secs(5),
+            compress_above_bytes: 2_000,
         });
         Self {
             log,

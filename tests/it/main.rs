@@ -21,10 +21,16 @@ mod cursor_order;
 mod ingest_refuses_whole;
 #[cfg(feature = "embedded-broker")]
 mod kept_sessions_of_the_embedded_broker_are_bounded;
+mod large_answers_are_compressed;
 mod legacy_bodies;
 mod legacy_cursors;
+mod legacy_errors;
+mod legacy_etags;
+mod legacy_examples;
 mod legacy_gateway;
 mod legacy_headers;
+mod legacy_nothing_new;
+mod legacy_quirks;
 mod malformed_polls;
 mod mirror_follows_the_log;
 mod poisonous_rows_are_parked;

@@ -17,23 +17,28 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tower::service_fn;
 
-use super::PublicState;
+use super::{
+    PublicState,
+    compression::{Accepted, Compression},
+};
 use crate::poll::{Endpoint, Failure, Parts};
 
 /// One route per endpoint.
-pub(super) fn routes(state: PublicState) -> Router {
+pub(super) fn routes(state: PublicState, compression: Compression) -> Router {
     let bounds = BodyBounds {
         bytes: state.body_bytes,
         patience: state.body_patience,
     };
     let mut router = Router::new().without_v07_checks();
     for endpoint in state.endpoints {
-        let path = endpoint.contract().path().to_owned();
+        let paths: Vec<_> = endpoint.contract().paths().collect();
         let service = service_fn(move |request| {
             let endpoint = Arc::clone(&endpoint);
-            async move { Ok::<_, Infallible>(serve(&endpoint, bounds, request).await) }
+            async move { Ok::<_, Infallible>(serve(&endpoint, bounds, compression, request).await) }
         });
-        router = router.route(&path, any_service(service));
+        for path in paths {
+            router = router.route(&path, any_service(service.clone()));
+        }
     }
     router
 }
@@ -44,13 +49,23 @@ struct BodyBounds {
     patience: Duration,
 }
 
-async fn serve(endpoint: &Endpoint, bounds: BodyBounds, request: Request) -> Response {
+async fn serve(
+    endpoint: &Endpoint,
+    bounds: BodyBounds,
+    compression: Compression,
+    mut request: Request,
+) -> Response {
+    let accepted = Accepted::of(&request);
+    let compat = endpoint.compat();
+    let compat = compat.map(|compat| (compat, compat.ask(&mut request)));
     // The endpoint holds nothing that a panic could leave half changed; the hook has logged it.
     let answer = AssertUnwindSafe(answer(endpoint, bounds, request));
     let answer = answer.catch_unwind().await;
-    answer
-        .unwrap_or_else(|_panic| endpoint.refuse_unread(&Failure::Panicked))
-        .map(Body::from)
+    let mut answer = answer.unwrap_or_else(|_panic| endpoint.refuse_unread(&Failure::Panicked));
+    if let Some((compat, noted)) = compat {
+        compat.tell(noted, &mut answer);
+    }
+    compression.of_bytes(accepted, answer).await
 }
 
 async fn answer(
