@@ -48,6 +48,9 @@ pub struct Endpoint {
 impl Endpoint {
     /// Sets a contract to work. To be called after the metrics recorder is installed.
     pub fn new(contract: Contract, sources: Arc<Sources>, config: &config::poll::Poll) -> Self {
+        if let Some(compat) = &contract.compat {
+            compat.show();
+        }
         Self {
             meters: Meters::new(contract.module()),
             allow: allow(&contract),

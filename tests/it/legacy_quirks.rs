@@ -94,7 +94,7 @@ name = "quirky"
 [modules.poll]
 path = "/quirky"
 cursor = { in = "query", name = "since" }
-quirks = ["null-cursor-is-absent", "any-case-parameters", "close-connection"]
+quirks = ["null-cursor-is-absent", "any-case-parameters", "close-connection", "ascii-json"]
 [[modules]]
 name = "plain"
 [modules.poll]
@@ -140,6 +140,7 @@ async fn uses_are_counted_only_if_something_changed() {
     insta::assert_debug_snapshot!(mine, @r#"
     {
         "changeover_quirk_total{module=\"quirky\",quirk=\"any-case-parameters\"}": "1",
+        "changeover_quirk_total{module=\"quirky\",quirk=\"ascii-json\"}": "0",
         "changeover_quirk_total{module=\"quirky\",quirk=\"close-connection\"}": "4",
         "changeover_quirk_total{module=\"quirky\",quirk=\"null-cursor-is-absent\"}": "2",
     }
@@ -161,5 +162,6 @@ async fn a_check_names_them_and_says_when_they_may_go() {
     quirky has the quirk null-cursor-is-absent: remove it when its counter stands still
     quirky has the quirk any-case-parameters: remove it when its counter stands still: every client writes the names as configured
     quirky has the quirk close-connection: remove it when no client of the module's endpoint reads to the end of the connection; it counts every answer
+    quirky has the quirk ascii-json: remove it when its counter stands still, or these clients read UTF-8; the values alone do not show who needs it
     ");
 }

@@ -52,6 +52,14 @@ impl Compat {
         })
     }
 
+    /// Shows each quirk in the metrics from the start: one that nobody needs is told by its 0. To be
+    /// called after the metrics recorder is installed.
+    pub(super) fn show(&self) {
+        for quirk in &self.quirks {
+            self.counter(*quirk).increment(0);
+        }
+    }
+
     /// Changes a request into what the contract understands.
     pub fn ask<B>(&self, request: &mut Request<B>) -> Noted {
         if self.has(Quirk::TrailingSlash) && request.uri().path().ends_with('/') {
@@ -158,9 +166,12 @@ impl Compat {
     }
 
     fn count(&self, quirk: Quirk) {
+        self.counter(quirk).increment(1);
+    }
+
+    fn counter(&self, quirk: Quirk) -> metrics::Counter {
         let module = self.module.as_str().to_owned();
         metrics::counter!(metric::QUIRKS, "module" => module, "quirk" => quirk.as_str())
-            .increment(1);
     }
 }
 
