@@ -1,11 +1,26 @@
 //! `changeover check`: every problem of the configuration, before it is put in force.
 
 use super::{Failure, Globals, output::say};
+use crate::config::modules::Quirk;
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let config = globals.load_to_serve()?;
     let modules = config.modules.len();
     let noun = if modules == 1 { "module" } else { "modules" };
     say(&format!("the configuration is sound: {modules} {noun}"))?;
+    for module in &config.modules {
+        for quirk in module.poll.iter().flat_map(|poll| &poll.quirks) {
+            say(&told(&module.name, *quirk))?;
+        }
+    }
     Ok(())
+}
+
+/// A quirk is there to be removed one day.
+fn told(module: &str, quirk: Quirk) -> String {
+    let until = quirk.about().removable_when;
+    format!(
+        "{module} has the quirk {}: remove it when {until}",
+        quirk.as_str()
+    )
 }

@@ -4,6 +4,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::{
+    ops::{OpWord, Ops},
+    quirks::Quirk,
+    response::{Errors, Response},
+};
 use crate::domain::{ModuleName, parse_rfc3339};
 
 /// One module.
@@ -56,10 +61,14 @@ pub struct Poll {
     pub client: Option<Field>,
     /// How many changes one answer holds.
     pub limit: LimitField,
+    /// What `$op` says.
+    pub ops: Ops,
     /// The templates of the answers.
     pub response: Response,
     /// What `$next_poll_ms` says.
     pub next_poll_ms: u64,
+    /// What single old clients need beyond that.
+    pub quirks: Vec<Quirk>,
 }
 
 impl Default for Poll {
@@ -71,8 +80,10 @@ impl Default for Poll {
             audience: None,
             client: None,
             limit: LimitField::default(),
+            ops: Ops::default(),
             response: Response::default(),
             next_poll_ms: 5_000,
+            quirks: Vec::new(),
         }
     }
 }
@@ -126,7 +137,7 @@ pub struct CursorField {
     /// Which part of the request.
     #[serde(rename = "in")]
     pub place: Place,
-    /// Its name there. Not needed with `kind = "none"`.
+    /// Its name there. Not needed with `kind = "none"` and `kind = "etag"`.
     pub name: String,
     /// What it looks like.
     pub kind: CursorKind,
@@ -141,6 +152,8 @@ pub enum CursorKind {
     Position,
     /// The opaque token of epoch and position.
     Token,
+    /// The opaque token in `ETag` and `If-None-Match`.
+    Etag,
     /// No cursor: every answer is the whole state.
     None,
 }
@@ -184,31 +197,6 @@ impl Default for LimitField {
             name: String::new(),
             default: 100,
             max: 1_000,
-        }
-    }
-}
-
-/// The JSON templates of the answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Response {
-    /// The whole answer.
-    pub body: String,
-    /// One change in `$changes`.
-    pub item: String,
-    /// The answer to a request that cannot be served.
-    pub error: String,
-    /// Status of such answers; absent = the real one.
-    pub error_status: Option<u16>,
-}
-
-impl Default for Response {
-    fn default() -> Self {
-        Self {
-            body: r#"{"changes":"$changes","cursor":"$cursor","has_more":"$has_more"}"#.to_owned(),
-            item: r#"{"key":"$key","op":"$op","value":"$value"}"#.to_owned(),
-            error: r#"{"code":"$status","message":"$message"}"#.to_owned(),
-            error_status: None,
         }
     }
 }

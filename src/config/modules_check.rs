@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::{
     Problems,
     json_pointer::JsonPointer,
-    modules::{
-        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Sunset,
-    },
-    poll_path,
+    modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Sunset},
+    poll_path, quirks,
     routes::Routes,
 };
 use crate::domain::{Audience, Limits, ModuleName};
@@ -94,7 +92,7 @@ pub(super) fn validate_poll(
         );
     }
     let mut fields = Fields { captures, problems };
-    if cursor == CursorStands::Here && poll.cursor.kind != CursorKind::None {
+    if cursor == CursorStands::Here && poll.cursor.kind.is_named() {
         let (place, name) = (poll.cursor.place, &poll.cursor.name);
         fields.check(place, name, &format!("{path}.cursor"));
     }
@@ -106,7 +104,10 @@ pub(super) fn validate_poll(
     }
     fields.limit(&poll.limit, &format!("{path}.limit"));
     let captures = fields.captures;
-    response(&poll.response, &format!("{path}.response"), problems);
+    poll.ops.validate(&format!("{path}.ops"), problems);
+    poll.response
+        .validate(&format!("{path}.response"), problems);
+    quirks::validate(poll, path, problems);
     let next = &format!("{path}.next_poll_ms");
     problems.bound(next, poll.next_poll_ms, 1, NEXT_POLL_MAX_MS);
     captures
@@ -207,21 +208,6 @@ fn is_token(name: &str) -> bool {
     http::HeaderName::from_bytes(name.as_bytes()).is_ok()
 }
 
-fn response(response: &Response, path: &str, problems: &mut Problems) {
-    let Some(status) = response.error_status else {
-        return;
-    };
-    let at = format!("{path}.error_status");
-    if !(200..=599).contains(&status) {
-        problems.push(at, format!("must be from 200 to 599, not {status}"));
-    } else if matches!(status, 204 | 205 | 304) {
-        problems.push(
-            at,
-            format!("{status} allows no body, and the error is a body"),
-        );
-    }
-}
-
 fn sunset(sunset: &Sunset, path: &str, problems: &mut Problems) {
     if let Some(at) = &sunset.at
         && sunset.at_time().is_none()
@@ -245,6 +231,13 @@ fn sunset(sunset: &Sunset, path: &str, problems: &mut Problems) {
     }
     if let Some(next) = sunset.next_poll_ms {
         problems.bound(&format!("{path}.next_poll_ms"), next, 1, NEXT_POLL_MAX_MS);
+    }
+}
+
+impl CursorKind {
+    /// Whether the request names its place; the others have none, or always the same.
+    pub const fn is_named(self) -> bool {
+        !matches!(self, Self::Etag | Self::None)
     }
 }
 

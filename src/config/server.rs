@@ -26,6 +26,9 @@ pub struct Server {
     pub max_connections: usize,
     /// How long a client may take to send a request's head, or stay idle between requests.
     pub idle_timeout_ms: u64,
+    /// Answers of the public listener larger than this are compressed for clients that accept
+    /// gzip; 0 = none.
+    pub compress_above_bytes: usize,
 }
 
 impl Default for Server {
@@ -39,6 +42,7 @@ impl Default for Server {
             drain_ms: 10_000,
             max_connections: 20_000,
             idle_timeout_ms: 75_000,
+            compress_above_bytes: 8_192,
         }
     }
 }
@@ -61,6 +65,8 @@ impl Server {
         problems.bound(connections, self.max_connections, 1, 1_000_000);
         let idle = &format!("{path}.idle_timeout_ms");
         problems.bound(idle, self.idle_timeout_ms, 100, 3_600_000);
+        let compress = &format!("{path}.compress_above_bytes");
+        problems.bound(compress, self.compress_above_bytes, 0, 1 << 30);
         self.validate_private(path, problems);
         self.validate_instance(path, problems);
     }

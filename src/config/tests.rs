@@ -110,9 +110,9 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
     assert_snapshot!(given(toml).problems(), @r#"
     databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `sequencer`, `server`, `tail` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
-    modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `none`, `position`, `token` (from changeover.toml)
+    modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
-    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `public` (from changeover.toml)
+    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `public` (from changeover.toml)
     modules[1].poll.cursor.name: must not be empty (from changeover.toml)
     "#);
 }
@@ -450,6 +450,55 @@ fn user_and_password_of_a_target_are_percent_decoded() {
     assert_eq!(endpoint.username.as_deref(), Some("us@er"));
     assert_eq!(endpoint.password.as_deref(), Some("p/w:"));
     assert_eq!((endpoint.host.as_str(), endpoint.port), ("::1", 1883));
+}
+
+#[test]
+fn answers_of_polls() {
+    let toml = r#"
+        [[modules]]
+        name = "m"
+        [modules.poll]
+        path = "/m/"
+        cursor = { kind = "etag" }
+        ops = { upsert = "U", delete = "U" }
+        quirks = ["trailing-slash", "utf8-bom", "utf8-bom", "zero-limit-is-most", "jsonp-callback", "null-cursor-is-absent"]
+        [modules.poll.response]
+        empty = "{}"
+        empty_status = 204
+        content_type = "json"
+        headers = { "Content-Type" = "text/plain", "a b" = "1", "X-Line" = "a\nb", "ETag" = "x" }
+        error_headers = { Connection = "close" }
+        errors = { malformed = 100, method = 204 }
+        [[modules]]
+        name = "n"
+        [modules.poll]
+        path = "/n"
+        cursor = { name = "c" }
+        quirks = ["utf-8-bom"]
+        ops = { upsert = 1.5 }
+        response = { errors = { malformd = 400 }, empty_status = 600 }
+    "#;
+    assert_snapshot!(given(toml).problems(), @r#"
+    modules[1].poll.ops.upsert: must be a text, a whole number, true or false, not 1.5 (from changeover.toml)
+    modules[1].poll.quirks[0]: unknown value `utf-8-bom`, did you mean `utf8-bom`? Known are `any-case-parameters`, `ascii-json`, `close-connection`, `jsonp-callback`, `last-parameter-counts`, `null-cursor-is-absent`, `trailing-slash`, `utf8-bom`, `zero-limit-is-most` (from changeover.toml)
+    modules[1].poll.response.errors.malformd: unknown key `malformd`, did you mean `malformed`? Known are `failed`, `malformed`, `method`, `no_body`, `retired`, `too_large`, `too_old`, `unavailable` (from changeover.toml)
+    modules[0].poll.ops.delete: must differ from modules[0].poll.ops.upsert, or no client can tell them apart (from changeover.toml)
+    modules[0].poll.response.errors.malformed: must be from 200 to 599, not 100 (from changeover.toml)
+    modules[0].poll.response.errors.method: 204 allows no body, and the error is a body (from changeover.toml)
+    modules[0].poll.response.empty_status: 204 allows no body: leave `empty` out, or choose another (from changeover.toml)
+    modules[0].poll.response.content_type: `json` must be a media type such as "text/html; charset=utf-8" (from changeover.toml)
+    modules[0].poll.response.headers.Content-Type: cannot be set here: set `content_type` instead (from changeover.toml)
+    modules[0].poll.response.headers.ETag: cannot be set here: set `etag` instead (from changeover.toml)
+    modules[0].poll.response.headers.X-Line: must be visible ASCII in one line (from changeover.toml)
+    modules[0].poll.response.headers.a b: `a b` is no header name (from changeover.toml)
+    modules[0].poll.response.error_headers.Connection: cannot be set here: see the quirk `close-connection` in modules[].poll.quirks (from changeover.toml)
+    modules[0].poll.quirks[0]: has no effect: modules[0].poll.path ends with a slash (from changeover.toml)
+    modules[0].poll.quirks[2]: `utf8-bom` is named twice (from changeover.toml)
+    modules[0].poll.quirks[3]: has no effect: clients cannot choose, modules[0].poll.limit.in is not set (from changeover.toml)
+    modules[0].poll.quirks[4]: a script cannot send the tag that is the cursor (from changeover.toml)
+    modules[0].poll.quirks[5]: has no effect: this kind of cursor is never malformed (from changeover.toml)
+    modules[1].poll.response.empty_status: must be from 200 to 599, not 600 (from changeover.toml)
+    "#);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, ETAG, RETRY_AFTER},
 };
 
 use super::{
@@ -17,10 +17,11 @@ use super::{
     meters::{Answered, Meters},
     page::Page,
     read::Read,
-    render::{Around, render},
+    render::Around,
     request::Request,
     source::Parts,
     sources::Sources,
+    told::Told,
     whole_state::WholeState,
 };
 use crate::{
@@ -31,10 +32,9 @@ use crate::{
 
 const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
 pub(super) const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The label `module` of what belongs to no module. No module can have this name.
-const NO_MODULE: &str = "-";
-/// How many headers an answer has at most, so that the map is made once.
+pub(super) const NO_MODULE: &str = "-";
+/// How many headers an answer has at most beside the configured ones, so that the map is made once.
 const MOST_HEADERS: usize = 10;
 
 /// A legacy endpoint that answers.
@@ -49,6 +49,9 @@ pub struct Endpoint {
 impl Endpoint {
     /// Sets a contract to work. To be called after the metrics recorder is installed.
     pub fn new(contract: Contract, sources: Arc<Sources>, config: &config::poll::Poll) -> Self {
+        if let Some(compat) = &contract.compat {
+            compat.show();
+        }
         Self {
             meters: meters(&contract),
             allow: allow(&contract),
@@ -79,7 +82,13 @@ impl Endpoint {
             return self.refuse(&Failure::Retired, client_id, begun);
         }
         match self.read(&request).await {
-            Ok(page) => self.show(&page, evaluation, begun),
+            Ok(page) => {
+                let around = self.around(evaluation);
+                let told = Told::of(&self.contract, &page, &request, parts.headers, around);
+                let response = self.respond(told, evaluation);
+                self.count(page.answered, begun);
+                response
+            }
             Err(failure) => self.refuse(&failure, client_id, begun),
         }
     }
@@ -102,7 +111,7 @@ impl Endpoint {
         begun: Instant,
     ) -> Response<Bytes> {
         let envelope = self.contract.refuse_called(failure, called);
-        self.wrap(envelope, failure, self.plain_headers(), begun)
+        self.wrap(envelope, failure, self.error_headers(), begun)
     }
 
     pub(super) async fn read(&self, request: &Request<'_>) -> Result<Page, Failure> {
@@ -128,21 +137,31 @@ impl Endpoint {
         read.page().await
     }
 
-    fn show(&self, page: &Page, evaluation: Evaluation, begun: Instant) -> Response<Bytes> {
-        let around = Around {
+    fn around(&self, evaluation: Evaluation) -> Around {
+        Around {
             now: self.sources.clock.now(),
             next_poll_ms: self.next_poll_ms(evaluation.effective),
             transport: evaluation.transport,
-        };
-        let body = render(&self.contract, page, around);
-        let mut response = Response::new(Bytes::from(body));
-        *response.headers_mut() = self.headers(evaluation);
-        self.count(page.answered, begun);
+        }
+    }
+
+    fn respond(&self, told: Told, evaluation: Evaluation) -> Response<Bytes> {
+        let mut headers = self.room_for_headers();
+        let has_body = !told.body.is_empty();
+        self.contract.wording.head(&mut headers, has_body);
+        if let Some(tag) = told.tag {
+            headers.insert(ETAG, tag.header());
+        }
+        self.announce(evaluation, &mut headers);
+        let mut response = Response::new(told.body);
+        *response.status_mut() = told.status;
+        *response.headers_mut() = headers;
         response
     }
 
     fn refuse(&self, failure: &Failure, client_id: &str, begun: Instant) -> Response<Bytes> {
-        let headers = self.headers(self.evaluate(client_id));
+        let mut headers = self.error_headers();
+        self.announce(self.evaluate(client_id), &mut headers);
         self.wrap(self.contract.refuse(failure), failure, headers, begun)
     }
 
@@ -167,15 +186,30 @@ impl Endpoint {
     }
 
     /// The headers of every answer, whatever the module's stage.
-    #[expect(clippy::unused_self, reason = "they are the endpoint's")]
     pub(super) fn plain_headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
-        headers.insert(CONTENT_TYPE, JSON);
+        let mut headers = self.room_for_headers();
+        self.contract.wording.head(&mut headers, true);
+        headers
+    }
+
+    fn error_headers(&self) -> HeaderMap {
+        let mut headers = self.room_for_headers();
+        self.contract.wording.error_head(&mut headers);
         headers
     }
 
     pub(super) fn headers(&self, evaluation: Evaluation) -> HeaderMap {
         let mut headers = self.plain_headers();
+        self.announce(evaluation, &mut headers);
+        headers
+    }
+
+    fn room_for_headers(&self) -> HeaderMap {
+        HeaderMap::with_capacity(MOST_HEADERS + self.contract.wording.most_headers())
+    }
+
+    /// Stage and transport, and the end of the endpoint.
+    fn announce(&self, evaluation: Evaluation, headers: &mut HeaderMap) {
         headers.insert(
             STAGE,
             HeaderValue::from_static(evaluation.effective.as_str()),
@@ -185,11 +219,10 @@ impl Endpoint {
             HeaderValue::from_static(evaluation.transport.as_str()),
         );
         match evaluation.effective {
-            Stage::Sunset => self.contract.sunset.announce(self.since(), &mut headers),
-            Stage::Retired => self.contract.sunset.link(&mut headers),
+            Stage::Sunset => self.contract.sunset.announce(self.since(), headers),
+            Stage::Retired => self.contract.sunset.link(headers),
             Stage::Mirror | Stage::Ramp => {}
         }
-        headers
     }
 
     /// When the module reached its stage.

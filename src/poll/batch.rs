@@ -44,6 +44,10 @@ impl Slot for BatchSlot {
         ("server_time_ms", Self::ServerTimeMs),
         ("next_poll_ms", Self::NextPollMs),
     ];
+
+    fn is_number(self) -> bool {
+        matches!(self, Self::Count | Self::ServerTimeMs | Self::NextPollMs)
+    }
 }
 
 /// The contract around the contracts of the modules.

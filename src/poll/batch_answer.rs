@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderValue, Response};
 use super::{
     answer::{Endpoint, TRANSPORT},
     batch::{Batch, BatchSlot, Wanted},
-    contract::envelope,
     failure::Failure,
     json,
     page::Page,
@@ -19,6 +18,7 @@ use super::{
     request::Request,
     route::Endpoints,
     source::Parts,
+    wording::envelope,
 };
 use crate::{
     config::{endpoints::Answers, modules::CursorKind},
@@ -177,7 +177,7 @@ impl<'a> Answer<'a> {
         };
         Self {
             called,
-            body: render(endpoint.contract(), page, around),
+            body: render(&endpoint.contract().wording.body, endpoint.contract(), page, around),
             items: page.items.len(),
             cut: page.cut,
             known: Some((endpoint, evaluation)),

@@ -3,19 +3,20 @@
 //! Invariant: a contract that compiled cannot fail on a request for a reason that its
 //! configuration could have told.
 
-use http::StatusCode;
+use std::sync::Arc;
+
+use http::{StatusCode, header::IF_NONE_MATCH};
 
 use super::{
     audiences::Audiences,
     captures::captured_names,
+    compat::Compat,
     content::BodyKind,
     failure::Failure,
-    json,
     request::{Fields, TwoBodies},
-    slots::{BodySlot, ErrorSlot, ItemSlot},
     source::Source,
     sunset::Notice,
-    template::{Slot, Template},
+    wording::Wording,
 };
 use crate::{
     config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Poll},
@@ -37,10 +38,8 @@ pub struct Contract {
     pub(super) allowed: Vec<Method>,
     pub(super) body_kind: Option<BodyKind>,
     pub(super) fields: Fields,
-    pub(super) body: Template<BodySlot>,
-    pub(super) item: Template<ItemSlot>,
-    pub(super) error: Template<ErrorSlot>,
-    pub(super) error_status: Option<StatusCode>,
+    pub(super) wording: Wording,
+    pub(super) compat: Option<Arc<Compat>>,
     pub(super) next_poll_ms: u64,
     pub(super) sunset: Notice,
     pub(super) state: bool,
@@ -119,26 +118,29 @@ impl Contract {
         failure: &Failure,
         called: Option<&str>,
     ) -> (StatusCode, Vec<u8>) {
-        let body = envelope(&self.error, failure, called);
-        (self.error_status.unwrap_or(failure.status()), body)
+        self.wording.refuse(failure, called)
     }
-}
 
-/// The body of an error envelope.
-pub(super) fn envelope(
-    template: &Template<ErrorSlot>,
-    failure: &Failure,
-    called: Option<&str>,
-) -> Vec<u8> {
-    let status = failure.status();
-    let message = failure.message();
-    let mut out = Vec::with_capacity(template.literal_bytes() + message.len() + 16);
-    template.render(&mut out, |out, slot| match slot {
-        ErrorSlot::Status => json::push_integer(out, status.as_u16()),
-        ErrorSlot::Message => json::push_string(out, &message),
-        ErrorSlot::Module => json::push_string_or_null(out, called),
-    });
-    out
+    /// The same contract, whose quirks are counted under another label.
+    pub(super) fn with_quirks_counted_for(self, module: &str) -> Self {
+        let compat = self.compat.as_ref();
+        let compat = compat.map(|compat| Arc::new(compat.counted_for(module)));
+        Self {
+            fields: Fields {
+                compat: compat.clone(),
+                ..self.fields
+            },
+            compat,
+            ..self
+        }
+    }
+
+    /// Every path that the endpoint answers at.
+    pub fn paths(&self) -> impl Iterator<Item = String> + '_ {
+        let compat = self.compat.as_ref();
+        let more = compat.and_then(|compat| compat.further_path(&self.path));
+        std::iter::once(self.path.clone()).chain(more)
+    }
 }
 
 /// Compiles `poll` for a module, except for what the body is.
@@ -153,32 +155,29 @@ pub(super) fn compile(
     check_methods(&poll.methods, problems);
     let name = keep("name", module.name.parse::<ModuleName>(), problems);
     let fields = fields(poll, limits, problems);
-    let body = template("poll.response.body", &poll.response.body, problems);
-    let item = template("poll.response.item", &poll.response.item, problems);
-    let error = template("poll.response.error", &poll.response.error, problems);
-    let error_status = error_status(poll.response.error_status, problems);
-    if let (CursorKind::None, Some(item)) = (poll.cursor.kind, &item) {
-        check_state_item(item, problems);
-    }
+    let wording = Wording::compile(poll, problems);
+    let name = name?;
+    let compat = Compat::compile(name.as_str(), poll).map(Arc::new);
     Some(Contract {
-        module: name?,
-        called: Some(module.name.as_str().into()),
+        called: Some(name.as_str().into()),
+        module: name,
         path: poll.path.clone(),
         methods: poll.methods.clone(),
         allowed: poll.methods.clone(),
         body_kind: None,
-        fields,
-        body: body?,
-        item: item?,
-        error: error?,
-        error_status,
+        fields: Fields {
+            compat: compat.clone(),
+            ..fields
+        },
+        wording: wording?,
+        compat,
         next_poll_ms: poll.next_poll_ms,
         sunset,
         state: module.state,
     })
 }
 
-fn keep<T, E: ToString>(
+pub(super) fn keep<T, E: ToString>(
     key: &'static str,
     result: Result<T, E>,
     problems: &mut Vec<Problem>,
@@ -186,37 +185,6 @@ fn keep<T, E: ToString>(
     result
         .map_err(|error| problems.push((key, error.to_string())))
         .ok()
-}
-
-fn template<S: Slot>(
-    key: &'static str,
-    text: &str,
-    problems: &mut Vec<Problem>,
-) -> Option<Template<S>> {
-    keep(key, Template::compile(text), problems)
-}
-
-/// Answers of `kind = "none"` are states, where these would be `null` always: surely not meant.
-fn check_state_item(item: &Template<ItemSlot>, problems: &mut Vec<Problem>) {
-    for (name, slot) in ItemSlot::NOT_IN_STATE {
-        if item.uses(slot) {
-            let why = format!(
-                "`{name}` is not kept in the state, which `cursor.kind = \"none\"` is answered from"
-            );
-            problems.push(("poll.response.item", why));
-        }
-    }
-}
-
-fn error_status(status: Option<u16>, problems: &mut Vec<Problem>) -> Option<StatusCode> {
-    // Below 200 is no final answer; 204, 205 and 304 have no body to hold the envelope.
-    let has_body = |status: &u16| (200..=599).contains(status) && ![204, 205, 304].contains(status);
-    let valid = status.filter(has_body);
-    if status != valid {
-        let why = "must be from 200 to 599 and a status that has a body".to_owned();
-        problems.push(("poll.response.error_status", why));
-    }
-    valid.and_then(|status| StatusCode::from_u16(status).ok())
 }
 
 fn check_methods(methods: &[Method], problems: &mut Vec<Problem>) {
@@ -240,6 +208,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
         |key, place, name: &str| keep(key, Source::compile(place, name, path), problems);
     let cursor = match poll.cursor.kind {
         CursorKind::None => None,
+        CursorKind::Etag => Some(Source::Header(IF_NONE_MATCH)),
         CursorKind::Position | CursorKind::Token => {
             named("poll.cursor.name", poll.cursor.place, &poll.cursor.name)
         }
@@ -259,6 +228,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
         limit,
         default_limit: poll.limit.default,
         max_limit: poll.limit.max,
+        compat: None,
     }
 }
 

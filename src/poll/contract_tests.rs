@@ -1,4 +1,5 @@
 use super::*;
+use crate::poll::failure::Failure;
 
 fn compile(toml: &str) -> Result<Option<Contract>, Vec<Problem>> {
     let module: Module = toml::from_str(toml).unwrap();
@@ -52,6 +53,16 @@ fn every_problem_is_reported_with_its_key() {
             "poll.response.error_status = 204",
             "poll.response.error_status",
         ),
+        ("poll.response.empty = '{'", "poll.response.empty"),
+        ("poll.response.errors.method = 304", "poll.response.errors"),
+        (
+            "poll.response.etag = true\npoll.response.body = '[\"$server_time_ms\"]'",
+            "poll.response.etag",
+        ),
+        (
+            "poll.response.etag = true\npoll.cursor.kind = \"etag\"",
+            "poll.response.etag",
+        ),
         ("sunset.at = \"tomorrow\"", "sunset.at"),
         ("sunset.link = \"not a url\"", "sunset.link"),
         ("sunset.link = \"javascript:alert(1)\"", "sunset.link"),
@@ -97,7 +108,7 @@ fn an_envelope_holds_the_real_status() {
     let contract = compile(
         "name = \"m\"\npoll.path = \"/p\"\npoll.cursor.name = \"c\"\npoll.response.error_status = 200",
     );
-    let (status, body) = contract.unwrap().unwrap().refuse(&Failure::Retired);
+    let (status, body) = contract.unwrap().unwrap().wording.refuse(&Failure::Retired);
     assert_eq!(status, 200);
     let expected = br#"{"code":410,"message":"this endpoint has been retired"}"#;
     assert_eq!(body, expected);

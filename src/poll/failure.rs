@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::meters::Answered;
+use crate::config::modules::Errors;
 
 /// Why a poll gets the error envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,20 @@ impl Failure {
             Self::Retired | Self::TooOld => StatusCode::GONE,
             Self::Unavailable | Self::StateTooLarge => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The status that is configured for it.
+    pub(super) const fn status_in(&self, errors: &Errors) -> Option<u16> {
+        match self {
+            Self::Malformed { .. } | Self::UnknownModule => errors.malformed,
+            Self::Method => errors.method,
+            Self::BodyTooLarge => errors.too_large,
+            Self::BodyMissing => errors.no_body,
+            Self::Retired => errors.retired,
+            Self::TooOld => errors.too_old,
+            Self::Unavailable | Self::StateTooLarge => errors.unavailable,
+            Self::Panicked => errors.failed,
         }
     }
 

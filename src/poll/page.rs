@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::meters::Answered;
 use crate::{
+    config::modules::CursorKind,
     domain::{Change, Cursor, Op, Position},
     store::StateItem,
 };
@@ -85,4 +86,19 @@ pub(super) struct Page {
     /// The last position that the tail has.
     pub(super) head: Position,
     pub(super) answered: Answered,
+}
+
+impl Page {
+    /// Whether it tells the client anything but that there is nothing new. A state in place of
+    /// changes always does, be it empty, unless every answer is one.
+    pub(super) fn is_news(&self, kind: CursorKind) -> bool {
+        let is_restart = self.snapshot && kind != CursorKind::None;
+        self.items.len() > 0 || self.cut || is_restart
+    }
+
+    /// Whether the client must be told its cursor: the one it has is so old that memory could not
+    /// answer it.
+    pub(super) fn must_move_client(&self, kind: CursorKind) -> bool {
+        kind != CursorKind::None && !matches!(self.answered, Answered::Idle | Answered::Tail)
+    }
 }

@@ -20,12 +20,14 @@ pub fn conflicts(sites: &[(String, Site)]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (index, (key, site)) in sites.iter().enumerate() {
         let earlier = &sites[..index];
-        let why = reserved(site.path()).or_else(|| {
-            if earlier.iter().any(|(_, other)| other.path() == site.path()) {
-                answered_already(site, earlier)
-            } else {
-                unroutable(&mut router, key, site.path())
-            }
+        let why = site.contract.paths().find_map(|path| {
+            reserved(&path).or_else(|| {
+                if earlier.iter().any(|(_, other)| other.stands_at(&path)) {
+                    answered_already(site, &path, earlier)
+                } else {
+                    unroutable(&mut router, key, &path)
+                }
+            })
         });
         found.extend(why.map(|why| (format!("{key}.poll.path"), why)));
     }
@@ -33,12 +35,11 @@ pub fn conflicts(sites: &[(String, Site)]) -> Vec<(String, String)> {
 }
 
 /// Whether another site at the same path answers one of the methods.
-fn answered_already(site: &Site, earlier: &[(String, Site)]) -> Option<String> {
+fn answered_already(site: &Site, path: &str, earlier: &[(String, Site)]) -> Option<String> {
     let mut methods = site.methods().iter();
     methods.find_map(|method| {
-        let same = |other: &Site| other.path() == site.path() && other.methods().contains(method);
+        let same = |other: &Site| other.stands_at(path) && other.methods().contains(method);
         let (key, _) = earlier.iter().find(|(_, other)| same(other))?;
-        let path = site.path();
         let method = method.as_str();
         Some(format!("{method} {path} is already answered by {key}.poll"))
     })

@@ -6,6 +6,7 @@ use super::{
     page::{ItemView, Page},
     slots::{BodySlot, ItemSlot},
     template::Template,
+    wording::Wording,
 };
 use crate::{
     config::modules::CursorKind,
@@ -23,10 +24,17 @@ pub(super) struct Around {
 /// Room for one number, word or token.
 const SLOT_BYTES: usize = 32;
 
-pub(super) fn render(contract: &Contract, page: &Page, around: Around) -> Vec<u8> {
-    let mut out = Vec::with_capacity(guess_bytes(contract, page));
-    contract.body.render(&mut out, |out, slot| match slot {
-        BodySlot::Changes => push_items(out, &contract.item, page),
+/// Writes a page into `body`, which is the endpoint's template for it.
+pub(super) fn render(
+    body: &Template<BodySlot>,
+    contract: &Contract,
+    page: &Page,
+    around: Around,
+) -> Vec<u8> {
+    let wording = &contract.wording;
+    let mut out = Vec::with_capacity(guess_bytes(body, wording, page));
+    body.render(&mut out, |out, slot| match slot {
+        BodySlot::Changes => push_items(out, wording, page),
         BodySlot::Cursor => push_cursor(out, contract.fields.kind, page.cursor),
         BodySlot::HasMore => json::push_bool(out, page.cut),
         BodySlot::Head => json::push_integer(out, page.head.get()),
@@ -40,7 +48,7 @@ pub(super) fn render(contract: &Contract, page: &Page, around: Around) -> Vec<u8
     out
 }
 
-fn push_items(out: &mut Vec<u8>, template: &Template<ItemSlot>, page: &Page) {
+fn push_items(out: &mut Vec<u8>, wording: &Wording, page: &Page) {
     out.push(b'[');
     let mut first = true;
     page.items.each(|item| {
@@ -48,16 +56,16 @@ fn push_items(out: &mut Vec<u8>, template: &Template<ItemSlot>, page: &Page) {
             out.push(b',');
         }
         first = false;
-        push_item(out, template, &item);
+        push_item(out, wording, &item);
     });
     out.push(b']');
 }
 
-fn push_item(out: &mut Vec<u8>, template: &Template<ItemSlot>, item: &ItemView<'_>) {
+fn push_item(out: &mut Vec<u8>, wording: &Wording, item: &ItemView<'_>) {
     let change = item.change;
-    template.render(out, |out, slot| match slot {
+    wording.item.render(out, |out, slot| match slot {
         ItemSlot::Key => json::push_string(out, item.key),
-        ItemSlot::Op => json::push_string(out, item.op.as_str()),
+        ItemSlot::Op => out.extend_from_slice(wording.ops.of(item.op)),
         ItemSlot::Position => json::push_integer(out, item.position.get()),
         ItemSlot::Previous => {
             json::push_integer_or_null(out, change.map(|change| change.previous.get()));
@@ -78,7 +86,7 @@ fn push_item(out: &mut Vec<u8>, template: &Template<ItemSlot>, item: &ItemView<'
 
 fn push_cursor(out: &mut Vec<u8>, kind: CursorKind, cursor: Cursor) {
     match kind {
-        CursorKind::Token => json::push_string(out, &cursor.to_string()),
+        CursorKind::Token | CursorKind::Etag => json::push_string(out, &cursor.to_string()),
         CursorKind::Position | CursorKind::None => {
             json::push_integer(out, cursor.position.get());
         }
@@ -86,9 +94,9 @@ fn push_cursor(out: &mut Vec<u8>, kind: CursorKind, cursor: Cursor) {
 }
 
 /// Enough for most answers, so that the text is written without moving it.
-fn guess_bytes(contract: &Contract, page: &Page) -> usize {
-    let item = contract.item.literal_bytes() + SLOT_BYTES * contract.item.slots();
-    let mut bytes = contract.body.literal_bytes() + SLOT_BYTES * (contract.body.slots() + 1);
+fn guess_bytes(body: &Template<BodySlot>, wording: &Wording, page: &Page) -> usize {
+    let item = wording.item.literal_bytes() + SLOT_BYTES * wording.item.slots();
+    let mut bytes = body.literal_bytes() + SLOT_BYTES * (body.slots() + 1);
     page.items
         .each(|view| bytes += item + view.key.len() + view.value.len());
     bytes

@@ -3,11 +3,13 @@
 //! Invariant: a request that parsed holds only values that the contract allows; anything else is
 //! refused with words for the person who wrote the client.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     audiences::Audiences,
+    compat::Compat,
     content::BodyKind,
+    etag,
     failure::Failure,
     source::{Parts, Source},
 };
@@ -31,6 +33,7 @@ pub(super) struct Fields {
     pub(super) limit: Option<Source>,
     pub(super) default_limit: u32,
     pub(super) max_limit: u32,
+    pub(super) compat: Option<Arc<Compat>>,
 }
 
 /// A poll that may be answered.
@@ -78,17 +81,32 @@ impl Fields {
     }
 
     fn read_cursor(&self, parts: &Parts<'_>) -> Result<Asked, Failure> {
+        if self.kind == CursorKind::Etag {
+            return Ok(self.read_tag(parts));
+        }
         let text = find(self.cursor.as_ref(), "cursor", parts)?;
         self.asked(text.as_deref())
     }
 
     /// What a cursor says; without one, nothing was seen.
     pub(super) fn asked(&self, text: Option<&str>) -> Result<Asked, Failure> {
-        match (text, self.kind) {
+        let no_cursor = |text: &&str| self.compat().is_some_and(|c| c.means_no_cursor(text));
+        match (text.filter(|text| !no_cursor(text)), self.kind) {
             (None, _) | (_, CursorKind::None) => Ok(Asked::BEGINNING),
-            (Some(text), CursorKind::Token) => parse_token(text),
+            (Some(text), CursorKind::Token | CursorKind::Etag) => parse_token(text),
             (Some(text), CursorKind::Position) => parse_position(text),
         }
+    }
+
+    /// A tag is never malformed: one that we have not given says nothing.
+    fn read_tag(&self, parts: &Parts<'_>) -> Asked {
+        let found = find(self.cursor.as_ref(), "cursor", parts).ok().flatten();
+        let cursor = found.and_then(|line| etag::oldest_cursor(&line));
+        cursor.map_or(Asked::BEGINNING, Asked::from)
+    }
+
+    fn compat(&self) -> Option<&Compat> {
+        self.compat.as_deref()
     }
 
     fn read_audiences(&self, parts: &Parts<'_>) -> Result<Audiences, Failure> {
@@ -104,6 +122,9 @@ impl Fields {
         let Some(text) = find(self.limit.as_ref(), "limit", parts)? else {
             return Ok(self.default_limit);
         };
+        if self.compat().is_some_and(|compat| compat.means_most(&text)) {
+            return Ok(self.max_limit);
+        }
         match parse_digits(&text) {
             None => Err(malformed("limit", "must be a whole number above 0")),
             Some(0) => Err(malformed("limit", "must be above 0")),

@@ -17,6 +17,7 @@ fn fields() -> Fields {
         limit: Some(Source::Query("size".into())),
         default_limit: 10,
         max_limit: 20,
+        compat: None,
     }
 }
 

@@ -10,6 +10,7 @@ use http::{Method, Response};
 use super::{
     answer::Endpoint,
     batch_answer::BatchEndpoint,
+    compat::Compat,
     content::BodyKind,
     failure::Failure,
     request::{find, located, malformed},
@@ -59,6 +60,16 @@ impl Route {
     /// The path, with `{name}` for a captured segment.
     pub fn path(&self) -> &str {
         self.endpoint.contract().path()
+    }
+
+    /// Every path that it answers at.
+    pub fn paths(&self) -> impl Iterator<Item = String> + '_ {
+        self.endpoint.contract().paths()
+    }
+
+    /// The quirks of its clients; `None` if there are none.
+    pub fn compat(&self) -> Option<&Compat> {
+        self.endpoint.contract().compat.as_deref()
     }
 
     /// Whether values come from the path.

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use super::{
+    answer::NO_MODULE,
     batch::Batch,
     contract::{self, Contract},
     source::Source,
@@ -55,6 +56,11 @@ impl Site {
         self.contract.path()
     }
 
+    /// Whether it answers at a path.
+    pub(super) fn stands_at(&self, path: &str) -> bool {
+        self.contract.paths().any(|own| own == path)
+    }
+
     /// The methods.
     pub fn methods(&self) -> &[modules::Method] {
         self.contract.methods()
@@ -99,14 +105,15 @@ impl Site {
     }
 
     fn member(&self, module: &modules::Module, called: &str) -> Contract {
-        Contract {
+        let contract = Contract {
             module: module.module_name(),
             called: Some(called.into()),
             // Its problems are reported where the module stands.
             sunset: Notice::compile(&module.sunset, &mut Vec::new()),
             state: module.state,
             ..self.contract.clone()
-        }
+        };
+        contract.with_quirks_counted_for(&module.name)
     }
 }
 
@@ -170,6 +177,10 @@ fn compile(
             (contract?, Serves::Module)
         }
         (None, Some(config)) => {
+            if endpoint.poll.cursor.kind == modules::CursorKind::Etag {
+                let why = "`etag` is one cursor in a header, and a batch has many in its body";
+                problems.push(("poll.cursor.kind", why.to_owned()));
+            }
             let poll = Batch::poll_of_one(&endpoint.poll);
             let contract = contract::compile(first, &poll, none, limits, problems);
             let batch = Batch::compile(config, &endpoint.poll.response.error, problems);
@@ -191,7 +202,10 @@ fn compile(
         contract.fields.cursor = None;
     }
     contract.called = None;
-    Some(Site { contract, serves })
+    Some(Site {
+        contract: contract.with_quirks_counted_for(NO_MODULE),
+        serves,
+    })
 }
 
 #[cfg(test)]

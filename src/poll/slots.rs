@@ -40,6 +40,18 @@ impl Slot for BodySlot {
         ("snapshot", Self::Snapshot),
         ("module", Self::Module),
     ];
+
+    fn is_number(self) -> bool {
+        match self {
+            // Of the kind `position`; a token is text already.
+            Self::Cursor | Self::Head | Self::ServerTimeMs | Self::Count | Self::NextPollMs => true,
+            Self::Changes
+            | Self::HasMore
+            | Self::Transport
+            | Self::Snapshot
+            | Self::Module => false,
+        }
+    }
 }
 
 /// What an item knows.
@@ -47,7 +59,7 @@ impl Slot for BodySlot {
 pub enum ItemSlot {
     /// The entity's key.
     Key,
-    /// `upsert` or `delete`.
+    /// `upsert` or `delete`, or what `ops` makes of them.
     Op,
     /// The position in the log.
     Position,
@@ -77,6 +89,17 @@ impl Slot for ItemSlot {
         ("occurred_at_ms", Self::OccurredAtMs),
         ("sequenced_at_ms", Self::SequencedAtMs),
     ];
+
+    fn is_number(self) -> bool {
+        match self {
+            Self::Position | Self::Previous | Self::OccurredAtMs | Self::SequencedAtMs => true,
+            Self::Key | Self::Op | Self::Value | Self::Audience | Self::ChangeId => false,
+        }
+    }
+
+    fn has_members(self) -> bool {
+        self == Self::Value
+    }
 }
 
 impl ItemSlot {
@@ -106,4 +129,8 @@ impl Slot for ErrorSlot {
         ("message", Self::Message),
         ("module", Self::Module),
     ];
+
+    fn is_number(self) -> bool {
+        self == Self::Status
+    }
 }

@@ -116,7 +116,7 @@ impl fmt::Display for Source {
 }
 
 /// Finds in `a=1&b=2`, which is a query and a form as well.
-fn find_in_pairs<'a>(pairs: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
+pub(super) fn find_in_pairs<'a>(pairs: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
     for pair in pairs.split(|byte| *byte == b'&') {
         let (key, value) = split_once(pair, b'=').unwrap_or((pair, b""));
         // Another parameter's broken name is none of our business.
@@ -133,7 +133,7 @@ fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// Decodes a name or value: `+` is a blank, `%41` is `A`; a `%` that begins nothing stays.
-fn decode(text: &[u8]) -> Result<Cow<'_, str>, Unreadable> {
+pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, Unreadable> {
     if !text.iter().any(|byte| *byte == b'%' || *byte == b'+') {
         return as_text(text).map(Cow::Borrowed);
     }

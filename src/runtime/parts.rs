@@ -117,6 +117,7 @@ impl Parts {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
+            compress_above_bytes: self.config.server.compress_above_bytes,
         }))
     }
 }

@@ -4,6 +4,8 @@
 pub const POLLS: &str = "changeover_polls_total";
 /// Time from a legacy poll's head to its answer.
 pub const POLL_SECONDS: &str = "changeover_poll_seconds";
+/// Requests and answers that a quirk changed, by module and quirk.
+pub const QUIRKS: &str = "changeover_quirk_total";
 /// SQL statements by purpose.
 pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
 /// Open database connections.
@@ -82,6 +84,7 @@ pub fn describe() {
         metrics::Unit::Seconds,
         "Time to answer a legacy poll"
     );
+    metrics::describe_counter!(QUIRKS, "Requests and answers that a quirk changed");
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(

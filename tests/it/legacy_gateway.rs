@@ -303,6 +303,7 @@ impl Gateway {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: 1_000,
             body_patience: Duration::from_secs(5),
+            compress_above_bytes: 2_000,
         });
         Self {
             log,

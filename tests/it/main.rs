@@ -22,11 +22,17 @@ mod cursor_order;
 mod ingest_refuses_whole;
 #[cfg(feature = "embedded-broker")]
 mod kept_sessions_of_the_embedded_broker_are_bounded;
+mod large_answers_are_compressed;
 mod legacy_bodies;
 mod legacy_cursors;
+mod legacy_errors;
+mod legacy_etags;
+mod legacy_examples;
 mod legacy_gateway;
 mod legacy_headers;
 mod legacy_places;
+mod legacy_nothing_new;
+mod legacy_quirks;
 mod malformed_polls;
 mod many_modules_at_one_endpoint;
 mod mirror_follows_the_log;

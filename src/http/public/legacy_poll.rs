@@ -19,11 +19,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tower::service_fn;
 
-use super::PublicState;
+use super::{
+    PublicState,
+    compression::{Accepted, Compression},
+};
 use crate::poll::{BodyKind, Content, Failure, Parts, Route};
 
 /// One service per path.
-pub(super) fn routes(state: PublicState) -> Router {
+pub(super) fn routes(state: PublicState, compression: Compression) -> Router {
     let bounds = BodyBounds {
         bytes: state.body_bytes,
         patience: state.body_patience,
@@ -32,7 +35,7 @@ pub(super) fn routes(state: PublicState) -> Router {
     for (path, here) in by_path(state.endpoints) {
         let service = service_fn(move |request| {
             let here = Arc::clone(&here);
-            async move { Ok::<_, Infallible>(serve(&here, bounds, request).await) }
+            async move { Ok::<_, Infallible>(serve(&here, bounds, compression, request).await) }
         });
         router = router.route(&path, any_service(service));
     }
@@ -43,10 +46,9 @@ pub(super) fn routes(state: PublicState) -> Router {
 fn by_path(routes: Vec<Arc<Route>>) -> BTreeMap<String, Arc<[Arc<Route>]>> {
     let mut paths: BTreeMap<String, Vec<Arc<Route>>> = BTreeMap::new();
     for route in routes {
-        paths
-            .entry(route.path().to_owned())
-            .or_default()
-            .push(route);
+        for path in route.paths() {
+            paths.entry(path).or_default().push(Arc::clone(&route));
+        }
     }
     let shared = |(path, here): (String, Vec<_>)| (path, here.into());
     paths.into_iter().map(shared).collect()
@@ -58,18 +60,28 @@ struct BodyBounds {
     patience: Duration,
 }
 
-async fn serve(here: &[Arc<Route>], bounds: BodyBounds, request: Request) -> Response {
+async fn serve(
+    here: &[Arc<Route>],
+    bounds: BodyBounds,
+    compression: Compression,
+    mut request: Request,
+) -> Response {
+    let accepted = Accepted::of(&request);
     let method = request.method();
     let chosen = here.iter().find(|route| route.allows(method));
     let refused = chosen.is_none();
     // Never empty: a path is there because something stands at it.
     let route = chosen.unwrap_or(&here[0]);
+    let compat = route.compat();
+    let compat = compat.map(|compat| (compat, compat.ask(&mut request)));
     // The route holds nothing that a panic could leave half changed; the hook has logged it.
     let answer = AssertUnwindSafe(answer(route, refused, bounds, request));
     let answer = answer.catch_unwind().await;
-    answer
-        .unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked))
-        .map(Body::from)
+    let mut answer = answer.unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked));
+    if let Some((compat, noted)) = compat {
+        compat.tell(noted, &mut answer);
+    }
+    compression.of_bytes(accepted, answer).await
 }
 
 async fn answer(

@@ -1,0 +1,167 @@
+//! Quirks: combined, counted on a real gateway, and not there for who has none. What each does alone is
+//! in `docs/LEGACY.md`, which `legacy_examples` holds.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::Request;
+use serde_json::json;
+
+use crate::{
+    legacy_gateway::Gateway,
+    support::{
+        database::{DatabaseUnderTest, Kind},
+        gateway::{InProcess, Setup},
+    },
+};
+
+const ALL: &str = r#"
+name = "m"
+[poll]
+path = "/p"
+cursor = { in = "query", name = "since" }
+audience = { in = "query", name = "uid" }
+limit = { in = "query", name = "Size", default = 1, max = 3 }
+quirks = ["close-connection", "utf8-bom", "jsonp-callback", "ascii-json", "zero-limit-is-most",
+    "null-cursor-is-absent", "last-parameter-counts", "any-case-parameters", "trailing-slash"]
+[poll.response]
+body = '{"list":"$changes","since":"$cursor"}'
+item = '"$key"'
+etag = true
+"#;
+
+#[tokio::test]
+async fn all_of_them_together() {
+    let gateway = Gateway::new(ALL, 100);
+    gateway.upsert("*", "é", "1");
+    gateway.upsert("*", "😀\u{2028}", "1");
+    let answer = gateway
+        .get("/p/?SINCE=1&since=undefined&since=nil&sIZE=0&callback=a.b&uid=%20%2B")
+        .await;
+    assert_eq!(
+        answer.body,
+        "\u{feff}/**/a.b({\"list\":[\"\\u00e9\",\"\\ud83d\\ude00\\u2028\"],\"since\":2});"
+    );
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(answer.header("etag"), None);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/javascript; charset=utf-8")
+    );
+}
+
+#[tokio::test]
+async fn a_script_is_never_a_304_and_old_javascript_can_read_it() {
+    let gateway = Gateway::new(
+        &ALL.replace("\"ascii-json\",", "")
+            .replace("\"utf8-bom\",", ""),
+        9,
+    );
+    gateway.upsert("*", "a\u{2028}\u{2029}é", "1");
+    let plain = gateway.get("/p?since=0").await;
+    assert_eq!(
+        plain.body,
+        "{\"list\":[\"a\u{2028}\u{2029}é\"],\"since\":1}"
+    );
+    assert!(plain.header("etag").is_some());
+    let request = Request::get("/p?since=0&callback=f").header("if-none-match", "*");
+    let script = gateway.send(request.body(axum::body::Body::empty()).unwrap());
+    let script = script.await;
+    assert_eq!(script.status, 200);
+    assert_eq!(
+        script.body,
+        "/**/f({\"list\":[\"a\\u2028\\u2029é\"],\"since\":1});"
+    );
+    // What is no name of a function is not obeyed.
+    let refused = gateway.get("/p?since=0&callback=alert(1)").await;
+    assert_eq!(refused.body, plain.body);
+}
+
+#[tokio::test]
+async fn errors_are_told_in_the_same_voice() {
+    let gateway = Gateway::new(ALL, 9);
+    let answer = gateway.get("/p?since=x&callback=f").await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body.starts_with("\u{feff}/**/f({\"code\":400,"),
+        "{}",
+        answer.body
+    );
+}
+
+const MODULES: &str = r#"
+[[modules]]
+name = "quirky"
+[modules.poll]
+path = "/quirky"
+cursor = { in = "query", name = "since" }
+quirks = ["null-cursor-is-absent", "any-case-parameters", "close-connection", "ascii-json"]
+[[modules]]
+name = "plain"
+[modules.poll]
+path = "/plain"
+cursor = { in = "query", name = "since" }
+"#;
+
+fn counted(metrics: &str) -> BTreeMap<&str, &str> {
+    let lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+    lines
+        .filter(|(name, _)| name.starts_with("changeover_quirk_total"))
+        .collect()
+}
+
+#[tokio::test]
+async fn uses_are_counted_only_if_something_changed() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let gateway = InProcess::start(&Setup::new(&database, "gw-1").modules(MODULES)).await;
+    let client = &gateway.client;
+    let get = async |path: &str| {
+        let request = client.http.get(format!("{}{path}", client.public));
+        client.send(request).await
+    };
+    for path in [
+        "/quirky?since=0",
+        "/quirky",
+        "/quirky?SINCE=null",
+        "/quirky?since=-1",
+    ] {
+        let answer = get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("connection"), "close");
+        assert_eq!(answer.json()["cursor"], json!(0));
+    }
+    assert_eq!(get("/plain?since=null").await.status, 400);
+    assert_eq!(get("/plain/").await.status, 404);
+    let metrics = client.get("/metrics").await.text;
+    // The recorder is the process', and other tests have modules of other names.
+    let mine: BTreeMap<_, _> = counted(&metrics)
+        .into_iter()
+        .filter(|(name, _)| name.contains("quirky") || name.contains("plain"))
+        .collect();
+    insta::assert_debug_snapshot!(mine, @r#"
+    {
+        "changeover_quirk_total{module=\"quirky\",quirk=\"any-case-parameters\"}": "1",
+        "changeover_quirk_total{module=\"quirky\",quirk=\"ascii-json\"}": "0",
+        "changeover_quirk_total{module=\"quirky\",quirk=\"close-connection\"}": "4",
+        "changeover_quirk_total{module=\"quirky\",quirk=\"null-cursor-is-absent\"}": "2",
+    }
+    "#);
+    crate::support::within("the stop", Duration::from_mins(1), gateway.stop()).await;
+}
+
+#[tokio::test]
+async fn a_check_names_them_and_says_when_they_may_go() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let file = Setup::new(&database, "gw-1").modules(MODULES).write();
+    let check = std::process::Command::new(env!("CARGO_BIN_EXE_changeover"))
+        .args(["check", "--config"])
+        .arg(file)
+        .output()
+        .unwrap();
+    insta::assert_snapshot!(String::from_utf8(check.stdout).unwrap(), @r"
+    the configuration is sound: 2 modules
+    quirky has the quirk null-cursor-is-absent: remove it when its counter stands still
+    quirky has the quirk any-case-parameters: remove it when its counter stands still: every client writes the names as configured
+    quirky has the quirk close-connection: remove it when no client of the module's endpoint reads to the end of the connection; it counts every answer
+    quirky has the quirk ascii-json: remove it when its counter stands still, or these clients read UTF-8; the values alone do not show who needs it
+    ");
+}
