@@ -12,6 +12,7 @@ mod mirror_cursor;
 mod numbering;
 mod outbox;
 mod postgres;
+mod retention;
 mod row;
 mod schema;
 mod seat;
@@ -29,6 +30,7 @@ pub use numbering::{
     Batch, FencedHead, HeadUpdate, NumberedRow, Numbering, NumberingTx, OutboxRow, Parked, Scan,
 };
 pub use outbox::{Outbox, RejectedRow};
+pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
 pub use states::States;
@@ -44,6 +46,7 @@ pub trait Store:
     + ChangeLog
     + States
     + MirrorCursors
+    + Retention
     + Stages
     + Send
     + Sync
@@ -59,6 +62,7 @@ impl<T> Store for T where
         + ChangeLog
         + States
         + MirrorCursors
+        + Retention
         + Stages
         + Send
         + Sync
