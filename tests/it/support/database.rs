@@ -12,7 +12,9 @@ use changeover::{
     config::{database::Database, sequencer::Sequencer},
     store::{self, Store},
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row, SqliteConnection,
+};
 
 use super::{folder, postgres, servers_are_skipped};
 
@@ -129,6 +131,11 @@ impl DatabaseUnderTest {
         self.producer().await.text(sql).await
     }
 
+    /// How the database would run a statement, a line per step.
+    pub async fn plan(&self, sql: &str) -> String {
+        self.producer().await.plan(sql).await
+    }
+
     /// Stops the private server, as a crash would.
     pub fn stop(&self) {
         self.private
@@ -167,6 +174,26 @@ impl Producer {
             Self::Sqlite(connection) => connection.execute(sql).await.map(drop),
             Self::Postgres(connection) => connection.execute(sql).await.map(drop),
         }
+    }
+
+    /// How the database would run a statement, a line per step.
+    pub async fn plan(&mut self, sql: &str) -> String {
+        let lines: Vec<String> = match self {
+            Self::Sqlite(connection) => {
+                let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+                    .fetch_all(connection)
+                    .await
+                    .unwrap();
+                rows.iter().map(|row| row.get("detail")).collect()
+            }
+            Self::Postgres(connection) => {
+                sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN {sql}")))
+                    .fetch_all(connection)
+                    .await
+                    .unwrap()
+            }
+        };
+        lines.join("\n")
     }
 
     /// The first column of the first row, which must be text: CAST what is not.
