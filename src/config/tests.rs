@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use insta::assert_snapshot;
 
-use super::{Config, Problems, SourceFile, Sources, load, load_to_serve};
+use super::{Config, Problems, SourceFile, Sources, load, load_to_serve, span::Span};
 
 /// A configuration of a file's text, environment variables and flags.
 struct Given {
@@ -665,7 +665,7 @@ fn what_a_log_keeps_by_default() {
         ]
     "#;
     let config = given(toml).config();
-    let days = |n: u64| Some(super::span::Span::from_secs(n * 24 * 3_600));
+    let days = |n: u64| Some(Span::from_secs(n * 24 * 3_600));
     let kept: Vec<_> = config
         .modules
         .iter()
@@ -681,11 +681,11 @@ fn what_a_log_keeps_by_default() {
             (days(30), None)
         ]
     );
-    assert_eq!(Some(config.dedup_window()), days(30).map(|d| d.get()));
+    assert_eq!(Some(config.dedup_window()), days(30).map(Span::get));
     let short = given("[outbox]\ndedup_window = \"1h\"").config();
     assert_eq!(short.dedup_window().as_secs(), 3_600);
     assert_eq!(
         Some(given("").config().dedup_window()),
-        days(7).map(|d| d.get())
+        days(7).map(Span::get)
     );
 }

@@ -132,16 +132,16 @@ mod tests {
 
     #[test]
     fn the_slowest_target_holds_until_changes_expire() {
-        let head = head(100, 11);
+        let log = head(100, 11);
         let targets = [target("quick", Some(100)), target("slow", Some(40))];
-        let held = decide(&head, BY_COUNT, at(90), &targets, Some(at(20)));
+        let held = decide(&log, BY_COUNT, at(90), &targets, Some(at(20)));
         assert_eq!(held.prune_through, at(40));
         assert_eq!(held.held_by, Some(targets[1].clone()));
         assert_eq!(held.forced, []);
-        let forced = decide(&head, BY_COUNT, at(90), &targets, Some(at(60)));
+        let forced = decide(&log, BY_COUNT, at(90), &targets, Some(at(60)));
         assert_eq!(forced.prune_through, at(60));
         assert_eq!(forced.forced, [("slow".to_owned(), 20)]);
-        let free = decide(&head, BY_COUNT, at(90), &targets[..1], None);
+        let free = decide(&log, BY_COUNT, at(90), &targets[..1], None);
         assert_eq!((free.prune_through, free.held_by), (at(90), None));
     }
 

@@ -110,7 +110,7 @@ impl Retention {
             };
             match &outcome {
                 Err(error) if !failing => {
-                    tracing::warn!(error = ?error, "retention is tried again")
+                    tracing::warn!(error = ?error, "retention is tried again");
                 }
                 Ok(()) if failing => tracing::info!("retention goes on"),
                 _ => {}
