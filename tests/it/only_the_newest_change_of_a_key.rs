@@ -104,7 +104,7 @@ async fn what_is_read_beside_compaction_ends_with_the_newest(database: DatabaseU
     let setup = |instance| setup(&database, instance, LAST_VALUE).target(&broker.url());
     let one = InProcess::start(&setup("gw-1")).await;
     // It only follows, over holes that the other makes.
-    let other = InProcess::start(&setup("gw-2").set("tail.tick_ms", 60)).await;
+    let other = InProcess::start(&setup("gw-2").set("tail.tick_ms", 500)).await;
     let follower = Follower::start(
         &broker.url(),
         Protocol::V5,
