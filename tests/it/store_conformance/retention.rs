@@ -216,20 +216,25 @@ async fn tombstones_go_and_keys_that_live_again_stay(database: DatabaseUnderTest
 /// A large state and a large log: of small ones a database may read all.
 async fn fill(database: &DatabaseUnderTest) {
     let (before, numbers) = match database.kind {
+        Kind::MariaDb => ("", "(SELECT seq AS n FROM seq_301_to_40000) AS s"),
         Kind::Postgres => ("", "generate_series(301, 40000) AS s(n)"),
         Kind::Sqlite => (
             "WITH RECURSIVE s(n) AS (SELECT 301 UNION ALL SELECT n + 1 FROM s WHERE n < 40000) ",
             "s",
         ),
     };
+    let key = match database.kind {
+        Kind::MariaDb => "CONCAT('x', n)",
+        Kind::Sqlite | Kind::Postgres => "'x' || n",
+    };
     let state = format!(
         "INSERT INTO entity_state (module, audience, entity_key, op, position, value) \
-         {before}SELECT 'm', '*', 'x' || n, 'upsert', n, '1' FROM {numbers}"
+         {before}SELECT 'm', '*', {key}, 'upsert', n, '1' FROM {numbers}"
     );
     let log = format!(
         "INSERT INTO change_log (module, position, epoch, audience, entity_key, op, value, previous, \
                                  occurred_at, sequenced_at) \
-         {before}SELECT 'm', n, 1, '*', 'x' || n, 'upsert', '1', n - 1, n, n FROM {numbers}"
+         {before}SELECT 'm', n, 1, '*', {key}, 'upsert', '1', n - 1, n, n FROM {numbers}"
     );
     database.execute(&state).await;
     database.execute(&log).await;
@@ -263,7 +268,13 @@ async fn every_statement_walks_an_index(database: DatabaseUnderTest) {
     for sql in statements {
         let plan = database.plan(sql).await;
         println!("{sql}\n{plan}\n");
-        let scans = ["SCAN change_log", "SCAN entity_state", "Seq Scan"];
+        let scans = [
+            "SCAN change_log",
+            "SCAN entity_state",
+            "Seq Scan",
+            "type=ALL",
+            "type=index ",
+        ];
         assert!(
             !scans.iter().any(|scan| plan.contains(scan)),
             "{sql}: {plan}"
