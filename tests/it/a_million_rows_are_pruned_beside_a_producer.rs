@@ -43,7 +43,7 @@ async fn measure(kind: Kind) {
     report(
         kind,
         "beside nothing",
-        produce(&gateway.client, &database, Duration::from_secs(10)).await,
+        &produce(&gateway.client, &database, Duration::from_secs(10)).await,
     );
     gateway.stop().await;
     let gateway = InProcess::start(&setup("{ changes = 1000 }")).await;
@@ -54,7 +54,7 @@ async fn measure(kind: Kind) {
     .await;
     let began = Instant::now();
     let latencies = produce(&gateway.client, &database, Duration::from_secs(10)).await;
-    report(kind, "beside pruning", latencies);
+    report(kind, "beside pruning", &latencies);
     let gone = number(&database, oldest).await - 1;
     println!("{kind:?}: {gone} rows had gone after {:?}", began.elapsed());
     eventually("all of it is pruned", PATIENCE, async || {
@@ -135,13 +135,13 @@ async fn produce(client: &Client, database: &DatabaseUnderTest, span: Duration) 
 
 const HEAD: &str = "SELECT CAST(head AS CHAR(20)) FROM module_head WHERE module = 'commission'";
 
-fn report(kind: Kind, when: &str, latencies: Vec<u64>) {
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize] / 1_000;
+fn report(kind: Kind, when: &str, latencies: &[u64]) {
+    let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100] / 1_000;
     println!(
         "{kind:?} {when}: {} changes, from the request to the number: median {} ms, p99 {} ms, longest {} ms",
         latencies.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
+        at(50),
+        at(99),
+        at(100)
     );
 }

@@ -61,9 +61,9 @@ async fn that_are_away_until_their_time_is_up(database: DatabaseUnderTest) {
     let gateway = InProcess::start(&forcing).await;
     holds(&database, &(91..=100).collect::<Vec<_>>()).await;
     let metrics = gateway.client.get("/metrics").await.text;
-    let lost =
+    let counted =
         format!("changeover_retention_forced_total{{module=\"commission\",target=\"{name}\"}} 70");
-    assert!(metrics.contains(&lost), "{metrics}");
+    assert!(metrics.contains(&counted), "{metrics}");
 
     broker.restart();
     let follower = Follower::start(

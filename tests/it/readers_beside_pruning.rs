@@ -55,9 +55,9 @@ async fn are_told_what_they_miss(database: DatabaseUnderTest) {
     );
     follower.subscribed().await;
     let over = Arc::new(AtomicBool::new(false));
-    let travel = |size, pace| {
+    let travel = |size, pause| {
         let (client, over) = (gateway.client.clone(), Arc::clone(&over));
-        tokio::spawn(travel(client, size, pace, over))
+        tokio::spawn(travel(client, size, pause, over))
     };
     let travellers = [
         travel(7, Duration::from_millis(30)),
@@ -84,7 +84,7 @@ async fn are_told_what_they_miss(database: DatabaseUnderTest) {
 }
 
 /// Polls from the beginning to the end. What comes must join on to the cursor, or say that it does not.
-async fn travel(client: Client, size: u64, pace: Duration, over: Arc<AtomicBool>) -> Journey {
+async fn travel(client: Client, size: u64, pause: Duration, over: Arc<AtomicBool>) -> Journey {
     let mut cursor = 0;
     let mut journey = Journey::default();
     loop {
@@ -106,7 +106,7 @@ async fn travel(client: Client, size: u64, pace: Duration, over: Arc<AtomicBool>
         }
         if !last_round {
             // The pace of a client that falls behind, not a wait for anything.
-            tokio::time::sleep(pace).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -389,11 +389,11 @@ async fn drop_some(
     let mut dropped = 0;
     for key in Stored::all(rows) {
         count_query(Purpose::Retention);
-        let drop = sqlx::query(DROP)
+        let delete = sqlx::query(DROP)
             .bind(module.as_str())
             .bind(key.text(0)?.as_bytes())
             .bind(key.text(1)?.as_bytes());
-        dropped += drop.execute(&mut *connection).await?.rows_affected();
+        dropped += delete.execute(&mut *connection).await?.rows_affected();
     }
     commit(connection).await?;
     Ok(dropped)
