@@ -7,6 +7,7 @@ mod actor;
 mod append;
 mod check;
 mod client;
+mod compact;
 mod failure;
 mod migrate;
 mod module;
@@ -68,6 +69,8 @@ pub enum Command {
     /// Shows modules and moves them along the ladder.
     #[command(subcommand)]
     Module(module::Module),
+    /// Prunes and compacts logs now, or says what that would do.
+    Compact(compact::Compact),
     /// Shows what could not be numbered.
     #[command(subcommand)]
     Outbox(outbox::Outbox),
@@ -110,6 +113,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Append(append) => block_on(append.run(&globals)),
         Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
+        Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }
 }

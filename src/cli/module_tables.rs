@@ -104,10 +104,13 @@ fn summary(m: &Value) -> String {
     format!("{} at {} %{frozen}", stage(m), percent(m))
 }
 
-/// A stored record in the audit: its stage word, and its share in basis points.
+/// A stored record in the audit: its stage word, and its share in basis points; or a log's bounds.
 fn record(value: &Value) -> String {
     let Some(stage) = value.get("stage").and_then(Value::as_str) else {
-        return "-".to_owned();
+        return match value.get("retained_from").and_then(Value::as_u64) {
+            Some(from) => format!("retained from {from}"),
+            None => "-".to_owned(),
+        };
     };
     let points = value
         .pointer("/cohort/basis_points")

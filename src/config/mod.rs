@@ -31,6 +31,7 @@ pub mod quirks;
 mod reading;
 pub mod redact;
 pub mod response;
+pub mod retention;
 mod routes;
 pub mod sequencer;
 pub mod server;
@@ -39,13 +40,14 @@ pub mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use loading::{DEFAULT_FILE, SourceFile, Sources, load, load_to_serve};
 pub use problems::{Problem, Problems};
 
+use self::retention::Kept;
 use crate::domain::{Limits, ModuleName};
 
 /// The whole configuration, as in `changeover.toml`.
@@ -68,6 +70,8 @@ pub struct Config {
     pub sequencer: sequencer::Sequencer,
     /// The newest part of the log, in memory.
     pub tail: tail::Tail,
+    /// Pruning.
+    pub retention: retention::Retention,
     /// What all legacy polls share.
     pub poll: poll::Poll,
     /// Brokers and topics.
@@ -89,6 +93,14 @@ impl Config {
     pub fn modules_by_name(&self) -> BTreeMap<ModuleName, &modules::Module> {
         let named = |module| (modules::Module::module_name(module), module);
         self.modules.iter().map(named).collect()
+    }
+
+    /// How long a change id is remembered: as configured, else as long as the longest log is kept.
+    pub fn dedup_window(&self) -> Duration {
+        let ages = self.modules.iter().filter_map(|module| module.kept().age);
+        let longest = ages.chain(Kept::DEFAULT.age).max();
+        let window = self.outbox.dedup_window.or(longest);
+        window.map_or(Duration::ZERO, span::Span::get)
     }
 
     /// What counts, as TOML, with what was left open filled in and every secret hidden. It loads
@@ -113,6 +125,7 @@ impl Config {
         self.outbox.validate("outbox", problems);
         self.sequencer.validate("sequencer", problems);
         self.tail.validate("tail", problems);
+        self.retention.validate("retention", problems);
         self.mqtt.validate("mqtt", problems);
         self.mirror.validate("mirror", problems);
         self.broker.validate("broker", problems);

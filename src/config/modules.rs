@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::retention::Kept;
 pub use super::{
     ops::{OpWord, Ops},
     quirks::Quirk,
@@ -19,6 +20,10 @@ pub struct Module {
     pub name: String,
     /// Whether the last change per key is kept for snapshots and for cursors that are too old.
     pub state: bool,
+    /// What the log keeps; absent = seven days, or with `last_value` everything.
+    pub retention: Option<Kept>,
+    /// Whether the log keeps only the newest change of each key.
+    pub last_value: bool,
     /// The legacy endpoint; absent = the module has none.
     pub poll: Option<Poll>,
     /// What the answers say once the module is at `sunset`.
@@ -30,6 +35,8 @@ impl Default for Module {
         Self {
             name: String::new(),
             state: true,
+            retention: None,
+            last_value: false,
             poll: None,
             sunset: Sunset::default(),
         }
@@ -42,6 +49,17 @@ impl Module {
         self.name
             .parse()
             .expect("the name of a loaded module was checked")
+    }
+
+    /// What the log keeps. The newest change of a key does not grow old by default: a new client
+    /// reads it from the log.
+    pub fn kept(&self) -> Kept {
+        let default = if self.last_value {
+            Kept::EVERYTHING
+        } else {
+            Kept::DEFAULT
+        };
+        self.retention.unwrap_or(default)
     }
 }
 

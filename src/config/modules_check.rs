@@ -28,6 +28,7 @@ pub(super) fn validate(
     for (n, module) in modules.iter().enumerate() {
         let path = format!("modules[{n}]");
         validate_name(module, &path, &mut names, problems);
+        validate_kept(module, &path, problems);
         sunset(&module.sunset, &format!("{path}.sunset"), problems);
         if let Some(poll) = &module.poll {
             let path = format!("{path}.poll");
@@ -40,6 +41,20 @@ pub(super) fn validate(
                 );
             }
         }
+    }
+}
+
+fn validate_kept(module: &Module, path: &str, problems: &mut Problems) {
+    if let Some(kept) = &module.retention {
+        kept.validate(&format!("{path}.retention"), problems);
+    }
+    if module.last_value && !module.state {
+        problems.push(
+            format!("{path}.last_value"),
+            format!(
+                "the state tells which change of a key is the newest, but {path}.state is false"
+            ),
+        );
     }
 }
 

@@ -11,15 +11,16 @@ pub struct Outbox {
     /// How long a row of a module that no configuration names waits before it is parked: in a
     /// rolling deployment an old replica sees such rows before the new configuration.
     pub unknown_module_after: Span,
-    /// How long a change id is remembered.
-    pub dedup_window: Span,
+    /// How long a change id is remembered; absent = as long as the longest log is kept by age, at least
+    /// seven days.
+    pub dedup_window: Option<Span>,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
         Self {
             unknown_module_after: Span::from_secs(3_600),
-            dedup_window: Span::from_secs(7 * 24 * 3_600),
+            dedup_window: None,
         }
     }
 }
@@ -28,7 +29,8 @@ impl Outbox {
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         let unknown = &format!("{path}.unknown_module_after");
         problems.bound_span(unknown, self.unknown_module_after, "1s", "365d");
-        let window = &format!("{path}.dedup_window");
-        problems.bound_span(window, self.dedup_window, "1s", "3650d");
+        if let Some(window) = self.dedup_window {
+            problems.bound_span(&format!("{path}.dedup_window"), window, "1s", "3650d");
+        }
     }
 }

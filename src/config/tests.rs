@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use insta::assert_snapshot;
 
-use super::{Config, Problems, SourceFile, Sources, load, load_to_serve};
+use super::{Config, Problems, SourceFile, Sources, load, load_to_serve, span::Span};
 
 /// A configuration of a file's text, environment variables and flags.
 struct Given {
@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `sequencer`, `server`, `tail` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -679,4 +679,64 @@ fn the_quickstart_is_sound_and_so_are_its_commented_lines() {
     let config = given(&other.join("\n")).config();
     assert!(config.database.url.starts_with("postgres:"));
     assert!(config.mqtt.targets[0].url.starts_with("mqtt:"));
+}
+
+#[test]
+fn what_a_log_keeps_is_checked() {
+    let toml = r#"
+        [retention]
+        batch = 0
+        force_after = "0s"
+        [[modules]]
+        name = "a"
+        retention = { age = "1ms", changes = 0 }
+        [[modules]]
+        name = "b"
+        last_value = true
+        state = false
+    "#;
+    assert_snapshot!(given(toml).problems(), @r#"
+    retention.force_after: must be from 1s to 3650d, not 0s (from changeover.toml)
+    retention.batch: must be from 1 to 100000, not 0 (from changeover.toml)
+    modules[0].retention.age: must be from 1s to 3650d, not 1ms (from changeover.toml)
+    modules[0].retention.changes: must be from 1 to 1099511627776, not 0 (from changeover.toml)
+    modules[1].last_value: the state tells which change of a key is the newest, but modules[1].state is false (from changeover.toml)
+    "#);
+}
+
+#[test]
+fn what_a_log_keeps_by_default() {
+    let toml = r#"
+        modules = [
+            { name = "a" },
+            { name = "b", last_value = true },
+            { name = "c", retention = {} },
+            { name = "d", retention = { changes = 5 } },
+            { name = "e", retention = { age = "30d" } },
+        ]
+    "#;
+    let config = given(toml).config();
+    let days = |n: u64| Some(Span::from_secs(n * 24 * 3_600));
+    let kept: Vec<_> = config
+        .modules
+        .iter()
+        .map(|module| (module.kept().age, module.kept().changes))
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            (days(7), None),
+            (None, None),
+            (None, None),
+            (None, Some(5)),
+            (days(30), None)
+        ]
+    );
+    assert_eq!(Some(config.dedup_window()), days(30).map(Span::get));
+    let short = given("[outbox]\ndedup_window = \"1h\"").config();
+    assert_eq!(short.dedup_window().as_secs(), 3_600);
+    assert_eq!(
+        Some(given("").config().dedup_window()),
+        days(7).map(Span::get)
+    );
 }

@@ -1,7 +1,7 @@
 //! The log: numbering changes, and following them in memory.
 //!
 //! Invariants: positions are dense and given after commit, by one fenced writer per module; the
-//! tail holds rows of confirmed commits only, without a hole; "up to date" is said only after the
+//! tail holds rows of confirmed commits only, none missing; "up to date" is said only after the
 //! database's head was read.
 
 mod admission;
@@ -10,6 +10,7 @@ mod ingest;
 mod leadership;
 mod reader;
 mod refresh;
+mod retention;
 mod sequencer;
 mod tail;
 mod tail_reader;
@@ -20,6 +21,7 @@ pub use ingest::{Ingest, IngestWriter, Refusal};
 pub use leadership::Leadership;
 pub use reader::{Found, Freshness, ReadError, Reader, Reading, Since, Wanted};
 pub use refresh::{Refresh, Stale};
+pub use retention::{Compacted, HeldBack, NotDone, Outlook, Policy, Retention};
 pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use tail::{Edge, Tail, TailRead};
 pub use tail_reader::{Filled, TailReader};

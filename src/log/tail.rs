@@ -1,7 +1,8 @@
 //! The tail: the newest part of each module's log, in memory on every replica.
 //!
-//! Invariants: per module the rows stand without a hole up to `last`, the last contiguously
-//! loaded position; rows come from confirmed commits only; count and bytes are bounded.
+//! Invariants: per module no row of the log is missing up to `last`, the last contiguously loaded
+//! position; a position is passed over only where the log was compacted; rows come from confirmed
+//! commits only; count and bytes are bounded.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -107,12 +108,35 @@ impl Tail {
     /// Returns false if there is a hole between the tail and the first row: then nothing is
     /// appended, and the rows must be read from the database.
     pub fn append(&self, module: &ModuleName, changes: &[Arc<Change>]) -> bool {
+        self.extend(module, changes, |_| Some(Position::ZERO))
+    }
+
+    /// Appends rows that were read above `after`, all that there were, where they may have holes: positions
+    /// that the log has given up for later changes of their keys. `head` must have been read after the
+    /// rows. Returns false if rows may be missing for another reason: then the head is to be adopted.
+    pub fn append_compacted(&self, head: &Head, after: Position, changes: &[Arc<Change>]) -> bool {
+        self.extend(&head.module, changes, |ring| {
+            let all_there = ring.epoch == Some(head.epoch) && head.retained_from <= after.next();
+            (all_there && after <= ring.last).then_some(head.compacted_through)
+        })
+    }
+
+    /// Appends rows after `compacted` has told up to where they may have holes, if it may be done at all.
+    fn extend(
+        &self,
+        module: &ModuleName,
+        changes: &[Arc<Change>],
+        compacted: impl FnOnce(&Ring) -> Option<Position>,
+    ) -> bool {
         let Some(ring) = self.modules.get(module) else {
             return true;
         };
         let mut ring = write(ring);
         let before = ring.last;
-        let whole = changes.iter().all(|change| ring.push(change, &self.bounds));
+        let whole = compacted(&ring).is_some_and(|compacted| {
+            let mut changes = changes.iter();
+            changes.all(|change| ring.push(change, compacted, &self.bounds))
+        });
         let grown = ring.last != before;
         drop(ring);
         if grown {
@@ -139,6 +163,8 @@ impl Tail {
 #[derive(Debug, Default)]
 struct Ring {
     epoch: Option<Epoch>,
+    /// Every row of the log above it and up to `last` is in `changes`.
+    covers_after: Position,
     last: Position,
     retained_from: Position,
     changes: VecDeque<Arc<Change>>,
@@ -147,10 +173,9 @@ struct Ring {
 
 impl Ring {
     fn edge(&self) -> Edge {
-        let first = self.changes.front().map(|change| change.position.before());
         Edge {
             epoch: self.epoch.unwrap_or(Epoch::FIRST),
-            covers_after: first.unwrap_or(self.last),
+            covers_after: self.covers_after,
             last: self.last,
             retained_from: self.retained_from,
         }
@@ -183,8 +208,13 @@ impl Ring {
         }
     }
 
-    /// Returns false on a hole.
-    fn push(&mut self, change: &Arc<Change>, bounds: &config::tail::Tail) -> bool {
+    /// Returns false on a hole that does not end within what is `compacted`.
+    fn push(
+        &mut self,
+        change: &Arc<Change>,
+        compacted: Position,
+        bounds: &config::tail::Tail,
+    ) -> bool {
         if self.epoch.is_none() && change.position == Position::ZERO.next() {
             // The log began after the heads were read: this is all of it.
             self.epoch = Some(change.epoch);
@@ -196,7 +226,7 @@ impl Ring {
         if change.position <= self.last {
             return true;
         }
-        if change.position != self.last.next() {
+        if change.position != self.last.next() && change.position.before() > compacted {
             return false;
         }
         self.last = change.position;
@@ -212,6 +242,7 @@ impl Ring {
                 return;
             };
             self.bytes -= oldest.footprint_bytes();
+            self.covers_after = oldest.position;
         }
     }
 
@@ -231,6 +262,7 @@ impl Ring {
         self.changes.clear();
         self.bytes = 0;
         self.last = newest.max(head.retained_from.before());
+        self.covers_after = self.last;
     }
 }
 
@@ -277,5 +309,53 @@ mod tests {
         );
         assert!(tail.append(&module, &[change(1), change(2)]));
         assert_eq!(tail.edge(&module).unwrap().last, Position::new(2));
+    }
+
+    fn head(head: u64, retained_from: u64, compacted_through: u64) -> Head {
+        Head {
+            module: "m".parse().unwrap(),
+            epoch: Epoch::FIRST,
+            head: Position::new(head),
+            retained_from: Position::new(retained_from),
+            compacted_through: Position::new(compacted_through),
+            sequenced_through: Micros::new(0),
+            lease_holder: None,
+            lease_vacant: true,
+        }
+    }
+
+    #[test]
+    fn only_what_was_compacted_is_passed_over() {
+        let module: ModuleName = "m".parse().unwrap();
+        let bounds = config::tail::Tail {
+            changes: 2,
+            ..config::tail::Tail::default()
+        };
+        let tail = Tail::new(&bounds, std::slice::from_ref(&module));
+        tail.adopt_head(&head(0, 1, 0));
+        let rows = [change(3), change(4)];
+        let after = Position::ZERO;
+        assert!(!tail.append(&module, &rows), "a hole without a reason");
+        assert!(!tail.append_compacted(&head(4, 1, 1), after, &rows));
+        assert!(
+            !tail.append_compacted(&head(4, 2, 2), after, &rows),
+            "what was pruned is missing"
+        );
+        assert!(tail.append_compacted(&head(4, 1, 2), after, &rows));
+        assert!(tail.append_compacted(&head(8, 1, 7), Position::new(4), &[change(8)]));
+        assert!(
+            !tail.append_compacted(&head(12, 1, 11), Position::new(9), &[change(12)]),
+            "what lies between is not known"
+        );
+        let edge = tail.edge(&module).unwrap();
+        assert_eq!(edge.covers_after, Position::new(3), "3 was let go");
+        assert_eq!(edge.last, Position::new(8));
+        for after in 3..8 {
+            let found = tail.read_all(&module, Position::new(after), 10);
+            let Some(TailRead::Found { changes, .. }) = found else {
+                panic!("{found:?}");
+            };
+            assert_eq!(changes.len(), if after < 4 { 2 } else { 1 });
+        }
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Leadership, Refresh, Tail};
 use crate::{
     config,
-    domain::{ModuleName, Position},
+    domain::{Change, ModuleName, Position},
     store::{self, Head, Store},
     telemetry::{Need, Purpose, Readiness},
 };
@@ -164,11 +164,27 @@ impl TailReader {
         for (module, change) in rows {
             modules.entry(module).or_default().push(change);
         }
-        let mut whole = true;
-        for (module, changes) in modules {
-            whole &= self.tail.append(&module, &changes);
-        }
+        modules.retain(|module, changes| !self.tail.append(module, changes));
+        let whole = modules.is_empty() || self.append_compacted(from, &modules).await?;
         Ok(grown && whole)
+    }
+
+    /// Appends rows that have holes, if the log was compacted there: heads read after the rows tell.
+    async fn append_compacted(
+        &self,
+        from: &[(ModuleName, Position)],
+        modules: &HashMap<ModuleName, Vec<Arc<Change>>>,
+    ) -> store::Result<bool> {
+        let heads = self.store.heads(Purpose::Tail).await?;
+        let mut whole = true;
+        for (module, after) in from {
+            let Some(changes) = modules.get(module) else {
+                continue;
+            };
+            let head = heads.iter().find(|head| head.module == *module);
+            whole &= head.is_some_and(|head| self.tail.append_compacted(head, *after, changes));
+        }
+        Ok(whole)
     }
 
     fn complain_if_behind(&self, head: &Head) {

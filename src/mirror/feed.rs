@@ -9,13 +9,13 @@ use bytes::Bytes;
 
 use super::{
     event,
-    jobs::{Asked, Kind, MirrorStore},
+    jobs::{Asked, Kind, MirrorStore, Rows},
     ledger::{LaneId, Sending},
     publisher::Publisher,
     topic,
 };
 use crate::{
-    domain::{Change, Cursor, ModuleName},
+    domain::{Change, Cursor},
     log::TailRead,
 };
 
@@ -214,24 +214,22 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// Takes rows that the tail did not have any more.
-    pub(super) fn take_rows(&mut self, asked: Vec<Asked>, rows: Vec<(ModuleName, Arc<Change>)>) {
+    pub(super) fn take_rows(&mut self, asked: Vec<Asked>, mut rows: Rows) {
         let mut idle = true;
-        let mut by_module = std::collections::HashMap::<_, Vec<_>>::new();
-        for (module, change) in rows {
-            by_module.entry(module).or_default().push(change);
-        }
         for one in asked {
-            let changes = by_module.remove(&one.module).unwrap_or_default();
+            let changes = rows.by_module.remove(&one.module).unwrap_or_default();
             idle &= changes.is_empty();
-            self.take_rows_of(&one, changes);
+            let pruned = rows.pruned.contains(&one.module);
+            self.take_rows_of(&one, changes, pruned);
         }
         if idle {
             self.jobs.rest(Kind::Read);
         }
     }
 
-    fn take_rows_of(&mut self, asked: &Asked, changes: Vec<Arc<Change>>) {
+    fn take_rows_of(&mut self, asked: &Asked, changes: Vec<Arc<Change>>, pruned: bool) {
         let nothing_outstanding = self.ledger.oldest(asked.lane).is_none();
+        let name = self.target.name.clone();
         let Some(lane) = self.lane_mut(asked.lane) else {
             return;
         };
@@ -241,11 +239,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             return;
         }
         let next = changes.first().map(|change| change.cursor());
-        let pruned_to = next.or(nothing_outstanding.then_some(asked.tail_begins));
-        if let Some(to) = pruned_to.filter(|to| {
-            to.epoch == lane.read_to.epoch && to.position > lane.read_to.position.next()
-        }) {
-            tracing::warn!(module = %lane.module, after = %lane.read_to, next = %to, "retention has removed changes that this target never got");
+        let goes_on = next.or(nothing_outstanding.then_some(asked.tail_begins));
+        if let Some(next) = goes_on.filter(|_| pruned) {
+            lane.skip(&name, next);
         }
         if changes.is_empty() && nothing_outstanding {
             // All that lies before the tail is gone from the log: go on where the tail begins.

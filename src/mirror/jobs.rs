@@ -4,6 +4,7 @@
 //! Invariant: of each kind at most one job is under way.
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -39,10 +40,18 @@ pub(super) struct Asked {
     pub(super) tail_begins: Cursor,
 }
 
+/// Rows of the log, and what the heads promised once they had been read.
+#[derive(Default)]
+pub(super) struct Rows {
+    pub(super) by_module: HashMap<ModuleName, Vec<Arc<Change>>>,
+    /// Modules of which changes are gone that were asked for.
+    pub(super) pruned: HashSet<ModuleName>,
+}
+
 /// What a job brought.
 pub(super) enum Done {
     Loaded(Result<Vec<Loaded>>),
-    Read(Vec<Asked>, Result<Vec<(ModuleName, Arc<Change>)>>),
+    Read(Vec<Asked>, Result<Rows>),
     Written(Vec<(LaneId, MirrorCursor)>, Result<Vec<i64>>),
 }
 
@@ -109,11 +118,7 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
         let store = Arc::clone(&self.store);
         self.slots[Kind::Read as usize].busy = true;
         self.set.spawn(async move {
-            let from: Vec<_> = asked
-                .iter()
-                .map(|one| (one.module.clone(), one.after))
-                .collect();
-            let rows = store.rows_after(&from, limit, Purpose::Cursor).await;
+            let rows = read(&*store, &asked, limit).await;
             Done::Read(asked, rows)
         });
     }
@@ -163,6 +168,35 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
         }
         done
     }
+}
+
+/// A hole may be what retention has removed, or what later changes of the same keys have replaced: heads
+/// that are read after the rows tell.
+async fn read<S: MirrorStore + ?Sized>(store: &S, asked: &[Asked], limit: u32) -> Result<Rows> {
+    let from: Vec<_> = asked
+        .iter()
+        .map(|one| (one.module.clone(), one.after))
+        .collect();
+    let mut rows = Rows::default();
+    for (module, change) in store.rows_after(&from, limit, Purpose::Cursor).await? {
+        rows.by_module.entry(module).or_default().push(change);
+    }
+    let begins_later = |one: &&Asked| {
+        let first = rows.by_module.get(&one.module).and_then(|all| all.first());
+        first.is_none_or(|first| first.position > one.after.next())
+    };
+    let suspects: Vec<_> = asked.iter().filter(begins_later).collect();
+    if suspects.is_empty() {
+        return Ok(rows);
+    }
+    let heads = store.heads(Purpose::Cursor).await?;
+    let is_pruned = |one: &&&Asked| {
+        let head = heads.iter().find(|head| head.module == one.module);
+        head.is_some_and(|head| one.after.next() < head.retained_from)
+    };
+    let pruned = suspects.iter().filter(is_pruned);
+    rows.pruned = pruned.map(|one| one.module.clone()).collect();
+    Ok(rows)
 }
 
 async fn load<S: MirrorStore + ?Sized>(

@@ -25,6 +25,8 @@ pub(super) struct Lane {
     /// The tail begins later: the edge that it had when it said so.
     pub(super) wants_database: Option<Cursor>,
     pub(super) halted: Option<String>,
+    /// What it had to leave out last, and why.
+    pub(super) skipped: Option<String>,
     pub(super) trouble: Trouble,
     pub(super) bookmark: Bookmark,
     /// Whether the broker is known to have its state of this module still.
@@ -82,6 +84,7 @@ impl Lane {
             buffer: VecDeque::new(),
             wants_database: None,
             halted: None,
+            skipped: None,
             trouble: Trouble::default(),
             bookmark: Bookmark {
                 expected: (!created).then_some(ANY),
@@ -139,6 +142,18 @@ impl Lane {
         tracing::error!(%target, module = %self.module, reason, "the mirror of this module halts on this target");
         self.buffer.clear();
         self.halted = Some(reason);
+    }
+
+    /// Changes between what was read and `next` are gone. Who listens finds out by the gap, or else by the
+    /// generation, and reads them as state.
+    pub(super) fn skip(&mut self, target: &str, next: Cursor) {
+        let reason = format!(
+            "retention has removed changes between {} and {} that this target still needed",
+            self.read_to.position, next.position
+        );
+        tracing::warn!(broker = %target, module = %self.module, reason, "changes were not published");
+        self.generation += 1;
+        self.skipped = Some(reason);
     }
 
     /// Whether its next change must be sent alone, to see if it is what ends the connections.

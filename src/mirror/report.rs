@@ -51,6 +51,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 })
                 .flatten(),
             halted: lane.halted.clone(),
+            skipped: lane.skipped.clone(),
         }
     }
 

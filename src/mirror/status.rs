@@ -52,6 +52,8 @@ pub struct ModuleStatus {
     pub oldest: Option<Micros>,
     /// Why nothing more is sent, if so.
     pub halted: Option<String>,
+    /// Which changes were left out last, and why, if any were since this replica has the module.
+    pub skipped: Option<String>,
 }
 
 impl ModuleStatus {

@@ -43,6 +43,9 @@ pub(super) fn start_log(
     let sequencer = Sequencer::new(shared, holder, parts.served.clone(), parts.rules());
     tasks.spawn(Rank::Sequencer, "sequencer", |stop| sequencer.run(stop));
 
+    let retention = Arc::clone(&parts.retention);
+    tasks.spawn(Rank::Mirror, "retention", |stop| retention.run(stop));
+
     let (tail_reader, filled) = TailReader::new(
         Arc::clone(&parts.store),
         Arc::clone(&parts.tail),

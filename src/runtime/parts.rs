@@ -16,7 +16,8 @@ use crate::{
         public::{self, PublicState},
     },
     log::{
-        Admission, Ingest, IngestWriter, Leadership, Reader, Refresh, Rules, Served, Tail, Waiting,
+        Admission, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention, Rules,
+        Served, Tail, Waiting,
     },
     mirror,
     poll::{self, Route, Sources},
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub(super) leadership: Arc<Leadership>,
     pub(super) refresh: Arc<Refresh>,
     pub(super) flags: Arc<Flags>,
+    pub(super) retention: Arc<Retention>,
     pub(super) ingest: Ingest,
     /// Makes the sequencer look at the outbox at once.
     pub(super) wake: Arc<Notify>,
@@ -54,12 +56,15 @@ impl Parts {
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
+        let leadership = Arc::default();
+        let retention = retention(&config, &store, &leadership);
         let parts = Self {
             waiting: Arc::new(Waiting::new(Arc::clone(&tail), no_more_waits.clone())),
             admission: Arc::default(),
             no_more_waits,
             tail,
-            leadership: Arc::default(),
+            leadership,
+            retention: Arc::new(retention),
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
             readiness: Arc::default(),
@@ -76,6 +81,7 @@ impl Parts {
         Rules {
             bounds: self.config.sequencer.clone(),
             outbox: self.config.outbox.clone(),
+            dedup_window: self.config.dedup_window(),
             limits: self.config.limits,
         }
     }
@@ -87,6 +93,7 @@ impl Parts {
             tail: Arc::clone(&self.tail),
             leadership: Arc::clone(&self.leadership),
             flags: Arc::clone(&self.flags),
+            retention: Arc::clone(&self.retention),
             acts: Arc::new(Acts::new(Arc::clone(&self.store), Arc::clone(&self.flags))),
             mirror,
             ingest: self.ingest.clone(),
@@ -124,6 +131,20 @@ impl Parts {
 
 /// How long the body of a legacy poll may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
+
+fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {
+    let modules = config.modules_by_name().into_iter();
+    let targets = config.mqtt.effective_targets().into_iter();
+    Retention::new(
+        Arc::clone(store),
+        Arc::clone(leadership),
+        &config.retention,
+        modules
+            .map(|(name, module)| (name, Policy::from(module)))
+            .collect(),
+        targets.map(|target| target.name).collect(),
+    )
+}
 
 fn served(config: &Config) -> Served {
     let named = |module: &crate::config::modules::Module| -> Option<(ModuleName, bool)> {

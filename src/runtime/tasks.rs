@@ -17,7 +17,7 @@ pub(super) enum Rank {
     Private,
     /// What requests have handed over.
     Ingest,
-    /// What publishes under the leases.
+    /// What publishes and prunes under the leases.
     Mirror,
     /// What holds the leases.
     Sequencer,

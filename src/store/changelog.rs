@@ -21,6 +21,8 @@ pub struct Head {
     pub head: Position,
     /// The oldest position that the log still promises to hold.
     pub retained_from: Position,
+    /// Up to here a row may be missing because a later change of its key is there.
+    pub compacted_through: Position,
     /// Every `sequenced_at` below it is closed.
     pub sequenced_through: Micros,
     /// Who held the lease last, if it was not given back.

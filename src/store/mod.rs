@@ -13,6 +13,7 @@ mod mysql;
 mod numbering;
 mod outbox;
 mod postgres;
+mod retention;
 mod row;
 mod schema;
 mod seat;
@@ -30,6 +31,7 @@ pub use numbering::{
     Batch, FencedHead, HeadUpdate, NumberedRow, Numbering, NumberingTx, OutboxRow, Parked, Scan,
 };
 pub use outbox::{Outbox, RejectedRow};
+pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
 pub use states::States;
@@ -45,6 +47,7 @@ pub trait Store:
     + ChangeLog
     + States
     + MirrorCursors
+    + Retention
     + Stages
     + Send
     + Sync
@@ -60,6 +63,7 @@ impl<T> Store for T where
         + ChangeLog
         + States
         + MirrorCursors
+        + Retention
         + Stages
         + Send
         + Sync

@@ -80,7 +80,8 @@ pub(super) fn state_item(row: &impl Columns) -> sqlx::Result<StateItem> {
     })
 }
 
-/// `module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, now`.
+/// `module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, now,
+/// compacted_through`.
 pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
     let lease_holder = row.optional_text(5)?.map(str::to_owned);
     Ok(Head {
@@ -88,6 +89,7 @@ pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
         epoch: epoch(row.integer(1)?),
         head: Position::from_i64(row.integer(2)?),
         retained_from: Position::from_i64(row.integer(3)?),
+        compacted_through: Position::from_i64(row.integer(8)?),
         sequenced_through: Micros::new(row.integer(4)?),
         lease_vacant: lease_holder.is_none() || row.integer(6)? <= row.integer(7)?,
         lease_holder,

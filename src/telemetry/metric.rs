@@ -23,6 +23,13 @@ pub const MIRROR_LAG_SECONDS: &str = "changeover_mirror_lag_seconds";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
+/// Rows that retention has deleted, by module and what they were.
+pub const RETENTION_ROWS: &str = "changeover_retention_rows_total";
+/// Changes that were pruned before a target had acknowledged them.
+pub const RETENTION_FORCED: &str = "changeover_retention_forced_total";
+/// Age of the oldest change that a module's log promises to hold.
+pub const OLDEST_RETAINED_SECONDS: &str = "changeover_oldest_retained_seconds";
+
 /// Who asks the database, as the label `purpose`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
@@ -103,4 +110,17 @@ pub fn describe() {
         "Age of the oldest change without acknowledgement"
     );
     metrics::describe_gauge!(MIRROR_INFLIGHT, "Publishes without acknowledgement");
+    metrics::describe_counter!(
+        RETENTION_ROWS,
+        "Rows deleted by retention: pruned, superseded or tombstone"
+    );
+    metrics::describe_counter!(
+        RETENTION_FORCED,
+        "Changes pruned before a target had acknowledged them"
+    );
+    metrics::describe_gauge!(
+        OLDEST_RETAINED_SECONDS,
+        metrics::Unit::Seconds,
+        "Age of the oldest change that the log promises to hold"
+    );
 }

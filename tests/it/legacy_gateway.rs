@@ -87,6 +87,7 @@ impl MemoryLog {
             epoch: Epoch::new(rows.epoch),
             head: Position::new(rows.head),
             retained_from: Position::new(rows.retained_from),
+            compacted_through: Position::ZERO,
             sequenced_through: NOW,
             lease_holder: None,
             lease_vacant: true,

@@ -50,6 +50,7 @@ pub struct TargetView {
     lag_ms: u64,
     generation: u64,
     halted: Option<String>,
+    skipped: Option<String>,
 }
 
 impl TargetView {
@@ -66,6 +67,7 @@ impl TargetView {
                 lag_ms: u64::try_from(status.lag(now).as_millis()).unwrap_or(u64::MAX),
                 generation: status.generation,
                 halted: status.halted,
+                skipped: status.skipped,
             })
         };
         targets.filter_map(view).collect()

@@ -47,6 +47,8 @@ pub struct Rules {
     pub bounds: Bounds,
     /// `[outbox]`.
     pub outbox: Outbox,
+    /// How long change ids are remembered.
+    pub dedup_window: Duration,
     /// `[limits]`.
     pub limits: Limits,
 }
@@ -203,7 +205,7 @@ impl Sequencer {
         if now < self.forget_at {
             return Ok(());
         }
-        let window = self.rules.outbox.dedup_window.get();
+        let window = self.rules.dedup_window;
         let forgotten = self.store.forget_seen(window, FORGET_ROWS).await?;
         // A full batch means that there are more to forget.
         let more = forgotten >= u64::from(FORGET_ROWS);

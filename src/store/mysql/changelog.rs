@@ -105,7 +105,9 @@ async fn heads(connection: &mut MySqlConnection) -> sqlx::Result<Vec<Head>> {
         "SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, \
                 lease_expires_at, ",
     );
-    select.push(NOW).push(" FROM module_head ORDER BY module");
+    select
+        .push(NOW)
+        .push(", compacted_through FROM module_head ORDER BY module");
     let rows = select.build().fetch_all(connection).await?;
     Stored::all(rows).iter().map(row::head).collect()
 }

@@ -14,7 +14,7 @@ use crate::{
 
 const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, \
-           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint \
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, compacted_through \
     FROM module_head ORDER BY module";
 
 const BOUNDS: &str = "SELECT epoch, retained_from FROM module_head WHERE module = $1";

@@ -12,6 +12,7 @@ mod lease;
 mod mirror_cursor;
 mod numbering;
 mod outbox;
+mod retention;
 mod schema;
 mod stages;
 mod states;

@@ -14,7 +14,8 @@ use crate::{
 };
 
 const HEADS: &str = "\
-    SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, ?1 \
+    SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, ?1, \
+           compacted_through \
     FROM module_head ORDER BY module";
 
 const BOUNDS: &str = "SELECT epoch, retained_from FROM module_head WHERE module = ?1";

@@ -7,4 +7,5 @@ mod migrations;
 mod numbering;
 mod outage;
 mod reading;
+mod retention;
 mod speed;

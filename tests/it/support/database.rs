@@ -13,7 +13,7 @@ use changeover::{
     store::{self, Store},
 };
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, PgConnection,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, PgConnection, Row,
     SqliteConnection,
 };
 
@@ -169,6 +169,11 @@ impl DatabaseUnderTest {
         self.producer().await.text(sql).await
     }
 
+    /// How the database would run a statement, a line per step.
+    pub async fn plan(&self, sql: &str) -> String {
+        self.producer().await.plan(sql).await
+    }
+
     /// Stops the private server, as a crash would.
     pub fn stop(&self) {
         match &self.private {
@@ -222,6 +227,37 @@ impl Producer {
             Self::Postgres(connection) => connection.execute(sql).await.map(drop),
             Self::MariaDb(connection) => connection.execute(sql).await.map(drop),
         }
+    }
+
+    /// How the database would run a statement, a line per step.
+    pub async fn plan(&mut self, sql: &str) -> String {
+        let lines: Vec<String> = match self {
+            Self::Sqlite(connection) => {
+                let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+                    .fetch_all(connection)
+                    .await
+                    .unwrap();
+                rows.iter().map(|row| row.get("detail")).collect()
+            }
+            Self::Postgres(connection) => {
+                sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN {sql}")))
+                    .fetch_all(connection)
+                    .await
+                    .unwrap()
+            }
+            Self::MariaDb(connection) => {
+                let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN {sql}")))
+                    .fetch_all(connection)
+                    .await
+                    .unwrap();
+                let step = |row: &sqlx::mysql::MySqlRow| {
+                    let text = |column| row.get::<Option<String>, _>(column).unwrap_or_default();
+                    format!("type={} key={} {}", text("type"), text("key"), text("Extra"))
+                };
+                rows.iter().map(step).collect()
+            }
+        };
+        lines.join("\n")
     }
 
     /// The first column of the first row, which must be text: CAST what is not.

@@ -156,6 +156,7 @@ fn head(module: &ModuleName, length: usize) -> Head {
         epoch: Epoch::FIRST,
         head: Position::new(length as u64),
         retained_from: Position::new(1),
+        compacted_through: Position::ZERO,
         sequenced_through: Micros::default(),
         lease_holder: None,
         lease_vacant: false,

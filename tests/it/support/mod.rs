@@ -16,6 +16,7 @@ pub mod mirror_rig;
 pub mod mosquitto;
 pub mod postgres;
 pub mod process;
+pub mod pruned;
 pub mod terminal;
 pub mod witness;
 

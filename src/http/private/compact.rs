@@ -1,0 +1,140 @@
+//! `POST /admin/v1/modules/{module}/compact`: a pass of retention over one log, now.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    PrivateState,
+    acts::{self, ActQuery, actor},
+    database_problem, known_module,
+    query::QueryOf,
+};
+use crate::{
+    cutover::check_words,
+    domain::ModuleName,
+    http::Problem,
+    log::{Compacted, HeldBack, NotDone, Outlook},
+};
+
+/// The body: why. A dry run needs no reason.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompactBody {
+    #[serde(default)]
+    reason: String,
+}
+
+/// What has gone, or would.
+#[derive(Debug, Serialize)]
+pub struct CompactAnswer {
+    module: ModuleName,
+    dry_run: bool,
+    /// All rows that went, or would.
+    rows: u64,
+    /// Those of them that were too old or too many, and up to which position all such rows go.
+    pruned: u64,
+    pruned_through: u64,
+    /// Those that a later change of their key has replaced, and up to which position such rows go.
+    superseded: u64,
+    superseded_through: u64,
+    /// Deleted keys that left the state; a dry run does not count them.
+    tombstones: u64,
+    /// Whether that is all: a long pass goes on in the background, a long count is given up.
+    complete: bool,
+    held_back: Option<HeldBackView>,
+}
+
+/// The target that holds back more.
+#[derive(Debug, Serialize)]
+pub struct HeldBackView {
+    target: String,
+    position: Option<u64>,
+    behind: u64,
+    lag_ms: u64,
+}
+
+/// How long a request works before the background goes on.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Prunes and compacts, or tells with `?dry_run=true` what would go.
+pub async fn compact(
+    State(state): State<PrivateState>,
+    Path(module): Path<String>,
+    QueryOf(query): QueryOf<ActQuery>,
+    headers: HeaderMap,
+    body: Result<Json<CompactBody>, JsonRejection>,
+) -> Result<Json<CompactAnswer>, Problem> {
+    let module = known_module(&state.flags, &module)?;
+    let Json(body) = body.map_err(|rejection| {
+        let detail = format!("the body: {}", rejection.body_text());
+        Problem::new(rejection.status(), detail)
+    })?;
+    if query.dry_run {
+        let outlook = state.retention.outlook(&module).await;
+        let outlook = outlook.map_err(|error| database_problem(&error))?;
+        let outlook = outlook
+            .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the module has no log yet"))?;
+        return Ok(Json(would(module, outlook)));
+    }
+    let actor = actor(&headers);
+    check_words(&actor, &body.reason).map_err(|refused| acts::problem(&refused))?;
+    let done = state
+        .retention
+        .compact(&module, &actor, &body.reason, PATIENCE)
+        .await;
+    match done {
+        Ok(done) => Ok(Json(has(module, done))),
+        Err(NotDone::NotOurs) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            NotDone::NotOurs.to_string(),
+        )),
+        Err(NotDone::Store(error)) => Err(database_problem(&error)),
+    }
+}
+
+fn would(module: ModuleName, outlook: Outlook) -> CompactAnswer {
+    CompactAnswer {
+        module,
+        dry_run: true,
+        rows: outlook.pruned + outlook.superseded,
+        pruned: outlook.pruned,
+        pruned_through: outlook.prune_through.get(),
+        superseded: outlook.superseded,
+        superseded_through: outlook.compact_through.get(),
+        tombstones: 0,
+        complete: outlook.counted,
+        held_back: outlook.held_back.map(Into::into),
+    }
+}
+
+fn has(module: ModuleName, done: Compacted) -> CompactAnswer {
+    CompactAnswer {
+        module,
+        dry_run: false,
+        rows: done.pruned + done.superseded,
+        pruned: done.pruned,
+        pruned_through: done.prune_through.get(),
+        superseded: done.superseded,
+        superseded_through: done.compact_through.get(),
+        tombstones: done.tombstones,
+        complete: done.finished,
+        held_back: done.held_back.map(Into::into),
+    }
+}
+
+impl From<HeldBack> for HeldBackView {
+    fn from(held: HeldBack) -> Self {
+        Self {
+            target: held.target,
+            position: held.position.map(crate::domain::Position::get),
+            behind: held.behind,
+            lag_ms: u64::try_from(held.lag.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
