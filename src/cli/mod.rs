@@ -7,6 +7,7 @@ mod actor;
 mod append;
 mod check;
 mod client;
+mod epoch;
 mod failure;
 mod migrate;
 mod module;
@@ -68,6 +69,9 @@ pub enum Command {
     /// Shows modules and moves them along the ladder.
     #[command(subcommand)]
     Module(module::Module),
+    /// Begins new epochs of logs.
+    #[command(subcommand)]
+    Epoch(epoch::Epoch),
     /// Shows what could not be numbered.
     #[command(subcommand)]
     Outbox(outbox::Outbox),
@@ -110,6 +114,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Append(append) => block_on(append.run(&globals)),
         Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
+        Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }
 }

@@ -96,7 +96,7 @@ impl Acts {
 
     /// Decides and, unless it is a dry run, writes an act and puts it in force.
     pub async fn act(&self, asked: Asked) -> Result<Done, Refused> {
-        check_texts(&asked)?;
+        check_texts(&asked.actor, &asked.reason)?;
         self.bring_up_to_date().await?;
         let before = self
             .flags
@@ -152,14 +152,15 @@ impl Acts {
     }
 }
 
-fn check_texts(asked: &Asked) -> Result<(), Refused> {
-    if asked.reason.trim().is_empty() {
+/// Whether the audit can keep, and show, who acts and why.
+pub fn check_texts(actor: &str, reason: &str) -> Result<(), Refused> {
+    if reason.trim().is_empty() {
         return Err(Refused::NoReason);
     }
-    check_plain("reason", &asked.reason)?;
-    check_plain("actor", &asked.actor)?;
-    check_size("reason", &asked.reason, REASON_BYTES)?;
-    check_size("actor", &asked.actor, ACTOR_BYTES)
+    check_plain("reason", reason)?;
+    check_plain("actor", actor)?;
+    check_size("reason", reason, REASON_BYTES)?;
+    check_size("actor", actor, ACTOR_BYTES)
 }
 
 /// The audit is shown on terminals, and one database refuses U+0000.

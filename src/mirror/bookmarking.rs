@@ -24,6 +24,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect() {
             return false;
         }
+        // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
+        // from it is settled, before it is written over.
+        if !self.has_shown(&lane.module, now) || self.sources.witnesses.are_open(&lane.module) {
+            return false;
+        }
         let Some((sent_at, head, generation, version)) = lane.bookmark.sent else {
             return true;
         };
@@ -62,6 +67,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             debug_assert!(queued, "only changes can be out of order");
             lane.bookmark.outstanding = true;
             lane.bookmark.sent = Some((now, head, lane.generation, version));
+            let told = self.told.entry(lane.module.clone()).or_insert(head);
+            *told = head.max(*told);
         }
     }
 }

@@ -37,17 +37,22 @@ pub(super) fn start_log(
         store: Arc::clone(&parts.store),
         tail: Arc::clone(&parts.tail),
         leadership: Arc::clone(&parts.leadership),
+        witnesses: Arc::clone(&parts.witnesses),
         wake: Arc::clone(&parts.wake),
         readiness: Arc::clone(&parts.readiness),
     };
     let sequencer = Sequencer::new(shared, holder, parts.served.clone(), parts.rules());
     tasks.spawn(Rank::Sequencer, "sequencer", |stop| sequencer.run(stop));
 
+    let epochs = Arc::clone(&parts.epochs);
+    tasks.spawn(Rank::Sequencer, "epochs", |stop| epochs.run(stop));
+
     let (tail_reader, filled) = TailReader::new(
         Arc::clone(&parts.store),
         Arc::clone(&parts.tail),
         Arc::clone(&parts.leadership),
         Arc::clone(&parts.refresh),
+        Arc::clone(&parts.witnesses),
         parts.config.tail.clone(),
         Arc::clone(&parts.readiness),
     );

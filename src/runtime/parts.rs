@@ -15,7 +15,10 @@ use crate::{
         private::PrivateState,
         public::{self, PublicState},
     },
-    log::{Admission, Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail, Waiting},
+    log::{
+        Admission, Epochs, Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail, Waiting,
+        Witnesses,
+    },
     mirror,
     poll::{self, Endpoint, Sources},
     store::{ChangeLog, Store},
@@ -31,6 +34,8 @@ pub(super) struct Parts {
     pub(super) tail: Arc<Tail>,
     pub(super) leadership: Arc<Leadership>,
     pub(super) refresh: Arc<Refresh>,
+    pub(super) witnesses: Arc<Witnesses>,
+    pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
     pub(super) ingest: Ingest,
     /// Makes the sequencer look at the outbox at once.
@@ -52,12 +57,24 @@ impl Parts {
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
+        let leadership = Arc::<Leadership>::default();
+        let witnesses = Arc::<Witnesses>::default();
+        let epochs = Epochs::new(
+            Arc::clone(&store),
+            Arc::clone(&tail),
+            Arc::clone(&leadership),
+            Arc::clone(&witnesses),
+            Arc::clone(&wake),
+            Duration::from_millis(config.sequencer.lease_ms),
+        );
         let parts = Self {
             waiting: Arc::new(Waiting::new(Arc::clone(&tail), no_more_waits.clone())),
             admission: Arc::default(),
             no_more_waits,
             tail,
-            leadership: Arc::default(),
+            leadership,
+            witnesses,
+            epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
             readiness: Arc::default(),
@@ -85,6 +102,7 @@ impl Parts {
             tail: Arc::clone(&self.tail),
             leadership: Arc::clone(&self.leadership),
             flags: Arc::clone(&self.flags),
+            epochs: Arc::clone(&self.epochs),
             acts: Arc::new(Acts::new(Arc::clone(&self.store), Arc::clone(&self.flags))),
             mirror,
             ingest: self.ingest.clone(),

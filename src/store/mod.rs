@@ -5,6 +5,7 @@
 //! is durable was committed.
 
 mod changelog;
+mod epochs;
 mod error;
 mod lease;
 mod migration;
@@ -22,6 +23,7 @@ mod states;
 use std::sync::Arc;
 
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
+pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
 pub use lease::{Lease, Leases};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
@@ -45,6 +47,7 @@ pub trait Store:
     + States
     + MirrorCursors
     + Stages
+    + Epochs
     + Send
     + Sync
     + 'static
@@ -60,6 +63,7 @@ impl<T> Store for T where
         + States
         + MirrorCursors
         + Stages
+        + Epochs
         + Send
         + Sync
         + 'static

@@ -32,7 +32,7 @@ pub struct ActBody {
 #[serde(deny_unknown_fields)]
 pub struct ActQuery {
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// The answer to an act.
@@ -113,7 +113,7 @@ fn stray_member(act: &str, body: &ActBody) -> Option<&'static str> {
     percent.or((body.to.is_some() && act != "rollback").then_some("to"))
 }
 
-fn actor(headers: &HeaderMap) -> String {
+pub(super) fn actor(headers: &HeaderMap) -> String {
     let name = headers.get(ACTOR).and_then(|name| name.to_str().ok());
     name.filter(|name| !name.trim().is_empty())
         .unwrap_or("unknown")
@@ -137,7 +137,7 @@ fn if_version(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     })
 }
 
-fn problem(refused: &Refused) -> Problem {
+pub(super) fn problem(refused: &Refused) -> Problem {
     let status = match refused {
         Refused::UnknownModule(_) => StatusCode::NOT_FOUND,
         Refused::NoReason | Refused::TooLong { .. } | Refused::NotPlain { .. } => {

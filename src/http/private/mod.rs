@@ -4,6 +4,7 @@
 //! in an operator's browser cannot act here.
 
 mod acts;
+mod epochs;
 mod health;
 mod host;
 mod ingest;
@@ -27,7 +28,7 @@ use super::Problem;
 use crate::{
     cutover::{Acts, Flags},
     domain::{Limits, ModuleName},
-    log::{Ingest, Leadership, Tail},
+    log::{Epochs, Ingest, Leadership, Tail},
     mirror,
     store::Store,
     telemetry::Readiness,
@@ -46,6 +47,8 @@ pub struct PrivateState {
     pub flags: Arc<Flags>,
     /// How the targets stand.
     pub mirror: mirror::Status,
+    /// Where epochs begin.
+    pub epochs: Arc<Epochs>,
     /// Where acts are done.
     pub acts: Arc<Acts>,
     /// The way into the outbox.
@@ -73,6 +76,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
         .route("/admin/v1/modules/{module}/history", get(modules::history))
+        .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
         .route("/admin/v1/outbox/rejected", get(outbox::list))
         .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))

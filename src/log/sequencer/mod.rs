@@ -23,7 +23,7 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{channels::Channels, floor::Floor, leases::Rhythm, strangers::Strangers, tempo::Tempo};
-use super::{Leadership, Tail};
+use super::{Leadership, Tail, witnesses::Witnesses};
 use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
     domain::{Limits, ModuleName},
@@ -59,6 +59,8 @@ pub struct Shared {
     pub tail: Arc<Tail>,
     /// Learns which leases are held.
     pub leadership: Arc<Leadership>,
+    /// Learns what was seen beyond the heads, and knows which modules must not be numbered.
+    pub witnesses: Arc<Witnesses>,
     /// Makes the sequencer look at the outbox at once.
     pub wake: Arc<Notify>,
     /// Learns whether the database takes writes.
@@ -70,6 +72,7 @@ pub struct Sequencer {
     store: Arc<dyn Store>,
     tail: Arc<Tail>,
     leadership: Arc<Leadership>,
+    witnesses: Arc<Witnesses>,
     wake: Arc<Notify>,
     readiness: Arc<Readiness>,
     holder: String,
@@ -110,6 +113,7 @@ impl Sequencer {
             store,
             tail,
             leadership,
+            witnesses,
             wake,
             readiness,
         } = shared;
@@ -124,6 +128,7 @@ impl Sequencer {
             store,
             tail,
             leadership,
+            witnesses,
             wake,
             readiness,
             holder,

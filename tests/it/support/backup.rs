@@ -1,0 +1,85 @@
+//! A copy of a database, put back later: what a restore does, or a fail-over that lost commits.
+
+use std::fs;
+
+use super::{
+    database::{DatabaseUnderTest, Kind},
+    folder,
+};
+
+/// A copy of all tables.
+pub struct Backup {
+    /// The file of the copy, on SQLite.
+    file: String,
+    tables: Vec<String>,
+}
+
+impl Backup {
+    /// Copies everything as of one moment.
+    pub async fn take(database: &DatabaseUnderTest) -> Self {
+        let list = match database.kind {
+            Kind::Sqlite => {
+                "SELECT group_concat(name) FROM sqlite_master WHERE type = 'table' \
+                 AND name <> '_sqlx_migrations' AND (name NOT LIKE 'sqlite%' OR name = 'sqlite_sequence')"
+            }
+            Kind::Postgres => {
+                "SELECT string_agg(tablename, ',') FROM pg_tables \
+                 WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'"
+            }
+        };
+        let tables = database.text(list).await.unwrap();
+        let tables: Vec<_> = tables.split(',').map(str::to_owned).collect();
+        let file = folder::fresh("backup").join("copy.db");
+        let file = file.to_str().unwrap().to_owned();
+        let sql = match database.kind {
+            Kind::Sqlite => format!("VACUUM INTO '{file}'"),
+            Kind::Postgres => {
+                let copy = |table: &String| format!("CREATE TABLE older.{table} AS TABLE {table};");
+                let copies: String = tables.iter().map(copy).collect();
+                format!(
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ; CREATE SCHEMA older; {copies} COMMIT"
+                )
+            }
+        };
+        database.execute(&sql).await;
+        Self { file, tables }
+    }
+
+    /// Puts it back in one transaction, under whoever uses the database.
+    pub async fn restore(&self, database: &DatabaseUnderTest) {
+        let (begin, end) = match database.kind {
+            Kind::Sqlite => {
+                let file = &self.file;
+                (
+                    format!("ATTACH '{file}' AS older; BEGIN IMMEDIATE;"),
+                    "COMMIT; DETACH older",
+                )
+            }
+            Kind::Postgres => {
+                let tables = self.tables.join(",");
+                (
+                    format!("BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE;"),
+                    "COMMIT",
+                )
+            }
+        };
+        let put = |table: &String| {
+            format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM older.{table};")
+        };
+        let puts: String = self.tables.iter().map(put).collect();
+        database.execute(&format!("{begin} {puts} {end}")).await;
+    }
+
+    /// Puts it back while nobody uses the database: on SQLite the file itself.
+    pub async fn restore_file(&self, database: &DatabaseUnderTest) {
+        if database.kind != Kind::Sqlite {
+            return self.restore(database).await;
+        }
+        let path = database.config.url.strip_prefix("sqlite://").unwrap();
+        for ending in ["-wal", "-shm"] {
+            // Left behind only by a process that was killed.
+            let _absent = fs::remove_file(format!("{path}{ending}"));
+        }
+        fs::copy(&self.file, path).unwrap();
+    }
+}
