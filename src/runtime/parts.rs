@@ -16,8 +16,8 @@ use crate::{
         public::{self, PublicState},
     },
     log::{
-        Admission, Epochs, Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail, Waiting,
-        Witnesses,
+        Admission, Epochs, Ingest, IngestWriter, Leadership, Reader, Refresh, Rules, Served, Tail,
+        Waiting, Witnesses,
     },
     mirror,
     poll::{self, Endpoint, Sources},
@@ -115,10 +115,14 @@ impl Parts {
     }
 
     pub(super) fn public_router(&self) -> Result<Router, StartError> {
+        let reader = Arc::new(Reader {
+            log: Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
+            tail: Arc::clone(&self.tail),
+            refresh: Arc::clone(&self.refresh),
+            admission: Arc::clone(&self.admission),
+        });
         let sources = Arc::new(Sources::new(
-            Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
-            Arc::clone(&self.tail),
-            Arc::clone(&self.refresh),
+            reader,
             Arc::clone(&self.flags),
             Arc::new(SystemClock),
             &self.config.poll,

@@ -16,6 +16,7 @@ mod a_replaced_database_file_is_noticed;
 mod a_restored_copy_begins_a_new_epoch;
 mod a_state_that_was_off_is_made_whole;
 mod architecture;
+mod cloudevents_come_in;
 mod cohorts;
 mod commit_order;
 mod cursor_order;

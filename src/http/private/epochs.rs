@@ -4,7 +4,7 @@
 use axum::{
     Json,
     extract::{Path, State, rejection::JsonRejection},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,15 @@ pub async fn bump(
         reason,
         dry_run: query.dry_run,
     };
-    let bumped = state.epochs.bump(asked).await;
+    // Whoever asked may go away while a large state is moved: it is done all the same.
+    let epochs = std::sync::Arc::clone(&state.epochs);
+    let bumped = tokio::spawn(async move { epochs.bump(asked).await }).await;
+    let bumped = bumped.map_err(|_panic| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the epoch was not begun, see the log",
+        )
+    })?;
     let bumped = bumped.map_err(|error| database_problem(&error))?;
     Ok(Json(EpochAnswer {
         dry_run: query.dry_run,

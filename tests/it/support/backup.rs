@@ -1,6 +1,6 @@
 //! A copy of a database, put back later: what a restore does, or a fail-over that lost commits.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use super::{
     database::{DatabaseUnderTest, Kind},
@@ -11,23 +11,19 @@ use super::{
 pub struct Backup {
     /// The file of the copy, on SQLite.
     file: String,
+    /// On PostgreSQL.
     tables: Vec<String>,
 }
 
 impl Backup {
     /// Copies everything as of one moment.
     pub async fn take(database: &DatabaseUnderTest) -> Self {
-        let list = match database.kind {
-            Kind::Sqlite => {
-                "SELECT group_concat(name) FROM sqlite_master WHERE type = 'table' \
-                 AND name <> '_sqlx_migrations' AND (name NOT LIKE 'sqlite%' OR name = 'sqlite_sequence')"
-            }
-            Kind::Postgres => {
-                "SELECT string_agg(tablename, ',') FROM pg_tables \
-                 WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'"
-            }
+        let list = "SELECT string_agg(tablename, ',') FROM pg_tables \
+                    WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'";
+        let tables = match database.kind {
+            Kind::Sqlite => String::new(),
+            Kind::Postgres => database.text(list).await.unwrap(),
         };
-        let tables = database.text(list).await.unwrap();
         let tables: Vec<_> = tables.split(',').map(str::to_owned).collect();
         let file = folder::fresh("backup").join("copy.db");
         let file = file.to_str().unwrap().to_owned();
@@ -45,29 +41,24 @@ impl Backup {
         Self { file, tables }
     }
 
-    /// Puts it back in one transaction, under whoever uses the database.
+    /// Puts it back in one transaction, under whoever uses the database: on SQLite with its shell.
     pub async fn restore(&self, database: &DatabaseUnderTest) {
-        let (begin, end) = match database.kind {
-            Kind::Sqlite => {
-                let file = &self.file;
-                (
-                    format!("ATTACH '{file}' AS older; BEGIN IMMEDIATE;"),
-                    "COMMIT; DETACH older",
-                )
-            }
-            Kind::Postgres => {
-                let tables = self.tables.join(",");
-                (
-                    format!("BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE;"),
-                    "COMMIT",
-                )
-            }
-        };
+        if database.kind == Kind::Sqlite {
+            let path = database.config.url.strip_prefix("sqlite://").unwrap();
+            let restore = format!(".restore '{}'", self.file);
+            let mut shell = Command::new("sqlite3");
+            shell.args(["-cmd", ".timeout 20000", path, &restore]);
+            let done = shell.output().expect("the package `sqlite3` is missing");
+            assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+            return;
+        }
+        let tables = self.tables.join(",");
         let put = |table: &String| {
             format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM older.{table};")
         };
         let puts: String = self.tables.iter().map(put).collect();
-        database.execute(&format!("{begin} {puts} {end}")).await;
+        let sql = format!("BEGIN; LOCK TABLE {tables} IN EXCLUSIVE MODE; {puts} COMMIT");
+        database.execute(&sql).await;
     }
 
     /// Puts it back while nobody uses the database: on SQLite the file itself.
