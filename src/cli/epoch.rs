@@ -3,12 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{
-    Failure, Globals, Output,
-    actor::Actor,
-    client::Remote,
-    output::cell,
-};
+use super::{Failure, Globals, Output, actor::Actor, client::Remote, output::cell};
 use crate::domain::ModuleName;
 
 /// The commands about epochs.

@@ -8,7 +8,7 @@ mod flags;
 mod flags_reader;
 mod ladder;
 
-pub use acts::{check_texts, Acts, Asked, Done, Refused};
+pub use acts::{Acts, Asked, Done, Refused, check_texts};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};

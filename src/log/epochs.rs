@@ -175,7 +175,12 @@ impl Epochs {
         for head in heads.iter().filter(|head| head.module == *module) {
             self.tail.adopt_head(head);
         }
-        if let Some(lease) = self.leadership.leases().iter().find(|l| l.module == *module) {
+        if let Some(lease) = self
+            .leadership
+            .leases()
+            .iter()
+            .find(|l| l.module == *module)
+        {
             let still = self.store.renew(std::slice::from_ref(lease), self.lease);
             if still.await?.is_empty() {
                 self.leadership.lose(lease);

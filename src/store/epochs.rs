@@ -158,7 +158,9 @@ impl Survey {
         let epoch = known().map(|cursor| cursor.epoch).max();
         let position = known().map(|cursor| cursor.position);
         let position = position.chain(self.state.map(|(_, high)| high)).max();
-        let span = self.state.map_or(0, |(low, high)| high.get() - low.get() + 1);
+        let span = self
+            .state
+            .map_or(0, |(low, high)| high.get() - low.get() + 1);
         let next = epoch.and_then(Epoch::next);
         let head = position.and_then(|position| position.leap(span));
         let (Some(epoch), Some(head)) = (next, head) else {

@@ -57,7 +57,10 @@ impl Clients {
     /// Waits until each holds what the database holds, and the push client got some of it by MQTT.
     async fn converge(&mut self, gateway: &Client, database: &DatabaseUnderTest) {
         for poller in self.pollers() {
-            let what = format!("the client of {} holds what the database holds", poller.module);
+            let what = format!(
+                "the client of {} holds what the database holds",
+                poller.module
+            );
             eventually(&what, SOON, async || {
                 let truth = truth(database, poller.module).await;
                 (poller.sync(&gateway.public).await && poller.state() == truth).then_some(())
@@ -119,7 +122,11 @@ async fn in_epoch(database: &DatabaseUnderTest, epoch: u32, actor: &str) {
             "SELECT CAST(count(*) AS TEXT) FROM audit \
              WHERE module = '{module}' AND action = 'epoch' AND actor = '{actor}'"
         );
-        assert_eq!(database.text(&entries).await.as_deref(), Some("1"), "{module}");
+        assert_eq!(
+            database.text(&entries).await.as_deref(),
+            Some("1"),
+            "{module}"
+        );
     }
 }
 
@@ -237,7 +244,10 @@ async fn between_stop_and_start_without_a_witness_an_operator_tells(database: Da
     in_epoch(&database, 2, "tester").await;
     let history = changeover(client, &["module", "history", "ints", "--output", "table"]).await;
     let history = String::from_utf8(history.stdout).unwrap();
-    assert!(history.contains("epoch 1 at 36 -> epoch 2 at 1000000"), "{history}");
+    assert!(
+        history.contains("epoch 1 at 36 -> epoch 2 at 1000000"),
+        "{history}"
+    );
     store(client, "later", 10..25).await;
     numbered(&database).await;
     nobody_lost_anything(client, &database, &mut clients).await;

@@ -104,7 +104,11 @@ impl Sequencer {
     async fn commit(&mut self, leases: &[Lease], judged: Judged) -> store::Result<()> {
         let began = Instant::now();
         let mut tx = self.store.begin_numbering(leases).await?;
-        if tx.heads().iter().any(|head| self.is_restored(&head.module, head.cursor())) {
+        if tx
+            .heads()
+            .iter()
+            .any(|head| self.is_restored(&head.module, head.cursor()))
+        {
             // The next pass leaves these modules out, until a new epoch has begun.
             return Ok(());
         }

@@ -61,7 +61,10 @@ async fn begin_with_everything_above_what_was_known(database: DatabaseUnderTest)
 
     let wanted = bump("one", Ground::Asked, Some(cursor(1, 1_700_000)));
     let tried = store.try_epoch(&wanted).await.unwrap();
-    assert_eq!(store.heads(Purpose::Tail).await.unwrap()[0].epoch, Epoch::FIRST);
+    assert_eq!(
+        store.heads(Purpose::Tail).await.unwrap()[0].epoch,
+        Epoch::FIRST
+    );
     let bumped = store.bump_epoch(&wanted, LEASE).await.unwrap().unwrap();
     assert_eq!(bumped, tried);
     assert_eq!(bumped.before.cursor(), cursor(1, 4));
@@ -124,7 +127,10 @@ async fn begin_only_on_a_ground_that_holds(database: DatabaseUnderTest) {
     };
     let beyond = |under| Ground::Beyond { under };
     assert_eq!(try_on(beyond(None), cursor(1, 1)).await, None);
-    assert_eq!(try_on(beyond(Some(lease.token + 1)), cursor(1, 1)).await, None);
+    assert_eq!(
+        try_on(beyond(Some(lease.token + 1)), cursor(1, 1)).await,
+        None
+    );
     number(&store, &lease).await.unwrap();
     assert_eq!(store.audit(None, None, 10).await.unwrap(), []);
     let first = try_on(beyond(None), cursor(1, 2)).await.unwrap();
@@ -154,7 +160,10 @@ async fn show_what_lies_beyond_the_heads(database: DatabaseUnderTest) {
         generation: 0,
         version: 0,
     };
-    store.write_mirror_cursors("t", &[(lease, row)]).await.unwrap();
+    store
+        .write_mirror_cursors("t", &[(lease, row)])
+        .await
+        .unwrap();
     let beyond = store.beyond_heads().await.unwrap();
     assert_eq!(beyond, [(module("one"), cursor(1, 9))]);
 }
@@ -166,7 +175,10 @@ async fn follow_one_another(database: DatabaseUnderTest) {
         let lease = held(&store, &name).await;
         for key in ["a", "b", "c"] {
             let value = round.to_string();
-            store.append(&[change(&name, "*", key, &value)]).await.unwrap();
+            store
+                .append(&[change(&name, "*", key, &value)])
+                .await
+                .unwrap();
         }
         number(&store, &lease).await.unwrap();
         let wanted = bump("one", Ground::Asked, None);
@@ -180,6 +192,10 @@ async fn follow_one_another(database: DatabaseUnderTest) {
             .read_state(read(&name, &everyone, after, 9), true, Purpose::State)
             .await
             .unwrap();
-        assert_eq!(state.len(), 3, "all of the state is above the head of before");
+        assert_eq!(
+            state.len(),
+            3,
+            "all of the state is above the head of before"
+        );
     }
 }

@@ -193,7 +193,8 @@ impl Pushed {
         }
         for event in &record.events[self.events..] {
             let (epoch, cursor) = parse_token(&self.poller.cursor);
-            if event.epoch > epoch || (event.epoch == epoch && event.previous > self.last.max(cursor))
+            if event.epoch > epoch
+                || (event.epoch == epoch && event.previous > self.last.max(cursor))
             {
                 if !self.read(gateway).await {
                     return false;
@@ -220,7 +221,8 @@ impl Pushed {
     async fn read(&mut self, gateway: &str) -> bool {
         let before = self.poller.cursor.clone();
         let read = self.poller.sync(gateway).await;
-        let anew = !before.is_empty() && parse_token(&before).0 != parse_token(&self.poller.cursor).0;
+        let anew =
+            !before.is_empty() && parse_token(&before).0 != parse_token(&self.poller.cursor).0;
         if anew {
             self.last = 0;
         }
