@@ -88,7 +88,7 @@ impl Epochs {
             let module = bump.module;
             return Err(store::Error::LeaseLost { module });
         };
-        self.announce(&bump, &bumped);
+        announce(&bump, &bumped);
         if let Err(error) = self.adopt(&bump.module).await {
             tracing::warn!(%error, "the new epoch is adopted later");
         }
@@ -138,7 +138,7 @@ impl Epochs {
         };
         let bumped = self.store.bump_epoch(&bump, self.lease).await?;
         match &bumped {
-            Some(bumped) => self.announce(&bump, bumped),
+            Some(bumped) => announce(&bump, bumped),
             None => {
                 tracing::info!(module = %bump.module, "no new epoch is needed any more");
             }
@@ -156,17 +156,6 @@ impl Epochs {
         let told = told.map(|evidence| evidence.cursor);
         told.chain(self.tail.edge(module).map(|edge| edge.cursor()))
             .max()
-    }
-
-    fn announce(&self, bump: &EpochBump, bumped: &EpochBumped) {
-        tracing::warn!(
-            module = %bump.module,
-            before = %bumped.before.cursor(),
-            after = %bumped.after.cursor(),
-            actor = bump.actor,
-            reason = bump.reason,
-            "a new epoch of the log has begun: every cursor of before is too old"
-        );
     }
 
     /// Memory follows: the tail begins anew, and the lease that was taken away is asked for again.
@@ -189,4 +178,15 @@ impl Epochs {
         }
         Ok(())
     }
+}
+
+fn announce(bump: &EpochBump, bumped: &EpochBumped) {
+    tracing::warn!(
+        module = %bump.module,
+        before = %bumped.before.cursor(),
+        after = %bumped.after.cursor(),
+        actor = bump.actor,
+        reason = bump.reason,
+        "a new epoch of the log has begun: every cursor of before is too old"
+    );
 }

@@ -75,7 +75,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn on_acknowledged(&mut self, connection: u64, packet: u16) {
         match self.ledger.acknowledge(connection, packet) {
-            Some(Sending::Change { .. }) => self.unwritten_acks += 1,
+            Some(Sending::Change { .. }) => {
+                self.unwritten_acks += 1;
+                if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+                    admitted.answered = true;
+                }
+            }
             Some(Sending::Bookmark { lane, head }) => {
                 if let Some(lane) = self.lane_mut(lane) {
                     lane.bookmark.outstanding = false;
@@ -180,7 +185,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
         admitted.is_some_and(|admitted| {
             let seen = admitted.seen.as_ref();
-            now >= admitted.shown_by || seen.is_none_or(|seen| seen.contains_key(module))
+            admitted.answered
+                || now >= admitted.shown_by
+                || seen.is_none_or(|seen| seen.contains_key(module))
         })
     }
 

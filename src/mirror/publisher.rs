@@ -317,7 +317,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     async fn finish(mut self) {
         let patience = Duration::from_millis(self.settings.drain_ms);
-        let _late = timeout(patience, self.await_acknowledgements()).await;
+        let last_words = async {
+            self.await_acknowledgements().await;
+            self.send_last_bookmarks();
+            self.await_acknowledgements().await;
+        };
+        let _late = timeout(patience, last_words).await;
         if let Some(connection) = self.connection.take() {
             connection.link.close(patience).await;
         }
