@@ -193,12 +193,9 @@ impl Pushed {
         }
         for event in &record.events[self.events..] {
             let (epoch, cursor) = parse_token(&self.poller.cursor);
-            if event.epoch > epoch
-                || (event.epoch == epoch && event.previous > self.last.max(cursor))
-            {
-                if !self.read(gateway).await {
-                    return false;
-                }
+            let gap = event.epoch == epoch && event.previous > self.last.max(cursor);
+            if (event.epoch > epoch || gap) && !self.read(gateway).await {
+                return false;
             }
             self.offer(event);
             self.events += 1;
