@@ -53,6 +53,9 @@ pub async fn truth(database: &DatabaseUnderTest, module: &str) -> State {
         super::database::Kind::Sqlite => {
             "SELECT json_group_array(json_array(entity_key, value)) FROM entity_state"
         }
+        super::database::Kind::MariaDb => {
+            "SELECT CAST(coalesce(json_arrayagg(json_array(CAST(entity_key AS CHAR), CAST(value AS CHAR))), '[]') AS CHAR) FROM entity_state"
+        }
         super::database::Kind::Postgres => {
             "SELECT CAST(coalesce(json_agg(json_build_array(entity_key, value)), '[]') AS text) FROM entity_state"
         }
