@@ -174,7 +174,7 @@ async fn nobody_lost_anything(
     assert!(head > 1_000_000);
     // One that had got farther than anybody knows of.
     let mut farther = Poller::new("ints");
-    farther.cursor = "5036".to_owned();
+    "5036".clone_into(&mut farther.cursor);
     assert!(farther.sync(&gateway.public).await);
     assert_eq!(farther.told, 1);
     assert_eq!(farther.state(), truth(database, "ints").await);
