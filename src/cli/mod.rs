@@ -8,6 +8,7 @@ mod append;
 mod check;
 mod client;
 mod compact;
+mod epoch;
 mod failure;
 mod migrate;
 mod module;
@@ -71,6 +72,9 @@ pub enum Command {
     Module(module::Module),
     /// Prunes and compacts logs now, or says what that would do.
     Compact(compact::Compact),
+    /// Begins new epochs of logs.
+    #[command(subcommand)]
+    Epoch(epoch::Epoch),
     /// Shows what could not be numbered.
     #[command(subcommand)]
     Outbox(outbox::Outbox),
@@ -114,6 +118,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
+        Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }
 }

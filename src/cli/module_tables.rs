@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::output::{cell, columns};
+use super::{
+    epoch,
+    output::{cell, columns},
+};
 
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {
@@ -106,6 +109,9 @@ fn summary(m: &Value) -> String {
 
 /// A stored record in the audit: its stage word, and its share in basis points; or a log's bounds.
 fn record(value: &Value) -> String {
+    if value.get("epoch").is_some() {
+        return epoch::mark(value);
+    }
     let Some(stage) = value.get("stage").and_then(Value::as_str) else {
         return match value.get("retained_from").and_then(Value::as_u64) {
             Some(from) => format!("retained from {from}"),

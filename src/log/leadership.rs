@@ -11,12 +11,17 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{domain::ModuleName, store::Lease};
+use crate::{
+    domain::{Cursor, ModuleName},
+    store::Lease,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Held {
     lease: Lease,
     until: Instant,
+    /// Where the log ended when the lease was taken, if that was looked at.
+    began: Option<Cursor>,
 }
 
 type HeldByModule = Arc<BTreeMap<ModuleName, Held>>;
@@ -44,14 +49,37 @@ impl Leadership {
             let mut taken = false;
             for lease in leases {
                 let known = held.get(&lease.module);
-                taken |= known.is_none_or(|known| known.lease != *lease);
-                let until = asked_at + span;
-                let lease = lease.clone();
-                held.insert(lease.module.clone(), Held { lease, until });
+                let known = known.filter(|known| known.lease == *lease);
+                taken |= known.is_none();
+                let fresh = Held {
+                    lease: lease.clone(),
+                    until: asked_at + span,
+                    began: known.and_then(|known| known.began),
+                };
+                held.insert(lease.module.clone(), fresh);
             }
             // Every numbered batch renews: waking those who follow the leases would tell them nothing.
             taken
         });
+    }
+
+    /// Records where the log of a lease that is held ended when it was taken: nobody else has numbered, and
+    /// no target was shown more, since.
+    pub fn began(&self, lease: &Lease, head: Cursor) {
+        self.held.send_if_modified(|held| {
+            let ours = Arc::make_mut(held).get_mut(&lease.module);
+            if let Some(ours) = ours.filter(|ours| ours.lease == *lease) {
+                ours.began = Some(head);
+            }
+            false
+        });
+    }
+
+    /// Where the log ended when this lease was taken, as long as it is held.
+    pub fn beginning(&self, lease: &Lease) -> Option<Cursor> {
+        let held = self.held.borrow();
+        let held = held.get(&lease.module)?;
+        held.began.filter(|_| held.lease == *lease)
     }
 
     /// Forgets a lease that was lost or given back; a newer one of the same module stays.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod admit;
+mod epochs;
 mod ingest;
 mod leadership;
 mod reader;
@@ -15,8 +16,10 @@ mod sequencer;
 mod tail;
 mod tail_reader;
 mod waiting;
+mod witnesses;
 
 pub use admission::{Admission, Busy, Class, Permit};
+pub use epochs::{EpochAsked, Epochs};
 pub use ingest::{Ingest, IngestWriter, Refusal};
 pub use leadership::Leadership;
 pub use reader::{Found, Freshness, ReadError, Reader, Reading, Since, Wanted};
@@ -26,3 +29,4 @@ pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use tail::{Edge, Tail, TailRead};
 pub use tail_reader::{Filled, TailReader};
 pub use waiting::{Crowded, Waiter, Waiting, Woken};
+pub use witnesses::{Evidence, Witness, Witnesses};

@@ -151,10 +151,13 @@ impl Tail {
         let Some(ring) = self.modules.get(&head.module) else {
             return;
         };
-        write(ring).adopt(head, self.bounds.changes);
+        let anew = write(ring).adopt(head, self.bounds.changes);
+        if anew {
+            self.news.send_modify(|count| *count += 1);
+        }
     }
 
-    /// Changes whenever rows were appended to any module.
+    /// Changes whenever rows were appended to any module, or a module's log began anew.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
@@ -246,12 +249,21 @@ impl Ring {
         }
     }
 
-    fn adopt(&mut self, head: &Head, most_changes: usize) {
-        self.retained_from = head.retained_from;
-        let overtaken = self.last < head.retained_from.before();
-        if self.epoch < Some(head.epoch) || (self.epoch == Some(head.epoch) && overtaken) {
+    /// Returns whether the log began anew. A head of an older epoch was read before a newer one.
+    fn adopt(&mut self, head: &Head, most_changes: usize) -> bool {
+        if self.epoch > Some(head.epoch) {
+            return false;
+        }
+        let anew = self.epoch < Some(head.epoch);
+        self.retained_from = if anew {
+            head.retained_from
+        } else {
+            self.retained_from.max(head.retained_from)
+        };
+        if anew || self.last < head.retained_from.before() {
             self.begin(head, most_changes);
         }
+        anew
     }
 
     /// Empties the ring, to be loaded so far below the head as the bound and retention allow.

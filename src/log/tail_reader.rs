@@ -13,10 +13,13 @@ use std::{
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Leadership, Refresh, Tail};
+use super::{
+    Leadership, Refresh, Tail,
+    witnesses::{Evidence, Witness, Witnesses},
+};
 use crate::{
     config,
-    domain::{Change, ModuleName, Position},
+    domain::{Change, Cursor, Epoch, ModuleName, Position},
     store::{self, Head, Store},
     telemetry::{Need, Purpose, Readiness},
 };
@@ -24,8 +27,20 @@ use crate::{
 /// Becomes true once the tail has reached the heads that the database had at start.
 pub type Filled = watch::Receiver<bool>;
 
+/// Where a log stands that holds nothing.
+const EMPTY: Cursor = Cursor::new(Epoch::FIRST, Position::ZERO);
+
 /// How often the heads are read anew when retention overtakes a read.
 const ATTEMPTS: u32 = 3;
+
+/// What a read of the log brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loaded {
+    Some,
+    Nothing,
+    /// Rows that do not follow on what the tail has.
+    Hole,
+}
 
 /// The task that fills the tail and keeps it full. One per replica, whatever the number of
 /// clients.
@@ -34,6 +49,7 @@ pub struct TailReader {
     tail: Arc<Tail>,
     leadership: Arc<Leadership>,
     refresh: Arc<Refresh>,
+    witnesses: Arc<Witnesses>,
     bounds: config::tail::Tail,
     filled: watch::Sender<bool>,
     readiness: Arc<Readiness>,
@@ -49,6 +65,7 @@ impl TailReader {
         tail: Arc<Tail>,
         leadership: Arc<Leadership>,
         refresh: Arc<Refresh>,
+        witnesses: Arc<Witnesses>,
         bounds: config::tail::Tail,
         readiness: Arc<Readiness>,
     ) -> (Self, Filled) {
@@ -58,6 +75,7 @@ impl TailReader {
             tail,
             leadership,
             refresh,
+            witnesses,
             bounds,
             filled,
             readiness,
@@ -116,11 +134,12 @@ impl TailReader {
     /// Returns false if rows below a head are gone: retention may have overtaken this read, then
     /// the heads say so when they are read again.
     async fn catch_up_to_heads(&self) -> store::Result<bool> {
+        let known = self.edges();
         let heads = self.store.heads(Purpose::Tail).await?;
+        self.testify(known, &heads);
         let mut goals = HashMap::new();
         for head in &heads {
             self.tail.adopt_head(head);
-            self.complain_if_behind(head);
             goals.insert(head.module.clone(), head.head);
         }
         loop {
@@ -129,7 +148,7 @@ impl TailReader {
             if behind.is_empty() {
                 return Ok(true);
             }
-            if !self.load(&behind).await? {
+            if self.load(&behind).await? != Loaded::Some {
                 return Ok(false);
             }
         }
@@ -138,8 +157,9 @@ impl TailReader {
     async fn follow_others(&self) -> store::Result<()> {
         let ours = |module: &ModuleName| self.leadership.lease(module).is_some();
         let others = self.positions(|module, _| !ours(module));
-        if !others.is_empty() {
-            self.load(&others).await?;
+        if !others.is_empty() && self.load(&others).await? == Loaded::Hole {
+            // Retention, or a new epoch: the heads tell.
+            return self.catch_up().await;
         }
         Ok(())
     }
@@ -155,8 +175,8 @@ impl TailReader {
             .collect()
     }
 
-    /// Loads one page per module. Returns false if nothing came, or not without a hole.
-    async fn load(&self, from: &[(ModuleName, Position)]) -> store::Result<bool> {
+    /// Loads one page per module.
+    async fn load(&self, from: &[(ModuleName, Position)]) -> store::Result<Loaded> {
         let page = self.bounds.page;
         let rows = self.store.rows_after(from, page, Purpose::Tail).await?;
         let grown = !rows.is_empty();
@@ -166,7 +186,11 @@ impl TailReader {
         }
         modules.retain(|module, changes| !self.tail.append(module, changes));
         let whole = modules.is_empty() || self.append_compacted(from, &modules).await?;
-        Ok(grown && whole)
+        Ok(match (grown, whole) {
+            (true, true) => Loaded::Some,
+            (true, false) => Loaded::Hole,
+            (false, _) => Loaded::Nothing,
+        })
     }
 
     /// Appends rows that have holes, if the log was compacted there: heads read after the rows tell.
@@ -187,17 +211,28 @@ impl TailReader {
         Ok(whole)
     }
 
-    fn complain_if_behind(&self, head: &Head) {
-        let Some(edge) = self.tail.edge(&head.module) else {
-            return;
-        };
-        if edge.epoch == head.epoch && edge.last > head.head {
-            tracing::error!(
-                module = %head.module,
-                database = %head.head,
-                memory = %edge.last,
-                "the database's log ends before the one in memory: was an older copy restored?"
-            );
+    fn edges(&self) -> Vec<(ModuleName, Cursor)> {
+        let modules = self.tail.modules();
+        modules
+            .filter_map(|m| Some((m.clone(), self.tail.edge(m)?.cursor())))
+            .collect()
+    }
+
+    /// Memory holds confirmed commits only: if it had more than heads that were read after, an older copy was
+    /// put in place, or commits were lost.
+    fn testify(&self, known: Vec<(ModuleName, Cursor)>, heads: &[Head]) {
+        for (module, cursor) in known.into_iter().filter(|(_, known)| *known > EMPTY) {
+            let head = heads.iter().find(|head| head.module == module);
+            let head = head.map_or(EMPTY, Head::cursor);
+            if cursor > head {
+                self.witnesses.tell(Evidence {
+                    module,
+                    cursor,
+                    witness: Witness::Tail,
+                    head,
+                    under: None,
+                });
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::event::rfc3339;
 use crate::{
     cutover::Flags,
-    domain::{Cursor, Micros, ModuleName, Stage},
+    domain::{Cursor, Epoch, Micros, ModuleName, Position, Stage},
 };
 
 /// The content type of the message.
@@ -62,10 +62,20 @@ pub struct Seen {
     head: u64,
 }
 
+/// A message beyond these was forged or damaged, and a log that leapt over it could hardly count on.
+const MOST_EPOCH: u32 = 1 << 24;
+const MOST_HEAD: u64 = 1 << 53;
+
 impl Seen {
     /// Reads a retained message; `None` if it is not one of ours.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         serde_json::from_slice(payload).ok()
+    }
+
+    /// What the broker's memory reaches to; `None` if no log of ours can have got there.
+    pub fn cursor(self) -> Option<Cursor> {
+        let plausible = self.epoch <= MOST_EPOCH && self.head <= MOST_HEAD;
+        plausible.then(|| Cursor::new(Epoch::new(self.epoch), Position::new(self.head)))
     }
 
     /// Whether a broker that shows this still has what it acknowledged when we wrote `head`.
@@ -77,7 +87,6 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Epoch, Position};
 
     #[test]
     fn the_message_is_exactly_as_promised() {
@@ -93,6 +102,9 @@ mod tests {
         let seen = Seen::parse(&message).unwrap();
         assert!(seen.reaches(head));
         assert!(!seen.reaches(Cursor::new(Epoch::new(2), Position::new(8))));
+        assert_eq!(seen.cursor(), Some(head));
         assert_eq!(Seen::parse(b"[]"), None);
+        let forged = Seen::parse(br#"{"epoch":1,"head":18446744073709551615}"#).unwrap();
+        assert_eq!(forged.cursor(), None);
     }
 }

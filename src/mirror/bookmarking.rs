@@ -18,12 +18,24 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
+    /// At a clean stop: how far each module got, for whoever connects next. After a restore it may be the only
+    /// witness.
+    pub(super) fn send_last_bookmarks(&mut self) {
+        let now = Instant::now();
+        for at in 0..self.lanes.len() {
+            let lane = &self.lanes[at];
+            let sent = lane.bookmark.sent.map(|(_, head, ..)| head);
+            if self.may_bookmark(at, now) && self.ledger.prefix(lane.id) != sent {
+                self.send_bookmark(at, now);
+            }
+        }
+    }
+
     fn bookmark_due(&self, at: usize, now: Instant) -> bool {
-        let lane = &self.lanes[at];
-        let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
-        if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect() {
+        if !self.may_bookmark(at, now) {
             return false;
         }
+        let lane = &self.lanes[at];
         let Some((sent_at, head, generation, version)) = lane.bookmark.sent else {
             return true;
         };
@@ -34,6 +46,17 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             && since >= self.settings.cursor_ms;
         let flipped = bookmark::version(&self.sources.flags, &lane.module) != version;
         burst_over || flipped || lane.generation != generation || since >= self.settings.bookmark_ms
+    }
+
+    fn may_bookmark(&self, at: usize, now: Instant) -> bool {
+        let lane = &self.lanes[at];
+        let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
+        if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect() {
+            return false;
+        }
+        // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
+        // from it is settled, before it is written over.
+        self.has_shown(&lane.module, now) && !self.sources.witnesses.are_open(&lane.module)
     }
 
     fn send_bookmark(&mut self, at: usize, now: Instant) {
@@ -62,6 +85,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             debug_assert!(queued, "only changes can be out of order");
             lane.bookmark.outstanding = true;
             lane.bookmark.sent = Some((now, head, lane.generation, version));
+            let told = self.told.entry(lane.module.clone()).or_insert(head);
+            *told = head.max(*told);
         }
     }
 }

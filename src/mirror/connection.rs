@@ -31,6 +31,8 @@ pub(super) struct Admitted {
     pub(super) retains: bool,
     /// Its retained messages of ours; absent if it cannot be asked for them.
     pub(super) seen: Option<HashMap<ModuleName, Seen>>,
+    /// Whether it has acknowledged a change: what it was asked for before that was shown before.
+    pub(super) answered: bool,
     /// Until when a retained message may take to come.
     pub(super) shown_by: Instant,
     /// Nothing is sent before.
@@ -54,6 +56,7 @@ impl Admitted {
             max_packet_bytes,
             retains,
             seen: retains.then(HashMap::new),
+            answered: false,
             shown_by: now + settle,
             feed_after: now,
             alone: None,

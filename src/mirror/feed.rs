@@ -108,7 +108,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn feed_lane(&mut self, at: usize, most: usize) -> bool {
         let lane = &self.lanes[at];
         let ours = || self.sources.leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
-        if lane.halted.is_some() || !lane.cleared || !ours() {
+        let disputed = || self.sources.witnesses.are_open(&lane.module);
+        if lane.halted.is_some() || !lane.cleared || !ours() || disputed() {
             return false;
         }
         if lane.buffer.is_empty() {

@@ -12,8 +12,8 @@ use super::{
     publisher::Publisher,
 };
 use crate::{
-    domain::{Cursor, Position},
-    log::TailRead,
+    domain::{Cursor, ModuleName, Position},
+    log::{Evidence, TailRead, Witness},
 };
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
@@ -75,7 +75,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn on_acknowledged(&mut self, connection: u64, packet: u16) {
         match self.ledger.acknowledge(connection, packet) {
-            Some(Sending::Change { .. }) => self.unwritten_acks += 1,
+            Some(Sending::Change { .. }) => {
+                self.unwritten_acks += 1;
+                if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+                    admitted.answered = true;
+                }
+            }
             Some(Sending::Bookmark { lane, head }) => {
                 if let Some(lane) = self.lane_mut(lane) {
                     lane.bookmark.outstanding = false;
@@ -175,9 +180,49 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
+    /// Whether the broker has shown its retained message of a module, or has none, or cannot be asked.
+    pub(super) fn has_shown(&self, module: &ModuleName, now: Instant) -> bool {
+        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
+        admitted.is_some_and(|admitted| {
+            let seen = admitted.seen.as_ref();
+            admitted.answered
+                || now >= admitted.shown_by
+                || seen.is_none_or(|seen| seen.contains_key(module))
+        })
+    }
+
+    /// A retained message beyond the end that the log had when its lease was taken, and not of our own
+    /// making, tells of positions that the database has lost since. That stays so when numbering has passed
+    /// by them again, as long as nobody else had the lease: those were given twice.
+    fn compare(&self) {
+        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
+        let Some(seen) = admitted.and_then(|admitted| admitted.seen.as_ref()) else {
+            return;
+        };
+        for lane in &self.lanes {
+            let shown = seen.get(&lane.module).and_then(|seen| seen.cursor());
+            let began = self.sources.leadership.beginning(&lane.lease);
+            let (Some(cursor), Some(head)) = (shown, began) else {
+                continue;
+            };
+            let told = self.told.get(&lane.module);
+            let open = || self.sources.witnesses.are_open(&lane.module);
+            if cursor > head && told.is_none_or(|told| cursor > *told) && !open() {
+                self.sources.witnesses.tell(Evidence {
+                    module: lane.module.clone(),
+                    cursor,
+                    witness: Witness::Bookmark(self.target.name.clone()),
+                    head,
+                    under: Some(lane.lease.token),
+                });
+            }
+        }
+    }
+
     /// Clears the lanes of which the broker still has what we left there; those of which it has not in
     /// due time begin again a little earlier.
     pub(super) fn review(&mut self, now: Instant) {
+        self.compare();
         let Some(admitted) = self.connection.as_ref().and_then(|c| c.admitted.as_ref()) else {
             return;
         };

@@ -6,6 +6,7 @@
 //! from there. So a crash anywhere repeats changes and never skips one.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,8 +30,8 @@ use super::{
 use crate::{
     config,
     cutover::Flags,
-    domain::{Clock, ModuleName},
-    log::{Leadership, Tail},
+    domain::{Clock, Cursor, ModuleName},
+    log::{Leadership, Tail, Witnesses},
     store,
     telemetry::metric,
 };
@@ -43,6 +44,8 @@ pub struct Sources<S: ?Sized> {
     pub tail: Arc<Tail>,
     /// Which modules are ours.
     pub leadership: Arc<Leadership>,
+    /// Learns what a broker shows beyond the database's log; what it is told of is not published.
+    pub witnesses: Arc<Witnesses>,
     /// What the retained messages say about the modules.
     pub flags: Arc<Flags>,
     /// The time in the retained messages and in lags.
@@ -67,6 +70,8 @@ pub struct Publisher<S: ?Sized> {
     backoff: Backoff,
     connect_at: Instant,
     pub(super) was_connected: bool,
+    /// The furthest head of each module that a retained message of ours has told of.
+    pub(super) told: HashMap<ModuleName, Cursor>,
     /// When the broker was heard last: the latest moment at which it surely had its state.
     pub(super) heard_at: Instant,
     pub(super) unwritten_acks: u64,
@@ -119,6 +124,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             backoff,
             connect_at: now,
             was_connected: false,
+            told: HashMap::new(),
             heard_at: now,
             unwritten_acks: 0,
             written_at: now,
@@ -311,7 +317,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     async fn finish(mut self) {
         let patience = Duration::from_millis(self.settings.drain_ms);
-        let _late = timeout(patience, self.await_acknowledgements()).await;
+        let last_words = async {
+            self.await_acknowledgements().await;
+            self.send_last_bookmarks();
+            self.await_acknowledgements().await;
+        };
+        let _late = timeout(patience, last_words).await;
         if let Some(connection) = self.connection.take() {
             connection.link.close(patience).await;
         }

@@ -20,6 +20,9 @@ use crate::{
     telemetry::Purpose,
 };
 
+/// How often a state is read again because a new epoch began meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// A read of one module for one client.
 pub(super) struct Read<'a> {
     pub(super) sources: &'a Sources,
@@ -69,20 +72,30 @@ impl Read<'_> {
         let reader = &self.sources.reader;
         let place = reader.admission.enter(Class::Database, self.module).await;
         let _place = place.map_err(|busy| self.failed(&busy.into()))?;
-        let edge = reader.fresh_edge(self.module).await;
-        let edge = edge.map_err(|error| self.failed(&error))?;
-        let read = ChannelRead {
-            module: self.module,
-            audiences: self.audiences.as_slice(),
-            after,
-            // A key that changes while this is read moves above it: its change comes next time.
-            through: edge.last,
-            // One more than is shown tells whether there is more.
-            limit: self.limit.saturating_add(1),
-        };
-        let items = reader.log.read_state(read, true, Purpose::State).await;
-        let items = items.map_err(|error| database_failed(self.module, &error))?;
-        Ok(self.state_page(items, after, edge))
+        for _ in 0..ATTEMPTS {
+            let edge = self.fresh_edge().await?;
+            let read = ChannelRead {
+                module: self.module,
+                audiences: self.audiences.as_slice(),
+                after,
+                // A key that changes while this is read moves above it: its change comes next time.
+                through: edge.last,
+                // One more than is shown tells whether there is more.
+                limit: self.limit.saturating_add(1),
+            };
+            let items = reader.log.read_state(read, true, Purpose::State).await;
+            let items = items.map_err(|error| database_failed(self.module, &error))?;
+            // A new epoch moves all of the state above the edge of before: nothing then looks like no state.
+            if !items.is_empty() || self.fresh_edge().await?.epoch == edge.epoch {
+                return Ok(self.state_page(items, after, edge));
+            }
+        }
+        Err(Failure::Unavailable)
+    }
+
+    async fn fresh_edge(&self) -> Result<Edge, Failure> {
+        let edge = self.sources.reader.fresh_edge(self.module).await;
+        edge.map_err(|error| self.failed(&error))
     }
 
     fn state_page(&self, mut items: Vec<StateItem>, after: Position, edge: Edge) -> Page {

@@ -37,6 +37,7 @@ pub(super) fn start_log(
         store: Arc::clone(&parts.store),
         tail: Arc::clone(&parts.tail),
         leadership: Arc::clone(&parts.leadership),
+        witnesses: Arc::clone(&parts.witnesses),
         wake: Arc::clone(&parts.wake),
         readiness: Arc::clone(&parts.readiness),
     };
@@ -45,12 +46,15 @@ pub(super) fn start_log(
 
     let retention = Arc::clone(&parts.retention);
     tasks.spawn(Rank::Mirror, "retention", |stop| retention.run(stop));
+    let epochs = Arc::clone(&parts.epochs);
+    tasks.spawn(Rank::Sequencer, "epochs", |stop| epochs.run(stop));
 
     let (tail_reader, filled) = TailReader::new(
         Arc::clone(&parts.store),
         Arc::clone(&parts.tail),
         Arc::clone(&parts.leadership),
         Arc::clone(&parts.refresh),
+        Arc::clone(&parts.witnesses),
         parts.config.tail.clone(),
         Arc::clone(&parts.readiness),
     );

@@ -16,8 +16,8 @@ use crate::{
         public::{self, PublicState},
     },
     log::{
-        Admission, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention, Rules,
-        Served, Tail, Waiting,
+        Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention,
+        Rules, Served, Tail, Waiting, Witnesses,
     },
     mirror,
     poll::{self, Route, Sources},
@@ -34,6 +34,8 @@ pub(super) struct Parts {
     pub(super) tail: Arc<Tail>,
     pub(super) leadership: Arc<Leadership>,
     pub(super) refresh: Arc<Refresh>,
+    pub(super) witnesses: Arc<Witnesses>,
+    pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
     pub(super) retention: Arc<Retention>,
     pub(super) ingest: Ingest,
@@ -56,7 +58,16 @@ impl Parts {
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
-        let leadership = Arc::default();
+        let leadership = Arc::<Leadership>::default();
+        let witnesses = Arc::<Witnesses>::default();
+        let epochs = Epochs::new(
+            Arc::clone(&store),
+            Arc::clone(&tail),
+            Arc::clone(&leadership),
+            Arc::clone(&witnesses),
+            Arc::clone(&wake),
+            Duration::from_millis(config.sequencer.lease_ms),
+        );
         let retention = retention(&config, &store, &leadership);
         let parts = Self {
             waiting: Arc::new(Waiting::new(Arc::clone(&tail), no_more_waits.clone())),
@@ -65,6 +76,8 @@ impl Parts {
             tail,
             leadership,
             retention: Arc::new(retention),
+            witnesses,
+            epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
             readiness: Arc::default(),
@@ -94,6 +107,7 @@ impl Parts {
             leadership: Arc::clone(&self.leadership),
             flags: Arc::clone(&self.flags),
             retention: Arc::clone(&self.retention),
+            epochs: Arc::clone(&self.epochs),
             acts: Arc::new(Acts::new(Arc::clone(&self.store), Arc::clone(&self.flags))),
             mirror,
             ingest: self.ingest.clone(),

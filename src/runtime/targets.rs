@@ -121,6 +121,7 @@ fn sources(parts: &Parts) -> mirror::Sources<dyn Store> {
         store: Arc::clone(&parts.store),
         tail: Arc::clone(&parts.tail),
         leadership: Arc::clone(&parts.leadership),
+        witnesses: Arc::clone(&parts.witnesses),
         flags: Arc::clone(&parts.flags),
         clock: Arc::new(SystemClock),
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Result;
 use crate::{
-    domain::{Audience, Change, Epoch, JsonText, Micros, ModuleName, Op, Position},
+    domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position},
     telemetry::Purpose,
 };
 
@@ -29,6 +29,13 @@ pub struct Head {
     pub lease_holder: Option<String>,
     /// Whether the lease has expired or was given back, by the database's clock.
     pub lease_vacant: bool,
+}
+
+impl Head {
+    /// The end of the log.
+    pub const fn cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.head)
+    }
 }
 
 /// A read of some audiences of one module.

@@ -5,6 +5,7 @@
 //! is durable was committed.
 
 mod changelog;
+mod epochs;
 mod error;
 mod lease;
 mod migration;
@@ -24,6 +25,7 @@ mod states;
 use std::sync::Arc;
 
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
+pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
 pub use lease::{Lease, Leases};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
@@ -49,6 +51,7 @@ pub trait Store:
     + MirrorCursors
     + Retention
     + Stages
+    + Epochs
     + Send
     + Sync
     + 'static
@@ -65,6 +68,7 @@ impl<T> Store for T where
         + MirrorCursors
         + Retention
         + Stages
+        + Epochs
         + Send
         + Sync
         + 'static

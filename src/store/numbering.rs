@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{Error, Lease, Result};
-use crate::domain::{Audience, Change, Epoch, Micros, ModuleName, Position};
+use crate::domain::{Audience, Change, Cursor, Epoch, Micros, ModuleName, Position};
 
 /// One look at the outbox.
 #[derive(Debug, Clone)]
@@ -62,6 +62,13 @@ pub struct FencedHead {
     pub retained_from: Position,
     /// No later row may have a smaller `sequenced_at`.
     pub sequenced_through: Micros,
+}
+
+impl FencedHead {
+    /// The end of the log.
+    pub const fn cursor(&self) -> Cursor {
+        Cursor::new(self.epoch, self.head)
+    }
 }
 
 /// A change and the module whose log it belongs to.

@@ -49,7 +49,7 @@ async fn removed_it_takes_no_more_changes() {
 
 /// Giving positions a second time would let clients keep what is no longer true.
 #[tokio::test(flavor = "multi_thread")]
-async fn restored_to_an_older_copy_it_is_not_numbered_on() {
+async fn restored_to_an_older_copy_it_is_numbered_on_in_a_new_epoch() {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let gateway = InProcess::start(&Setup::new(&database, "a")).await;
     let client = &gateway.client;
@@ -57,23 +57,20 @@ async fn restored_to_an_older_copy_it_is_not_numbered_on() {
     client.ingest(&three).await;
     client.items(0, 3, SOON).await;
     // What restoring a copy of the time of the first change does to the log.
-    database
-        .execute(&format!(
-            "DELETE FROM change_log WHERE module = '{MODULE}' AND position > 1"
-        ))
-        .await;
-    database
-        .execute(&format!(
-            "UPDATE module_head SET head = 1 WHERE module = '{MODULE}'"
-        ))
-        .await;
-    client.ingest(&json!({"key":"d","value":1})).await;
-    degraded(client).await;
-    let head = "SELECT CAST(head AS TEXT) FROM module_head WHERE module = 'commission'";
-    assert_eq!(
-        database.text(head).await.unwrap(),
-        "1",
-        "nothing was numbered"
+    let restore = format!(
+        "BEGIN IMMEDIATE; \
+         DELETE FROM change_log WHERE module = '{MODULE}' AND position > 1; \
+         DELETE FROM entity_state WHERE module = '{MODULE}' AND position > 1; \
+         UPDATE module_head SET head = 1 WHERE module = '{MODULE}'; COMMIT"
     );
+    database.execute(&restore).await;
+    client.ingest(&json!({"key":"d","value":1})).await;
+    let row = "SELECT CAST(epoch AS TEXT) || '/' || CAST(position AS TEXT) FROM change_log \
+               WHERE module = 'commission' AND entity_key = 'd'";
+    let at = eventually("it is numbered", SOON, async || database.text(row).await).await;
+    assert_eq!(at, "2/1000001");
+    let items = client.items(3, 2, SOON).await;
+    let keys = crate::support::gateway::keys(&items);
+    assert_eq!(keys, ["a", "d"], "one who had it all gets all that is left");
     gateway.stop().await;
 }

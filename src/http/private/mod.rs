@@ -5,6 +5,7 @@
 
 mod acts;
 mod compact;
+mod epochs;
 mod health;
 mod host;
 mod ingest;
@@ -28,7 +29,7 @@ use super::Problem;
 use crate::{
     cutover::{Acts, Flags},
     domain::{Limits, ModuleName},
-    log::{Ingest, Leadership, Retention, Tail},
+    log::{Epochs, Ingest, Leadership, Retention, Tail},
     mirror,
     store::Store,
     telemetry::Readiness,
@@ -49,6 +50,8 @@ pub struct PrivateState {
     pub mirror: mirror::Status,
     /// Where logs are pruned.
     pub retention: Arc<Retention>,
+    /// Where epochs begin.
+    pub epochs: Arc<Epochs>,
     /// Where acts are done.
     pub acts: Arc<Acts>,
     /// The way into the outbox.
@@ -77,6 +80,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules/{module}", get(modules::one))
         .route("/admin/v1/modules/{module}/history", get(modules::history))
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
+        .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
         .route("/admin/v1/outbox/rejected", get(outbox::list))
         .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use super::Sequencer;
 use crate::{
     config::sequencer::Sequencer as Bounds,
-    domain::ModuleName,
+    domain::{Cursor, ModuleName},
+    log::witnesses::{Evidence, Witness},
     store::{self, Lease},
+    telemetry::Purpose,
 };
 
 /// When leases are to be renewed, and when vacant ones are to be tried.
@@ -67,6 +69,8 @@ impl Sequencer {
             tracing::warn!(module = %lease.module, "the lease is lost to another holder");
             self.leadership.lose(lease);
             self.channels.clear();
+            // In an older copy that was put in place, the row itself may be missing.
+            self.rhythm.heads_exist = false;
         }
         self.leadership.hold(&kept, asked_at, self.rhythm.lease);
         Ok(())
@@ -83,6 +87,7 @@ impl Sequencer {
         if taken.is_empty() {
             return Ok(());
         }
+        let heads = self.look_at_heads(&taken).await?;
         for Lease { module, token } in &taken {
             tracing::info!(%module, token, "this replica numbers and mirrors the module now");
         }
@@ -90,7 +95,57 @@ impl Sequencer {
         self.channels.clear();
         self.floor.reset();
         self.leadership.hold(&taken, asked_at, span);
+        for (lease, head) in taken.iter().zip(heads) {
+            self.leadership.began(lease, head);
+        }
         Ok(())
+    }
+
+    /// Where the logs of leases end that were just taken, so that nobody else moves them. Whatever
+    /// reaches beyond is evidence against the module, which is not numbered then; the tail takes over a
+    /// new epoch before its first row is numbered here.
+    async fn look_at_heads(&self, taken: &[Lease]) -> store::Result<Vec<Cursor>> {
+        let heads = self.store.heads(Purpose::Lease).await?;
+        let beyond = self.store.beyond_heads().await?;
+        let mut ends = Vec::with_capacity(taken.len());
+        for Lease { module, .. } in taken {
+            let Some(head) = heads.iter().find(|head| head.module == *module) else {
+                return Err(store::Error::LeaseLost {
+                    module: module.clone(),
+                });
+            };
+            let seen = beyond.iter().filter(|(name, _)| name == module);
+            if let Some(cursor) = seen.map(|(_, cursor)| *cursor).max() {
+                self.testify(module, cursor, Witness::Database, head.cursor());
+            }
+            if !self.is_restored(module, head.cursor()) {
+                self.tail.adopt_head(head);
+            }
+            ends.push(head.cursor());
+        }
+        Ok(ends)
+    }
+
+    /// Memory holds confirmed commits only. If it is above the end of the database's log, which nobody moves
+    /// meanwhile, an older copy was put in place under this process, or commits were lost: numbering would
+    /// give positions a second time. That is told, and true is returned.
+    pub(super) fn is_restored(&self, module: &ModuleName, head: Cursor) -> bool {
+        let known = self.tail.edge(module).map(|edge| edge.cursor());
+        let beyond = known.filter(|known| *known > head);
+        if let Some(cursor) = beyond {
+            self.testify(module, cursor, Witness::Tail, head);
+        }
+        beyond.is_some()
+    }
+
+    fn testify(&self, module: &ModuleName, cursor: Cursor, witness: Witness, head: Cursor) {
+        self.witnesses.tell(Evidence {
+            module: module.clone(),
+            cursor,
+            witness,
+            head,
+            under: None,
+        });
     }
 
     fn not_held(&self) -> Vec<ModuleName> {

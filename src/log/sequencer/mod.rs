@@ -23,7 +23,7 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{channels::Channels, floor::Floor, leases::Rhythm, strangers::Strangers, tempo::Tempo};
-use super::{Leadership, Tail};
+use super::{Leadership, Tail, witnesses::Witnesses};
 use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
     domain::{Limits, ModuleName},
@@ -61,6 +61,8 @@ pub struct Shared {
     pub tail: Arc<Tail>,
     /// Learns which leases are held.
     pub leadership: Arc<Leadership>,
+    /// Learns what was seen beyond the heads, and knows which modules must not be numbered.
+    pub witnesses: Arc<Witnesses>,
     /// Makes the sequencer look at the outbox at once.
     pub wake: Arc<Notify>,
     /// Learns whether the database takes writes.
@@ -72,6 +74,7 @@ pub struct Sequencer {
     store: Arc<dyn Store>,
     tail: Arc<Tail>,
     leadership: Arc<Leadership>,
+    witnesses: Arc<Witnesses>,
     wake: Arc<Notify>,
     readiness: Arc<Readiness>,
     holder: String,
@@ -112,6 +115,7 @@ impl Sequencer {
             store,
             tail,
             leadership,
+            witnesses,
             wake,
             readiness,
         } = shared;
@@ -126,6 +130,7 @@ impl Sequencer {
             store,
             tail,
             leadership,
+            witnesses,
             wake,
             readiness,
             holder,

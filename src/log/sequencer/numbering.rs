@@ -9,7 +9,7 @@ use super::{Pass, Sequencer, plan::Plan, plan::plan};
 use crate::{
     domain::{ModuleName, NewChange},
     log::admit::admit,
-    store::{self, Batch, FencedHead, Lease, NumberingTx, OutboxRow, Parked, Scan},
+    store::{self, Batch, Lease, NumberingTx, OutboxRow, Parked, Scan},
     telemetry::metric,
 };
 
@@ -42,6 +42,7 @@ impl Sequencer {
     fn may_number(&self) -> Vec<ModuleName> {
         let leases = self.leadership.leases().into_iter();
         let valid = leases.filter_map(|lease| self.leadership.lease(&lease.module));
+        let valid = valid.filter(|lease| !self.witnesses.are_open(&lease.module));
         valid.map(|lease| lease.module).collect()
     }
 
@@ -103,7 +104,14 @@ impl Sequencer {
     async fn commit(&mut self, leases: &[Lease], judged: Judged) -> store::Result<()> {
         let began = Instant::now();
         let mut tx = self.store.begin_numbering(leases).await?;
-        self.check_not_restored(tx.heads())?;
+        if tx
+            .heads()
+            .iter()
+            .any(|head| self.is_restored(&head.module, head.cursor()))
+        {
+            // The next pass leaves these modules out, until a new epoch has begun.
+            return Ok(());
+        }
         let changes = without_repeats(tx.as_mut(), judged.changes).await?;
         self.learn_channels(tx.as_mut(), &changes).await?;
         let (heads, now) = (tx.heads(), tx.now());
@@ -121,25 +129,6 @@ impl Sequencer {
         plan.rows = batch.rows;
         self.publish(plan, &batch.parked, &batch.delete);
         Ok(())
-    }
-
-    /// Memory holds confirmed commits only. If it is above the database's head, an older copy was
-    /// put in place under this process: numbering would give positions a second time.
-    fn check_not_restored(&self, heads: &[FencedHead]) -> store::Result<()> {
-        let behind = |head: &&FencedHead| {
-            let edge = self.tail.edge(&head.module);
-            edge.is_some_and(|edge| edge.epoch == head.epoch && edge.last > head.head)
-        };
-        match heads.iter().find(behind) {
-            None => Ok(()),
-            Some(head) => Err(store::Error::Corrupt {
-                table: "module_head",
-                what: format!(
-                    "an older log of {} than this process has seen, which ends at {}: was an older copy restored? Nothing is numbered until every gateway is started again",
-                    head.module, head.head
-                ),
-            }),
-        }
     }
 
     async fn learn_channels(

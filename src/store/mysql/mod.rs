@@ -11,6 +11,7 @@
 
 mod changelog;
 mod connection;
+mod epochs;
 mod error;
 mod lease;
 mod mirror_cursor;

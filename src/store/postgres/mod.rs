@@ -7,6 +7,7 @@
 
 mod changelog;
 mod connection;
+mod epochs;
 mod error;
 mod lease;
 mod mirror_cursor;

@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod changes;
+mod epochs;
 mod leases;
 mod migrations;
 mod numbering;

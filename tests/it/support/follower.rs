@@ -19,6 +19,7 @@ pub struct Event {
     pub topic: String,
     pub module: String,
     pub audience: String,
+    pub key: String,
     pub epoch: u32,
     pub position: u64,
     pub previous: u64,
@@ -158,6 +159,7 @@ fn note(record: &Mutex<Record>, topic: &str, payload: &[u8]) {
             .unwrap()
             .to_owned(),
         audience: text("audience"),
+        key: text("subject"),
         epoch: text("epoch").parse().unwrap(),
         position: text("sequence").parse().unwrap(),
         previous: text("previous").parse().unwrap(),

@@ -304,6 +304,7 @@ impl Rig {
             store: Arc::clone(&self.store),
             tail: Arc::clone(&self.tail),
             leadership: Arc::clone(&self.leadership),
+            witnesses: Arc::default(),
             flags: Arc::clone(&self.flags),
             clock: Arc::new(SystemClock),
         };

@@ -1,8 +1,10 @@
 //! What the tests stand on: real servers, real files, hands to drive them, and the promise that
 //! nothing of it outlives the test binary.
 
+pub mod backup;
 pub mod broker;
 pub mod client_rule;
+pub mod copies;
 pub mod database;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;

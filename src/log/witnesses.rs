@@ -1,0 +1,162 @@
+//! What anybody in this replica has seen beyond a module's head: the evidence that positions were lost and could be
+//! given twice.
+//!
+//! Invariant: a module with evidence is neither numbered nor published from here until the evidence was
+//! settled: by a new epoch, or by finding that it no longer holds.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use crate::domain::{Cursor, ModuleName};
+
+/// Who has seen it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Witness {
+    /// The log in this replica's memory.
+    Tail,
+    /// A row of the log, or a mirror's cursor, in the database itself.
+    Database,
+    /// The retained message on this target.
+    Bookmark(String),
+}
+
+/// A position that lies, or lay, beyond the database's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The module.
+    pub module: ModuleName,
+    /// What was seen.
+    pub cursor: Cursor,
+    /// By whom.
+    pub witness: Witness,
+    /// Where the database's log ended when it should have reached there.
+    pub head: Cursor,
+    /// The lease token under which this is certain even if numbering has passed by since.
+    pub under: Option<i64>,
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tail => f.write_str("the log in memory"),
+            Self::Database => f.write_str("a row of the database"),
+            Self::Bookmark(target) => write!(f, "the retained message on `{target}`"),
+        }
+    }
+}
+
+/// What the audit keeps.
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seen, head) = (self.cursor, self.head);
+        write!(
+            f,
+            "{} reaches position {} of epoch {}, the database's log ended at {} of epoch {}: an older copy was restored, or commits were lost",
+            self.witness, seen.position, seen.epoch, head.position, head.epoch
+        )
+    }
+}
+
+/// The evidence that is not settled yet: at most one per module, the furthest.
+#[derive(Debug, Default)]
+pub struct Witnesses {
+    open: Mutex<BTreeMap<ModuleName, Evidence>>,
+    told: Notify,
+}
+
+impl Witnesses {
+    /// Takes a piece of evidence down, and wakes who settles it.
+    pub fn tell(&self, evidence: Evidence) {
+        let mut open = self.lock();
+        let known = open.get(&evidence.module);
+        if known.is_none() {
+            tracing::error!(module = %evidence.module, %evidence, "positions could be given twice: a new epoch is needed");
+        }
+        let under = evidence.under.or(known.and_then(|known| known.under));
+        let furthest = known
+            .filter(|known| known.cursor >= evidence.cursor)
+            .cloned();
+        let furthest = Evidence {
+            under,
+            ..furthest.unwrap_or(evidence)
+        };
+        open.insert(furthest.module.clone(), furthest);
+        drop(open);
+        self.told.notify_one();
+    }
+
+    /// Whether evidence against a module is not settled yet.
+    pub fn are_open(&self, module: &ModuleName) -> bool {
+        self.lock().contains_key(module)
+    }
+
+    /// Everything that is not settled.
+    pub(super) fn open(&self) -> Vec<Evidence> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Returns when something was told.
+    pub(super) async fn told(&self) {
+        self.told.notified().await;
+    }
+
+    /// This much was settled; what was told since and goes further stays open.
+    pub(super) fn settle(&self, evidence: &Evidence) {
+        let mut open = self.lock();
+        let further = |now: &Evidence| now.cursor > evidence.cursor;
+        if !open.get(&evidence.module).is_some_and(further) {
+            open.remove(&evidence.module);
+        }
+    }
+
+    // Between two statements the map is whole, so a panic elsewhere spoils nothing.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ModuleName, Evidence>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Epoch, Position};
+
+    fn seen(position: u64, under: Option<i64>) -> Evidence {
+        let cursor = |position| Cursor::new(Epoch::FIRST, Position::new(position));
+        Evidence {
+            module: "m".parse().unwrap(),
+            cursor: cursor(position),
+            witness: Witness::Tail,
+            head: cursor(1),
+            under,
+        }
+    }
+
+    #[test]
+    fn the_furthest_is_kept_and_what_came_since_stays_open() {
+        let witnesses = Witnesses::default();
+        let module = "m".parse().unwrap();
+        witnesses.tell(seen(7, Some(3)));
+        witnesses.tell(seen(5, None));
+        assert_eq!(witnesses.open(), [seen(7, Some(3))]);
+        let first = witnesses.open().remove(0);
+        witnesses.tell(seen(9, None));
+        assert_eq!(witnesses.open(), [seen(9, Some(3))]);
+        witnesses.settle(&first);
+        assert!(witnesses.are_open(&module));
+        witnesses.settle(&seen(9, None));
+        assert!(!witnesses.are_open(&module));
+    }
+
+    #[test]
+    fn the_reason_says_who_saw_what() {
+        assert_eq!(
+            seen(7, None).to_string(),
+            "the log in memory reaches position 7 of epoch 1, the database's log ended at 1 of epoch 1: an older copy was restored, or commits were lost"
+        );
+    }
+}
