@@ -3,8 +3,9 @@
 mod acts;
 pub mod changes;
 mod leases;
+mod locks;
 mod migrations;
-mod numbering;
+pub mod numbering;
 mod outage;
 mod reading;
 mod speed;
