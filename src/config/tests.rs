@@ -550,7 +550,7 @@ fn paths() {
 
 #[test]
 fn times_with_and_without_offset() {
-    use super::modules_check::rfc3339;
+    use crate::domain::parse_rfc3339 as rfc3339;
     let utc = rfc3339("2030-01-01T00:00:00Z").unwrap();
     assert_eq!(rfc3339("2030-01-01T02:30:00+02:30"), Some(utc));
     assert_eq!(rfc3339("2029-12-31T23:00:00-01:00"), Some(utc));

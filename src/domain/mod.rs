@@ -12,6 +12,7 @@ mod json;
 mod limits;
 mod module;
 mod position;
+mod rfc3339;
 mod stage;
 mod time;
 
@@ -24,5 +25,6 @@ pub use json::JsonText;
 pub use limits::Limits;
 pub use module::ModuleName;
 pub use position::{Epoch, Position};
+pub use rfc3339::parse_rfc3339;
 pub use stage::{Stage, Transport};
 pub use time::{Clock, Micros, SystemClock};

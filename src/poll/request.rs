@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     config::modules::CursorKind,
-    domain::{Audience, Cursor, Epoch, Position},
+    domain::{Audience, Cursor, Position},
+    log::Since as Asked,
 };
 
 /// Where the values of a request stand and what they may be.
@@ -29,31 +30,6 @@ pub(super) struct Fields {
     pub(super) limit: Option<Source>,
     pub(super) default_limit: u32,
     pub(super) max_limit: u32,
-}
-
-/// What the client has seen, by its own word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// Not known with integer cursors, and at the beginning.
-    pub(super) epoch: Option<Epoch>,
-    pub(super) position: Position,
-}
-
-impl Asked {
-    /// Nothing seen yet.
-    pub(super) const BEGINNING: Self = Self {
-        epoch: None,
-        position: Position::ZERO,
-    };
-}
-
-impl From<Cursor> for Asked {
-    fn from(cursor: Cursor) -> Self {
-        Self {
-            epoch: Some(cursor.epoch),
-            position: cursor.position,
-        }
-    }
 }
 
 /// A poll that may be answered.

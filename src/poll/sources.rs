@@ -3,19 +3,11 @@
 use std::sync::Arc;
 
 use super::state_cache::StateCache;
-use crate::{
-    config,
-    cutover::Flags,
-    domain::Clock,
-    log::{Refresh, Tail},
-    store::ChangeLog,
-};
+use crate::{config, cutover::Flags, domain::Clock, log::Reader};
 
 /// What all endpoints read from: memory first, the database where memory does not reach.
 pub struct Sources {
-    pub(super) log: Arc<dyn ChangeLog + Send + Sync>,
-    pub(super) tail: Arc<Tail>,
-    pub(super) refresh: Arc<Refresh>,
+    pub(super) reader: Arc<Reader>,
     pub(super) flags: Arc<Flags>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateCache,
@@ -24,18 +16,14 @@ pub struct Sources {
 impl Sources {
     /// Sources with an empty cache of states.
     pub fn new(
-        log: Arc<dyn ChangeLog + Send + Sync>,
-        tail: Arc<Tail>,
-        refresh: Arc<Refresh>,
+        reader: Arc<Reader>,
         flags: Arc<Flags>,
         clock: Arc<dyn Clock>,
         bounds: &config::poll::Poll,
     ) -> Self {
         let states = StateCache::new(bounds.state_cache_entries, bounds.state_cache_bytes);
         Self {
-            log,
-            tail,
-            refresh,
+            reader,
             flags,
             clock,
             states,

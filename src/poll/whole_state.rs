@@ -59,7 +59,7 @@ impl WholeState<'_> {
     /// Brings a state to the tail's edge, if the tail reaches back to it.
     fn advance(&self, held: &Held) -> Option<Held> {
         let audiences = self.audiences.as_slice();
-        let tail = &self.sources.tail;
+        let tail = &self.sources.reader.tail;
         match tail.read(self.module, audiences, held.through, usize::MAX)? {
             TailRead::Found { changes, edge, .. } if edge.epoch == held.epoch => held
                 .advance(&changes, edge.last)
@@ -96,7 +96,7 @@ impl WholeState<'_> {
         if held.items.is_none() {
             self.warn_too_large();
         }
-        if self.sources.refresh.bring_to_head().await.is_err() {
+        if self.sources.reader.refresh.bring_to_head().await.is_err() {
             return Ok((held, false));
         }
         Ok(match self.advance(&held) {
@@ -114,7 +114,7 @@ impl WholeState<'_> {
             through: Position::from_i64(i64::MAX),
             limit: self.max.saturating_add(1),
         };
-        let log = &self.sources.log;
+        let log = &self.sources.reader.log;
         let rows = log.read_state(read, false, Purpose::State).await;
         rows.map_err(|error| database_failed(self.module, &error))
     }
@@ -135,7 +135,7 @@ impl WholeState<'_> {
     }
 
     fn edge(&self) -> Result<Edge, Failure> {
-        let edge = self.sources.tail.edge(self.module);
+        let edge = self.sources.reader.tail.edge(self.module);
         edge.ok_or(Failure::Unavailable)
     }
 

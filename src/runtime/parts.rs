@@ -15,7 +15,9 @@ use crate::{
         private::PrivateState,
         public::{self, PublicState},
     },
-    log::{Admission, Ingest, IngestWriter, Leadership, Refresh, Rules, Served, Tail, Waiting},
+    log::{
+        Admission, Ingest, IngestWriter, Leadership, Reader, Refresh, Rules, Served, Tail, Waiting,
+    },
     mirror,
     poll::{self, Endpoint, Sources},
     store::{ChangeLog, Store},
@@ -97,10 +99,14 @@ impl Parts {
     }
 
     pub(super) fn public_router(&self) -> Result<Router, StartError> {
+        let reader = Arc::new(Reader {
+            log: Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
+            tail: Arc::clone(&self.tail),
+            refresh: Arc::clone(&self.refresh),
+            admission: Arc::clone(&self.admission),
+        });
         let sources = Arc::new(Sources::new(
-            Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
-            Arc::clone(&self.tail),
-            Arc::clone(&self.refresh),
+            reader,
             Arc::clone(&self.flags),
             Arc::new(SystemClock),
             &self.config.poll,

@@ -19,7 +19,7 @@ use changeover::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
     http::public::{PublicState, router},
-    log::{Refresh, Tail},
+    log::{Reader, Refresh, Tail},
     poll::{Contract, Endpoint, Sources},
     store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StageRecord, StateItem},
     telemetry::Purpose,
@@ -276,10 +276,14 @@ impl Gateway {
         let refresh = Arc::new(Refresh::new(Duration::from_secs(5)));
         tokio::spawn(follow(log.clone(), tail.clone(), refresh.clone()));
         let config = config::poll::Poll::default();
-        let sources = Sources::new(
-            log.clone(),
-            tail.clone(),
+        let reader = Reader {
+            log: log.clone(),
+            tail: tail.clone(),
             refresh,
+            admission: Arc::default(),
+        };
+        let sources = Sources::new(
+            Arc::new(reader),
             flags.clone(),
             Arc::new(StoppedClock),
             &config,

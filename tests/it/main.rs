@@ -16,6 +16,7 @@ mod a_replaced_database_file_is_noticed;
 mod a_state_that_was_off_is_made_whole;
 mod alike_names_stay_apart;
 mod architecture;
+mod cloudevents_come_in;
 mod cohorts;
 mod commit_order;
 mod cursor_order;
