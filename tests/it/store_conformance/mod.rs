@@ -8,4 +8,5 @@ mod migrations;
 pub mod numbering;
 mod outage;
 mod reading;
+mod server_defaults;
 mod speed;

@@ -37,7 +37,7 @@ const VALUES: [&str; 9] = [
     "-0.0",
 ];
 
-async fn keeps_every_byte(database: DatabaseUnderTest) {
+pub async fn keeps_every_byte(database: DatabaseUnderTest) {
     let store = database.store().await;
     let name = module("bytes");
     let lease = held(&store, &name).await;
