@@ -68,7 +68,7 @@ fn by_number(
     error: sqlx::Error,
 ) -> Error {
     match number {
-        _ if PASSING.contains(&number) => unavailable(doing, &message, error),
+        _ if PASSING.contains(&number) => unavailable(doing, &format!("error {number}"), error),
         // Wrong password, no such user or database, not this user's tables.
         1044 | 1045 | 1049 | 1130 | 1142 | 1143 | 1227 | 1251 | 1698 | 1862 => {
             Error::BadUrl { why: message }
