@@ -110,7 +110,7 @@ async fn commits_out_of_the_order_of_ids_lose_nothing(database: DatabaseUnderTes
     let gateway = InProcess::start(&Setup::new(&database, "a")).await;
     match database.kind {
         Kind::Postgres | Kind::MariaDb => {
-            the_second_commits_first(&database, &gateway.client).await
+            the_second_commits_first(&database, &gateway.client).await;
         }
         Kind::Sqlite => the_second_waits_for_the_first(&database, &gateway.client).await,
     }
