@@ -9,8 +9,11 @@ pub mod database;
 #[cfg(test)]
 mod documentation_tests;
 pub mod endpoint;
+pub mod endpoints;
+mod endpoints_check;
 mod explain;
 pub mod ingest;
+pub mod json_pointer;
 mod key_path;
 mod layers;
 mod loading;
@@ -25,6 +28,7 @@ pub mod poll_path;
 mod problems;
 mod reading;
 pub mod redact;
+mod routes;
 pub mod sequencer;
 pub mod server;
 pub mod span;
@@ -73,6 +77,8 @@ pub struct Config {
     pub log: log::Log,
     /// The modules that this gateway serves.
     pub modules: Vec<modules::Module>,
+    /// Legacy endpoints that serve several modules.
+    pub endpoints: Vec<endpoints::Endpoint>,
 }
 
 impl Config {
@@ -110,7 +116,9 @@ impl Config {
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
         self.log.validate("log", problems);
-        modules_check::validate(&self.modules, &self.limits, problems);
+        let mut routes = routes::Routes::default();
+        modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
+        endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);
     }
 

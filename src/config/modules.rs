@@ -46,7 +46,7 @@ impl Module {
 pub struct Poll {
     /// Path; `{name}` captures a segment.
     pub path: String,
-    /// `GET`, `POST` or both.
+    /// `GET`, `POST` and `PUT`, at least one of them.
     pub methods: Vec<Method>,
     /// Where the client says what it has seen.
     pub cursor: CursorField,
@@ -78,13 +78,15 @@ impl Default for Poll {
 }
 
 /// A request method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     /// `GET`; `HEAD` is answered with it.
     Get,
     /// `POST`.
     Post,
+    /// `PUT`.
+    Put,
 }
 
 /// Part of a request that a value is taken from.
@@ -98,6 +100,12 @@ pub enum Place {
     Header,
     /// A segment that the path captures.
     Path,
+    /// A cookie, RFC 6265.
+    Cookie,
+    /// A field of a body in `application/x-www-form-urlencoded`.
+    Form,
+    /// A value of a body in JSON; its name is a JSON pointer, RFC 6901.
+    Json,
 }
 
 /// A value of the request.
@@ -149,6 +157,8 @@ pub struct AudienceField {
     /// One audience for every request, instead of `in` and `name`.
     #[serde(rename = "const")]
     pub constant: Option<String>,
+    /// A claim of the caller's token. Not available yet.
+    pub claim: Option<String>,
 }
 
 /// The most changes of one answer, and where a client may ask for fewer.

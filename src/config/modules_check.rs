@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{
     Problems,
+    json_pointer::JsonPointer,
     modules::{
         AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Sunset,
     },
     poll_path,
+    routes::Routes,
 };
 use crate::domain::{Audience, Limits, ModuleName};
 
@@ -18,17 +20,21 @@ const NEXT_POLL_MAX_MS: u64 = 86_400_000;
 const LIMIT_MAX: u64 = 100_000;
 
 /// Checks all modules, each alone and against those before it.
-pub(super) fn validate(modules: &[Module], limits: &Limits, problems: &mut Problems) {
+pub(super) fn validate(
+    modules: &[Module],
+    limits: &Limits,
+    routes: &mut Routes,
+    problems: &mut Problems,
+) {
     let mut names = BTreeMap::new();
-    let mut routes = BTreeMap::new();
     for (n, module) in modules.iter().enumerate() {
         let path = format!("modules[{n}]");
         validate_name(module, &path, &mut names, problems);
         sunset(&module.sunset, &format!("{path}.sunset"), problems);
         if let Some(poll) = &module.poll {
             let path = format!("{path}.poll");
-            validate_poll(poll, &path, limits, problems);
-            validate_routes(poll, &path, &mut routes, problems);
+            validate_poll(poll, &path, CursorStands::Here, limits, problems);
+            routes.add(poll, &path, problems);
             if poll.cursor.kind == CursorKind::None && !module.state {
                 problems.push(
                     format!("{path}.cursor.kind"),
@@ -58,57 +64,39 @@ fn validate_name(
     names.insert(module.name.clone(), path.to_owned());
 }
 
-/// Two modules must not answer the same request.
-fn validate_routes(
-    poll: &Poll,
-    path: &str,
-    routes: &mut BTreeMap<(&'static str, String), String>,
-    problems: &mut Problems,
-) {
-    let Ok(segments) = poll_path::parse(&poll.path) else {
-        return;
-    };
-    for method in &poll.methods {
-        let route = (method.as_str(), poll_path::shape(&segments));
-        match routes.get(&route) {
-            Some(first) if first != path => problems.push(
-                format!("{path}.path"),
-                format!("{} {} is already answered by {first}", route.0, poll.path),
-            ),
-            Some(_) => problems.push(
-                format!("{path}.methods"),
-                format!("{} is named twice", route.0),
-            ),
-            None => {
-                routes.insert(route, path.to_owned());
-            }
-        }
-    }
+/// Whether the contract itself says where the cursor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CursorStands {
+    Here,
+    /// A batch says it for all its modules.
+    Elsewhere,
 }
 
-fn validate_poll(poll: &Poll, path: &str, limits: &Limits, problems: &mut Problems) {
+/// Checks a contract. Returns the names that its path captures, if it could be read.
+pub(super) fn validate_poll(
+    poll: &Poll,
+    path: &str,
+    cursor: CursorStands,
+    limits: &Limits,
+    problems: &mut Problems,
+) -> Option<Vec<String>> {
     let captures = match poll_path::parse(&poll.path) {
-        Ok(segments) => Some(segments),
+        Ok(segments) => Some(captured(&segments)),
         Err(why) => {
             problems.push(format!("{path}.path"), why);
             None
         }
     };
     if poll.methods.is_empty() {
-        problems.push(format!("{path}.methods"), "name GET, POST or both");
-    }
-    let mut fields = Fields {
-        captures: captures
-            .as_ref()
-            .map(|all| all.iter().filter_map(poll_path::capture).collect()),
-        problems,
-    };
-    if poll.cursor.kind != CursorKind::None {
-        fields.check(
-            poll.cursor.place,
-            &poll.cursor.name,
-            &format!("{path}.cursor"),
+        problems.push(
+            format!("{path}.methods"),
+            "name at least one of GET, POST and PUT",
         );
+    }
+    let mut fields = Fields { captures, problems };
+    if cursor == CursorStands::Here && poll.cursor.kind != CursorKind::None {
+        let (place, name) = (poll.cursor.place, &poll.cursor.name);
+        fields.check(place, name, &format!("{path}.cursor"));
     }
     if let Some(client) = &poll.client {
         fields.check(client.place, &client.name, &format!("{path}.client"));
@@ -117,33 +105,48 @@ fn validate_poll(poll: &Poll, path: &str, limits: &Limits, problems: &mut Proble
         fields.audience(audience, limits, &format!("{path}.audience"));
     }
     fields.limit(&poll.limit, &format!("{path}.limit"));
+    let captures = fields.captures;
     response(&poll.response, &format!("{path}.response"), problems);
     let next = &format!("{path}.next_poll_ms");
     problems.bound(next, poll.next_poll_ms, 1, NEXT_POLL_MAX_MS);
+    captures
+}
+
+fn captured(segments: &[poll_path::Segment]) -> Vec<String> {
+    let names = segments.iter().filter_map(poll_path::capture);
+    names.map(str::to_owned).collect()
 }
 
 /// Checks fields of requests against the captures of their path, if the path could be read.
-struct Fields<'a> {
-    captures: Option<Vec<&'a str>>,
-    problems: &'a mut Problems,
+pub(super) struct Fields<'a> {
+    pub(super) captures: Option<Vec<String>>,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Fields<'_> {
-    fn check(&mut self, place: Place, name: &str, path: &str) {
+    pub(super) fn check(&mut self, place: Place, name: &str, path: &str) {
         let at = format!("{path}.name");
         if name.is_empty() {
             return self.problems.push(at, "must not be empty");
         }
         match place {
-            Place::Header if http::HeaderName::from_bytes(name.as_bytes()).is_err() => self
+            Place::Header if !is_token(name) => self
                 .problems
                 .push(at, format!("`{}` is no header name", name.escape_debug())),
-            Place::Query if name.chars().any(char::is_control) => {
+            Place::Cookie if !is_token(name) => self
+                .problems
+                .push(at, format!("`{}` is no cookie name", name.escape_debug())),
+            Place::Query | Place::Form if name.chars().any(char::is_control) => {
                 self.problems
                     .push(at, "must not contain control characters");
             }
+            Place::Json => {
+                if let Err(why) = name.parse::<JsonPointer>() {
+                    self.problems.push(at, why.to_string());
+                }
+            }
             Place::Path => self.captured(name, at),
-            Place::Query | Place::Header => {}
+            Place::Query | Place::Header | Place::Cookie | Place::Form => {}
         }
     }
 
@@ -151,13 +154,17 @@ impl Fields<'_> {
         let Some(captures) = &self.captures else {
             return;
         };
-        if !captures.contains(&name) {
+        if !captures.iter().any(|captured| captured == name) {
             let why = format!("the path captures no `{{{}}}`", name.escape_debug());
             self.problems.push(at, why);
         }
     }
 
     fn audience(&mut self, field: &AudienceField, limits: &Limits, path: &str) {
+        if field.claim.is_some() {
+            let why = "is not available yet: nobody proves who calls. Take the audience from the request by `in` and `name`, or give `const`";
+            return self.problems.push(format!("{path}.claim"), why);
+        }
         match (field.place, &field.constant) {
             (Some(place), None) => self.check(place, &field.name, path),
             (None, Some(constant)) if field.name.is_empty() => {
@@ -175,9 +182,10 @@ impl Fields<'_> {
     fn limit(&mut self, field: &LimitField, path: &str) {
         match field.place {
             Some(place) => self.check(place, &field.name, path),
-            None if !field.name.is_empty() => self
-                .problems
-                .push(format!("{path}.in"), "is missing: query, header or path"),
+            None if !field.name.is_empty() => self.problems.push(
+                format!("{path}.in"),
+                "is missing: query, header, path, cookie, form or json",
+            ),
             None => {}
         }
         self.problems
@@ -192,6 +200,11 @@ impl Fields<'_> {
             self.problems.push(default, why);
         }
     }
+}
+
+/// Header and cookie names are tokens of RFC 9110.
+fn is_token(name: &str) -> bool {
+    http::HeaderName::from_bytes(name.as_bytes()).is_ok()
 }
 
 fn response(response: &Response, path: &str, problems: &mut Problems) {
@@ -241,6 +254,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
         }
     }
 }

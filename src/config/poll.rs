@@ -12,7 +12,7 @@ pub struct Poll {
     pub state_cache_entries: usize,
     /// Most bytes that they take together.
     pub state_cache_bytes: usize,
-    /// Largest body of a poll by `POST`. It is read and dropped.
+    /// Largest body of a poll.
     pub body_bytes: usize,
     /// What `Retry-After` says, in seconds, when the database cannot be asked.
     pub retry_after_s: u32,

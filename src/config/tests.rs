@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `sequencer`, `server`, `tail` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `sequencer`, `server`, `tail` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `none`, `position`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -510,7 +510,7 @@ fn modules_and_their_polls() {
     assert_snapshot!(given(toml).problems(), @r#"
     modules[0].name: `Big` must be 1 to 32 characters of a-z, 0-9, `_` and `-`, and begin with a letter or digit (from changeover.toml)
     modules[0].poll.path: must begin with `/` (from changeover.toml)
-    modules[0].poll.methods: name GET, POST or both (from changeover.toml)
+    modules[0].poll.methods: name at least one of GET, POST and PUT (from changeover.toml)
     modules[0].poll.cursor.name: must not be empty (from changeover.toml)
     modules[1].poll.methods: GET is named twice (from changeover.toml)
     modules[1].poll.cursor.kind: `none` answers with the whole state, but modules[1].state is false (from changeover.toml)
@@ -523,7 +523,7 @@ fn modules_and_their_polls() {
     modules[3].poll.cursor.name: `no header` is no header name (from changeover.toml)
     modules[3].poll.client.name: the path captures no `{y}` (from changeover.toml)
     modules[3].poll.audience: give either `in` and `name`, or `const`; leave the whole out for changes to everyone only (from changeover.toml)
-    modules[3].poll.limit.in: is missing: query, header or path (from changeover.toml)
+    modules[3].poll.limit.in: is missing: query, header, path, cookie, form or json (from changeover.toml)
     modules[3].poll.limit.default: 20 must not be above modules[3].poll.limit.max (10) (from changeover.toml)
     modules[3].poll.response.error_status: must be from 200 to 599, not 199 (from changeover.toml)
     modules[3].poll.next_poll_ms: must be from 1 to 86400000, not 0 (from changeover.toml)

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 
@@ -30,15 +30,17 @@ use crate::{
 };
 
 const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
-const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
+pub(super) const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The label `module` of what belongs to no module. No module can have this name.
+const NO_MODULE: &str = "-";
 /// How many headers an answer has at most, so that the map is made once.
 const MOST_HEADERS: usize = 10;
 
 /// A legacy endpoint that answers.
 pub struct Endpoint {
-    contract: Contract,
-    sources: Arc<Sources>,
+    pub(super) contract: Contract,
+    pub(super) sources: Arc<Sources>,
     meters: Meters,
     allow: HeaderValue,
     retry_after: HeaderValue,
@@ -48,7 +50,7 @@ impl Endpoint {
     /// Sets a contract to work. To be called after the metrics recorder is installed.
     pub fn new(contract: Contract, sources: Arc<Sources>, config: &config::poll::Poll) -> Self {
         Self {
-            meters: Meters::new(contract.module()),
+            meters: meters(&contract),
             allow: allow(&contract),
             retry_after: HeaderValue::from(config.retry_after_s),
             contract,
@@ -59,16 +61,6 @@ impl Endpoint {
     /// The contract.
     pub const fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    /// Whether a method is one of the contract's.
-    pub fn allows(&self, method: &Method) -> bool {
-        let methods = self.contract.methods();
-        match *method {
-            Method::GET | Method::HEAD => methods.contains(&config::modules::Method::Get),
-            Method::POST => methods.contains(&config::modules::Method::Post),
-            _ => false,
-        }
     }
 
     /// Answers a poll.
@@ -94,10 +86,26 @@ impl Endpoint {
 
     /// The error envelope for a request that was not, or could not be, read.
     pub fn refuse_unread(&self, failure: &Failure) -> Response<Bytes> {
-        self.refuse(failure, "", Instant::now())
+        let begun = Instant::now();
+        match self.contract.called {
+            Some(_) => self.refuse(failure, "", begun),
+            None => self.refuse_unattributed(failure, None, begun),
+        }
     }
 
-    async fn read(&self, request: &Request<'_>) -> Result<Page, Failure> {
+    /// The error envelope for a request of no known module, which has no stage. `called` is what
+    /// the client calls the module.
+    pub(super) fn refuse_unattributed(
+        &self,
+        failure: &Failure,
+        called: Option<&str>,
+        begun: Instant,
+    ) -> Response<Bytes> {
+        let envelope = self.contract.refuse_called(failure, called);
+        self.wrap(envelope, failure, self.plain_headers(), begun)
+    }
+
+    pub(super) async fn read(&self, request: &Request<'_>) -> Result<Page, Failure> {
         let (sources, module) = (&*self.sources, &self.contract.module);
         let audiences = &request.audiences;
         if self.contract.fields.kind == CursorKind::None {
@@ -134,10 +142,19 @@ impl Endpoint {
     }
 
     fn refuse(&self, failure: &Failure, client_id: &str, begun: Instant) -> Response<Bytes> {
-        let (status, body) = self.contract.refuse(failure);
+        let headers = self.headers(self.evaluate(client_id));
+        self.wrap(self.contract.refuse(failure), failure, headers, begun)
+    }
+
+    fn wrap(
+        &self,
+        (status, body): (StatusCode, Vec<u8>),
+        failure: &Failure,
+        mut headers: HeaderMap,
+        begun: Instant,
+    ) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
-        let mut headers = self.headers(self.evaluate(client_id));
         if failure.is_passing() {
             headers.insert(RETRY_AFTER, self.retry_after.clone());
         }
@@ -149,9 +166,16 @@ impl Endpoint {
         response
     }
 
-    fn headers(&self, evaluation: Evaluation) -> HeaderMap {
+    /// The headers of every answer, whatever the module's stage.
+    #[expect(clippy::unused_self, reason = "they are the endpoint's")]
+    pub(super) fn plain_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
         headers.insert(CONTENT_TYPE, JSON);
+        headers
+    }
+
+    pub(super) fn headers(&self, evaluation: Evaluation) -> HeaderMap {
+        let mut headers = self.plain_headers();
         headers.insert(
             STAGE,
             HeaderValue::from_static(evaluation.effective.as_str()),
@@ -174,29 +198,44 @@ impl Endpoint {
         record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at)
     }
 
-    fn next_poll_ms(&self, stage: Stage) -> u64 {
+    pub(super) fn next_poll_ms(&self, stage: Stage) -> u64 {
         let slower = self.contract.sunset.next_poll_ms;
         let slower = slower.filter(|_| stage >= Stage::Sunset);
         slower.unwrap_or(self.contract.next_poll_ms)
     }
 
-    fn evaluate(&self, client_id: &str) -> Evaluation {
+    pub(super) fn evaluate(&self, client_id: &str) -> Evaluation {
         self.sources
             .flags
             .evaluate(&self.contract.module, client_id)
     }
 
-    fn count(&self, answered: Answered, begun: Instant) {
+    pub(super) fn count(&self, answered: Answered, begun: Instant) {
         self.meters.count(answered, begun.elapsed());
     }
 }
 
+/// A request that names no known module is counted for none.
+fn meters(contract: &Contract) -> Meters {
+    match contract.called {
+        Some(_) => Meters::new(contract.module().as_str()),
+        None => Meters::new(NO_MODULE),
+    }
+}
+
 fn allow(contract: &Contract) -> HeaderValue {
-    let get = contract.methods().contains(&config::modules::Method::Get);
-    let post = contract.methods().contains(&config::modules::Method::Post);
-    HeaderValue::from_static(match (get, post) {
-        (true, true) => "GET, HEAD, POST",
-        (true, false) => "GET, HEAD",
-        (false, _) => "POST",
+    let has = |method| contract.allowed.contains(&method);
+    let (get, post) = (
+        has(config::modules::Method::Get),
+        has(config::modules::Method::Post),
+    );
+    HeaderValue::from_static(match (get, post, has(config::modules::Method::Put)) {
+        (true, true, true) => "GET, HEAD, POST, PUT",
+        (true, true, false) => "GET, HEAD, POST",
+        (true, false, true) => "GET, HEAD, PUT",
+        (true, false, false) => "GET, HEAD",
+        (false, true, true) => "POST, PUT",
+        (false, true, false) => "POST",
+        (false, false, _) => "PUT",
     })
 }

@@ -3,37 +3,44 @@
 //! Invariant: a contract that compiled cannot fail on a request for a reason that its
 //! configuration could have told.
 
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
 
 use super::{
     audiences::Audiences,
+    captures::captured_names,
+    content::BodyKind,
     failure::Failure,
     json,
-    request::Fields,
+    request::{Fields, TwoBodies},
     slots::{BodySlot, ErrorSlot, ItemSlot},
     source::Source,
     sunset::Notice,
     template::{Slot, Template},
 };
 use crate::{
-    config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll},
+    config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Poll},
     domain::{Audience, Limits, ModuleName},
 };
 
 /// What is wrong with a contract: the key below `modules[]`, and why.
 pub type Problem = (&'static str, String);
 
-/// The contract of one module's legacy endpoint.
+/// The contract of one module at one legacy endpoint.
 #[derive(Debug, Clone)]
 pub struct Contract {
     pub(super) module: ModuleName,
+    /// What clients call it; `None` where the module is not known yet.
+    pub(super) called: Option<Box<str>>,
     pub(super) path: String,
     pub(super) methods: Vec<Method>,
+    /// The methods of all contracts at this path.
+    pub(super) allowed: Vec<Method>,
+    pub(super) body_kind: Option<BodyKind>,
     pub(super) fields: Fields,
     pub(super) body: Template<BodySlot>,
     pub(super) item: Template<ItemSlot>,
-    error: Template<ErrorSlot>,
-    error_status: Option<StatusCode>,
+    pub(super) error: Template<ErrorSlot>,
+    pub(super) error_status: Option<StatusCode>,
     pub(super) next_poll_ms: u64,
     pub(super) sunset: Notice,
     pub(super) state: bool,
@@ -46,7 +53,17 @@ impl Contract {
         let mut problems = Vec::new();
         let sunset = Notice::compile(&module.sunset, &mut problems);
         let compiled = match &module.poll {
-            Some(poll) => compile(module, poll, sunset, limits, &mut problems),
+            Some(poll) => {
+                let mut compiled = compile(module, poll, sunset, limits, &mut problems);
+                if let Some(contract) = &mut compiled {
+                    contract.settle_body(None, &mut problems);
+                }
+                if poll.cursor.kind == CursorKind::None && !module.state {
+                    let why = "`none` is answered from the state: set `state = true`".to_owned();
+                    problems.push(("poll.cursor.kind", why));
+                }
+                compiled
+            }
             None => None,
         };
         if problems.is_empty() {
@@ -76,20 +93,56 @@ impl Contract {
         self.path.contains('{')
     }
 
+    /// Decides what the body has to be. `also` is one more value that is taken from the request.
+    pub(super) fn settle_body(&mut self, also: Option<&Source>, problems: &mut Vec<Problem>) {
+        match self.fields.body(also) {
+            Ok(Some(_)) if self.methods == [Method::Get] => {
+                let why = "values come from the body, and GET has none: name \"POST\" or \"PUT\"";
+                problems.push(("poll.methods", why.to_owned()));
+            }
+            Ok(kind) => self.body_kind = kind,
+            Err(TwoBodies) => {
+                let why = "takes values from `form` and from `json`, and one body cannot be both";
+                problems.push(("poll", why.to_owned()));
+            }
+        }
+    }
+
     /// Status and body of the error envelope.
     pub(super) fn refuse(&self, failure: &Failure) -> (StatusCode, Vec<u8>) {
-        let status = failure.status();
-        let message = failure.message();
-        let mut out = Vec::with_capacity(self.error.literal_bytes() + message.len() + 16);
-        self.error.render(&mut out, |out, slot| match slot {
-            ErrorSlot::Status => json::push_integer(out, status.as_u16()),
-            ErrorSlot::Message => json::push_string(out, &message),
-        });
-        (self.error_status.unwrap_or(status), out)
+        self.refuse_called(failure, self.called.as_deref())
+    }
+
+    /// The same, for what the client calls the module.
+    pub(super) fn refuse_called(
+        &self,
+        failure: &Failure,
+        called: Option<&str>,
+    ) -> (StatusCode, Vec<u8>) {
+        let body = envelope(&self.error, failure, called);
+        (self.error_status.unwrap_or(failure.status()), body)
     }
 }
 
-fn compile(
+/// The body of an error envelope.
+pub(super) fn envelope(
+    template: &Template<ErrorSlot>,
+    failure: &Failure,
+    called: Option<&str>,
+) -> Vec<u8> {
+    let status = failure.status();
+    let message = failure.message();
+    let mut out = Vec::with_capacity(template.literal_bytes() + message.len() + 16);
+    template.render(&mut out, |out, slot| match slot {
+        ErrorSlot::Status => json::push_integer(out, status.as_u16()),
+        ErrorSlot::Message => json::push_string(out, &message),
+        ErrorSlot::Module => json::push_string_or_null(out, called),
+    });
+    out
+}
+
+/// Compiles `poll` for a module, except for what the body is.
+pub(super) fn compile(
     module: &Module,
     poll: &Poll,
     sunset: Notice,
@@ -107,14 +160,13 @@ fn compile(
     if let (CursorKind::None, Some(item)) = (poll.cursor.kind, &item) {
         check_state_item(item, problems);
     }
-    if poll.cursor.kind == CursorKind::None && !module.state {
-        let why = "`none` is answered from the state: set `state = true`".to_owned();
-        problems.push(("poll.cursor.kind", why));
-    }
     Some(Contract {
         module: name?,
+        called: Some(module.name.as_str().into()),
         path: poll.path.clone(),
         methods: poll.methods.clone(),
+        allowed: poll.methods.clone(),
+        body_kind: None,
         fields,
         body: body?,
         item: item?,
@@ -169,7 +221,7 @@ fn error_status(status: Option<u16>, problems: &mut Vec<Problem>) -> Option<Stat
 
 fn check_methods(methods: &[Method], problems: &mut Vec<Problem>) {
     if methods.is_empty() {
-        let why = "must name \"GET\", \"POST\" or both".to_owned();
+        let why = "must name at least one of \"GET\", \"POST\" and \"PUT\"".to_owned();
         problems.push(("poll.methods", why));
     }
 }
@@ -180,45 +232,12 @@ fn check_path(path: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The names that a path captures.
-fn captured_names(path: &str) -> Result<Vec<&str>, &'static str> {
-    let segments = path.strip_prefix('/').ok_or("must begin with `/`")?;
-    let mut names = Vec::new();
-    for segment in segments.split('/') {
-        if let Some(name) = captured_name(segment)? {
-            if names.contains(&name) {
-                return Err("must not use one name twice");
-            }
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-fn captured_name(segment: &str) -> Result<Option<&str>, &'static str> {
-    let inner = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
-    let Some(name) = inner else {
-        let literal = |b: u8| b.is_ascii_graphic() && !b"{}?#*".contains(&b);
-        return if segment.bytes().all(literal) {
-            Ok(None)
-        } else {
-            Err(
-                "must hold visible ASCII without `?`, `#` and `*`, and `{name}` for a whole segment only",
-            )
-        };
-    };
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if name.is_empty() || !name.bytes().all(word) {
-        return Err("must name each `{…}` with letters, digits and `_`");
-    }
-    Ok(Some(name))
-}
-
 /// A source that could not be compiled is reported and left out: the contract is refused anyway.
 fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
     check_limits(&poll.limit, problems);
     let path = poll.path.as_str();
-    let mut named = |key, place, name: &str| keep(key, source(place, name, path), problems);
+    let mut named =
+        |key, place, name: &str| keep(key, Source::compile(place, name, path), problems);
     let cursor = match poll.cursor.kind {
         CursorKind::None => None,
         CursorKind::Position | CursorKind::Token => {
@@ -253,22 +272,6 @@ fn check_limits(limit: &LimitField, problems: &mut Vec<Problem>) {
     }
 }
 
-fn source(place: Place, name: &str, path: &str) -> Result<Source, String> {
-    if name.is_empty() {
-        return Err("must say which parameter, header or segment it is".to_owned());
-    }
-    match place {
-        Place::Query => Ok(Source::Query(name.into())),
-        Place::Header => HeaderName::try_from(name)
-            .map(Source::Header)
-            .map_err(|_| format!("`{name}` is no header name")),
-        Place::Path if captured_names(path).is_ok_and(|names| !names.contains(&name)) => {
-            Err(format!("`{{{name}}}` does not stand in `{path}`"))
-        }
-        Place::Path => Ok(Source::Path(name.into())),
-    }
-}
-
 fn audience(
     field: Option<&AudienceField>,
     path: &str,
@@ -280,7 +283,7 @@ fn audience(
         return (None, everyone);
     };
     let Some(text) = &field.constant else {
-        let source = source(field.place.unwrap_or_default(), &field.name, path);
+        let source = Source::compile(field.place.unwrap_or_default(), &field.name, path);
         return (keep("poll.audience.name", source, problems), everyone);
     };
     if field.place.is_some() || !field.name.is_empty() {

@@ -14,11 +14,13 @@ use super::meters::Answered;
 pub enum Failure {
     /// A value of the request is not what the contract says.
     Malformed {
-        /// `cursor`, `audience`, `client` or `limit`.
-        what: &'static str,
+        /// `body`, or the value and where it stands: `cursor (form field since)`.
+        what: Cow<'static, str>,
         /// What is wrong and what is allowed.
         why: Cow<'static, str>,
     },
+    /// The request names a module that its endpoint does not serve.
+    UnknownModule,
     /// Not a method of this endpoint.
     Method,
     /// The body is larger than `poll.body_bytes`.
@@ -42,6 +44,7 @@ impl Failure {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::UnknownModule => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyMissing => StatusCode::REQUEST_TIMEOUT,
@@ -55,6 +58,7 @@ impl Failure {
     pub fn message(&self) -> Cow<'_, str> {
         match self {
             Self::Malformed { what, why } => format!("{what}: {why}").into(),
+            Self::UnknownModule => "this module is not served here".into(),
             Self::Method => "the method is not allowed here".into(),
             Self::BodyTooLarge => "the body is too large".into(),
             Self::BodyMissing => "the body did not arrive".into(),
@@ -72,6 +76,7 @@ impl Failure {
         match self {
             Self::Retired | Self::TooOld => Answered::Gone,
             Self::Malformed { .. }
+            | Self::UnknownModule
             | Self::Method
             | Self::BodyTooLarge
             | Self::BodyMissing

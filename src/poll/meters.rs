@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram};
 
-use crate::{domain::ModuleName, telemetry::metric};
+use crate::telemetry::metric;
 
 /// How a poll was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +51,10 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new(module: &ModuleName) -> Self {
+    /// `module` is the label: the module's name.
+    pub(super) fn new(module: &str) -> Self {
         let counter = |answered: Answered| {
-            let module = module.as_str().to_owned();
+            let module = module.to_owned();
             metrics::counter!(metric::POLLS, "module" => module, "answer" => answered.label())
         };
         Self {

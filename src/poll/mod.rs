@@ -5,7 +5,11 @@
 
 mod answer;
 mod audiences;
+mod batch;
+mod batch_answer;
+mod captures;
 mod compiled;
+mod content;
 mod contract;
 mod failure;
 mod json;
@@ -15,6 +19,8 @@ mod paths;
 mod read;
 mod render;
 mod request;
+mod route;
+mod site;
 mod slots;
 mod source;
 mod sources;
@@ -25,9 +31,12 @@ mod whole_state;
 
 pub use answer::Endpoint;
 pub use compiled::{compile, problems};
+pub use content::{BodyKind, Content};
 pub use contract::{Contract, Problem};
 pub use failure::Failure;
 pub use meters::Answered;
 pub use paths::conflicts;
+pub use route::Route;
+pub use site::Site;
 pub use source::Parts;
 pub use sources::Sources;

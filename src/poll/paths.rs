@@ -1,8 +1,8 @@
 //! Paths that would answer for each other.
 //!
-//! Invariant: contracts without conflicts can all stand in one router, which would panic otherwise.
+//! Invariant: sites without conflicts can all stand in one router, which would panic otherwise.
 
-use super::contract::Contract;
+use super::site::Site;
 
 /// What the public listener keeps for itself, besides everything below these.
 const RESERVED: [&str; 5] = [
@@ -13,22 +13,47 @@ const RESERVED: [&str; 5] = [
     "/asyncapi.json",
 ];
 
-/// For each contract whose path cannot stand beside the earlier ones: its module, and why.
-pub fn conflicts(contracts: &[Contract]) -> Vec<(String, String)> {
+/// For each site that cannot stand beside the earlier ones: the key of its path, and why. Sites
+/// come with their keys, as `modules[0]`. At one path, each may answer other methods.
+pub fn conflicts(sites: &[(String, Site)]) -> Vec<(String, String)> {
     let mut router = matchit::Router::new();
     let mut found = Vec::new();
-    for contract in contracts {
-        let path = contract.path();
-        let why = reserved(path).or_else(|| match router.insert(path, ()) {
-            Ok(()) => None,
-            Err(matchit::InsertError::Conflict { with }) => Some(format!(
-                "`{path}` conflicts with `{with}` of another module"
-            )),
-            Err(error) => Some(format!("`{path}` is no path: {error}")),
+    for (index, (key, site)) in sites.iter().enumerate() {
+        let earlier = &sites[..index];
+        let why = reserved(site.path()).or_else(|| {
+            if earlier.iter().any(|(_, other)| other.path() == site.path()) {
+                answered_already(site, earlier)
+            } else {
+                unroutable(&mut router, key, site.path())
+            }
         });
-        found.extend(why.map(|why| (contract.module().to_string(), why)));
+        found.extend(why.map(|why| (format!("{key}.poll.path"), why)));
     }
     found
+}
+
+/// Whether another site at the same path answers one of the methods.
+fn answered_already(site: &Site, earlier: &[(String, Site)]) -> Option<String> {
+    let mut methods = site.methods().iter();
+    methods.find_map(|method| {
+        let same = |other: &Site| other.path() == site.path() && other.methods().contains(method);
+        let (key, _) = earlier.iter().find(|(_, other)| same(other))?;
+        let path = site.path();
+        let method = method.as_str();
+        Some(format!("{method} {path} is already answered by {key}.poll"))
+    })
+}
+
+fn unroutable(router: &mut matchit::Router<String>, key: &str, path: &str) -> Option<String> {
+    match router.insert(path, key.to_owned()) {
+        Ok(()) => None,
+        Err(matchit::InsertError::Conflict { with }) => {
+            let other = router.at(&with).map(|found| found.value.clone());
+            let other = other.unwrap_or_default();
+            Some(format!("`{path}` conflicts with `{with}` of {other}.poll"))
+        }
+        Err(error) => Some(format!("`{path}` is no path: {error}")),
+    }
 }
 
 fn reserved(path: &str) -> Option<String> {

@@ -35,6 +35,7 @@ pub(super) fn render(contract: &Contract, page: &Page, around: Around) -> Vec<u8
         BodySlot::NextPollMs => json::push_integer(out, around.next_poll_ms),
         BodySlot::Transport => json::push_string(out, around.transport.as_str()),
         BodySlot::Snapshot => json::push_bool(out, page.snapshot),
+        BodySlot::Module => json::push_string_or_null(out, contract.called.as_deref()),
     });
     out
 }

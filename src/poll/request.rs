@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::{
     audiences::Audiences,
+    content::BodyKind,
     failure::Failure,
     source::{Parts, Source},
 };
@@ -48,21 +49,45 @@ impl Request<'_> {
     }
 }
 
+/// A contract takes values from a form and from JSON, and one body cannot be both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TwoBodies;
+
 impl Fields {
+    /// What the body has to be: `None` if nothing is taken from it. `also` is one more source.
+    pub(super) fn body(&self, also: Option<&Source>) -> Result<Option<BodyKind>, TwoBodies> {
+        let sources = [&self.cursor, &self.audience, &self.client, &self.limit];
+        let sources = sources.into_iter().flatten().chain(also);
+        let mut kinds = sources.filter_map(Source::body);
+        let first = kinds.next();
+        if kinds.all(|kind| Some(kind) == first) {
+            Ok(first)
+        } else {
+            Err(TwoBodies)
+        }
+    }
+
     pub(super) fn read<'a>(&self, parts: &Parts<'a>) -> Result<Request<'a>, Failure> {
+        let client = find(self.client.as_ref(), "client", parts);
         Ok(Request {
-            asked: self.read_cursor(parts)?,
-            audiences: self.read_audiences(parts)?,
-            limit: self.read_limit(parts)?,
-            client: find(self.client.as_ref(), "client", parts)?,
+            asked: located(self.read_cursor(parts), self.cursor.as_ref())?,
+            audiences: located(self.read_audiences(parts), self.audience.as_ref())?,
+            limit: located(self.read_limit(parts), self.limit.as_ref())?,
+            client: located(client, self.client.as_ref())?,
         })
     }
 
     fn read_cursor(&self, parts: &Parts<'_>) -> Result<Asked, Failure> {
-        match find(self.cursor.as_ref(), "cursor", parts)? {
-            None => Ok(Asked::BEGINNING),
-            Some(text) if self.kind == CursorKind::Token => parse_token(&text),
-            Some(text) => parse_position(&text),
+        let text = find(self.cursor.as_ref(), "cursor", parts)?;
+        self.asked(text.as_deref())
+    }
+
+    /// What a cursor says; without one, nothing was seen.
+    pub(super) fn asked(&self, text: Option<&str>) -> Result<Asked, Failure> {
+        match (text, self.kind) {
+            (None, _) | (_, CursorKind::None) => Ok(Asked::BEGINNING),
+            (Some(text), CursorKind::Token) => parse_token(text),
+            (Some(text), CursorKind::Position) => parse_position(text),
         }
     }
 
@@ -89,13 +114,28 @@ impl Fields {
     }
 }
 
-fn find<'a>(
+/// The value of a source, if the contract has one.
+pub(super) fn find<'a>(
     source: Option<&Source>,
     what: &'static str,
     parts: &Parts<'a>,
 ) -> Result<Option<Cow<'a, str>>, Failure> {
     let value = source.map_or(Ok(None), |source| source.find(parts));
-    value.map_err(|_not_utf8| malformed(what, "must be UTF-8"))
+    value.map_err(|unreadable| malformed(what, unreadable.why()))
+}
+
+/// Adds to a refusal where the value stands: `cursor (form field since)`.
+pub(super) fn located<T>(
+    result: Result<T, Failure>,
+    source: Option<&Source>,
+) -> Result<T, Failure> {
+    result.map_err(|failure| match (failure, source) {
+        (Failure::Malformed { what, why }, Some(source)) => Failure::Malformed {
+            what: format!("{what} ({source})").into(),
+            why,
+        },
+        (failure, _) => failure,
+    })
 }
 
 fn parse_token(text: &str) -> Result<Asked, Failure> {
@@ -126,8 +166,11 @@ fn parse_digits(text: &str) -> Option<u64> {
         .then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-fn malformed(what: &'static str, why: impl Into<Cow<'static, str>>) -> Failure {
-    let why = why.into();
+pub(super) fn malformed(
+    what: impl Into<Cow<'static, str>>,
+    why: impl Into<Cow<'static, str>>,
+) -> Failure {
+    let (what, why) = (what.into(), why.into());
     Failure::Malformed { what, why }
 }
 

@@ -2,6 +2,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::domain::Epoch;
+use crate::poll::content::Content;
 
 const SINCE: HeaderName = HeaderName::from_static("x-since");
 
@@ -25,6 +26,7 @@ fn by_query(fields: &Fields, query: &str) -> Result<(Asked, Vec<String>, u32), F
         query: Some(query),
         headers: &headers,
         captures: Some(&[]),
+        body: &Content::Absent,
     };
     let request = fields.read(&parts)?;
     let audiences = request.audiences.as_slice().iter();
@@ -122,6 +124,7 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
             query: None,
             headers: &headers,
             captures: Some(&[]),
+            body: &Content::Absent,
         };
         fields
             .read(&parts)
@@ -131,7 +134,7 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
     assert_eq!(read(b""), Ok(0));
     assert!(read(b"%37").is_err());
     let refused = read(b"\xff").unwrap_err();
-    assert_eq!(refused.message(), "cursor: must be UTF-8");
+    assert_eq!(refused.message(), "cursor (header x-since): must be UTF-8");
 }
 
 #[test]
@@ -142,6 +145,7 @@ fn the_client_is_the_configured_one_else_the_audience_and_never_everyone() {
             query: Some(query),
             headers: &headers,
             captures: Some(captures),
+            body: &Content::Absent,
         };
         fields().read(&parts).unwrap().client_id().to_owned()
     };
@@ -158,7 +162,11 @@ fn a_path_that_is_not_utf8_is_refused() {
         query: None,
         headers: &headers,
         captures: None,
+        body: &Content::Absent,
     };
     let refused = fields().read(&parts).unwrap_err();
-    assert_eq!(refused.message(), "client: must be UTF-8");
+    assert_eq!(
+        refused.message(),
+        "client (path segment who): must be UTF-8"
+    );
 }

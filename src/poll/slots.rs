@@ -23,6 +23,8 @@ pub enum BodySlot {
     Transport,
     /// Whether the items are the state and not the changes.
     Snapshot,
+    /// The module, as the client calls it.
+    Module,
 }
 
 impl Slot for BodySlot {
@@ -36,6 +38,7 @@ impl Slot for BodySlot {
         ("next_poll_ms", Self::NextPollMs),
         ("transport", Self::Transport),
         ("snapshot", Self::Snapshot),
+        ("module", Self::Module),
     ];
 }
 
@@ -93,9 +96,14 @@ pub enum ErrorSlot {
     Status,
     /// A sentence.
     Message,
+    /// The module, as the client calls it; `null` if the request names none.
+    Module,
 }
 
 impl Slot for ErrorSlot {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("status", Self::Status), ("message", Self::Message)];
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("status", Self::Status),
+        ("message", Self::Message),
+        ("module", Self::Module),
+    ];
 }

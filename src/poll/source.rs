@@ -1,12 +1,18 @@
 //! Where in a request a value stands, and taking it from there.
 //!
 //! Invariant: a value is decoded once; what is not UTF-8 is refused, never replaced. Of a repeated
-//! query parameter or header the first counts. An empty value counts as absent.
+//! parameter, header, cookie or field the first counts. An empty value counts as absent.
 
-use std::{borrow::Cow, str};
+use std::{borrow::Cow, fmt, str};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header::COOKIE};
 use percent_encoding::percent_decode;
+
+use super::{
+    captures::captured_names,
+    content::{BodyKind, Content, text_of},
+};
+use crate::config::{json_pointer::JsonPointer, modules::Place};
 
 /// The parts of a request that values come from.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +23,26 @@ pub struct Parts<'a> {
     pub headers: &'a HeaderMap,
     /// What the path captured, decoded; `None` if it is not UTF-8.
     pub captures: Option<&'a [(&'a str, &'a str)]>,
+    /// The body, if the contract asks for it.
+    pub body: &'a Content,
 }
 
-/// The value is not UTF-8.
+/// Why a value cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotUtf8;
+pub(super) enum Unreadable {
+    NotUtf8,
+    /// JSON of another type, which is named.
+    Mistyped(&'static str),
+}
+
+impl Unreadable {
+    pub(super) fn why(self) -> Cow<'static, str> {
+        match self {
+            Self::NotUtf8 => "must be UTF-8".into(),
+            Self::Mistyped(found) => format!("must be a string or a number, not {found}").into(),
+        }
+    }
+}
 
 /// Where a value stands.
 #[derive(Debug, Clone)]
@@ -29,58 +50,158 @@ pub(super) enum Source {
     Query(Box<str>),
     Header(HeaderName),
     Path(Box<str>),
+    Cookie(Box<str>),
+    Form(Box<str>),
+    Json(JsonPointer),
 }
 
 impl Source {
+    /// The error says what is wrong with the name.
+    pub(super) fn compile(place: Place, name: &str, path: &str) -> Result<Self, String> {
+        if name.is_empty() {
+            return Err("must say which parameter, header, segment, cookie or field it is".into());
+        }
+        let token = HeaderName::try_from(name);
+        match place {
+            Place::Query => Ok(Self::Query(name.into())),
+            Place::Header => token
+                .map(Self::Header)
+                .map_err(|_| format!("`{name}` is no header name")),
+            Place::Path if captured_names(path).is_ok_and(|names| !names.contains(&name)) => {
+                Err(format!("`{{{name}}}` does not stand in `{path}`"))
+            }
+            Place::Path => Ok(Self::Path(name.into())),
+            Place::Cookie if token.is_err() => Err(format!("`{name}` is no cookie name")),
+            Place::Cookie => Ok(Self::Cookie(name.into())),
+            Place::Form => Ok(Self::Form(name.into())),
+            Place::Json => name.parse().map(Self::Json).map_err(|why| why.to_string()),
+        }
+    }
+
+    /// What the body has to be for this.
+    pub(super) const fn body(&self) -> Option<BodyKind> {
+        match self {
+            Self::Form(_) => Some(BodyKind::Form),
+            Self::Json(_) => Some(BodyKind::Json),
+            Self::Query(_) | Self::Header(_) | Self::Path(_) | Self::Cookie(_) => None,
+        }
+    }
+
     /// The value; `None` if it is absent or empty.
-    pub(super) fn find<'a>(&self, parts: &Parts<'a>) -> Result<Option<Cow<'a, str>>, NotUtf8> {
+    pub(super) fn find<'a>(&self, parts: &Parts<'a>) -> Result<Option<Cow<'a, str>>, Unreadable> {
         let value = match self {
-            Self::Query(name) => find_in_query(parts.query.unwrap_or_default(), name)?,
+            Self::Query(name) => find_in_pairs(parts.query.unwrap_or_default().as_bytes(), name)?,
             Self::Header(name) => find_in_headers(parts.headers, name)?.map(Cow::Borrowed),
             Self::Path(name) => find_in_path(parts.captures, name)?.map(Cow::Borrowed),
+            Self::Cookie(name) => find_in_cookies(parts.headers, name)?.map(Cow::Borrowed),
+            Self::Form(name) => find_in_form(parts.body, name)?,
+            Self::Json(pointer) => find_in_json(parts.body, pointer)?,
         };
         Ok(value.filter(|value| !value.is_empty()))
     }
 }
 
-fn find_in_query<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, NotUtf8> {
-    for pair in query.split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+/// As errors call it.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(name) => write!(f, "query parameter {name}"),
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Path(name) => write!(f, "path segment {name}"),
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::Form(name) => write!(f, "form field {name}"),
+            Self::Json(pointer) => write!(f, "JSON {pointer}"),
+        }
+    }
+}
+
+/// Finds in `a=1&b=2`, which is a query and a form as well.
+fn find_in_pairs<'a>(pairs: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    for pair in pairs.split(|byte| *byte == b'&') {
+        let (key, value) = split_once(pair, b'=').unwrap_or((pair, b""));
         // Another parameter's broken name is none of our business.
-        if key == name || decode(key).is_ok_and(|key| key == name) {
+        if key == name.as_bytes() || decode(key).is_ok_and(|key| key == name) {
             return decode(value).map(Some);
         }
     }
     Ok(None)
 }
 
-/// Decodes a part of a query: `+` is a blank, `%41` is `A`; a `%` that begins nothing stays.
-fn decode(text: &str) -> Result<Cow<'_, str>, NotUtf8> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
-        return Ok(Cow::Borrowed(text));
+fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == at)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+/// Decodes a name or value: `+` is a blank, `%41` is `A`; a `%` that begins nothing stays.
+fn decode(text: &[u8]) -> Result<Cow<'_, str>, Unreadable> {
+    if !text.iter().any(|byte| *byte == b'%' || *byte == b'+') {
+        return as_text(text).map(Cow::Borrowed);
     }
-    let blanks = text.replace('+', " ");
-    let bytes: Vec<u8> = percent_decode(blanks.as_bytes()).collect();
+    let blank = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
+    let blanks: Vec<u8> = text.iter().map(blank).collect();
+    let bytes: Vec<u8> = percent_decode(&blanks).collect();
     String::from_utf8(bytes)
         .map(Cow::Owned)
-        .map_err(|_| NotUtf8)
+        .map_err(|_| Unreadable::NotUtf8)
+}
+
+fn as_text(bytes: &[u8]) -> Result<&str, Unreadable> {
+    str::from_utf8(bytes).map_err(|_| Unreadable::NotUtf8)
 }
 
 fn find_in_headers<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
-) -> Result<Option<&'a str>, NotUtf8> {
-    let value = headers
-        .get(name)
-        .map(|value| str::from_utf8(value.as_bytes()));
-    value.transpose().map_err(|_| NotUtf8)
+) -> Result<Option<&'a str>, Unreadable> {
+    let value = headers.get(name).map(|value| as_text(value.as_bytes()));
+    value.transpose()
 }
 
 fn find_in_path<'a>(
     captures: Option<&'a [(&'a str, &'a str)]>,
     name: &str,
-) -> Result<Option<&'a str>, NotUtf8> {
-    let captures = captures.ok_or(NotUtf8)?;
+) -> Result<Option<&'a str>, Unreadable> {
+    let captures = captures.ok_or(Unreadable::NotUtf8)?;
     let found = captures.iter().find(|(captured, _)| *captured == name);
     Ok(found.map(|(_, value)| *value))
 }
+
+/// RFC 6265, section 4.2: pairs between semicolons, a value perhaps in quotes, nothing decoded.
+fn find_in_cookies<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unreadable> {
+    let headers = headers.get_all(COOKIE).iter();
+    let mut pairs = headers.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let found = pairs.find_map(|pair| {
+        let (key, value) = split_once(pair, b'=')?;
+        (key.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
+    });
+    found.map(|value| as_text(unquoted(value))).transpose()
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let inner = value.strip_prefix(b"\"");
+    inner
+        .and_then(|value| value.strip_suffix(b"\""))
+        .unwrap_or(value)
+}
+
+fn find_in_form<'a>(body: &'a Content, name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    match body {
+        Content::Form(pairs) => find_in_pairs(pairs, name),
+        Content::Absent | Content::Json(_) => Ok(None),
+    }
+}
+
+fn find_in_json<'a>(
+    body: &'a Content,
+    pointer: &JsonPointer,
+) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    let Content::Json(document) = body else {
+        return Ok(None);
+    };
+    let value = pointer.find(document).map(text_of).transpose();
+    Ok(value.map_err(Unreadable::Mistyped)?.flatten())
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

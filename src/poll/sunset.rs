@@ -15,7 +15,7 @@ const SUNSET: HeaderName = HeaderName::from_static("sunset");
 /// The end of an endpoint, as configured.
 #[derive(Debug, Clone)]
 pub(super) struct Notice {
-    at: Option<Micros>,
+    pub(super) at: Option<Micros>,
     /// For deprecation and for sunset.
     links: Option<[HeaderValue; 2]>,
     pub(super) next_poll_ms: Option<u64>,

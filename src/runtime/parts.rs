@@ -19,7 +19,7 @@ use crate::{
         Admission, Ingest, IngestWriter, Leadership, Reader, Refresh, Rules, Served, Tail, Waiting,
     },
     mirror,
-    poll::{self, Endpoint, Sources},
+    poll::{self, Route, Sources},
     store::{ChangeLog, Store},
     telemetry::{self, Readiness},
 };
@@ -111,13 +111,10 @@ impl Parts {
             Arc::new(SystemClock),
             &self.config.poll,
         ));
-        let endpoint = |contract| {
-            let sources = Arc::clone(&sources);
-            Arc::new(Endpoint::new(contract, sources, &self.config.poll))
-        };
-        let contracts = poll::compile(&self.config).map_err(StartError::Contracts)?;
+        let route = |site| Arc::new(Route::new(site, &sources, &self.config.poll));
+        let sites = poll::compile(&self.config).map_err(StartError::Contracts)?;
         Ok(public::router(PublicState {
-            endpoints: contracts.into_iter().map(endpoint).collect(),
+            endpoints: sites.into_iter().map(route).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
         }))

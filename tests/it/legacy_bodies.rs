@@ -129,7 +129,7 @@ async fn a_value_of_500_levels_passes() {
 async fn errors_wear_the_legacy_envelope() {
     let gateway = Gateway::new(COMMISSION, 100);
     let answer = gateway.get("/api/commission/list?since=abc").await;
-    insta::assert_snapshot!(answer.body, @r#"{"code":400,"msg":"cursor: must be a whole number from 0 to 9223372036854775807"}"#);
+    insta::assert_snapshot!(answer.body, @r#"{"code":400,"msg":"cursor (query parameter since): must be a whole number from 0 to 9223372036854775807"}"#);
     assert_eq!(answer.status, 200, "error_status hides the real one");
 }
 

@@ -20,7 +20,7 @@ use changeover::{
     },
     http::public::{PublicState, router},
     log::{Reader, Refresh, Tail},
-    poll::{Contract, Endpoint, Sources},
+    poll::{self, Contract, Route, Site, Sources},
     store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StageRecord, StateItem},
     telemetry::Purpose,
 };
@@ -260,11 +260,20 @@ fn catch_up(log: &MemoryLog, tail: &Tail) {
 impl Gateway {
     /// A gateway whose tail keeps `tail_changes` changes. Needs a tokio runtime.
     pub fn new(toml: &str, tail_changes: usize) -> Self {
-        let module = module(toml);
-        let contract = Contract::compile(&module, &Limits::default())
-            .unwrap()
-            .unwrap();
+        let contract = Contract::compile(&module(toml), &Limits::default());
+        let contract = contract.unwrap().unwrap();
         let name = contract.module().clone();
+        Self::serving(name, vec![contract.into()], tail_changes)
+    }
+
+    /// The same from a whole configuration. Only its first module has a log.
+    pub fn of_config(toml: &str, tail_changes: usize) -> Self {
+        let config: config::Config = toml::from_str(toml).unwrap();
+        let sites = poll::compile(&config).unwrap();
+        Self::serving(config.modules[0].module_name(), sites, tail_changes)
+    }
+
+    fn serving(name: ModuleName, sites: Vec<Site>, tail_changes: usize) -> Self {
         let bounds = tail::Tail {
             changes: tail_changes,
             ..tail::Tail::default()
@@ -288,9 +297,10 @@ impl Gateway {
             Arc::new(StoppedClock),
             &config,
         );
-        let endpoint = Endpoint::new(contract, Arc::new(sources), &config);
+        let sources = Arc::new(sources);
+        let route = |site| Arc::new(Route::new(site, &sources, &config));
         let router = router(PublicState {
-            endpoints: vec![Arc::new(endpoint)],
+            endpoints: sites.into_iter().map(route).collect(),
             body_bytes: 1_000,
             body_patience: Duration::from_secs(5),
         });

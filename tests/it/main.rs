@@ -27,7 +27,9 @@ mod legacy_bodies;
 mod legacy_cursors;
 mod legacy_gateway;
 mod legacy_headers;
+mod legacy_places;
 mod malformed_polls;
+mod many_modules_at_one_endpoint;
 mod mariadb_reads_only_what_it_returns;
 mod mirror_follows_the_log;
 mod poisonous_rows_are_parked;
@@ -40,5 +42,6 @@ mod terminals_of_a_killed_broker_end_with_the_log;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
+mod the_legacy_page_is_true;
 mod two_gateways_take_over;
 mod whole_states;

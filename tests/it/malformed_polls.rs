@@ -6,6 +6,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
 };
+use serde_json::json;
 use tokio::runtime;
 
 use crate::legacy_gateway::{Answer, Gateway};
@@ -50,9 +51,72 @@ cursor = { kind = "none" }
 audience = { in = "query", name = "uid" }
 "#;
 
+const BY_COOKIE: &str = r#"
+name = "cookie"
+[poll]
+path = "/cookie"
+cursor = { in = "cookie", name = "since" }
+audience = { in = "cookie", name = "uid" }
+client = { in = "cookie", name = "term" }
+limit = { in = "cookie", name = "size" }
+"#;
+
+const BY_FORM: &str = r#"
+name = "form"
+[poll]
+path = "/form"
+methods = ["POST", "PUT"]
+cursor = { in = "form", name = "since" }
+audience = { in = "form", name = "uid" }
+client = { in = "form", name = "term" }
+limit = { in = "form", name = "size" }
+"#;
+
+/// A module by itself, at a shared endpoint and in a batch.
+const BY_JSON: &str = r#"
+[[modules]]
+name = "json"
+[modules.poll]
+path = "/json"
+methods = ["POST"]
+cursor = { in = "json", name = "/a/0/since", kind = "token" }
+audience = { in = "json", name = "/uid" }
+client = { in = "json", name = "/term" }
+limit = { in = "json", name = "/size" }
+[[endpoints]]
+modules = ["json"]
+names = { json = ["J", "7"] }
+module = { in = "json", name = "/a/0/since" }
+[endpoints.poll]
+path = "/shared"
+methods = ["POST"]
+cursor = { in = "json", name = "/size" }
+[[endpoints]]
+modules = ["json"]
+[endpoints.poll]
+path = "/object"
+methods = ["POST"]
+audience = { in = "json", name = "/uid" }
+[endpoints.batch]
+cursors = { in = "json", name = "/a/0" }
+[[endpoints]]
+modules = ["json"]
+[endpoints.poll]
+path = "/list"
+methods = ["POST"]
+[endpoints.batch]
+cursors = { in = "json", name = "/a", module = "/since", cursor = "/size" }
+answers = "list"
+max_modules = 3
+"#;
+
 fn filled(toml: &str) -> Gateway {
     // A tail of two, so that the database is asked as well.
-    let gateway = Gateway::new(toml, 2);
+    let gateway = if toml.contains("[[modules]]") {
+        Gateway::of_config(toml, 2)
+    } else {
+        Gateway::new(toml, 2)
+    };
     for key in ["a", "b", "c", "d"] {
         gateway.upsert("*", key, "1");
         gateway.upsert("u1", key, "2");
@@ -154,6 +218,94 @@ fn any_header_is_answered() {
 }
 
 #[test]
+fn any_cookie_is_answered() {
+    let byte = || prop_oneof![Just(b'\t'), b' '..=b'~', 0x80_u8..=0xff];
+    let bytes = || proptest::collection::vec(byte(), 0..40);
+    let pairs = [text(), text(), text(), text()];
+    let pairs = pairs
+        .prop_map(|[a, b, c, d]| format!("since={a}; uid={b}; size={c}; term={d}").into_bytes());
+    try_requests(BY_COOKIE, &prop_oneof![pairs, bytes()], |cookie| {
+        let request = Request::get("/cookie");
+        let value = HeaderValue::from_bytes(&cookie).ok()?;
+        request.header("cookie", value).body(Body::empty()).ok()
+    });
+}
+
+/// Bodies of any bytes.
+fn garbage() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..60)
+}
+
+#[test]
+fn any_form_is_answered() {
+    let pairs = [text(), text(), text(), text()];
+    let pairs = pairs.prop_map(|[a, b, c, d]| format!("since={a}&uid={b}&size={c}&term={d}"));
+    let body = prop_oneof![pairs.prop_map(String::into_bytes), garbage()];
+    try_requests(BY_FORM, &(body, any::<bool>()), |(body, put)| {
+        let method = if put { Method::PUT } else { Method::POST };
+        let request = Request::builder().method(method).uri("/form");
+        request.body(Body::from(body)).ok()
+    });
+}
+
+/// Documents in which the contracts find something, of any type.
+fn document() -> impl Strategy<Value = Vec<u8>> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|value| json!(value)),
+        any::<i64>().prop_map(|value| json!(value)),
+        any::<f64>().prop_map(|value| json!(value)),
+        text().prop_map(|value| json!(value)),
+        Just(json!("json")),
+    ];
+    let value = leaf.prop_recursive(3, 24, 4, |inner| {
+        let name = prop_oneof!["since", "uid", "size", "term", "a", "json", "7", text()];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|list| json!(list)),
+            proptest::collection::btree_map(name, inner, 0..5).prop_map(|map| json!(map)),
+        ]
+    });
+    let whole = [value.clone(), value.clone(), value.clone(), value.clone()];
+    let whole = whole.prop_map(|[since, uid, size, term]| {
+        json!({"a": [{"since": since}, size], "uid": uid, "size": size, "term": term})
+    });
+    prop_oneof![whole, value].prop_map(|document| document.to_string().into_bytes())
+}
+
+#[test]
+fn any_json_is_answered() {
+    let path = prop_oneof![
+        Just("/json"),
+        Just("/shared"),
+        Just("/object"),
+        Just("/list")
+    ];
+    let cut = (document(), any::<prop::sample::Index>()).prop_map(|(mut document, end)| {
+        document.truncate(end.index(document.len() + 1));
+        document
+    });
+    let body = prop_oneof![4 => document(), 1 => cut, 1 => garbage()];
+    try_requests(BY_JSON, &(path, body), |(path, body)| {
+        Request::post(path).body(Body::from(body)).ok()
+    });
+}
+
+#[tokio::test]
+async fn a_deep_body_is_refused() {
+    let gateway = filled(BY_JSON);
+    for path in ["/json", "/shared", "/object", "/list"] {
+        let request = Request::post(path).body(Body::from("[".repeat(1_000)));
+        let answer = gateway.send(request.unwrap()).await;
+        assert_eq!(answer.status, 400, "{path}");
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.starts_with("body: is not valid JSON: recursion limit"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn any_path_is_answered() {
     try_requests(BY_PATH, &[text(), text(), text()], |[uid, since, size]| {
         Request::get(format!("/p/{uid}/{since}/{size}"))
@@ -178,28 +330,43 @@ async fn each_refusal_says_what_is_allowed() {
     for (query, message) in [
         (
             "since=-1",
-            "cursor: must be a whole number from 0 to 9223372036854775807",
+            "cursor (query parameter since): must be a whole number from 0 to 9223372036854775807",
         ),
         (
             "since=+1",
-            "cursor: must be a whole number from 0 to 9223372036854775807",
+            "cursor (query parameter since): must be a whole number from 0 to 9223372036854775807",
         ),
         (
             "since=1.0",
-            "cursor: must be a whole number from 0 to 9223372036854775807",
+            "cursor (query parameter since): must be a whole number from 0 to 9223372036854775807",
         ),
         (
             "since=9223372036854775808",
-            "cursor: must be a whole number from 0 to 9223372036854775807",
+            "cursor (query parameter since): must be a whole number from 0 to 9223372036854775807",
         ),
-        ("since=%ff", "cursor: must be UTF-8"),
-        ("size=0", "limit: must be above 0"),
-        ("size=-1", "limit: must be a whole number above 0"),
-        ("size=many", "limit: must be a whole number above 0"),
-        ("uid=%00", "audience: must not contain control characters"),
-        ("uid=%c3%28", "audience: must be UTF-8"),
-        (&long, "audience: has 65 bytes, at most 64 are allowed"),
-        ("term=%80", "client: must be UTF-8"),
+        ("since=%ff", "cursor (query parameter since): must be UTF-8"),
+        ("size=0", "limit (query parameter size): must be above 0"),
+        (
+            "size=-1",
+            "limit (query parameter size): must be a whole number above 0",
+        ),
+        (
+            "size=many",
+            "limit (query parameter size): must be a whole number above 0",
+        ),
+        (
+            "uid=%00",
+            "audience (query parameter uid): must not contain control characters",
+        ),
+        (
+            "uid=%c3%28",
+            "audience (query parameter uid): must be UTF-8",
+        ),
+        (
+            &long,
+            "audience (query parameter uid): has 65 bytes, at most 64 are allowed",
+        ),
+        ("term=%80", "client (query parameter term): must be UTF-8"),
     ] {
         let answer = gateway.get(&format!("/query?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");

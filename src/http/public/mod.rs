@@ -7,13 +7,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, http::StatusCode, routing::get};
 
 use super::problem::Problem;
-use crate::poll::Endpoint;
+use crate::poll::Route;
 
 /// What the public listener serves.
 #[derive(Clone)]
 pub struct PublicState {
     /// The legacy endpoints; their paths do not conflict ([`crate::poll::conflicts`]).
-    pub endpoints: Vec<Arc<Endpoint>>,
+    pub endpoints: Vec<Arc<Route>>,
     /// Largest body of a legacy poll.
     pub body_bytes: usize,
     /// How long such a body may take.

@@ -1,0 +1,234 @@
+//! Answering a batch: each module as at its own endpoint, all of them in one body.
+//!
+//! Invariants: what is wrong with one module hides no other's answer; one request reads one module
+//! after the other, so it never holds more of the database than a single poll does.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response};
+
+use super::{
+    answer::{Endpoint, TRANSPORT},
+    batch::{Batch, BatchSlot, Wanted},
+    contract::envelope,
+    failure::Failure,
+    json,
+    page::Page,
+    render::{Around, render},
+    request::Request,
+    route::Endpoints,
+    source::Parts,
+};
+use crate::{
+    config::{endpoints::Answers, modules::CursorKind},
+    cutover::Evaluation,
+    domain::{Micros, Stage},
+};
+
+/// A legacy endpoint that answers for many modules at once.
+pub(super) struct BatchEndpoint {
+    batch: Batch,
+    endpoints: Endpoints,
+}
+
+/// The answer of one module.
+struct Answer<'a> {
+    called: &'a str,
+    body: Vec<u8>,
+    items: usize,
+    cut: bool,
+    /// `None` if there is no such module.
+    known: Option<(&'a Endpoint, Evaluation)>,
+}
+
+impl BatchEndpoint {
+    pub(super) const fn new(batch: Batch, endpoints: Endpoints) -> Self {
+        Self { batch, endpoints }
+    }
+
+    /// Answers a batch. `whole` is the endpoint of no module, for what concerns them all.
+    pub(super) async fn answer(&self, whole: &Endpoint, parts: &Parts<'_>) -> Response<Bytes> {
+        let begun = Instant::now();
+        let read = whole.contract().fields.read(parts);
+        let read = read.and_then(|request| Ok((request, self.batch.read(parts.body)?)));
+        let (mut request, wanted) = match read {
+            Ok(read) => read,
+            Err(failure) => {
+                tracing::debug!(
+                    path = whole.contract().path(),
+                    ?failure,
+                    "a batch was refused"
+                );
+                return whole.refuse_unattributed(&failure, None, begun);
+            }
+        };
+        let mut answers = Vec::with_capacity(wanted.len());
+        for one in &wanted {
+            answers.push(self.answer_one(whole, one, &mut request).await);
+        }
+        let now = whole.sources.clock.now();
+        let mut response = Response::new(Bytes::from(self.render(&answers, now)));
+        *response.headers_mut() = headers(whole, &answers);
+        response
+    }
+
+    async fn answer_one<'a>(
+        &'a self,
+        whole: &Endpoint,
+        wanted: &'a Wanted<'_>,
+        request: &mut Request<'_>,
+    ) -> Answer<'a> {
+        let begun = Instant::now();
+        let called = &*wanted.called;
+        let Some(endpoint) = self.endpoints.get(called) else {
+            let failure = Failure::UnknownModule;
+            whole.count(failure.answered(), begun);
+            return Answer::refused(called, self.refuse(&failure, called), None);
+        };
+        let evaluation = endpoint.evaluate(request.client_id());
+        let known = Some((endpoint, evaluation));
+        match self.page(endpoint, evaluation, wanted, request).await {
+            Ok(page) => {
+                endpoint.count(page.answered, begun);
+                Answer::of_page(called, endpoint, evaluation, &page)
+            }
+            Err(failure) => {
+                tracing::debug!(module = called, ?failure, "a module of a batch was refused");
+                endpoint.count(failure.answered(), begun);
+                Answer::refused(called, self.refuse(&failure, called), known)
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        endpoint: &Endpoint,
+        evaluation: Evaluation,
+        wanted: &Wanted<'_>,
+        request: &mut Request<'_>,
+    ) -> Result<Page, Failure> {
+        if evaluation.effective == Stage::Retired {
+            return Err(Failure::Retired);
+        }
+        let fields = &endpoint.contract().fields;
+        if fields.kind != CursorKind::None {
+            let cursor = wanted.cursor();
+            let asked = cursor.and_then(|text| fields.asked(text.as_deref()));
+            request.asked = asked.map_err(|failure| self.batch.located(failure))?;
+        }
+        endpoint.read(request).await
+    }
+
+    fn refuse(&self, failure: &Failure, called: &str) -> Vec<u8> {
+        envelope(&self.batch.error, failure, Some(called))
+    }
+
+    fn render(&self, answers: &[Answer<'_>], now: Micros) -> Vec<u8> {
+        let bytes: usize = answers
+            .iter()
+            .map(|one| one.body.len() + one.called.len() + 4)
+            .sum();
+        let template = &self.batch.body;
+        let mut out = Vec::with_capacity(template.literal_bytes() + bytes + 64);
+        template.render(&mut out, |out, slot| match slot {
+            BatchSlot::Modules => self.push_answers(out, answers),
+            BatchSlot::Count => {
+                json::push_integer(out, answers.iter().map(|one| one.items).sum::<usize>());
+            }
+            BatchSlot::HasMore => json::push_bool(out, answers.iter().any(|one| one.cut)),
+            BatchSlot::ServerTimeMs => json::push_integer(out, now.as_millis()),
+            BatchSlot::NextPollMs => json::push_integer_or_null(out, soonest(answers)),
+        });
+        out
+    }
+
+    fn push_answers(&self, out: &mut Vec<u8>, answers: &[Answer<'_>]) {
+        let (open, close) = match self.batch.answers {
+            Answers::Object => (b'{', b'}'),
+            Answers::List => (b'[', b']'),
+        };
+        out.push(open);
+        for (n, one) in answers.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            if self.batch.answers == Answers::Object {
+                json::push_string(out, one.called);
+                out.push(b':');
+            }
+            out.extend_from_slice(&one.body);
+        }
+        out.push(close);
+    }
+}
+
+impl<'a> Answer<'a> {
+    fn of_page(
+        called: &'a str,
+        endpoint: &'a Endpoint,
+        evaluation: Evaluation,
+        page: &Page,
+    ) -> Self {
+        let around = Around {
+            now: endpoint.sources.clock.now(),
+            next_poll_ms: endpoint.next_poll_ms(evaluation.effective),
+            transport: evaluation.transport,
+        };
+        Self {
+            called,
+            body: render(endpoint.contract(), page, around),
+            items: page.items.len(),
+            cut: page.cut,
+            known: Some((endpoint, evaluation)),
+        }
+    }
+
+    const fn refused(
+        called: &'a str,
+        body: Vec<u8>,
+        known: Option<(&'a Endpoint, Evaluation)>,
+    ) -> Self {
+        Self {
+            called,
+            body,
+            items: 0,
+            cut: false,
+            known,
+        }
+    }
+}
+
+fn soonest(answers: &[Answer<'_>]) -> Option<u64> {
+    let known = answers.iter().filter_map(|one| one.known);
+    known
+        .map(|(endpoint, evaluation)| endpoint.next_poll_ms(evaluation.effective))
+        .min()
+}
+
+/// What is the same for all modules of the request is said in headers, what differs is not. At one
+/// stage, the module that ends first speaks for all.
+fn headers(whole: &Endpoint, answers: &[Answer<'_>]) -> HeaderMap {
+    let known = || answers.iter().filter_map(|one| one.known);
+    let end = |(endpoint, _): &(&Endpoint, Evaluation)| {
+        let at = endpoint.contract().sunset.at;
+        (at.is_none(), at)
+    };
+    let Some((endpoint, evaluation)) = known().min_by_key(end) else {
+        return whole.plain_headers();
+    };
+    let one_stage = known().all(|(_, other)| other.effective == evaluation.effective);
+    let one_transport = known().all(|(_, other)| other.transport == evaluation.transport);
+    let mut headers = if one_stage {
+        endpoint.headers(evaluation)
+    } else {
+        whole.plain_headers()
+    };
+    if one_transport {
+        let transport = HeaderValue::from_static(evaluation.transport.as_str());
+        headers.insert(TRANSPORT, transport);
+    } else {
+        headers.remove(TRANSPORT);
+    }
+    headers
+}
