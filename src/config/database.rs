@@ -47,7 +47,7 @@ impl Database {
 
     /// What the tables of the chosen database can hold.
     pub(super) fn validate_limits(&self, limits: &Limits, path: &str, problems: &mut Problems) {
-        /// InnoDB's keys end at 3,072 bytes; the state's is made of module, audience and entity key.
+        /// Keys of `InnoDB` end at 3,072 bytes; the state's is made of module, audience and entity key.
         const MYSQL_AUDIENCE: usize = 768;
         let mysql = matches!(self.url.split(':').next(), Some("mysql" | "mariadb"));
         if mysql && (MYSQL_AUDIENCE + 1..=1_024).contains(&limits.audience_bytes) {

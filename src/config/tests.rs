@@ -333,6 +333,20 @@ fn numbers_have_bounds() {
 }
 
 #[test]
+fn limits_that_only_mariadb_has() {
+    let verdict = |url: &str| {
+        let given = given("[limits]\naudience_bytes = 1000").flag("database.url", url);
+        given.load().err().map(|problems| problems.to_string())
+    };
+    assert_eq!(verdict("postgres://h/db"), None);
+    let problem = verdict("mysql://h/db").unwrap();
+    assert!(
+        problem.contains("limits.audience_bytes: must not be above 768 on MariaDB"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn database_urls() {
     let verdict = |url: &str| {
         let given = given("").flag("database.url", url);
@@ -346,6 +360,8 @@ fn database_urls() {
         "sqlite:///var/x.db",
         "postgres://u:p@h/db",
         "postgresql://h:5/db",
+        "mysql://u:p@h/db",
+        "mariadb://u@localhost/db?socket=/run/mysqld/mysqld.sock",
     ] {
         assert_eq!(verdict(fine), "fine", "{fine}");
     }

@@ -28,9 +28,20 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_stops_and_starts() {
-    let Some(database) = DatabaseUnderTest::private(Kind::Postgres).await else {
-        return;
-    };
+    if let Some(database) = DatabaseUnderTest::private(Kind::Postgres).await {
+        stops_and_starts(database).await;
+    }
+}
+
+/// With SIGKILL, in the middle of whatever is being numbered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_is_killed_and_starts() {
+    if let Some(database) = DatabaseUnderTest::private(Kind::MariaDb).await {
+        stops_and_starts(database).await;
+    }
+}
+
+async fn stops_and_starts(database: DatabaseUnderTest) {
     let gateway = InProcess::start(&Setup::new(&database, "a")).await;
     let client = &gateway.client;
     let load = Load::start(client);

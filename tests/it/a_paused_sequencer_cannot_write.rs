@@ -177,6 +177,14 @@ async fn write_all_the_time(database: &DatabaseUnderTest) -> (Arc<AtomicBool>, J
 /// comes back with numbers of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_older_than_its_lease_is_worth_nothing() {
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        if let Some(database) = DatabaseUnderTest::fresh(kind).await {
+            an_older_transaction_is_worth_nothing(database).await;
+        }
+    }
+}
+
+async fn an_older_transaction_is_worth_nothing(database: DatabaseUnderTest) {
     use crate::store_conformance::changes::{change, module, number, waiting};
     use changeover::{
         domain::{Change, Epoch, Position},
@@ -184,9 +192,6 @@ async fn a_transaction_older_than_its_lease_is_worth_nothing() {
         telemetry::Purpose,
     };
 
-    let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await else {
-        return;
-    };
     let (old, new) = (database.store().await, database.open().await);
     let name = module("paused");
     let names = [name.clone()];

@@ -30,11 +30,87 @@ crate::on_each_database!(
     sixteen_writers_are_numbered_in_the_order_of_their_commits,
 );
 
+/// `innodb_autoinc_lock_mode` says how MariaDB hands out ids: 1, as on the shared server, keeps those of an
+/// `INSERT … SELECT` together; 2 mixes them with the ids of other transactions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_mariadb_with_interleaved_ids() {
+    let mode = &["--innodb-autoinc-lock-mode=2"];
+    for round in 0..3 {
+        let Some(database) = DatabaseUnderTest::private_mariadb(mode).await else {
+            return;
+        };
+        let set = "SELECT CAST(@@innodb_autoinc_lock_mode AS TEXT)";
+        assert_eq!(database.text(set).await.as_deref(), Some("2"));
+        match round {
+            0 => commits_out_of_the_order_of_ids_lose_nothing(database).await,
+            1 => mixed_inserts_lose_nothing(database).await,
+            _ => sixteen_writers_are_numbered_in_the_order_of_their_commits(database).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_mariadb_with_consecutive_ids() {
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::MariaDb).await {
+        let set = "SELECT CAST(@@innodb_autoinc_lock_mode AS TEXT)";
+        assert_eq!(database.text(set).await.as_deref(), Some("1"));
+        mixed_inserts_lose_nothing(database).await;
+    }
+}
+
+/// Rows from a query of the server's, whose ids are taken as it goes, beside rows one by one.
+async fn mixed_inserts_lose_nothing(database: DatabaseUnderTest) {
+    const BULKS: u64 = 10;
+    const ROWS: u64 = 300;
+    let gateway = InProcess::start(&Setup::new(&database, "a")).await;
+    let writers = ["a", "b", "c"].map(|name| {
+        let database = &database;
+        async move {
+            let mut producer = database.producer().await;
+            for bulk in 0..BULKS {
+                let many = format!(
+                    "INSERT INTO outbox (module, entity_key, value) \
+                     SELECT 'commission', CONCAT('{name}-{bulk}-', seq), seq FROM seq_1_to_{ROWS}"
+                );
+                producer.execute("BEGIN").await;
+                producer
+                    .execute(&insert(&format!("{name}-{bulk}"), "0"))
+                    .await;
+                producer.execute(&many).await;
+                let end = if bulk % 5 == 4 { "ROLLBACK" } else { "COMMIT" };
+                producer.execute(end).await;
+            }
+        }
+    });
+    let [a, b, c] = writers;
+    tokio::join!(a, b, c);
+    let total = usize::try_from(3 * (BULKS - BULKS / 5) * (ROWS + 1)).unwrap();
+    let all = gateway.client.items(0, total, SOON).await;
+    assert_dense(&all);
+    assert_eq!(keys(&all).iter().collect::<BTreeSet<_>>().len(), total);
+    // A transaction's own rows keep their order.
+    for name in ["a", "b", "c"] {
+        for bulk in (0..BULKS).filter(|bulk| bulk % 5 != 4) {
+            let own = |item: &&Value| {
+                let key = item["key"].as_str().unwrap();
+                key.starts_with(&format!("{name}-{bulk}-")) || key == format!("{name}-{bulk}")
+            };
+            let values: Vec<_> = all
+                .iter()
+                .filter(own)
+                .map(|item| item["body"].as_u64().unwrap())
+                .collect();
+            assert_eq!(values, (0..=ROWS).collect::<Vec<_>>());
+        }
+    }
+    gateway.stop().await;
+}
+
 async fn commits_out_of_the_order_of_ids_lose_nothing(database: DatabaseUnderTest) {
     let gateway = InProcess::start(&Setup::new(&database, "a")).await;
     match database.kind {
         Kind::Postgres | Kind::MariaDb => {
-            the_second_commits_first(&database, &gateway.client).await
+            the_second_commits_first(&database, &gateway.client).await;
         }
         Kind::Sqlite => the_second_waits_for_the_first(&database, &gateway.client).await,
     }

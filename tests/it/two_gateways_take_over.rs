@@ -41,10 +41,20 @@ async fn holder(database: &DatabaseUnderTest) -> Option<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_times() {
-    let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await else {
-        return;
-    };
+async fn three_times_on_postgresql() {
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await {
+        three_times(database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_times_on_mariadb() {
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::MariaDb).await {
+        three_times(database).await;
+    }
+}
+
+async fn three_times(database: DatabaseUnderTest) {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);

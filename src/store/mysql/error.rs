@@ -6,6 +6,21 @@ use sqlx::mysql::MySqlDatabaseError;
 
 use crate::store::Error;
 
+/// What passes by itself.
+#[rustfmt::skip]
+const PASSING: &[u16] = &[
+    // Lock wait and deadlock; statement, transaction and connection time-outs, kills.
+    1205, 1213, 1317, 1927, 1969, 3024, 4031,
+    // A server that stops, starts, is full of connections or statements, or follows another.
+    1040, 1047, 1053, 1129, 1203, 1226, 1290, 1461, 1792, 1836, 3100, 3101,
+    // Disk, memory, engine; network; a table that was altered meanwhile.
+    1020, 1021, 1030, 1037, 1038, 1041, 1114, 1180, 1181, 1158, 1159, 1160, 1161, 1412, 1615,
+];
+
+const NO_TLS: &str = "\
+    the server takes this user's password over TLS only, which this build does not speak to it: \
+    give the user the plugin mysql_native_password";
+
 /// A row with this key is there already.
 const DUPLICATE: [u16; 2] = [1022, 1062];
 
@@ -23,6 +38,10 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
             "no connection could be had in time, is the server up and database.url right?",
             error,
         ),
+        // The driver knows the URL by now, so this is about how the server wants the password.
+        sqlx::Error::Configuration(_) => Error::BadUrl {
+            why: NO_TLS.to_owned(),
+        },
         // A connection that ends in the middle of a message shows as any of these.
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
@@ -49,25 +68,7 @@ fn by_number(
     error: sqlx::Error,
 ) -> Error {
     match number {
-        // Lock wait and deadlock; statement, transaction and connection time-outs, kills.
-        1205 | 1213 | 1317 | 1969 | 3024 | 1927 | 4031 => unavailable(doing, &message, error),
-        // A server that stops, starts, is full of connections or statements, or follows another.
-        1040 | 1047 | 1053 | 1129 | 1203 | 1226 | 1290 | 1461 | 1792 | 1836 | 3100 | 3101 => {
-            unavailable(doing, &message, error)
-        }
-        // Disk, memory, engine; network; a table that was altered meanwhile.
-        1020
-        | 1021
-        | 1030
-        | 1037
-        | 1038
-        | 1041
-        | 1114
-        | 1180
-        | 1181
-        | 1158..=1161
-        | 1412
-        | 1615 => unavailable(doing, &message, error),
+        _ if PASSING.contains(&number) => unavailable(doing, &format!("error {number}"), error),
         // Wrong password, no such user or database, not this user's tables.
         1044 | 1045 | 1049 | 1130 | 1142 | 1143 | 1227 | 1251 | 1698 | 1862 => {
             Error::BadUrl { why: message }

@@ -65,5 +65,6 @@ impl Session {
 
 /// Whole seconds, rounded up, at least one.
 fn seconds(span: Duration) -> u64 {
-    span.as_millis().div_ceil(1_000).max(1) as u64
+    let begun = u64::from(span.subsec_nanos() > 0);
+    (span.as_secs() + begun).max(1)
 }

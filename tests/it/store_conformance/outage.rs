@@ -6,10 +6,20 @@ use super::changes::{change, held, module, number};
 use crate::support::database::{DatabaseUnderTest, Kind};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_is_unavailable_and_then_everything_goes_on() {
-    let Some(database) = DatabaseUnderTest::private(Kind::Postgres).await else {
-        return;
-    };
+async fn a_stopped_postgresql_is_unavailable_and_then_everything_goes_on() {
+    if let Some(database) = DatabaseUnderTest::private(Kind::Postgres).await {
+        unavailable_and_then_everything_goes_on(database).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_mariadb_is_unavailable_and_then_everything_goes_on() {
+    if let Some(database) = DatabaseUnderTest::private(Kind::MariaDb).await {
+        unavailable_and_then_everything_goes_on(database).await;
+    }
+}
+
+async fn unavailable_and_then_everything_goes_on(database: DatabaseUnderTest) {
     let store = database.store().await;
     let name = module("outage");
     let lease = held(&store, &name).await;

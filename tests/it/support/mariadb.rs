@@ -1,6 +1,7 @@
 //! A MariaDB server in a temporary folder, on a free port of the loopback.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, Mutex},
@@ -14,7 +15,8 @@ use super::{
 };
 
 /// Shared by all tests that do not stop it.
-pub static SHARED: LazyLock<Server> = LazyLock::new(|| Server::new(&[]));
+pub static SHARED: LazyLock<Server> =
+    LazyLock::new(|| Server::new(&["--innodb-autoinc-lock-mode=1"]));
 
 /// A server, running or not.
 pub struct Server {
@@ -29,12 +31,16 @@ impl Server {
     pub fn new(options: &[&str]) -> Self {
         let folder = folder::fresh("mariadb");
         let (mut command, user) = unprivileged("mysql");
+        fs::create_dir(temporary(&folder)).unwrap();
         if let Some(user) = user {
-            chown(&folder, Some(user.uid), Some(user.gid)).unwrap();
+            for folder in [&folder, &temporary(&folder)] {
+                chown(folder, Some(user.uid), Some(user.gid)).unwrap();
+            }
         }
         command.push(program("mariadb-install-db"));
         command.push("--no-defaults".to_owned());
         command.push(format!("--datadir={}", data(&folder).display()));
+        command.push(format!("--tmpdir={}", temporary(&folder).display()));
         // A small first log: each private server makes its own.
         let quick = [
             "--innodb-log-file-size=8M",
@@ -69,6 +75,7 @@ impl Server {
         command.push(program("mariadbd"));
         command.push("--no-defaults".to_owned());
         command.push(format!("--datadir={}", data(&self.folder).display()));
+        command.push(format!("--tmpdir={}", temporary(&self.folder).display()));
         command.push(format!("--socket={}", self.socket()));
         command.push(format!("--pid-file={}/pid", self.folder.display()));
         command.push(format!("--port={}", self.port));
@@ -119,6 +126,11 @@ impl Server {
 
 fn data(folder: &Path) -> PathBuf {
     folder.join("data")
+}
+
+/// A server that starts removes the temporary tables of all others that share its folder for them.
+fn temporary(folder: &Path) -> PathBuf {
+    folder.join("tmp")
 }
 
 /// The path of one of MariaDB's programs: Debian keeps the server off the path of ordinary users.

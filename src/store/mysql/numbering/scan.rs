@@ -47,7 +47,7 @@ pub(super) async fn rows(
         .push(" ORDER BY id LIMIT ")
         .push_bind(i64::from(scan.rows))
         .push(
-            ") AS following) AS summed STRAIGHT_JOIN outbox o ON o.id = summed.id WHERE total <= ",
+            ") AS next_rows) AS summed STRAIGHT_JOIN outbox o ON o.id = summed.id WHERE total <= ",
         )
         .push_bind(i64::try_from(scan.bytes).unwrap_or(i64::MAX))
         .push(" OR total = summed.size ORDER BY o.id");
