@@ -13,6 +13,7 @@ mod limits;
 mod module;
 mod position;
 mod stage;
+mod tick;
 mod time;
 
 pub use audience::Audience;
@@ -25,4 +26,5 @@ pub use limits::Limits;
 pub use module::ModuleName;
 pub use position::{Epoch, Position};
 pub use stage::{Stage, Transport};
+pub use tick::{Pace, Tick};
 pub use time::{Clock, Micros, SystemClock};

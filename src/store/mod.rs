@@ -18,6 +18,7 @@ mod seat;
 mod sqlite;
 mod stages;
 mod states;
+mod ticks;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use outbox::{Outbox, RejectedRow};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
 pub use states::States;
+pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
 
 use crate::config::{database::Database, sequencer::Sequencer};
 
@@ -45,6 +47,7 @@ pub trait Store:
     + States
     + MirrorCursors
     + Stages
+    + Ticks
     + Send
     + Sync
     + 'static
@@ -60,6 +63,7 @@ impl<T> Store for T where
         + States
         + MirrorCursors
         + Stages
+        + Ticks
         + Send
         + Sync
         + 'static

@@ -15,6 +15,7 @@ mod outbox;
 mod schema;
 mod stages;
 mod states;
+mod ticks;
 
 use std::{str::FromStr, time::Duration};
 

@@ -17,6 +17,7 @@ mod outbox;
 mod schema;
 mod stages;
 mod states;
+mod ticks;
 
 use std::{
     path::Path,
