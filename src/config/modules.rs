@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::modules_check;
-use crate::domain::ModuleName;
+use crate::domain::{ModuleName, Pace, Tick};
 
 /// One module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +38,17 @@ impl Module {
         self.name
             .parse()
             .expect("the name of a loaded module was checked")
+    }
+
+    /// How its changes are spread over ticks, if a cursor of it is a time.
+    pub fn pace(&self) -> Option<Pace> {
+        let paces = self.poll.iter().filter_map(|poll| {
+            Some(Pace {
+                tick: poll.cursor.kind.tick()?,
+                changes: poll.limit.max,
+            })
+        });
+        paces.reduce(Pace::and)
     }
 }
 
@@ -134,8 +145,27 @@ pub enum CursorKind {
     Position,
     /// The opaque token of epoch and position.
     Token,
+    /// Whole Unix seconds.
+    #[serde(rename = "timestamp-s")]
+    TimestampS,
+    /// Whole Unix milliseconds.
+    #[serde(rename = "timestamp-ms")]
+    TimestampMs,
+    /// A time as RFC 3339 writes it, in milliseconds.
+    Rfc3339,
     /// No cursor: every answer is the whole state.
     None,
+}
+
+impl CursorKind {
+    /// The steps in which it counts, if it is a time.
+    pub const fn tick(self) -> Option<Tick> {
+        match self {
+            Self::TimestampS => Some(Tick::SECOND),
+            Self::TimestampMs | Self::Rfc3339 => Some(Tick::MILLISECOND),
+            Self::Position | Self::Token | Self::None => None,
+        }
+    }
 }
 
 /// The audience of the request: from a place, or the same for all.

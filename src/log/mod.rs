@@ -13,6 +13,8 @@ mod refresh;
 mod sequencer;
 mod tail;
 mod tail_reader;
+mod tick_reader;
+mod ticks;
 mod waiting;
 
 pub use admission::{Admission, Busy, Class, Permit};
@@ -23,4 +25,6 @@ pub use refresh::{Refresh, Stale};
 pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use tail::{Edge, Tail, TailRead};
 pub use tail_reader::{Filled, TailReader};
+pub use tick_reader::{FromTick, TickReading, TicksFound};
+pub use ticks::{TickEdge, TickRead, cut_at_tick};
 pub use waiting::{Crowded, Waiter, Waiting, Woken};

@@ -221,9 +221,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
     let mut named = |key, place, name: &str| keep(key, source(place, name, path), problems);
     let cursor = match poll.cursor.kind {
         CursorKind::None => None,
-        CursorKind::Position | CursorKind::Token => {
-            named("poll.cursor.name", poll.cursor.place, &poll.cursor.name)
-        }
+        _ => named("poll.cursor.name", poll.cursor.place, &poll.cursor.name),
     };
     let client = poll.client.as_ref();
     let client = client.and_then(|field| named("poll.client.name", field.place, &field.name));

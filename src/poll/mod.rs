@@ -4,6 +4,7 @@
 //! restart of state; a malformed request gets the configured error envelope and changes nothing.
 
 mod answer;
+mod asked;
 mod audiences;
 mod compiled;
 mod contract;
@@ -13,6 +14,7 @@ mod meters;
 mod page;
 mod paths;
 mod read;
+mod read_ticks;
 mod render;
 mod request;
 mod slots;
@@ -21,6 +23,7 @@ mod sources;
 mod state_cache;
 mod sunset;
 mod template;
+mod time_cursor;
 mod whole_state;
 
 pub use answer::Endpoint;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::meters::Answered;
+use super::{asked::Reached, meters::Answered};
 use crate::{
-    domain::{Change, Cursor, Op, Position},
+    domain::{Change, Op, Position},
     store::StateItem,
 };
 
@@ -77,7 +77,7 @@ impl<'a> ItemView<'a> {
 pub(super) struct Page {
     pub(super) items: Items,
     /// What the client sends next time.
-    pub(super) cursor: Cursor,
+    pub(super) cursor: Reached,
     /// Whether the limit cut it.
     pub(super) cut: bool,
     /// Whether this is state in place of changes.

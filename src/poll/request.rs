@@ -6,14 +6,16 @@
 use std::borrow::Cow;
 
 use super::{
+    asked::Asked,
     audiences::Audiences,
     failure::Failure,
     source::{Parts, Source},
+    time_cursor,
 };
 use crate::{
     config::modules::CursorKind,
-    domain::{Audience, Cursor, Position},
-    log::Since as Asked,
+    domain::{Audience, Cursor, Micros, Position, Tick},
+    log::Since,
 };
 
 /// Where the values of a request stand and what they may be.
@@ -59,7 +61,11 @@ impl Fields {
     }
 
     fn read_cursor(&self, parts: &Parts<'_>) -> Result<Asked, Failure> {
-        match find(self.cursor.as_ref(), "cursor", parts)? {
+        let text = find(self.cursor.as_ref(), "cursor", parts)?;
+        if let Some(tick) = self.kind.tick() {
+            return parse_time(text.as_deref(), self.kind, tick);
+        }
+        match text {
             None => Ok(Asked::BEGINNING),
             Some(text) if self.kind == CursorKind::Token => parse_token(&text),
             Some(text) => parse_position(&text),
@@ -98,6 +104,12 @@ fn find<'a>(
     value.map_err(|_not_utf8| malformed(what, "must be UTF-8"))
 }
 
+fn parse_time(text: Option<&str>, kind: CursorKind, tick: Tick) -> Result<Asked, Failure> {
+    let at = text.map_or(Ok(Micros::default()), |text| time_cursor::parse(text, kind));
+    at.map(|at| Asked::From { at, tick })
+        .map_err(|why| malformed("cursor", why))
+}
+
 fn parse_token(text: &str) -> Result<Asked, Failure> {
     let cursor = text.parse::<Cursor>();
     cursor
@@ -113,10 +125,8 @@ fn parse_position(text: &str) -> Result<Asked, Failure> {
             "must be a whole number from 0 to 9223372036854775807",
         )
     })?;
-    Ok(Asked {
-        epoch: None,
-        position,
-    })
+    let epoch = None;
+    Ok(Since { epoch, position }.into())
 }
 
 /// Digits only; what does not fit is as large as can be.

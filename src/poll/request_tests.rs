@@ -73,7 +73,10 @@ fn a_constant_audience_is_always_there() {
 fn positions_are_digits_within_63_bits() {
     let position = |text: &str| {
         let read = by_query(&fields(), &format!("since={text}"));
-        read.ok().map(|read| read.0.position.get())
+        read.ok().map(|read| match read.0 {
+            Asked::After(since) => since.position.get(),
+            Asked::From { .. } => panic!("a position"),
+        })
     };
     assert_eq!(position("0"), Some(0));
     assert_eq!(position("007"), Some(7));
@@ -94,6 +97,29 @@ fn positions_are_digits_within_63_bits() {
     ] {
         assert_eq!(position(refused), None, "{refused}");
     }
+}
+
+#[test]
+fn times_count_in_the_ticks_of_their_kind() {
+    let from = |kind, text: &str| {
+        let fields = Fields { kind, ..fields() };
+        by_query(&fields, &format!("since={text}")).map(|read| read.0)
+    };
+    let second = |at| Asked::From {
+        at: Micros::new(at),
+        tick: Tick::SECOND,
+    };
+    let millisecond = |at| Asked::From {
+        at: Micros::new(at),
+        tick: Tick::MILLISECOND,
+    };
+    assert_eq!(from(CursorKind::TimestampS, "12"), Ok(second(12_000_000)));
+    assert_eq!(from(CursorKind::TimestampS, ""), Ok(second(0)));
+    assert_eq!(from(CursorKind::TimestampMs, "12"), Ok(millisecond(12_000)));
+    let unencoded = from(CursorKind::Rfc3339, "1970-01-01T01:00:00.0129+01:00");
+    assert_eq!(unencoded, Ok(millisecond(12_000)));
+    let refused = from(CursorKind::Rfc3339, "yesterday").unwrap_err();
+    assert!(refused.message().starts_with("cursor: must be an RFC 3339 time"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::StartError;
 use crate::{
     config::Config,
     cutover::{Acts, Flags},
-    domain::{ModuleName, SystemClock},
+    domain::{ModuleName, Pace, SystemClock},
     http::{
         Router,
         private::PrivateState,
@@ -140,5 +140,10 @@ fn served(config: &Config) -> Served {
     Served {
         modules: modules.into_iter().map(|(module, _)| module).collect(),
         with_state,
+        paces: config.modules.iter().filter_map(paced).collect(),
     }
+}
+
+fn paced(module: &crate::config::modules::Module) -> Option<(ModuleName, Pace)> {
+    Some((module.name.parse().ok()?, module.pace()?))
 }

@@ -25,6 +25,7 @@ mod legacy_bodies;
 mod legacy_cursors;
 mod legacy_gateway;
 mod legacy_headers;
+mod legacy_times;
 mod malformed_polls;
 mod mirror_follows_the_log;
 mod poisonous_rows_are_parked;
@@ -36,5 +37,6 @@ mod terminals_of_a_killed_broker_end_with_the_log;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
+mod time_cursors;
 mod two_gateways_take_over;
 mod whole_states;

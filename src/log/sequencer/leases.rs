@@ -67,6 +67,7 @@ impl Sequencer {
             tracing::warn!(module = %lease.module, "the lease is lost to another holder");
             self.leadership.lose(lease);
             self.channels.clear();
+            self.pacing.forget();
         }
         self.leadership.hold(&kept, asked_at, self.rhythm.lease);
         Ok(())
@@ -88,6 +89,7 @@ impl Sequencer {
         }
         // Somebody else may have written to these logs since they were ours.
         self.channels.clear();
+        self.pacing.forget();
         self.floor.reset();
         self.leadership.hold(&taken, asked_at, span);
         Ok(())
