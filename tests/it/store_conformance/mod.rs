@@ -8,3 +8,4 @@ mod numbering;
 mod outage;
 mod reading;
 mod speed;
+mod ticks;
