@@ -5,12 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Problems, redact};
+use crate::domain::Limits;
 
 /// Where the change log lives, and how many connections it may cost.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite://path/to/file.db` or `postgres://user:password@host:port/name`.
+    /// `sqlite://path/to/file.db`, `postgres://user:password@host:port/name` or
+    /// `mysql://user:password@host:port/name` (MariaDB; `mariadb://` is the same).
     pub url: String,
     /// Connections for reads and acts. The sequencer has one of its own beside them.
     pub connections: u32,
@@ -42,18 +44,32 @@ impl Database {
             problems.push(format!("{path}.url"), why);
         }
     }
+
+    /// What the tables of the chosen database can hold.
+    pub(super) fn validate_limits(&self, limits: &Limits, path: &str, problems: &mut Problems) {
+        /// InnoDB's keys end at 3,072 bytes; the state's is made of module, audience and entity key.
+        const MYSQL_AUDIENCE: usize = 768;
+        let mysql = matches!(self.url.split(':').next(), Some("mysql" | "mariadb"));
+        if mysql && (MYSQL_AUDIENCE + 1..=1_024).contains(&limits.audience_bytes) {
+            problems.push(
+                format!("{path}.audience_bytes"),
+                format!(
+                    "must not be above {MYSQL_AUDIENCE} on MariaDB and MySQL; it is {}",
+                    limits.audience_bytes
+                ),
+            );
+        }
+    }
 }
 
-const FORMS: &str = "write sqlite://path/to/file.db or postgres://user:password@host:5432/name";
+const FORMS: &str = "write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name";
 
 /// What is wrong with the URL, without repeating it: it may hold a password.
 fn check_url(url: &str) -> Result<(), String> {
     match url.split_once(':') {
         Some(("sqlite", rest)) => check_sqlite(rest),
-        Some(("postgres" | "postgresql", _)) => check_postgres(url),
-        Some(("mysql" | "mariadb", _)) => {
-            Err("mysql:// is not yet available: use sqlite:// or postgres://".to_owned())
-        }
+        Some(("postgres" | "postgresql", _)) => check_server(url, "host"),
+        Some(("mysql" | "mariadb", _)) => check_server(url, "socket"),
         Some((scheme, rest)) if rest.starts_with("//") && plain_scheme(scheme) => {
             Err(format!("`{scheme}://` is not supported: {FORMS}"))
         }
@@ -79,11 +95,12 @@ fn check_sqlite(rest: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_postgres(url: &str) -> Result<(), String> {
+/// `socket` is the parameter that may stand for the host.
+fn check_server(url: &str, socket: &str) -> Result<(), String> {
     let parsed = url::Url::parse(url).map_err(|error| {
         format!("cannot be read ({error}): {FORMS}, and percent-encode special characters in the password")
     })?;
-    let socket = parsed.query_pairs().any(|(key, _)| key == "host");
+    let socket = parsed.query_pairs().any(|(key, _)| key == socket);
     if parsed.host_str().is_none_or(str::is_empty) && !socket {
         return Err(format!("names no host: {FORMS}"));
     }

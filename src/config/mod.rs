@@ -99,6 +99,7 @@ impl Config {
         self.server.validate("server", problems);
         self.database.validate("database", problems);
         validate_limits(&self.limits, "limits", problems);
+        self.database.validate_limits(&self.limits, "limits", problems);
         self.ingest.validate("ingest", problems);
         self.outbox.validate("outbox", problems);
         self.sequencer.validate("sequencer", problems);

@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::modules_check;
-use crate::domain::{ModuleName, Pace, Tick};
+use crate::domain::{ModuleName, Pace, Tick, parse_rfc3339};
 
 /// One module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -249,6 +248,6 @@ pub struct Sunset {
 impl Sunset {
     /// When the endpoint is to end.
     pub fn at_time(&self) -> Option<SystemTime> {
-        self.at.as_deref().and_then(modules_check::rfc3339)
+        self.at.as_deref().and_then(parse_rfc3339)
     }
 }

@@ -1,6 +1,6 @@
 //! The checks of `[[modules]]`.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::collections::BTreeMap;
 
 use super::{
     Problems,
@@ -232,29 +232,6 @@ fn sunset(sunset: &Sunset, path: &str, problems: &mut Problems) {
     }
     if let Some(next) = sunset.next_poll_ms {
         problems.bound(&format!("{path}.next_poll_ms"), next, 1, NEXT_POLL_MAX_MS);
-    }
-}
-
-/// Reads an RFC 3339 time with `Z` or an offset.
-pub(super) fn rfc3339(text: &str) -> Option<SystemTime> {
-    if let Ok(time) = humantime::parse_rfc3339(text) {
-        return Some(time);
-    }
-    let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
-    let (sign, clock) = offset.split_at_checked(1)?;
-    let (hours, minutes) = clock.split_once(':')?;
-    let number = |digits: &str, below: u64| {
-        let plain = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
-        let number: Option<u64> = digits.parse().ok().filter(|n| *n < below);
-        number.filter(|_| plain)
-    };
-    let seconds = number(hours, 24)? * 3_600 + number(minutes, 60)? * 60;
-    let offset = std::time::Duration::from_secs(seconds);
-    let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
-    match sign {
-        "+" => time.checked_sub(offset),
-        "-" => time.checked_add(offset),
-        _ => None,
     }
 }
 

@@ -353,7 +353,8 @@ fn database_urls() {
         "",
         "x.db",
         "oracle://h/db",
-        "mysql://u:geheim@h/db",
+        "mysql://u:geheim@h",
+        "mariadb:///db",
         "sqlite://",
         "sqlite::memory:",
         "postgres://h",
@@ -364,15 +365,16 @@ fn database_urls() {
     let all = all.join("\n");
     assert!(!all.contains("heim"), "{all}");
     assert_snapshot!(all, @r#"
-    database.url: is not a database URL: write sqlite://path/to/file.db or postgres://user:password@host:5432/name (from --set database.url)
-    database.url: is not a database URL: write sqlite://path/to/file.db or postgres://user:password@host:5432/name (from --set database.url)
-    database.url: `oracle://` is not supported: write sqlite://path/to/file.db or postgres://user:password@host:5432/name (from --set database.url)
-    database.url: mysql:// is not yet available: use sqlite:// or postgres:// (from --set database.url)
+    database.url: is not a database URL: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
+    database.url: is not a database URL: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
+    database.url: `oracle://` is not supported: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
+    database.url: names no database after the host: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
+    database.url: names no host: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
     database.url: names no file: write sqlite://path/to/file.db (from --set database.url)
     database.url: a database in memory forgets the log with the process: name a file (from --set database.url)
-    database.url: names no database after the host: write sqlite://path/to/file.db or postgres://user:password@host:5432/name (from --set database.url)
-    database.url: names no host: write sqlite://path/to/file.db or postgres://user:password@host:5432/name (from --set database.url)
-    database.url: cannot be read (invalid port number): write sqlite://path/to/file.db or postgres://user:password@host:5432/name, and percent-encode special characters in the password (from --set database.url)
+    database.url: names no database after the host: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
+    database.url: names no host: write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name (from --set database.url)
+    database.url: cannot be read (invalid port number): write sqlite://path/to/file.db, postgres://user:password@host:5432/name or mysql://user:password@host:3306/name, and percent-encode special characters in the password (from --set database.url)
     "#);
 }
 
@@ -548,7 +550,7 @@ fn paths() {
 
 #[test]
 fn times_with_and_without_offset() {
-    use super::modules_check::rfc3339;
+    use crate::domain::parse_rfc3339 as rfc3339;
     let utc = rfc3339("2030-01-01T00:00:00Z").unwrap();
     assert_eq!(rfc3339("2030-01-01T02:30:00+02:30"), Some(utc));
     assert_eq!(rfc3339("2029-12-31T23:00:00-01:00"), Some(utc));

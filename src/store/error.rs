@@ -9,7 +9,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL names no database that this program knows.
-    #[error("database.url: `{scheme}:` is not supported, use sqlite: or postgres:")]
+    #[error("database.url: `{scheme}:` is not supported, use sqlite:, postgres: or mysql:")]
     UnknownScheme {
         /// What stands before the colon.
         scheme: String,

@@ -9,6 +9,7 @@ mod error;
 mod lease;
 mod migration;
 mod mirror_cursor;
+mod mysql;
 mod numbering;
 mod outbox;
 mod postgres;
@@ -72,7 +73,7 @@ impl<T> Store for T where
 
 /// Opens the database that `database.url` names. The schema may still be pending: see
 /// [`Schema::schema_state`] and [`Schema::migrate`]. `sequencer` gives the time-outs of the
-/// numbering connection. PostgreSQL need not answer yet.
+/// numbering connection. A server need not answer yet.
 pub async fn open(database: &Database, sequencer: &Sequencer) -> Result<Arc<dyn Store>> {
     let scheme = database.url.split(':').next().unwrap_or_default();
     match scheme {
@@ -82,6 +83,7 @@ pub async fn open(database: &Database, sequencer: &Sequencer) -> Result<Arc<dyn 
         "postgres" | "postgresql" => Ok(Arc::new(postgres::PostgresStore::open(
             database, sequencer,
         )?)),
+        "mysql" | "mariadb" => Ok(Arc::new(mysql::MySqlStore::open(database, sequencer)?)),
         other => Err(Error::UnknownScheme {
             scheme: other.to_owned(),
         }),

@@ -141,7 +141,7 @@ async fn holder_of(program: &Program) -> String {
 /// the file's nature and not the gateway's.
 async fn pause(database: &DatabaseUnderTest, program: &Program) {
     program.signal(Signal::SIGSTOP);
-    if database.kind == Kind::Postgres {
+    if database.is_server() {
         return;
     }
     let mut producer = database.producer().await;

@@ -33,7 +33,9 @@ crate::on_each_database!(
 async fn commits_out_of_the_order_of_ids_lose_nothing(database: DatabaseUnderTest) {
     let gateway = InProcess::start(&Setup::new(&database, "a")).await;
     match database.kind {
-        Kind::Postgres => the_second_commits_first(&database, &gateway.client).await,
+        Kind::Postgres | Kind::MariaDb => {
+            the_second_commits_first(&database, &gateway.client).await
+        }
         Kind::Sqlite => the_second_waits_for_the_first(&database, &gateway.client).await,
     }
     gateway.stop().await;
@@ -129,7 +131,7 @@ async fn an_idle_transaction_delays_nobody_else(database: DatabaseUnderTest) {
     // Longer than a lease, and than several full scans.
     while began.elapsed() < Duration::from_secs(4) {
         let asked = Instant::now();
-        if database.kind == Kind::Postgres {
+        if database.is_server() {
             busy.execute(&insert(&format!("busy-{written}"), "1")).await;
             written += 1;
             client.items(0, written, SOON).await;
@@ -161,7 +163,7 @@ async fn a_slow_writer_comes_before_the_one_that_waited_for_it(database: Databas
     slow.execute(&insert("k", "1")).await;
     let began = Instant::now();
     // Several times as long as the floor lags behind.
-    while began.elapsed() < Duration::from_secs(1) && database.kind == Kind::Postgres {
+    while began.elapsed() < Duration::from_secs(1) && database.is_server() {
         quick.execute(&insert("other", "0")).await;
         written += 1;
         client.items(0, written, SOON).await;
@@ -222,7 +224,9 @@ async fn sixteen_writers_are_numbered_in_the_order_of_their_commits(database: Da
 async fn make_entities(database: &DatabaseUnderTest) {
     let mut producer = database.producer().await;
     producer
-        .execute("CREATE TABLE entity (entity_key TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+        .execute(
+            "CREATE TABLE entity (entity_key VARCHAR(32) PRIMARY KEY, version INTEGER NOT NULL)",
+        )
         .await;
     for entity in 0..ENTITIES {
         let row = format!("INSERT INTO entity VALUES ('e{entity}', 0)");
@@ -234,7 +238,7 @@ async fn make_entities(database: &DatabaseUnderTest) {
 async fn write(kind: Kind, number: u64, mut producer: Producer, mut chance: StdRng) {
     let (begin, longest_ms) = match kind {
         Kind::Sqlite => ("BEGIN IMMEDIATE", 1),
-        Kind::Postgres => ("BEGIN", 20),
+        Kind::Postgres | Kind::MariaDb => ("BEGIN", 20),
     };
     let mut row = 0;
     while row < ROWS {
@@ -242,11 +246,7 @@ async fn write(kind: Kind, number: u64, mut producer: Producer, mut chance: StdR
         let count = chance.random_range(1..=20).min(ROWS - row);
         producer.execute(begin).await;
         for row in row..row + count {
-            let lock = format!(
-                "UPDATE entity SET version = version + 1 WHERE entity_key = 'e{entity}' \
-                 RETURNING CAST(version AS TEXT)"
-            );
-            let version = producer.text(&lock).await.unwrap();
+            let version = lock_and_raise(&mut producer, entity).await;
             let value = format!(r#"{{"version":{version},"writer":{number},"row":{row}}}"#);
             producer
                 .execute(&insert(&format!("e{entity}"), &value))
@@ -260,6 +260,16 @@ async fn write(kind: Kind, number: u64, mut producer: Producer, mut chance: StdR
         producer.execute("COMMIT").await;
         row += count;
     }
+}
+
+/// The new version of an entity, which stays locked until the end of the transaction.
+async fn lock_and_raise(producer: &mut Producer, entity: u64) -> String {
+    let which = format!("WHERE entity_key = 'e{entity}'");
+    producer
+        .execute(&format!("UPDATE entity SET version = version + 1 {which}"))
+        .await;
+    let version = format!("SELECT CAST(version AS TEXT) FROM entity {which}");
+    producer.text(&version).await.unwrap()
 }
 
 /// A legacy client that polls all the time, from the beginning.

@@ -223,6 +223,7 @@ async fn a_full_queue_says_come_back(database: DatabaseUnderTest) {
     let lock = match database.kind {
         Kind::Sqlite => "BEGIN IMMEDIATE",
         Kind::Postgres => "BEGIN; LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE",
+        Kind::MariaDb => "BEGIN; SELECT * FROM outbox FOR UPDATE",
     };
     other.execute(lock).await;
     let requests: Vec<_> = (0..10)

@@ -15,6 +15,7 @@ mod a_paused_sequencer_cannot_write;
 mod a_replaced_database_file_is_noticed;
 mod a_state_that_was_off_is_made_whole;
 mod architecture;
+mod cloudevents_come_in;
 mod cohorts;
 mod commit_order;
 mod cursor_order;

@@ -30,10 +30,11 @@ fn poisons(kind: Kind) -> Vec<Poison> {
     let (bell, many) = match kind {
         Kind::Sqlite => ("char(7)", "replace(hex(zeroblob(300)), '00', 'xx')"),
         Kind::Postgres => ("chr(7)", "repeat('x', 600)"),
+        Kind::MariaDb => ("char(7)", "repeat('x', 600)"),
     };
     let big = match kind {
         Kind::Sqlite => "'\"' || hex(zeroblob(140000)) || '\"'",
-        Kind::Postgres => "'\"' || repeat('0', 280000) || '\"'",
+        Kind::Postgres | Kind::MariaDb => "'\"' || repeat('0', 280000) || '\"'",
     };
     let mut poisons = vec![
         (
@@ -66,17 +67,17 @@ fn poisons(kind: Kind) -> Vec<Poison> {
             "change_id:",
         ),
     ];
-    if kind == Kind::Sqlite {
+    if kind != Kind::Postgres {
         // PostgreSQL refuses these at the insert.
+        let bytes = |hex| match kind {
+            Kind::MariaDb => format!("x'{hex}'"),
+            _ => format!("CAST(x'{hex}' AS TEXT)"),
+        };
         poisons.extend([
-            (
-                "key bytes",
-                row("CAST(x'ff' AS TEXT)", "'upsert'", "'1'"),
-                "key:",
-            ),
+            ("key bytes", row(&bytes("ff"), "'upsert'", "'1'"), "key:"),
             (
                 "value bytes",
-                row("'k'", "'upsert'", "CAST(x'22ff22' AS TEXT)"),
+                row("'k'", "'upsert'", &bytes("22ff22")),
                 "value:",
             ),
             (

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     on_each_database,
     support::{
-        database::{DatabaseUnderTest, Kind},
+        database::DatabaseUnderTest,
         eventually,
         gateway::{Program, Setup},
         mosquitto::Mosquitto,
@@ -502,7 +502,7 @@ async fn a_replica_that_retention_has_passed_recovers(database: DatabaseUnderTes
     assert_eq!(state(&known), state(&expected(1..61)));
 
     // A replica that ticks as usual gets there by itself.
-    if site.database.kind == Kind::Postgres {
+    if site.database.is_server() {
         let paused = site.gateway("gw-3", 1_000).await;
         paused.signal(nix::sys::signal::Signal::SIGSTOP);
         ingest(&holder, "orders", 61..101).await;

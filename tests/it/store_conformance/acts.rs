@@ -131,6 +131,7 @@ async fn parked_rows_come_back_as_they_were(database: DatabaseUnderTest) {
     let store = database.store().await;
     let bytes = match database.kind {
         Kind::Sqlite => "CAST(x'ff7b00' AS TEXT)",
+        Kind::MariaDb => "x'ff7b00'",
         Kind::Postgres => "'{not json'",
     };
     database
@@ -189,6 +190,10 @@ async fn a_lock_held_elsewhere_is_unavailable_and_reads_go_on(mut database: Data
     let lock = match database.kind {
         Kind::Sqlite => "BEGIN IMMEDIATE",
         Kind::Postgres => "BEGIN; LOCK TABLE outbox, module_head IN EXCLUSIVE MODE",
+        // Every row, and under its REPEATABLE READ every place where one may come.
+        Kind::MariaDb => {
+            "BEGIN; SELECT * FROM outbox FOR UPDATE; SELECT * FROM module_head FOR UPDATE"
+        }
     };
     other.execute(lock).await;
     let change = super::changes::change(&name, "*", "k", "1");

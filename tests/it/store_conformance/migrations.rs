@@ -2,7 +2,7 @@
 
 use changeover::store::{Error, SchemaState};
 
-use crate::support::database::DatabaseUnderTest;
+use crate::support::database::{DatabaseUnderTest, Kind};
 
 crate::on_each_database!(
     are_pending_then_current,
@@ -80,8 +80,8 @@ async fn refuse_a_newer_schema(database: DatabaseUnderTest) {
 async fn refuse_a_changed_migration(database: DatabaseUnderTest) {
     let store = database.store().await;
     let other = match database.kind {
-        crate::support::database::Kind::Sqlite => "x'00'",
-        crate::support::database::Kind::Postgres => "'\\x00'::bytea",
+        Kind::Sqlite | Kind::MariaDb => "x'00'",
+        Kind::Postgres => "'\\x00'::bytea",
     };
     database
         .execute(&format!(

@@ -341,7 +341,7 @@ async fn reads_rows_that_omit_what_may_be_omitted(database: DatabaseUnderTest) {
     assert!(producer.try_execute(missing).await.is_err());
 }
 
-/// On PostgreSQL a writer that stops behind its fence holds the row for half a lease at most; on SQLite
+/// On a server a writer that stops behind its fence holds the row for half a lease at most; on SQLite
 /// only a process that is stopped can do so, and then nobody writes.
 async fn passes_a_paused_writer_by(database: DatabaseUnderTest) {
     if database.kind == Kind::Sqlite {

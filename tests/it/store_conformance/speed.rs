@@ -9,7 +9,7 @@ use crate::support::database::{DatabaseUnderTest, Kind};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a test"]
 async fn rows_per_second() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    for kind in [Kind::Sqlite, Kind::Postgres, Kind::MariaDb] {
         if let Some(database) = DatabaseUnderTest::fresh(kind).await {
             measure(database).await;
         }

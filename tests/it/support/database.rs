@@ -12,15 +12,25 @@ use changeover::{
     config::{database::Database, sequencer::Sequencer},
     store::{self, Store},
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, PgConnection,
+    SqliteConnection,
+};
 
-use super::{folder, postgres, servers_are_skipped};
+use super::{folder, mariadb, postgres, servers_are_skipped};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Sqlite,
     Postgres,
+    MariaDb,
+}
+
+/// A server that no other test uses.
+enum Private {
+    Postgres(postgres::Cluster),
+    MariaDb(mariadb::Server),
 }
 
 /// An empty database of a test's own. Its schema is the test's to make, or [`DatabaseUnderTest::store`]'s.
@@ -28,7 +38,7 @@ pub struct DatabaseUnderTest {
     pub kind: Kind,
     pub config: Database,
     pub sequencer: Sequencer,
-    private: Option<postgres::Cluster>,
+    private: Option<Private>,
 }
 
 impl DatabaseUnderTest {
@@ -36,12 +46,14 @@ impl DatabaseUnderTest {
     pub async fn fresh(kind: Kind) -> Option<Self> {
         match kind {
             Kind::Sqlite => Some(Self::sqlite()),
-            Kind::Postgres if servers_are_skipped() => None,
+            _ if servers_are_skipped() => None,
             Kind::Postgres => {
-                let cluster = tokio::task::spawn_blocking(|| &*postgres::SHARED)
-                    .await
-                    .unwrap();
-                Some(Self::on(cluster, None).await)
+                let cluster = blocking(|| &*postgres::SHARED).await;
+                Some(Self::postgres(cluster).await)
+            }
+            Kind::MariaDb => {
+                let server = blocking(|| &*mariadb::SHARED).await;
+                Some(Self::mariadb(server).await)
             }
         }
     }
@@ -49,37 +61,57 @@ impl DatabaseUnderTest {
     /// One whose server no other test uses, so that it may be stopped.
     pub async fn private(kind: Kind) -> Option<Self> {
         match kind {
-            Kind::Sqlite => Some(Self::sqlite()),
-            Kind::Postgres if servers_are_skipped() => None,
-            Kind::Postgres => {
-                let cluster = tokio::task::spawn_blocking(postgres::Cluster::new)
-                    .await
-                    .unwrap();
-                let mut database = Self::on(&cluster, None).await;
-                database.private = Some(cluster);
+            Kind::MariaDb => Self::private_mariadb(&[]).await,
+            Kind::Postgres if !servers_are_skipped() => {
+                let cluster = blocking(postgres::Cluster::new).await;
+                let mut database = Self::postgres(&cluster).await;
+                database.private = Some(Private::Postgres(cluster));
                 Some(database)
             }
+            Kind::Postgres => None,
+            Kind::Sqlite => Some(Self::sqlite()),
         }
+    }
+
+    /// One on a MariaDB that runs with options of its own.
+    pub async fn private_mariadb(options: &'static [&'static str]) -> Option<Self> {
+        if servers_are_skipped() {
+            return None;
+        }
+        let server = blocking(|| mariadb::Server::new(options)).await;
+        let mut database = Self::mariadb(&server).await;
+        database.private = Some(Private::MariaDb(server));
+        Some(database)
     }
 
     fn sqlite() -> Self {
         let file = folder::fresh("sqlite").join("data").join("changeover.db");
-        Self::of(Kind::Sqlite, format!("sqlite://{}", file.display()), None)
+        Self::of(Kind::Sqlite, format!("sqlite://{}", file.display()))
     }
 
-    async fn on(cluster: &postgres::Cluster, private: Option<postgres::Cluster>) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    async fn postgres(cluster: &postgres::Cluster) -> Self {
+        let name = new_name();
         let mut admin = PgConnection::connect(&cluster.url("postgres"))
             .await
             .unwrap();
         let create = format!("CREATE DATABASE {name}");
         admin.execute(AssertSqlSafe(create)).await.unwrap();
         admin.close().await.unwrap();
-        Self::of(Kind::Postgres, cluster.url(&name), private)
+        Self::of(Kind::Postgres, cluster.url(&name))
     }
 
-    fn of(kind: Kind, url: String, private: Option<postgres::Cluster>) -> Self {
+    async fn mariadb(server: &mariadb::Server) -> Self {
+        let name = new_name();
+        let mut admin = MySqlConnection::connect(&server.url("mysql"))
+            .await
+            .unwrap();
+        let create = format!("CREATE DATABASE {name}");
+        admin.execute(AssertSqlSafe(create)).await.unwrap();
+        admin.close().await.unwrap();
+        Self::of(Kind::MariaDb, server.url(&name))
+    }
+
+    fn of(kind: Kind, url: String) -> Self {
         let config = Database {
             url,
             connections: 4,
@@ -89,8 +121,13 @@ impl DatabaseUnderTest {
             kind,
             config,
             sequencer: Sequencer::default(),
-            private,
+            private: None,
         }
+    }
+
+    /// Whether it has many writers at a time, each with a transaction of its own.
+    pub fn is_server(&self) -> bool {
+        self.kind != Kind::Sqlite
     }
 
     /// Another handle of the gateway, as of another process. The schema stays as it is.
@@ -116,6 +153,9 @@ impl DatabaseUnderTest {
             Kind::Postgres => {
                 Producer::Postgres(PgConnection::connect(&self.config.url).await.unwrap())
             }
+            Kind::MariaDb => {
+                Producer::MariaDb(MySqlConnection::connect(&self.config.url).await.unwrap())
+            }
         }
     }
 
@@ -131,25 +171,39 @@ impl DatabaseUnderTest {
 
     /// Stops the private server, as a crash would.
     pub fn stop(&self) {
-        self.private
-            .as_ref()
-            .expect("only a private server is stopped")
-            .stop();
+        match &self.private {
+            Some(Private::Postgres(cluster)) => cluster.stop(),
+            Some(Private::MariaDb(server)) => server.stop(),
+            None => panic!("only a private server is stopped"),
+        }
     }
 
     /// Starts the private server again.
     pub fn start(&self) {
-        self.private
-            .as_ref()
-            .expect("only a private server is started")
-            .start();
+        match &self.private {
+            Some(Private::Postgres(cluster)) => cluster.start(),
+            Some(Private::MariaDb(server)) => server.start(),
+            None => panic!("only a private server is started"),
+        }
     }
+}
+
+/// Making a server takes its time.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+/// A database's name that no other test has.
+fn new_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A plain connection to the database.
 pub enum Producer {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
+    MariaDb(MySqlConnection),
 }
 
 impl Producer {
@@ -166,12 +220,17 @@ impl Producer {
         match self {
             Self::Sqlite(connection) => connection.execute(sql).await.map(drop),
             Self::Postgres(connection) => connection.execute(sql).await.map(drop),
+            Self::MariaDb(connection) => connection.execute(sql).await.map(drop),
         }
     }
 
     /// The first column of the first row, which must be text: CAST what is not.
     pub async fn text(&mut self, sql: &str) -> Option<String> {
-        let sql = sql.to_owned();
+        let sql = match self {
+            // It has CHAR where the others have TEXT.
+            Self::MariaDb(_) => sql.replace(" AS TEXT)", " AS CHAR)"),
+            _ => sql.to_owned(),
+        };
         let found: Option<Option<String>> = match self {
             Self::Sqlite(connection) => {
                 sqlx::query_scalar(AssertSqlSafe(sql))
@@ -183,19 +242,29 @@ impl Producer {
                     .fetch_optional(connection)
                     .await
             }
+            // Names are bytes there.
+            Self::MariaDb(connection) => sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_optional(connection)
+                .await
+                .map(|row| row.map(|bytes: Option<Vec<u8>>| bytes.map(utf8))),
         }
         .unwrap();
         found.flatten()
     }
 }
 
+fn utf8(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
 /// Runs each named `async fn(DatabaseUnderTest)` on a fresh database of each kind, as tests of the
-/// modules `sqlite` and `postgres`.
+/// modules `sqlite`, `postgres` and `mariadb`.
 #[macro_export]
 macro_rules! on_each_database {
     ($($test:ident),+ $(,)?) => {
         $crate::on_each_database!(@one sqlite Sqlite $($test)+);
         $crate::on_each_database!(@one postgres Postgres $($test)+);
+        $crate::on_each_database!(@one mariadb MariaDb $($test)+);
     };
     (@one $module:ident $kind:ident $($test:ident)+) => {
         mod $module {

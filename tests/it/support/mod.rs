@@ -11,6 +11,7 @@ pub mod follower;
 pub mod gateway;
 pub mod load;
 pub mod logbook;
+pub mod mariadb;
 pub mod mirror_rig;
 pub mod mosquitto;
 pub mod postgres;

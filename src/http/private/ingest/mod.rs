@@ -1,7 +1,10 @@
 //! `POST /v1/modules/{module}/changes`: changes from back ends.
 //!
-//! One object, an array, or NDJSON. Answered 202 after the durable commit; one bad item refuses
-//! the whole request and is named by its index.
+//! One object, an array, NDJSON, or `CloudEvents`. Answered 202 after the durable commit; one bad
+//! item refuses the whole request and is named by its index.
+
+mod cloudevents;
+mod item;
 
 use axum::{
     Json,
@@ -9,12 +12,12 @@ use axum::{
     extract::{Path, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{PrivateState, known_module};
 use crate::{
-    domain::{Audience, JsonText, Limits, Micros, ModuleName, NewChange, Op},
+    domain::{Limits, ModuleName, NewChange},
     http::Problem,
     log::Refusal,
 };
@@ -25,29 +28,17 @@ pub struct Accepted {
     accepted: usize,
 }
 
-/// One change of the request.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Item {
-    key: String,
-    #[serde(default, deserialize_with = "present")]
-    value: Option<Box<RawValue>>,
-    audience: Option<String>,
-    op: Option<String>,
-    change_id: Option<String>,
-    occurred_at_ms: Option<i64>,
-}
-
-/// `"value": null` is a value; only an absent member is none.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
-    Box::<RawValue>::deserialize(deserializer).map(Some)
-}
-
-/// How the changes of a body are separated.
+/// How the changes stand in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Media {
     Json,
     Lines,
+    /// One event, structured.
+    Event,
+    /// An array of structured events.
+    Events,
+    /// One event: attributes in headers, data in the body.
+    BinaryEvent,
 }
 
 /// Stores changes.
@@ -68,7 +59,7 @@ pub async fn ingest(
             ),
         )
     })?;
-    let changes = parse(&module, media, &body, &state.limits)
+    let changes = parse(&module, media, &headers, &body, &state.limits)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let accepted = changes.len();
     state.ingest.store(changes).await.map_err(|r| problem(&r))?;
@@ -80,11 +71,16 @@ fn media(headers: &HeaderMap) -> Result<Media, Problem> {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     match kind.to_ascii_lowercase().as_str() {
+        "application/cloudevents+json" => Ok(Media::Event),
+        "application/cloudevents-batch+json" => Ok(Media::Events),
+        // In binary mode the content type is the data's, and a delete may have none.
+        _ if headers.contains_key(cloudevents::SPEC_VERSION) => Ok(Media::BinaryEvent),
         "application/json" => Ok(Media::Json),
         "application/x-ndjson" => Ok(Media::Lines),
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type must be application/json or application/x-ndjson",
+            "Content-Type must be application/json, application/x-ndjson, application/cloudevents+json \
+             or application/cloudevents-batch+json, or the headers those of a CloudEvent in binary mode",
         )),
     }
 }
@@ -108,6 +104,7 @@ fn problem(refusal: &Refusal) -> Problem {
 fn parse(
     module: &ModuleName,
     media: Media,
+    headers: &HeaderMap,
     body: &[u8],
     limits: &Limits,
 ) -> Result<Vec<NewChange>, String> {
@@ -118,9 +115,16 @@ fn parse(
             .lines()
             .filter(|line| !line.trim().is_empty())
             .collect(),
+        Media::Event | Media::BinaryEvent => vec![text],
+        Media::Events => split_array(text)?,
     };
     let change = |(index, item): (usize, &str)| {
-        change(module, item, limits).map_err(|why| format!("item {index}: {why}"))
+        let change = match media {
+            Media::Json | Media::Lines => item::change(module, item, limits),
+            Media::Event | Media::Events => cloudevents::structured(module, item, limits),
+            Media::BinaryEvent => cloudevents::binary(module, headers, item, limits),
+        };
+        change.map_err(|why| format!("item {index}: {why}"))
     };
     items.into_iter().enumerate().map(change).collect()
 }
@@ -130,50 +134,11 @@ fn split_json(text: &str) -> Result<Vec<&str>, String> {
     if !text.trim_start().starts_with('[') {
         return Ok(vec![text]);
     }
+    split_array(text)
+}
+
+fn split_array(text: &str) -> Result<Vec<&str>, String> {
     let items: Vec<&RawValue> = serde_json::from_str(text)
         .map_err(|error| format!("the body is not a JSON array: {error}"))?;
     Ok(items.into_iter().map(RawValue::get).collect())
-}
-
-fn change(module: &ModuleName, item: &str, limits: &Limits) -> Result<NewChange, String> {
-    let item: Item = serde_json::from_str(item).map_err(|error| error.to_string())?;
-    let op: Op = item
-        .op
-        .as_deref()
-        .unwrap_or("upsert")
-        .parse()
-        .map_err(say)?;
-    let value = match (item.value, op) {
-        (Some(value), _) => JsonText::from(value),
-        (None, Op::Delete) => JsonText::null(),
-        (None, Op::Upsert) => return Err("value: is missing, only a delete needs none".to_owned()),
-    };
-    let audience = item.audience.as_deref().unwrap_or(Audience::EVERYONE);
-    NewChange::check_key(&item.key, limits).map_err(say)?;
-    NewChange::check_value_size(value.as_str(), limits).map_err(say)?;
-    if let Some(id) = &item.change_id {
-        NewChange::check_change_id(id, limits).map_err(say)?;
-    }
-    Ok(NewChange {
-        module: module.clone(),
-        audience: Audience::new(audience, limits.audience_bytes).map_err(say)?,
-        key: item.key.into(),
-        op,
-        value,
-        change_id: item.change_id.map(Into::into),
-        occurred_at: item.occurred_at_ms.map(micros).transpose()?,
-    })
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is handed to map_err as it is"
-)]
-fn say(invalid: crate::domain::Invalid) -> String {
-    invalid.to_string()
-}
-
-fn micros(millis: i64) -> Result<Micros, String> {
-    let micros = millis.checked_mul(1_000).map(Micros::new);
-    micros.ok_or_else(|| "occurred_at_ms: is out of range".to_owned())
 }

@@ -1,0 +1,192 @@
+//! Stages and their audit on MariaDB and MySQL.
+
+use async_trait::async_trait;
+use sqlx::MySqlConnection;
+
+use super::{MySqlStore, error::is_duplicate, lease::NOW, statement::Statement};
+use crate::{
+    domain::{Micros, ModuleName},
+    store::{
+        Act, AuditEntry, Error, Result, StageRecord, Stages,
+        row::{StoredAudit, StoredStage, json_text},
+    },
+    telemetry::{Purpose, count_query},
+};
+
+const STAGES: &str = "\
+    SELECT CAST(module AS CHAR) AS module, stage, cohort, paused, version, changed_by, changed_at, \
+           reason \
+    FROM module_stage ORDER BY module_stage.module";
+
+const WRITTEN: &str = "SELECT version, changed_at FROM module_stage WHERE module = ?";
+
+const VERSION: &str = "SELECT version FROM module_stage WHERE module = ?";
+
+const NOTE: &str = "\
+    INSERT INTO audit (module, actor, action, `before`, `after`, reason, at) \
+    VALUES (?, ?, ?, ?, ?, ?, ?)";
+
+const AUDIT: &str = "\
+    SELECT id, CAST(module AS CHAR) AS module, actor, action, `before`, `after`, reason, at \
+    FROM audit WHERE (? IS NULL OR audit.module = ?) AND id < ? ORDER BY id DESC LIMIT ?";
+
+#[async_trait]
+impl Stages for MySqlStore {
+    async fn stages(&self) -> Result<Vec<StageRecord>> {
+        let doing = "reading stages";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Flags);
+        let select = sqlx::query_as(STAGES).fetch_all(borrowed.connection());
+        let rows: Vec<StoredStage> = self.call(doing, select).await?;
+        borrowed.put_back();
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn act(&self, act: &Act) -> Result<StageRecord> {
+        let doing = "writing a stage";
+        let cohort = json_text("module_stage", &act.after.cohort)?;
+        let mut borrowed = self.begin(doing).await?;
+        let write = write(borrowed.connection(), act, &cohort);
+        let Some((version, changed_at)) = self.call(doing, write).await? else {
+            let current = self
+                .call(doing, version(borrowed.connection(), act))
+                .await?;
+            return Err(Error::VersionConflict {
+                expected: act.expected_version,
+                current,
+            });
+        };
+        let changed_at = Micros::new(changed_at);
+        let after = StageRecord {
+            version,
+            changed_at,
+            ..act.after.clone()
+        };
+        let (from, to) = (
+            json_text("audit", &act.before)?,
+            json_text("audit", &after)?,
+        );
+        let note = note(borrowed.connection(), act, &after, [&from, &to]);
+        self.call(doing, note).await?;
+        self.commit(doing, borrowed).await?;
+        Ok(after)
+    }
+
+    async fn audit(
+        &self,
+        module: Option<&ModuleName>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>> {
+        let doing = "reading the audit";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Flags);
+        let module = module.map(ModuleName::as_str);
+        let select = sqlx::query_as(AUDIT)
+            .bind(module)
+            .bind(module)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(i64::from(limit));
+        let rows: Vec<StoredAudit> = self
+            .call(doing, select.fetch_all(borrowed.connection()))
+            .await?;
+        borrowed.put_back();
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
+/// Writes over the expected version only. Returns the new version and its time, as they were stored.
+async fn write(
+    connection: &mut MySqlConnection,
+    act: &Act,
+    cohort: &str,
+) -> sqlx::Result<Option<(i64, i64)>> {
+    count_query(Purpose::Flags);
+    let mut change = if act.expected_version == 0 {
+        first(act, cohort)
+    } else {
+        next(act, cohort)
+    };
+    match change.build().execute(&mut *connection).await {
+        Ok(done) if done.rows_affected() == 1 => {}
+        Ok(_) => return Ok(None),
+        Err(error) if is_duplicate(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    count_query(Purpose::Flags);
+    sqlx::query_as(WRITTEN)
+        .bind(act.after.module.as_str())
+        .fetch_optional(connection)
+        .await
+}
+
+fn first(act: &Act, cohort: &str) -> Statement {
+    let after = &act.after;
+    let mut insert = Statement::new(
+        "INSERT INTO module_stage \
+         (module, stage, cohort, paused, version, changed_by, reason, changed_at) VALUES (",
+    );
+    let mut columns = insert.separated(", ");
+    columns
+        .push_bind(after.module.as_str())
+        .push_bind(after.stage.as_str())
+        .push_bind(cohort)
+        .push_bind(after.paused)
+        .push_bind(1_i64)
+        .push_bind(&after.changed_by)
+        .push_bind(&after.reason)
+        .push(NOW);
+    insert.push(")");
+    insert
+}
+
+fn next(act: &Act, cohort: &str) -> Statement {
+    let after = &act.after;
+    let mut update = Statement::new("UPDATE module_stage SET stage = ");
+    update
+        .push_bind(after.stage.as_str())
+        .push(", cohort = ")
+        .push_bind(cohort)
+        .push(", paused = ")
+        .push_bind(after.paused)
+        .push(", version = version + 1, changed_by = ")
+        .push_bind(&after.changed_by)
+        .push(", reason = ")
+        .push_bind(&after.reason)
+        .push(", changed_at = ")
+        .push(NOW)
+        .push(" WHERE module = ")
+        .push_bind(after.module.as_str())
+        .push(" AND version = ")
+        .push_bind(act.expected_version);
+    update
+}
+
+async fn version(connection: &mut MySqlConnection, act: &Act) -> sqlx::Result<i64> {
+    count_query(Purpose::Flags);
+    let version = sqlx::query_scalar(VERSION)
+        .bind(act.after.module.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(version.unwrap_or(0))
+}
+
+async fn note(
+    connection: &mut MySqlConnection,
+    act: &Act,
+    after: &StageRecord,
+    [from, to]: [&str; 2],
+) -> sqlx::Result<()> {
+    count_query(Purpose::Flags);
+    sqlx::query(NOTE)
+        .bind(after.module.as_str())
+        .bind(&after.changed_by)
+        .bind(&act.action)
+        .bind(from)
+        .bind(to)
+        .bind(&after.reason)
+        .bind(after.changed_at.get())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
