@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
+use crate::domain::Epoch;
 
 const SINCE: HeaderName = HeaderName::from_static("x-since");
 
@@ -48,7 +49,7 @@ fn what_is_absent_or_empty_has_its_default() {
 #[test]
 fn the_first_of_several_counts() {
     let read = by_query(&fields(), "uid=a&since=1&since=2&uid=b").unwrap();
-    assert_eq!(read.0.position, Position::new(1));
+    assert_eq!(position(read.0), 1);
     assert_eq!(read.1, ["*", "a"]);
 }
 
@@ -69,19 +70,23 @@ fn a_constant_audience_is_always_there() {
     assert_eq!(by_query(&fields, "uid=other").unwrap().1, ["*", "shop"]);
 }
 
+fn position(asked: Asked) -> u64 {
+    match asked {
+        Asked::After(since) => since.position.get(),
+        Asked::From { .. } => panic!("a time"),
+    }
+}
+
 #[test]
 fn positions_are_digits_within_63_bits() {
-    let position = |text: &str| {
+    let asked = |text: &str| {
         let read = by_query(&fields(), &format!("since={text}"));
-        read.ok().map(|read| match read.0 {
-            Asked::After(since) => since.position.get(),
-            Asked::From { .. } => panic!("a position"),
-        })
+        read.ok().map(|read| position(read.0))
     };
-    assert_eq!(position("0"), Some(0));
-    assert_eq!(position("007"), Some(7));
+    assert_eq!(asked("0"), Some(0));
+    assert_eq!(asked("007"), Some(7));
     assert_eq!(
-        position("9223372036854775807"),
+        asked("9223372036854775807"),
         Some(9_223_372_036_854_775_807)
     );
     for refused in [
@@ -95,7 +100,7 @@ fn positions_are_digits_within_63_bits() {
         "%201",
         "١",
     ] {
-        assert_eq!(position(refused), None, "{refused}");
+        assert_eq!(asked(refused), None, "{refused}");
     }
 }
 
@@ -150,7 +155,7 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
         };
         fields
             .read(&parts)
-            .map(|request| request.asked.position.get())
+            .map(|request| position(request.asked))
     };
     assert_eq!(read(b"7"), Ok(7));
     assert_eq!(read(b""), Ok(0));

@@ -38,8 +38,9 @@ async fn are_closed_by_the_holder_only(database: DatabaseUnderTest) {
     assert_eq!(kept.through, FUTURE, "it never goes back");
     store.append(&[change(&name, "*", "k", "1")]).await.unwrap();
     number(&store, &lease).await.unwrap();
-    let rows = store.rows_after(&[(name, Position::ZERO)], 9, Purpose::Tail);
-    assert_eq!(rows.await.unwrap()[0].1.sequenced_at, FUTURE);
+    let from = [(name, Position::ZERO)];
+    let rows = store.rows_after(&from, 9, Purpose::Tail).await.unwrap();
+    assert_eq!(rows[0].1.sequenced_at, FUTURE);
 }
 
 /// Numbers one batch for each time, of as many rows.
