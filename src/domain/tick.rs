@@ -63,14 +63,26 @@ mod tests {
             assert_eq!(Tick::SECOND.end(at), end);
         }
         assert_eq!(Tick::SECOND.begin(end), end);
-        assert_eq!(Tick::MILLISECOND.begin(Micros::new(-1)), Micros::new(-1_000));
+        assert_eq!(
+            Tick::MILLISECOND.begin(Micros::new(-1)),
+            Micros::new(-1_000)
+        );
     }
 
     #[test]
     fn two_paces_agree_on_the_stricter() {
-        let one = Pace { tick: Tick::SECOND, changes: 500 };
-        let two = Pace { tick: Tick::MILLISECOND, changes: 20 };
-        let both = Pace { tick: Tick::SECOND, changes: 20 };
+        let one = Pace {
+            tick: Tick::SECOND,
+            changes: 500,
+        };
+        let two = Pace {
+            tick: Tick::MILLISECOND,
+            changes: 20,
+        };
+        let both = Pace {
+            tick: Tick::SECOND,
+            changes: 20,
+        };
         assert_eq!((one.and(two), two.and(one)), (both, both));
     }
 }

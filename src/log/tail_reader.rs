@@ -153,7 +153,9 @@ impl TailReader {
             let behind =
                 self.positions(|module, last| goals.get(module).is_some_and(|goal| last < *goal));
             if behind.is_empty() {
-                let timed = heads.iter().filter(|head| self.timed.contains(&head.module));
+                let timed = heads
+                    .iter()
+                    .filter(|head| self.timed.contains(&head.module));
                 timed.for_each(|head| self.tail.close(&closed(head)));
                 return Ok(true);
             }

@@ -118,7 +118,9 @@ impl Reader {
     async fn read_ticks_of_log(&self, wanted: FromTick<'_>) -> Result<TickReading, ReadError> {
         let _place = self.admission.enter(Class::Database, wanted.module).await?;
         let edge = self.fresh_tick_edge(wanted.module, wanted.tick).await?;
-        let bounds = self.log.tick_bounds(wanted.module, wanted.from, wanted.purpose);
+        let bounds = self
+            .log
+            .tick_bounds(wanted.module, wanted.from, wanted.purpose);
         let bounds = bounds.await?;
         if let Some(too_old) = too_old(&bounds, wanted.from, wanted.tick) {
             return Ok(too_old);
@@ -127,17 +129,21 @@ impl Reader {
         let page = self.log_page(wanted, bounds.after, edge.edge.last, limit);
         let mut page = page.await?;
         let mut whole_tick = None;
-        if let Some(end) = overfull(&page.changes, limit, wanted.tick).filter(|end| *end <= edge.open) {
-            page = self.log_tick(wanted, bounds.after, edge, end).await?;
-            whole_tick = Some(end);
+        let is_of_closed = |at: &Micros| *at < edge.open;
+        if let Some(end) =
+            overfull(&page.changes, limit, wanted.tick).filter(|end| *end <= edge.open)
+        {
+            let (tick, next) = self.log_tick(wanted, bounds.after, edge, end).await?;
+            page = tick;
+            whole_tick = Some(next.filter(is_of_closed));
         }
         // The bounds were read after the rows: what they still promise was there.
         if page.epoch != bounds.epoch || bounds.after.next() < page.retained_from {
             return Ok(TickReading::TooOld { from: wanted.from });
         }
         let mut changes = page.changes;
-        let next = if let Some(end) = whole_tick {
-            (end < edge.open).then_some(end)
+        let next = if let Some(next) = whole_tick {
+            next
         } else {
             let open = changes.partition_point(|change| change.sequenced_at < edge.open);
             changes.truncate(open);
@@ -145,20 +151,27 @@ impl Reader {
             cut_at_tick(&mut changes, limit, wanted.tick, |c| c.sequenced_at)
         };
         let class = Class::Database;
-        Ok(TickReading::Found(found(wanted, changes, next, edge, class)))
+        Ok(TickReading::Found(found(
+            wanted, changes, next, edge, class,
+        )))
     }
 
-    /// All of the first tick, which ends at `end`, however much it is.
+    /// All of the first tick, which ends at `end`, however much it is, and the tick of what comes after it.
     async fn log_tick(
         &self,
         wanted: FromTick<'_>,
         after: Position,
         edge: TickEdge,
         end: Micros,
-    ) -> Result<LogPage, ReadError> {
+    ) -> Result<(LogPage, Option<Micros>), ReadError> {
         let bounds = self.log.tick_bounds(wanted.module, end, wanted.purpose);
-        let through = bounds.await?.after.min(edge.edge.last);
-        self.log_page(wanted, after, through, u32::MAX).await
+        let last = edge.edge.last;
+        let through = bounds.await?.after.min(last);
+        let tick = self.log_page(wanted, after, through, u32::MAX).await?;
+        let later = self.log_page(wanted, through, last, 1).await?.changes;
+        let next = later.first();
+        let next = next.map(|change| wanted.tick.begin(change.sequenced_at));
+        Ok((tick, next))
     }
 
     async fn log_page(

@@ -49,7 +49,8 @@ impl Read<'_> {
         let mut items = self.state_items((from, edge.open), limit).await?;
         let next = if let Some(end) = overfull(&items, limit, tick) {
             items = self.state_items((from, end), u32::MAX).await?;
-            (end < edge.open).then_some(end)
+            let later = self.state_items((end, edge.open), 1).await?;
+            later.first().map(|(at, _)| tick.begin(*at))
         } else {
             cut_at_tick(&mut items, as_count(self.limit), tick, |(at, _)| *at)
         };

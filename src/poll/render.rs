@@ -34,7 +34,7 @@ pub(super) fn render(contract: &Contract, page: &Page, around: Around) -> Vec<u8
         BodySlot::Head => json::push_integer(out, page.head.get()),
         BodySlot::ServerTimeMs => {
             json::push_integer(out, page.cursor.time(around.now).as_millis());
-        },
+        }
         BodySlot::Count => json::push_integer(out, page.items.len()),
         BodySlot::NextPollMs => json::push_integer(out, around.next_poll_ms),
         BodySlot::Transport => json::push_string(out, around.transport.as_str()),

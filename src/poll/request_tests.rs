@@ -124,7 +124,11 @@ fn times_count_in_the_ticks_of_their_kind() {
     let unencoded = from(CursorKind::Rfc3339, "1970-01-01T01:00:00.0129+01:00");
     assert_eq!(unencoded, Ok(millisecond(12_000)));
     let refused = from(CursorKind::Rfc3339, "yesterday").unwrap_err();
-    assert!(refused.message().starts_with("cursor: must be an RFC 3339 time"));
+    assert!(
+        refused
+            .message()
+            .starts_with("cursor: must be an RFC 3339 time")
+    );
 }
 
 #[test]
@@ -153,9 +157,7 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
             headers: &headers,
             captures: Some(&[]),
         };
-        fields
-            .read(&parts)
-            .map(|request| position(request.asked))
+        fields.read(&parts).map(|request| position(request.asked))
     };
     assert_eq!(read(b"7"), Ok(7));
     assert_eq!(read(b""), Ok(0));

@@ -23,9 +23,9 @@ pub(super) fn parse(text: &str, kind: CursorKind) -> Result<Micros, &'static str
             .filter(|millis| *millis < END_SECONDS * 1_000)
             .map(|millis| Micros::new(millis * 1_000))
             .ok_or("must be whole Unix milliseconds, from 0 to 253402300799999"),
-        _ => rfc3339(text)
-            .map(|at| Tick::MILLISECOND.begin(at))
-            .ok_or("must be an RFC 3339 time such as 2026-03-01T09:30:00.125Z, in the years 1970 to 9999"),
+        _ => rfc3339(text).map(|at| Tick::MILLISECOND.begin(at)).ok_or(
+            "must be an RFC 3339 time such as 2026-03-01T09:30:00.125Z, in the years 1970 to 9999",
+        ),
     }
 }
 
@@ -55,7 +55,9 @@ fn rfc3339(text: &str) -> Option<Micros> {
     let (fraction, rest) = fraction(text.get(19..)?)?;
     let local = (days * 86_400 + clock) * MICROS + if second == 60 { MICROS - 1 } else { fraction };
     let at = local - offset(rest)? * MICROS;
-    (0..END_SECONDS * MICROS).contains(&at).then_some(Micros::new(at))
+    (0..END_SECONDS * MICROS)
+        .contains(&at)
+        .then_some(Micros::new(at))
 }
 
 fn within(text: &str, end: i64) -> Option<i64> {
@@ -71,7 +73,11 @@ fn fraction(text: &str) -> Option<(i64, &str)> {
     if !(1..=9).contains(&count) {
         return None;
     }
-    let micros: String = rest[..count].chars().chain("000000".chars()).take(6).collect();
+    let micros: String = rest[..count]
+        .chars()
+        .chain("000000".chars())
+        .take(6)
+        .collect();
     Some((digits(&micros)?, &rest[count..]))
 }
 
@@ -103,7 +109,9 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let years = before * 365 + before / 4 - before / 100 + before / 400;
     let months: i64 = lengths[..index].iter().sum();
     // 719,162 days lie before 1970-01-01.
-    (1..=length).contains(&day).then_some(years - 719_162 + months + day - 1)
+    (1..=length)
+        .contains(&day)
+        .then_some(years - 719_162 + months + day - 1)
 }
 
 #[cfg(test)]

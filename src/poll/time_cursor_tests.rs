@@ -23,7 +23,10 @@ fn the_spellings_of_one_time() {
     }
     assert_eq!(micros("1970-01-01T00:00:00Z"), Some(0));
     assert_eq!(micros("2016-12-31T23:59:60Z"), Some(1_483_228_799_999_999));
-    assert_eq!(micros("2024-02-29T00:00:00.5-00:00"), Some(1_709_164_800_500_000));
+    assert_eq!(
+        micros("2024-02-29T00:00:00.5-00:00"),
+        Some(1_709_164_800_500_000)
+    );
     assert_eq!(
         parse("2026-01-02T03:04:05.678901Z", CursorKind::Rfc3339),
         Ok(Micros::new(1_767_323_045_678_000))
@@ -57,7 +60,16 @@ fn what_is_no_time() {
     ] {
         assert_eq!(micros(text), None, "{text}");
     }
-    for text in ["", "-1", "+1", "1.5", "1e3", " 1", "253402300800", "99999999999999999999"] {
+    for text in [
+        "",
+        "-1",
+        "+1",
+        "1.5",
+        "1e3",
+        " 1",
+        "253402300800",
+        "99999999999999999999",
+    ] {
         assert!(parse(text, CursorKind::TimestampS).is_err(), "{text}");
     }
     assert!(parse("253402300800000", CursorKind::TimestampMs).is_err());

@@ -7,7 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::{
-    Closed, Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem, TickBounds,
+    Closed, Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem,
+    TickBounds,
 };
 use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
 

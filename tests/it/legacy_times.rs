@@ -108,7 +108,11 @@ async fn too_old_gets_the_state_in_whole_ticks() {
     assert_eq!(first.json()["state"], true);
     let second = since(&gateway, T + 3).await;
     assert_page(&second, json!(["a", "d", "e", "f"]), OPEN, false);
-    assert_eq!(second.json()["state"], true, "its tick is not whole in the log");
+    assert_eq!(
+        second.json()["state"],
+        true,
+        "its tick is not whole in the log"
+    );
     let after = since(&gateway, T + 4).await;
     assert_page(&after, json!(["f"]), OPEN, false);
     assert_eq!(after.json()["state"], false);
@@ -118,7 +122,10 @@ async fn too_old_gets_the_state_in_whole_ticks() {
 async fn a_tick_of_before_that_holds_too_many_comes_whole() {
     for (tail, prune) in [(100, 1), (1, 1), (1, 3)] {
         let gateway = gateway("timestamp-s", tail);
-        fill(&gateway, &[(1, &["a", "b", "c", "d", "e", "f"]), (2, &["g"])]);
+        fill(
+            &gateway,
+            &[(1, &["a", "b", "c", "d", "e", "f"]), (2, &["g"])],
+        );
         gateway.log.prune(prune);
         gateway.catch_up();
         let all = json!(["a", "b", "c", "d", "e", "f"]);
@@ -150,7 +157,10 @@ async fn rfc3339_in_and_out() {
     assert_eq!(again.json()["items"], json!([]));
     let refused = gateway.get("/list?since=yesterday").await;
     assert_eq!(refused.status, 400);
-    assert!(refused.body.contains("cursor: must be an RFC 3339 time"), "{refused:?}");
+    assert!(
+        refused.body.contains("cursor: must be an RFC 3339 time"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -72,11 +72,17 @@ fn setup(database: &DatabaseUnderTest, name: &str) -> Setup {
 /// Sends changes of a module in bursts, some far over the limit of a tick, to whichever replica takes them.
 async fn write(replicas: Vec<String>, module: &'static str, writer: u64, bursts: u64, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed ^ (writer << 8));
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5));
     let http = http.build().unwrap();
     let mut number = 0;
     for burst in 0..bursts {
-        let count = if burst % 10 == 7 { 150 } else { rng.random_range(1..12) };
+        let count = if burst % 10 == 7 {
+            150
+        } else {
+            rng.random_range(1..12)
+        };
         let changes: Vec<_> = (0..count)
             .map(|_| {
                 number += 1;
@@ -126,7 +132,11 @@ impl Client {
 
     fn tick(&self, item: &Value) -> i64 {
         let at = item["at"].as_i64().unwrap();
-        if self.kind == "timestamp-s" { at / 1_000 } else { at }
+        if self.kind == "timestamp-s" {
+            at / 1_000
+        } else {
+            at
+        }
     }
 
     /// One poll. Returns how many changes it brought; nothing if nobody answered.
@@ -152,7 +162,10 @@ impl Client {
         assert_eq!(body["state"], false);
         assert!(list.len() <= MOST, "{} changes", list.len());
         let one = ticks.first() == ticks.last();
-        assert!(list.len() <= self.size || one, "over the limit, and not one tick");
+        assert!(
+            list.len() <= self.size || one,
+            "over the limit, and not one tick"
+        );
         assert!(ticks.is_sorted());
         if let (Some(first), Some(last)) = (ticks.first(), ticks.last()) {
             assert!(*first > self.last_tick, "a tick on two pages");
@@ -212,7 +225,11 @@ async fn log_of(database: &DatabaseUnderTest, module: &str) -> Vec<Arc<Change>> 
 
 /// The log itself: ticks are bounded and times ascend.
 fn assert_paced(log: &[Arc<Change>], kind: &str) {
-    let tick = if kind == "timestamp-s" { Tick::SECOND } else { Tick::MILLISECOND };
+    let tick = if kind == "timestamp-s" {
+        Tick::SECOND
+    } else {
+        Tick::MILLISECOND
+    };
     let mut ticks = BTreeMap::<_, usize>::new();
     for change in log {
         *ticks.entry(tick.begin(change.sequenced_at)).or_default() += 1;
@@ -223,11 +240,7 @@ fn assert_paced(log: &[Arc<Change>], kind: &str) {
 }
 
 /// Waits until each client has all of its log, polls on for a while, and compares.
-async fn assert_whole(
-    database: &DatabaseUnderTest,
-    clients: Vec<Client>,
-    publics: &[String],
-) {
+async fn assert_whole(database: &DatabaseUnderTest, clients: Vec<Client>, publics: &[String]) {
     let outbox = "SELECT CAST(count(*) AS TEXT) FROM outbox";
     eventually("everything is numbered", PATIENCE, async || {
         (database.text(outbox).await? == "0").then_some(())
@@ -243,14 +256,23 @@ async fn assert_whole(
             .collect();
         let deadline = Instant::now() + PATIENCE;
         while client.positions.len() < expected.len() {
-            assert!(Instant::now() < deadline, "{} of {}", client.positions.len(), expected.len());
+            assert!(
+                Instant::now() < deadline,
+                "{} of {}",
+                client.positions.len(),
+                expected.len()
+            );
             client.poll(&publics[0]).await;
         }
         for idle in 0..30 {
             let found = client.poll(&publics[idle % publics.len()]).await;
             assert_eq!(found, Some(0), "an idle client gets nothing");
         }
-        assert_eq!(client.positions, expected, "{} {}", client.kind, client.audience);
+        assert_eq!(
+            client.positions, expected,
+            "{} {}",
+            client.kind, client.audience
+        );
     }
 }
 
@@ -292,8 +314,12 @@ async fn a_holder_killed_in_the_middle_costs_nothing(database: DatabaseUnderTest
         Program::start(&setup(&database, "gw-2")).await,
     ];
     let stop = Arc::new(AtomicBool::new(false));
-    let publics = replicas.each_ref().map(|replica| replica.client.public.clone());
-    let privates = replicas.each_ref().map(|replica| replica.client.private.clone());
+    let publics = replicas
+        .each_ref()
+        .map(|replica| replica.client.public.clone());
+    let privates = replicas
+        .each_ref()
+        .map(|replica| replica.client.private.clone());
     let mut followers = JoinSet::new();
     for client in clients() {
         followers.spawn(follow(client, publics.to_vec(), Arc::clone(&stop)));
@@ -340,9 +366,16 @@ async fn a_lone_change_is_served_soon_on_every_replica(database: DatabaseUnderTe
             let answer = http.post(path).json(&change).send().await.unwrap();
             assert_eq!(answer.status(), 202);
             for (client, replica) in clients.iter_mut().zip(&replicas) {
-                let name = if replica.client.public == replicas[0].client.public { "holder" } else { "other" };
+                let name = if replica.client.public == replicas[0].client.public {
+                    "holder"
+                } else {
+                    "other"
+                };
                 eventually("the change is served", PATIENCE, async || {
-                    client.poll(&replica.client.public).await.filter(|found| *found == 1)
+                    client
+                        .poll(&replica.client.public)
+                        .await
+                        .filter(|found| *found == 1)
                 })
                 .await;
                 println!("{:?} {kind}, {name}: {:?}", database.kind, sent.elapsed());
@@ -371,10 +404,14 @@ async fn what_retention_took_comes_as_state(database: DatabaseUnderTest) {
         let log = log_of(&database, kind).await;
         let from = log[log.len() / 2].position;
         database
-            .execute(&format!("UPDATE module_head SET retained_from = {from} WHERE module = '{kind}'"))
+            .execute(&format!(
+                "UPDATE module_head SET retained_from = {from} WHERE module = '{kind}'"
+            ))
             .await;
         database
-            .execute(&format!("DELETE FROM change_log WHERE module = '{kind}' AND position < {from}"))
+            .execute(&format!(
+                "DELETE FROM change_log WHERE module = '{kind}' AND position < {from}"
+            ))
             .await;
     }
     gateway.restart().await;
@@ -405,11 +442,22 @@ async fn what_retention_took_comes_as_state(database: DatabaseUnderTest) {
                 let before = held.insert(key, (position, item["value"].clone()));
                 assert!(before.is_none_or(|before| before.0 <= position), "{item}");
             }
-            since = body["since"].as_str().map_or_else(|| body["since"].to_string(), str::to_owned);
+            since = body["since"]
+                .as_str()
+                .map_or_else(|| body["since"].to_string(), str::to_owned);
         }
         assert!(states > 0, "{kind}");
         let positions = "SELECT CAST(sum(position) AS TEXT) FROM entity_state WHERE audience IN ('*', 'u1') AND module = ";
-        let sum = database.text(&format!("{positions}'{kind}'")).await.unwrap();
-        assert_eq!(held.values().map(|(position, _)| position).sum::<u64>().to_string(), sum);
+        let sum = database
+            .text(&format!("{positions}'{kind}'"))
+            .await
+            .unwrap();
+        assert_eq!(
+            held.values()
+                .map(|(position, _)| position)
+                .sum::<u64>()
+                .to_string(),
+            sum
+        );
     }
 }

@@ -164,7 +164,10 @@ fn who_takes_over_after_a_burst_closes_the_last_tick() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Number { rows: usize, skew: i64 },
+    Number {
+        rows: usize,
+        skew: i64,
+    },
     Wait(i64),
     Close,
     /// Another replica takes over, or the same one after an error.

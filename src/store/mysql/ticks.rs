@@ -34,7 +34,9 @@ impl Ticks for MySqlStore {
         }
         let doing = "closing ticks";
         let mut seated = self.seated(doing).await?;
-        let rows = self.quick(doing, close(seated.connection(), closing)).await?;
+        let rows = self
+            .quick(doing, close(seated.connection(), closing))
+            .await?;
         seated.put_back();
         let closed = rows.iter().map(row::closed).collect::<sqlx::Result<_>>();
         closed.map_err(Error::Unexpected)

@@ -7,7 +7,7 @@ use changeover::{
 };
 
 use super::changes::{change, held, module, number};
-use crate::support::database::DatabaseUnderTest;
+use crate::support::database::{DatabaseUnderTest, Kind};
 
 crate::on_each_database!(
     are_closed_by_the_holder_only,
@@ -51,7 +51,10 @@ async fn filled(database: &DatabaseUnderTest, batches: &[(i64, u64)]) -> std::sy
     let mut key = 0;
     for (after, rows) in batches {
         let through = Micros::new(FUTURE.get() + after);
-        let closing = Closing { lease: lease.clone(), through };
+        let closing = Closing {
+            lease: lease.clone(),
+            through,
+        };
         store.close_ticks(&[closing]).await.unwrap();
         let changes: Vec<_> = (0..*rows)
             .map(|row| {
@@ -72,7 +75,10 @@ async fn are_found_by_their_rows(database: DatabaseUnderTest) {
     let after = async |from: i64| {
         let from = Micros::new(FUTURE.get() + from);
         let bounds = store.tick_bounds(&name, from, Purpose::Poll).await.unwrap();
-        (bounds.after.get(), bounds.oldest.map(|at| at.get() - FUTURE.get()))
+        (
+            bounds.after.get(),
+            bounds.oldest.map(|at| at.get() - FUTURE.get()),
+        )
     };
     for (from, expected) in [(-5, 0), (0, 0), (1, 3), (10, 3), (11, 5), (20, 5), (21, 6)] {
         assert_eq!(after(from).await, (expected, Some(0)), "{from}");
@@ -80,8 +86,15 @@ async fn are_found_by_their_rows(database: DatabaseUnderTest) {
     database
         .execute("UPDATE module_head SET retained_from = 4 WHERE module = 'a'")
         .await;
-    assert_eq!(after(11).await, (5, Some(10)), "by what is promised, not by what is there");
-    let none = store.tick_bounds(&module("no"), FUTURE, Purpose::Poll).await.unwrap();
+    assert_eq!(
+        after(11).await,
+        (5, Some(10)),
+        "by what is promised, not by what is there"
+    );
+    let none = store
+        .tick_bounds(&module("no"), FUTURE, Purpose::Poll)
+        .await
+        .unwrap();
     assert_eq!((none.after, none.oldest), (Position::ZERO, None));
 }
 
@@ -112,9 +125,13 @@ async fn order_the_state(database: DatabaseUnderTest) {
 async fn of_an_older_state_are_filled_in(database: DatabaseUnderTest) {
     let store = filled(&database, &[(0, 3), (10, 2)]).await;
     // As a program of before left it, with the first rows pruned.
+    let drop_index = match database.kind {
+        Kind::Sqlite | Kind::Postgres => "DROP INDEX entity_state_tick",
+        Kind::MariaDb => "DROP INDEX entity_state_tick ON entity_state",
+    };
     for sql in [
         "DELETE FROM change_log WHERE position < 3",
-        "DROP INDEX entity_state_tick",
+        drop_index,
         "ALTER TABLE entity_state DROP COLUMN sequenced_at",
         "ALTER TABLE module_head DROP COLUMN lost_after",
         "ALTER TABLE module_head DROP COLUMN lost_through",
@@ -126,7 +143,9 @@ async fn of_an_older_state_are_filled_in(database: DatabaseUnderTest) {
     let store = database.open().await;
     store.migrate().await.unwrap();
     let at = async |position: u64| {
-        let sql = format!("SELECT CAST(sequenced_at AS TEXT) FROM entity_state WHERE position = {position}");
+        let sql = format!(
+            "SELECT CAST(sequenced_at AS TEXT) FROM entity_state WHERE position = {position}"
+        );
         let text = database.text(&sql).await.unwrap();
         text.parse::<i64>().unwrap() - FUTURE.get()
     };
