@@ -48,7 +48,7 @@ pub use loading::{DEFAULT_FILE, SourceFile, Sources, load, load_to_serve};
 pub use problems::{Problem, Problems};
 
 use self::retention::Kept;
-use crate::domain::{Limits, ModuleName};
+use crate::domain::{Limits, ModuleName, Pace};
 
 /// The whole configuration, as in `changeover.toml`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -93,6 +93,15 @@ impl Config {
     pub fn modules_by_name(&self) -> BTreeMap<ModuleName, &modules::Module> {
         let named = |module| (modules::Module::module_name(module), module);
         self.modules.iter().map(named).collect()
+    }
+
+    /// How the changes of a module are spread over ticks, if a cursor of it is a time: what suits all
+    /// endpoints that serve it.
+    pub fn pace(&self, module: &modules::Module) -> Option<Pace> {
+        let shared = self.endpoints.iter();
+        let shared = shared.filter(|endpoint| endpoint.modules.contains(&module.name));
+        let polls = module.poll.iter().chain(shared.map(|endpoint| &endpoint.poll));
+        polls.filter_map(modules::Poll::pace).reduce(Pace::and)
     }
 
     /// How long a change id is remembered: as configured, else as long as the longest log is kept.

@@ -10,7 +10,7 @@ pub use super::{
     quirks::Quirk,
     response::{Errors, Response},
 };
-use crate::domain::{ModuleName, parse_rfc3339};
+use crate::domain::{ModuleName, Pace, Tick, parse_rfc3339};
 
 /// One module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,6 +106,16 @@ impl Default for Poll {
     }
 }
 
+impl Poll {
+    /// How changes must be spread over ticks, if the cursor is a time.
+    pub fn pace(&self) -> Option<Pace> {
+        Some(Pace {
+            tick: self.cursor.kind.tick()?,
+            changes: self.limit.max,
+        })
+    }
+}
+
 /// A request method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -172,8 +182,27 @@ pub enum CursorKind {
     Token,
     /// The opaque token in `ETag` and `If-None-Match`.
     Etag,
+    /// Whole Unix seconds.
+    #[serde(rename = "timestamp-s")]
+    TimestampS,
+    /// Whole Unix milliseconds.
+    #[serde(rename = "timestamp-ms")]
+    TimestampMs,
+    /// A time as RFC 3339 writes it, in milliseconds.
+    Rfc3339,
     /// No cursor: every answer is the whole state.
     None,
+}
+
+impl CursorKind {
+    /// The steps in which it counts, if it is a time.
+    pub const fn tick(self) -> Option<Tick> {
+        match self {
+            Self::TimestampS => Some(Tick::SECOND),
+            Self::TimestampMs | Self::Rfc3339 => Some(Tick::MILLISECOND),
+            Self::Position | Self::Token | Self::Etag | Self::None => None,
+        }
+    }
 }
 
 /// The audience of the request: from a place, or the same for all.

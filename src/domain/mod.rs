@@ -14,6 +14,7 @@ mod module;
 mod position;
 mod rfc3339;
 mod stage;
+mod tick;
 mod time;
 
 pub use audience::Audience;
@@ -27,4 +28,5 @@ pub use module::ModuleName;
 pub use position::{Epoch, LEAP, Position};
 pub use rfc3339::parse_rfc3339;
 pub use stage::{Stage, Transport};
+pub use tick::{Pace, Tick};
 pub use time::{Clock, Micros, SystemClock};

@@ -76,6 +76,7 @@ impl Epochs {
         let bump = EpochBump {
             ground: Ground::Asked,
             witnessed: self.furthest(&asked.module).max(asked.mirrored),
+            witnessed_time: self.tail.latest_time(&asked.module),
             module: asked.module,
             actor: asked.actor,
             reason: asked.reason,
@@ -133,6 +134,7 @@ impl Epochs {
                 under: evidence.under,
             },
             witnessed: self.furthest(&evidence.module).max(Some(evidence.cursor)),
+            witnessed_time: self.tail.latest_time(&evidence.module),
             actor: ACTOR.to_owned(),
             reason: evidence.to_string(),
         };

@@ -15,6 +15,8 @@ mod retention;
 mod sequencer;
 mod tail;
 mod tail_reader;
+mod tick_reader;
+mod ticks;
 mod waiting;
 mod witnesses;
 
@@ -28,5 +30,7 @@ pub use retention::{Compacted, HeldBack, NotDone, Outlook, Policy, Retention};
 pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use tail::{Edge, Tail, TailRead};
 pub use tail_reader::{Filled, TailReader};
+pub use tick_reader::{FromTick, TickReading, TicksFound};
+pub use ticks::{TickEdge, TickRead, cut_at_tick};
 pub use waiting::{Crowded, Waiter, Waiting, Woken};
 pub use witnesses::{Evidence, Witness, Witnesses};

@@ -11,10 +11,11 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::ticks::{TickEdge, TickRead, Times, cut_at_tick};
 use crate::{
     config,
-    domain::{Audience, Change, Cursor, Epoch, ModuleName, Position},
-    store::Head,
+    domain::{Audience, Change, Cursor, Epoch, Micros, ModuleName, Position, Tick},
+    store::{Closed, Head},
 };
 
 /// What the tail of one module covers.
@@ -99,6 +100,49 @@ impl Tail {
         Some(read(self.modules.get(module)?).select(after, limit, wanted))
     }
 
+    /// Changes for some audiences from a tick on, in whole ticks that are closed: at most `limit`, but one tick at
+    /// least. `None` for a module that is not followed.
+    pub fn read_ticks(
+        &self,
+        module: &ModuleName,
+        audiences: &[Audience],
+        from: Micros,
+        tick: Tick,
+        limit: usize,
+    ) -> Option<TickRead> {
+        let wanted = |change: &Change| audiences.contains(&change.audience);
+        let ring = read(self.modules.get(module)?);
+        Some(ring.select_ticks(from, tick, limit, wanted))
+    }
+
+    /// Where a tail ends in positions and ticks; `None` for a module that is not followed.
+    pub fn tick_edge(&self, module: &ModuleName, tick: Tick) -> Option<TickEdge> {
+        Some(read(self.modules.get(module)?).tick_edge(tick))
+    }
+
+    /// The latest time of a module's rows, or of a tick that was called closed.
+    pub fn latest_time(&self, module: &ModuleName) -> Micros {
+        let ring = self.modules.get(module).map(read);
+        ring.map(|ring| ring.latest_time()).unwrap_or_default()
+    }
+
+    /// Whether rows of a module wait for their tick to be closed.
+    pub fn has_open_ticks(&self, module: &ModuleName) -> bool {
+        let ring = self.modules.get(module).map(read);
+        ring.is_some_and(|ring| ring.has_open_ticks())
+    }
+
+    /// Takes over how far the database says that ticks are closed. Nothing happens while rows up to that
+    /// head are missing here.
+    pub fn close(&self, closed: &Closed) {
+        let Some(ring) = self.modules.get(&closed.module) else {
+            return;
+        };
+        if write(ring).close(closed) {
+            self.news.send_modify(|count| *count += 1);
+        }
+    }
+
     /// Changes for everyone above `after`, at most `limit`: what the mirror publishes.
     pub fn read_all(&self, module: &ModuleName, after: Position, limit: usize) -> Option<TailRead> {
         Some(read(self.modules.get(module)?).select(after, limit, |_| true))
@@ -172,6 +216,7 @@ struct Ring {
     retained_from: Position,
     changes: VecDeque<Arc<Change>>,
     bytes: usize,
+    times: Times,
 }
 
 impl Ring {
@@ -211,6 +256,64 @@ impl Ring {
         }
     }
 
+    fn tick_edge(&self, tick: Tick) -> TickEdge {
+        TickEdge {
+            edge: self.edge(),
+            open: self.times.open(tick),
+        }
+    }
+
+    /// Times grow with positions.
+    fn select_ticks(
+        &self,
+        from: Micros,
+        tick: Tick,
+        limit: usize,
+        wanted: impl Fn(&Change) -> bool,
+    ) -> TickRead {
+        let edge = self.tick_edge(tick);
+        let mut changes = Vec::new();
+        if from < edge.open && !self.times.covers(from, tick) {
+            return TickRead::Older(edge);
+        }
+        let start = self.changes.partition_point(|c| c.sequenced_at < from);
+        for change in self.changes.range(start..).filter(|change| wanted(change)) {
+            let at = change.sequenced_at;
+            if at >= edge.open {
+                break;
+            }
+            changes.push(Arc::clone(change));
+            // One more than the limit tells where to cut, once it is of another tick than the first.
+            let first_end = tick.end(changes[0].sequenced_at);
+            if changes.len() > limit && at >= first_end {
+                break;
+            }
+        }
+        let next = cut_at_tick(&mut changes, limit, tick, |change| change.sequenced_at);
+        TickRead::Found {
+            changes,
+            next,
+            edge,
+        }
+    }
+
+    fn latest_time(&self) -> Micros {
+        let last = self.changes.back().map(|change| change.sequenced_at);
+        last.unwrap_or_default().max(self.times.closed())
+    }
+
+    fn has_open_ticks(&self) -> bool {
+        let last = self.changes.back();
+        last.is_some_and(|change| self.times.is_open(change))
+    }
+
+    /// Returns whether rows were closed that were not before.
+    fn close(&mut self, closed: &Closed) -> bool {
+        let waited = self.has_open_ticks();
+        let whole = self.epoch == Some(closed.epoch) && self.last >= closed.head;
+        whole && self.times.close(closed.through) && waited
+    }
+
     /// Returns false on a hole that does not end within what is `compacted`.
     fn push(
         &mut self,
@@ -232,6 +335,9 @@ impl Ring {
         if change.position != self.last.next() && change.position.before() > compacted {
             return false;
         }
+        if self.changes.is_empty() {
+            self.times.first(change);
+        }
         self.last = change.position;
         self.bytes += change.footprint_bytes();
         self.changes.push_back(Arc::clone(change));
@@ -246,6 +352,7 @@ impl Ring {
             };
             self.bytes -= oldest.footprint_bytes();
             self.covers_after = oldest.position;
+            self.times.evicted(&oldest);
         }
     }
 
@@ -275,6 +382,8 @@ impl Ring {
         self.bytes = 0;
         self.last = newest.max(head.retained_from.before());
         self.covers_after = self.last;
+        let nothing_before = self.last == Position::ZERO;
+        self.times.begin(nothing_before, head.sequenced_through);
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config,
     domain::{Change, Cursor, Epoch, ModuleName, Position},
-    store::{self, Head, Store},
+    store::{self, Closed, Head, Store},
     telemetry::{Need, Purpose, Readiness},
 };
 
@@ -42,6 +42,9 @@ enum Loaded {
     Hole,
 }
 
+/// How often the heads are read while rows wait for another replica to close their tick.
+const CLOSING: Duration = Duration::from_millis(100);
+
 /// The task that fills the tail and keeps it full. One per replica, whatever the number of
 /// clients.
 pub struct TailReader {
@@ -55,6 +58,8 @@ pub struct TailReader {
     readiness: Arc<Readiness>,
     full_at: Instant,
     failing: bool,
+    /// The modules with a time cursor.
+    timed: Vec<ModuleName>,
 }
 
 impl TailReader {
@@ -81,8 +86,15 @@ impl TailReader {
             readiness,
             full_at: Instant::now(),
             failing: false,
+            timed: Vec::new(),
         };
         (reader, sign)
+    }
+
+    /// Learns soon when ticks of these modules are closed by another replica.
+    pub fn with_time_cursors(mut self, modules: impl IntoIterator<Item = ModuleName>) -> Self {
+        self.timed = modules.into_iter().collect();
+        self
     }
 
     /// Follows the log until told to stop.
@@ -104,7 +116,9 @@ impl TailReader {
         let round = self.refresh.begin_round();
         let now = Instant::now();
         if round.is_none() && now < self.full_at {
-            return self.follow_others().await;
+            let outcome = self.follow_others().await;
+            self.hurry_to_close(now);
+            return outcome;
         }
         let outcome = self.catch_up().await;
         if let Some(number) = round {
@@ -116,6 +130,18 @@ impl TailReader {
                 .send_if_modified(|filled| !std::mem::replace(filled, true));
         }
         outcome
+    }
+
+    /// The holder closes a lone change's tick with the change itself, so the first look comes at once.
+    fn hurry_to_close(&mut self, now: Instant) {
+        let waits = |module: &ModuleName| {
+            self.leadership.lease(module).is_none() && self.tail.has_open_ticks(module)
+        };
+        if self.timed.iter().any(waits) {
+            let since = Duration::from_millis(self.bounds.full_ms).saturating_sub(CLOSING);
+            let soon = self.full_at.checked_sub(since).unwrap_or(now);
+            self.full_at = self.full_at.min(soon.max(now));
+        }
     }
 
     /// Brings every module to the head that the database has now.
@@ -146,6 +172,10 @@ impl TailReader {
             let behind =
                 self.positions(|module, last| goals.get(module).is_some_and(|goal| last < *goal));
             if behind.is_empty() {
+                let timed = heads
+                    .iter()
+                    .filter(|head| self.timed.contains(&head.module));
+                timed.for_each(|head| self.tail.close(&closed(head)));
                 return Ok(true);
             }
             if self.load(&behind).await? != Loaded::Some {
@@ -246,5 +276,16 @@ impl TailReader {
         }
         self.failing = outcome.is_err();
         self.readiness.set_degraded(Need::Reading, self.failing);
+    }
+}
+
+/// A head tells position and time of one moment.
+fn closed(head: &Head) -> Closed {
+    Closed {
+        module: head.module.clone(),
+        epoch: head.epoch,
+        head: head.head,
+        through: head.sequenced_through,
+        now: head.sequenced_through,
     }
 }

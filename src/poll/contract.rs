@@ -209,9 +209,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
     let cursor = match poll.cursor.kind {
         CursorKind::None => None,
         CursorKind::Etag => Some(Source::Header(IF_NONE_MATCH)),
-        CursorKind::Position | CursorKind::Token => {
-            named("poll.cursor.name", poll.cursor.place, &poll.cursor.name)
-        }
+        _ => named("poll.cursor.name", poll.cursor.place, &poll.cursor.name),
     };
     let client = poll.client.as_ref();
     let client = client.and_then(|field| named("poll.client.name", field.place, &field.name));

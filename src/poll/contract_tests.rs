@@ -108,7 +108,7 @@ fn an_envelope_holds_the_real_status() {
     let contract = compile(
         "name = \"m\"\npoll.path = \"/p\"\npoll.cursor.name = \"c\"\npoll.response.error_status = 200",
     );
-    let (status, body) = contract.unwrap().unwrap().wording.refuse(&Failure::Retired);
+    let (status, body) = contract.unwrap().unwrap().wording.refuse(&Failure::Retired, None);
     assert_eq!(status, 200);
     let expected = br#"{"code":410,"message":"this endpoint has been retired"}"#;
     assert_eq!(body, expected);

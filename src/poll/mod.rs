@@ -4,6 +4,7 @@
 //! restart of state; a malformed request gets the configured error envelope and changes nothing.
 
 mod answer;
+mod asked;
 mod audiences;
 mod batch;
 mod batch_answer;
@@ -20,6 +21,7 @@ mod op_words;
 mod page;
 mod paths;
 mod read;
+mod read_ticks;
 mod render;
 mod request;
 mod route;
@@ -30,6 +32,7 @@ mod sources;
 mod state_cache;
 mod sunset;
 mod template;
+mod time_cursor;
 mod told;
 mod whole_state;
 mod wording;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::meters::Answered;
+use super::{asked::Reached, meters::Answered};
 use crate::{
     config::modules::CursorKind,
-    domain::{Change, Cursor, Op, Position},
+    domain::{Change, Op, Position},
     store::StateItem,
 };
 
@@ -78,7 +78,7 @@ impl<'a> ItemView<'a> {
 pub(super) struct Page {
     pub(super) items: Items,
     /// What the client sends next time.
-    pub(super) cursor: Cursor,
+    pub(super) cursor: Reached,
     /// Whether the limit cut it.
     pub(super) cut: bool,
     /// Whether this is state in place of changes.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::{
+    asked::Asked,
     audiences::Audiences,
     failure::Failure,
     meters::Answered,
@@ -28,7 +29,7 @@ pub(super) struct Read<'a> {
     pub(super) sources: &'a Sources,
     pub(super) module: &'a ModuleName,
     pub(super) audiences: &'a Audiences,
-    pub(super) asked: Since,
+    pub(super) asked: Asked,
     pub(super) limit: u32,
     /// Whether the module keeps its state.
     pub(super) state: bool,
@@ -36,10 +37,17 @@ pub(super) struct Read<'a> {
 
 impl Read<'_> {
     pub(super) async fn page(&self) -> Result<Page, Failure> {
+        match self.asked {
+            Asked::After(since) => self.page_after(since).await,
+            Asked::From { at, tick } => self.page_from(at, tick).await,
+        }
+    }
+
+    async fn page_after(&self, since: Since) -> Result<Page, Failure> {
         let wanted = Wanted {
             module: self.module,
             audiences: self.audiences.as_slice(),
-            since: self.asked,
+            since,
             limit: self.limit,
             purpose: Purpose::Poll,
         };
@@ -47,20 +55,7 @@ impl Read<'_> {
         match reading.map_err(|error| self.failed(&error))? {
             Reading::Found(found) => Ok(page(found)),
             Reading::TooOld { after } => self.read_state(after).await,
-            Reading::NobodyToAsk(edge) => Ok(self.standing_still(edge)),
-        }
-    }
-
-    /// Nothing, and the client's own cursor: what can be said when nobody can be asked.
-    fn standing_still(&self, edge: Edge) -> Page {
-        let epoch = self.asked.epoch.unwrap_or(edge.epoch);
-        Page {
-            items: Items::NONE,
-            cursor: Cursor::new(epoch, self.asked.position),
-            cut: false,
-            snapshot: false,
-            head: edge.last,
-            answered: Answered::Idle,
+            Reading::NobodyToAsk(edge) => Ok(standing_still(since, edge)),
         }
     }
 
@@ -106,7 +101,7 @@ impl Read<'_> {
         let position = end.unwrap_or(edge.last).max(after);
         Page {
             items: Items::State(items.into_iter().map(Arc::new).collect()),
-            cursor: Cursor::new(edge.epoch, position),
+            cursor: Cursor::new(edge.epoch, position).into(),
             cut,
             snapshot: true,
             head: edge.last,
@@ -114,11 +109,24 @@ impl Read<'_> {
         }
     }
 
-    fn failed(&self, error: &ReadError) -> Failure {
+    pub(super) fn failed(&self, error: &ReadError) -> Failure {
         match error {
             ReadError::NotFollowed | ReadError::Busy(_) => Failure::Unavailable,
             ReadError::Database(error) => database_failed(self.module, error),
         }
+    }
+}
+
+/// Nothing, and the client's own cursor: what can be said when nobody can be asked.
+fn standing_still(since: Since, edge: Edge) -> Page {
+    let epoch = since.epoch.unwrap_or(edge.epoch);
+    Page {
+        items: Items::NONE,
+        cursor: Cursor::new(epoch, since.position).into(),
+        cut: false,
+        snapshot: false,
+        head: edge.last,
+        answered: Answered::Idle,
     }
 }
 
@@ -136,7 +144,7 @@ fn page(found: Found) -> Page {
         Class::Tail => Answered::Tail,
     };
     Page {
-        cursor: found.cursor(),
+        cursor: found.cursor().into(),
         items: Items::Changes(found.changes),
         cut: found.cut,
         snapshot: false,

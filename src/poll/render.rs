@@ -1,16 +1,18 @@
 //! From what a read has found to the body of the answer.
 
 use super::{
+    asked::Reached,
     contract::Contract,
     json,
     page::{ItemView, Page},
     slots::{BodySlot, ItemSlot},
     template::Template,
+    time_cursor,
     wording::Wording,
 };
 use crate::{
     config::modules::CursorKind,
-    domain::{Cursor, Micros, Transport},
+    domain::{Micros, Transport},
 };
 
 /// What a body tells besides the page.
@@ -38,7 +40,9 @@ pub(super) fn render(
         BodySlot::Cursor => push_cursor(out, contract.fields.kind, page.cursor),
         BodySlot::HasMore => json::push_bool(out, page.cut),
         BodySlot::Head => json::push_integer(out, page.head.get()),
-        BodySlot::ServerTimeMs => json::push_integer(out, around.now.as_millis()),
+        BodySlot::ServerTimeMs => {
+            json::push_integer(out, page.cursor.time(around.now).as_millis());
+        }
         BodySlot::Count => json::push_integer(out, page.items.len()),
         BodySlot::NextPollMs => json::push_integer(out, around.next_poll_ms),
         BodySlot::Transport => json::push_string(out, around.transport.as_str()),
@@ -84,12 +88,19 @@ fn push_item(out: &mut Vec<u8>, wording: &Wording, item: &ItemView<'_>) {
     });
 }
 
-fn push_cursor(out: &mut Vec<u8>, kind: CursorKind, cursor: Cursor) {
-    match kind {
-        CursorKind::Token | CursorKind::Etag => json::push_string(out, &cursor.to_string()),
-        CursorKind::Position | CursorKind::None => {
-            json::push_integer(out, cursor.position.get());
+fn push_cursor(out: &mut Vec<u8>, kind: CursorKind, reached: Reached) {
+    match (reached, kind) {
+        (Reached::Position(cursor), CursorKind::Token | CursorKind::Etag) => {
+            json::push_string(out, &cursor.to_string());
         }
+        (Reached::Position(cursor), _) => json::push_integer(out, cursor.position.get()),
+        (Reached::Tick { at, .. }, CursorKind::TimestampS) => {
+            json::push_integer(out, at.as_secs());
+        }
+        (Reached::Tick { at, .. }, CursorKind::Rfc3339) => {
+            json::push_string(out, &time_cursor::rfc3339_text(at));
+        }
+        (Reached::Tick { at, .. }, _) => json::push_integer(out, at.as_millis()),
     }
 }
 

@@ -6,17 +6,19 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{
+    asked::Asked,
     audiences::Audiences,
     compat::Compat,
     content::BodyKind,
     etag,
     failure::Failure,
     source::{Parts, Source},
+    time_cursor,
 };
 use crate::{
     config::modules::CursorKind,
-    domain::{Audience, Cursor, Position},
-    log::Since as Asked,
+    domain::{Audience, Cursor, Micros, Position, Tick},
+    log::Since,
 };
 
 /// Where the values of a request stand and what they may be.
@@ -91,10 +93,14 @@ impl Fields {
     /// What a cursor says; without one, nothing was seen.
     pub(super) fn asked(&self, text: Option<&str>) -> Result<Asked, Failure> {
         let no_cursor = |text: &&str| self.compat().is_some_and(|c| c.means_no_cursor(text));
-        match (text.filter(|text| !no_cursor(text)), self.kind) {
+        let text = text.filter(|text| !no_cursor(text));
+        if let Some(tick) = self.kind.tick() {
+            return parse_time(text, self.kind, tick);
+        }
+        match (text, self.kind) {
             (None, _) | (_, CursorKind::None) => Ok(Asked::BEGINNING),
             (Some(text), CursorKind::Token | CursorKind::Etag) => parse_token(text),
-            (Some(text), CursorKind::Position) => parse_position(text),
+            (Some(text), _) => parse_position(text),
         }
     }
 
@@ -159,6 +165,12 @@ pub(super) fn located<T>(
     })
 }
 
+fn parse_time(text: Option<&str>, kind: CursorKind, tick: Tick) -> Result<Asked, Failure> {
+    let at = text.map_or(Ok(Micros::default()), |text| time_cursor::parse(text, kind));
+    at.map(|at| Asked::From { at, tick })
+        .map_err(|why| malformed("cursor", why))
+}
+
 fn parse_token(text: &str) -> Result<Asked, Failure> {
     let cursor = text.parse::<Cursor>();
     cursor
@@ -174,10 +186,8 @@ fn parse_position(text: &str) -> Result<Asked, Failure> {
             "must be a whole number from 0 to 9223372036854775807",
         )
     })?;
-    Ok(Asked {
-        epoch: None,
-        position,
-    })
+    let epoch = None;
+    Ok(Since { epoch, position }.into())
 }
 
 /// Digits only; what does not fit is as large as can be.

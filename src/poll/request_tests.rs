@@ -52,7 +52,7 @@ fn what_is_absent_or_empty_has_its_default() {
 #[test]
 fn the_first_of_several_counts() {
     let read = by_query(&fields(), "uid=a&since=1&since=2&uid=b").unwrap();
-    assert_eq!(read.0.position, Position::new(1));
+    assert_eq!(position(read.0), 1);
     assert_eq!(read.1, ["*", "a"]);
 }
 
@@ -73,16 +73,23 @@ fn a_constant_audience_is_always_there() {
     assert_eq!(by_query(&fields, "uid=other").unwrap().1, ["*", "shop"]);
 }
 
+fn position(asked: Asked) -> u64 {
+    match asked {
+        Asked::After(since) => since.position.get(),
+        Asked::From { .. } => panic!("a time"),
+    }
+}
+
 #[test]
 fn positions_are_digits_within_63_bits() {
-    let position = |text: &str| {
+    let asked = |text: &str| {
         let read = by_query(&fields(), &format!("since={text}"));
-        read.ok().map(|read| read.0.position.get())
+        read.ok().map(|read| position(read.0))
     };
-    assert_eq!(position("0"), Some(0));
-    assert_eq!(position("007"), Some(7));
+    assert_eq!(asked("0"), Some(0));
+    assert_eq!(asked("007"), Some(7));
     assert_eq!(
-        position("9223372036854775807"),
+        asked("9223372036854775807"),
         Some(9_223_372_036_854_775_807)
     );
     for refused in [
@@ -96,8 +103,35 @@ fn positions_are_digits_within_63_bits() {
         "%201",
         "١",
     ] {
-        assert_eq!(position(refused), None, "{refused}");
+        assert_eq!(asked(refused), None, "{refused}");
     }
+}
+
+#[test]
+fn times_count_in_the_ticks_of_their_kind() {
+    let from = |kind, text: &str| {
+        let fields = Fields { kind, ..fields() };
+        by_query(&fields, &format!("since={text}")).map(|read| read.0)
+    };
+    let second = |at| Asked::From {
+        at: Micros::new(at),
+        tick: Tick::SECOND,
+    };
+    let millisecond = |at| Asked::From {
+        at: Micros::new(at),
+        tick: Tick::MILLISECOND,
+    };
+    assert_eq!(from(CursorKind::TimestampS, "12"), Ok(second(12_000_000)));
+    assert_eq!(from(CursorKind::TimestampS, ""), Ok(second(0)));
+    assert_eq!(from(CursorKind::TimestampMs, "12"), Ok(millisecond(12_000)));
+    let unencoded = from(CursorKind::Rfc3339, "1970-01-01T01:00:00.0129+01:00");
+    assert_eq!(unencoded, Ok(millisecond(12_000)));
+    let refused = from(CursorKind::Rfc3339, "yesterday").unwrap_err();
+    assert!(
+        refused
+            .message()
+            .starts_with("cursor: must be an RFC 3339 time")
+    );
 }
 
 #[test]
@@ -127,9 +161,7 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
             captures: Some(&[]),
             body: &Content::Absent,
         };
-        fields
-            .read(&parts)
-            .map(|request| request.asked.position.get())
+        fields.read(&parts).map(|request| position(request.asked))
     };
     assert_eq!(read(b"7"), Ok(7));
     assert_eq!(read(b""), Ok(0));

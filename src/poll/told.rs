@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{
+    asked::Reached,
     contract::Contract,
     etag::EntityTag,
     page::Page,
@@ -35,10 +36,13 @@ impl Told {
         let kind = contract.fields.kind;
         let is_news = page.is_news(kind);
         let must_move = page.must_move_client(kind);
-        let tag = (kind == CursorKind::Etag).then(|| EntityTag::of_cursor(page.cursor));
+        let tag = match (kind, page.cursor) {
+            (CursorKind::Etag, Reached::Position(cursor)) => Some(EntityTag::of_cursor(cursor)),
+            _ => None,
+        };
         // A tag of ours came with the request, and nothing came after it. A client that must be
         // moved on gets a body: perhaps it takes no new tag from an answer without.
-        if tag.is_some() && request.asked.epoch.is_some() && !is_news && !must_move {
+        if tag.is_some() && request.asked.names_an_epoch() && !is_news && !must_move {
             return Self::not_modified(tag);
         }
         let wording = &contract.wording;

@@ -147,7 +147,7 @@ impl WholeState<'_> {
         };
         Ok(Page {
             items: Items::State(items),
-            cursor: Cursor::new(held.epoch, held.through),
+            cursor: Cursor::new(held.epoch, held.through).into(),
             cut: false,
             snapshot: true,
             head: self.edge()?.last,

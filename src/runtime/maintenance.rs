@@ -58,6 +58,7 @@ pub(super) fn start_log(
         parts.config.tail.clone(),
         Arc::clone(&parts.readiness),
     );
+    let tail_reader = tail_reader.with_time_cursors(parts.served.paces.keys().cloned());
     tasks.spawn(Rank::Reader, "tail reader", |stop| tail_reader.run(stop));
 
     let (flags_reader, flags_read) =

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::{
-    config::Config,
+    config::{Config, modules},
     cutover::{Acts, Flags},
-    domain::{ModuleName, SystemClock},
+    domain::{ModuleName, Pace, SystemClock},
     http::{
         Router,
         private::PrivateState,
@@ -161,7 +161,7 @@ fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadershi
 }
 
 fn served(config: &Config) -> Served {
-    let named = |module: &crate::config::modules::Module| -> Option<(ModuleName, bool)> {
+    let named = |module: &modules::Module| -> Option<(ModuleName, bool)> {
         Some((module.name.parse().ok()?, module.state))
     };
     let modules: Vec<_> = config.modules.iter().filter_map(named).collect();
@@ -173,5 +173,10 @@ fn served(config: &Config) -> Served {
     Served {
         modules: modules.into_iter().map(|(module, _)| module).collect(),
         with_state,
+        paces: config.modules.iter().filter_map(paced(config)).collect(),
     }
+}
+
+fn paced(config: &Config) -> impl Fn(&modules::Module) -> Option<(ModuleName, Pace)> {
+    |module| Some((module.name.parse().ok()?, config.pace(module)?))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::Result;
+use super::{Result, StateTicks, TickBounds};
 use crate::{
     domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position},
     telemetry::Purpose,
@@ -23,7 +23,7 @@ pub struct Head {
     pub retained_from: Position,
     /// Up to here a row may be missing because a later change of its key is there.
     pub compacted_through: Position,
-    /// Every `sequenced_at` below it is closed.
+    /// No later row gets a smaller `sequenced_at`: ticks below it are closed.
     pub sequenced_through: Micros,
     /// Who held the lease last, if it was not given back.
     pub lease_holder: Option<String>,
@@ -105,4 +105,20 @@ pub trait ChangeLog {
         tombstones: bool,
         purpose: Purpose,
     ) -> Result<Vec<StateItem>>;
+
+    /// Where a module's rows from a tick on begin, and whether the log still has them all. Everything
+    /// is of one moment.
+    async fn tick_bounds(
+        &self,
+        module: &ModuleName,
+        from: Micros,
+        purpose: Purpose,
+    ) -> Result<TickBounds>;
+
+    /// The state of some audiences by the time at which its items were numbered, tombstones included.
+    async fn read_state_ticks(
+        &self,
+        read: StateTicks<'_>,
+        purpose: Purpose,
+    ) -> Result<Vec<(Micros, StateItem)>>;
 }

@@ -8,14 +8,14 @@
 //! fences nothing ever again.
 //!
 //! Time cursors: `sequenced_through` never goes back, so no later row gets a tick of before; a time cursor of
-//! before is too old, since what had its ticks may be lost.
+//! after the last row that is left is too old, since what had its ticks may be lost.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Error, Result};
-use crate::domain::{Cursor, Epoch, ModuleName, Position};
+use crate::domain::{Cursor, Epoch, Micros, ModuleName, Position};
 
 /// Where a log stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -58,6 +58,8 @@ pub struct EpochBump {
     pub ground: Ground,
     /// The furthest cursor that anybody outside of the database has seen.
     pub witnessed: Option<Cursor>,
+    /// The latest time that a change outside of the database has, or a tick that was called closed.
+    pub witnessed_time: Micros,
     /// Who, for the audit.
     pub actor: String,
     /// Why, for the audit.
@@ -241,6 +243,7 @@ mod tests {
             module: "m".parse().unwrap(),
             ground,
             witnessed,
+            witnessed_time: Micros::default(),
             actor: String::new(),
             reason: String::new(),
         };

@@ -21,6 +21,7 @@ mod seat;
 mod sqlite;
 mod stages;
 mod states;
+mod ticks;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which,
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
 pub use states::States;
+pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
 
 use crate::config::{database::Database, sequencer::Sequencer};
 
@@ -52,6 +54,7 @@ pub trait Store:
     + Retention
     + Stages
     + Epochs
+    + Ticks
     + Send
     + Sync
     + 'static
@@ -69,6 +72,7 @@ impl<T> Store for T where
         + Retention
         + Stages
         + Epochs
+        + Ticks
         + Send
         + Sync
         + 'static

@@ -99,7 +99,7 @@ pub struct HeadUpdate {
     pub lease: Lease,
     /// The last position given.
     pub head: Position,
-    /// The last `sequenced_at` given.
+    /// No later row gets a smaller `sequenced_at`; at least the last one given.
     pub sequenced_through: Micros,
 }
 

@@ -6,13 +6,17 @@ use std::{collections::HashMap, sync::Arc};
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use super::{Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem};
+use super::{
+    Closed, Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem,
+    TickBounds,
+};
 use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
 
 /// A row whose columns are integers and texts.
 pub(super) trait Columns {
     fn integer(&self, column: usize) -> sqlx::Result<i64>;
     fn text(&self, column: usize) -> sqlx::Result<&str>;
+    fn optional_integer(&self, column: usize) -> sqlx::Result<Option<i64>>;
     fn optional_text(&self, column: usize) -> sqlx::Result<Option<&str>>;
 }
 
@@ -24,6 +28,10 @@ where
     for<'r> &'r str: Decode<'r, R::Database> + Type<R::Database>,
 {
     fn integer(&self, column: usize) -> sqlx::Result<i64> {
+        self.try_get(column)
+    }
+
+    fn optional_integer(&self, column: usize) -> sqlx::Result<Option<i64>> {
         self.try_get(column)
     }
 
@@ -77,6 +85,47 @@ pub(super) fn state_item(row: &impl Columns) -> sqlx::Result<StateItem> {
         op: op(row.text(2)?)?,
         position: Position::from_i64(row.integer(3)?),
         value: JsonText::stored(row.text(4)?),
+    })
+}
+
+/// `audience, entity_key, op, position, value, sequenced_at`.
+pub(super) fn timed_state_item(row: &impl Columns) -> sqlx::Result<(Micros, StateItem)> {
+    Ok((Micros::new(row.integer(5)?), state_item(row)?))
+}
+
+/// `module, epoch, head, sequenced_through, now`.
+pub(super) fn closed(row: &impl Columns) -> sqlx::Result<Closed> {
+    Ok(Closed {
+        module: module(row.text(0)?)?,
+        epoch: epoch(row.integer(1)?),
+        head: Position::from_i64(row.integer(2)?),
+        through: Micros::new(row.integer(3)?),
+        now: Micros::new(row.integer(4)?),
+    })
+}
+
+/// `epoch, retained_from, head, lost_after, lost_through, the oldest row's sequenced_at, the first position from the
+/// tick on`. A module without a head row has an empty log.
+pub(super) fn tick_bounds(row: Option<&impl Columns>) -> sqlx::Result<TickBounds> {
+    let Some(row) = row else {
+        return Ok(TickBounds {
+            epoch: Epoch::FIRST,
+            retained_from: Position::ZERO.next(),
+            after: Position::ZERO,
+            oldest: None,
+            lost_after: Micros::default(),
+            lost_through: Micros::default(),
+        });
+    };
+    let head = Position::from_i64(row.integer(2)?);
+    let first = row.optional_integer(6)?.map(Position::from_i64);
+    Ok(TickBounds {
+        epoch: epoch(row.integer(0)?),
+        retained_from: Position::from_i64(row.integer(1)?),
+        after: first.map_or(head, Position::before),
+        oldest: row.optional_integer(5)?.map(Micros::new),
+        lost_after: Micros::new(row.integer(3)?),
+        lost_through: Micros::new(row.integer(4)?),
     })
 }
 

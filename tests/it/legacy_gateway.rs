@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -21,7 +21,10 @@ use changeover::{
     http::public::{PublicState, router},
     log::{Reader, Refresh, Tail},
     poll::{self, Contract, Route, Site, Sources},
-    store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StageRecord, StateItem},
+    store::{
+        ChangeLog, ChannelRead, Closed, Error, Head, LogPage, Result, StageRecord, StateItem,
+        StateTicks, TickBounds,
+    },
     telemetry::Purpose,
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -46,6 +49,7 @@ struct Rows {
     retained_from: u64,
     changes: Vec<Arc<Change>>,
     state: BTreeMap<(Audience, Box<str>), StateItem>,
+    times: BTreeMap<Position, Micros>,
 }
 
 /// A change log that holds one module, counts its reads and can be switched off.
@@ -54,6 +58,8 @@ pub struct MemoryLog {
     rows: Mutex<Rows>,
     pub reads: AtomicUsize,
     pub down: AtomicBool,
+    /// When the next change is numbered, in microseconds.
+    pub time: AtomicI64,
 }
 
 impl MemoryLog {
@@ -68,6 +74,7 @@ impl MemoryLog {
             rows: Mutex::new(rows),
             reads: AtomicUsize::new(0),
             down: AtomicBool::new(false),
+            time: AtomicI64::new(1_700_000_000_500_000),
         }
     }
 
@@ -113,7 +120,7 @@ impl MemoryLog {
                 .is_multiple_of(2)
                 .then(|| format!("id-{position}").into()),
             occurred_at: Micros::new(1_700_000_000_000_999),
-            sequenced_at: Micros::new(1_700_000_000_500_000),
+            sequenced_at: Micros::new(self.time.load(SeqCst)),
         });
         let item = StateItem {
             audience: audience.clone(),
@@ -124,6 +131,7 @@ impl MemoryLog {
         };
         rows.head = position;
         rows.changes.push(Arc::clone(&change));
+        rows.times.insert(change.position, change.sequenced_at);
         rows.state.insert((audience, key.into()), item);
         change
     }
@@ -204,6 +212,41 @@ impl ChangeLog for MemoryLog {
         items.truncate(read.limit as usize);
         Ok(items)
     }
+
+    async fn tick_bounds(&self, _: &ModuleName, from: Micros, _: Purpose) -> Result<TickBounds> {
+        self.ask()?;
+        let rows = self.rows.lock().unwrap();
+        let mut later = rows.changes.iter().filter(|c| c.sequenced_at >= from);
+        let head = Position::new(rows.head);
+        Ok(TickBounds {
+            epoch: Epoch::new(rows.epoch),
+            retained_from: Position::new(rows.retained_from),
+            after: later.next().map_or(head, |change| change.position.before()),
+            oldest: rows.changes.first().map(|change| change.sequenced_at),
+            lost_after: Micros::default(),
+            lost_through: Micros::default(),
+        })
+    }
+
+    async fn read_state_ticks(
+        &self,
+        read: StateTicks<'_>,
+        _: Purpose,
+    ) -> Result<Vec<(Micros, StateItem)>> {
+        self.ask()?;
+        let rows = self.rows.lock().unwrap();
+        let times = |item: &StateItem| rows.times[&item.position];
+        let mut items: Vec<_> = rows
+            .state
+            .values()
+            .filter(|item| read.audiences.contains(&item.audience))
+            .map(|item| (times(item), item.clone()))
+            .filter(|(at, _)| (read.from..read.before).contains(at))
+            .collect();
+        items.sort_by_key(|(_, item)| item.position);
+        items.truncate(read.limit as usize);
+        Ok(items)
+    }
 }
 
 /// A gateway with one module.
@@ -256,6 +299,14 @@ fn catch_up(log: &MemoryLog, tail: &Tail) {
     tail.adopt_head(&log.head());
     let changes = log.rows.lock().unwrap().changes.clone();
     assert!(tail.append(&log.module, &changes), "no hole in the log");
+    let head = log.head();
+    tail.close(&Closed {
+        module: head.module,
+        epoch: head.epoch,
+        head: head.head,
+        through: head.sequenced_through,
+        now: head.sequenced_through,
+    });
 }
 
 impl Gateway {

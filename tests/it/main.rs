@@ -37,6 +37,7 @@ mod legacy_places;
 mod legacy_nothing_new;
 mod legacy_quirks;
 mod logs_are_pruned;
+mod legacy_times;
 mod malformed_polls;
 mod many_modules_at_one_endpoint;
 mod mariadb_reads_only_what_it_returns;
@@ -55,5 +56,6 @@ mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
 mod the_legacy_page_is_true;
+mod time_cursors;
 mod two_gateways_take_over;
 mod whole_states;

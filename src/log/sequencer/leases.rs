@@ -71,6 +71,7 @@ impl Sequencer {
             self.channels.clear();
             // In an older copy that was put in place, the row itself may be missing.
             self.rhythm.heads_exist = false;
+            self.pacing.forget();
         }
         self.leadership.hold(&kept, asked_at, self.rhythm.lease);
         Ok(())
@@ -93,6 +94,7 @@ impl Sequencer {
         }
         // Somebody else may have written to these logs since they were ours.
         self.channels.clear();
+        self.pacing.forget();
         self.floor.reset();
         self.leadership.hold(&taken, asked_at, span);
         for (lease, head) in taken.iter().zip(heads) {

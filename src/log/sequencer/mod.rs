@@ -6,15 +6,17 @@
 //! only. A lost wake-up costs latency, never a change.
 
 mod channels;
+mod closing;
 mod floor;
 mod leases;
 mod numbering;
+mod pacing;
 mod plan;
 mod strangers;
 mod tempo;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,11 +24,14 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::{channels::Channels, floor::Floor, leases::Rhythm, strangers::Strangers, tempo::Tempo};
+use self::{
+    channels::Channels, floor::Floor, leases::Rhythm, pacing::Pacing, strangers::Strangers,
+    tempo::Tempo,
+};
 use super::{Leadership, Tail, witnesses::Witnesses};
 use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
-    domain::{Limits, ModuleName},
+    domain::{Limits, ModuleName, Pace},
     store::{self, Store},
     telemetry::{Need, Readiness},
 };
@@ -38,6 +43,8 @@ pub struct Served {
     pub modules: Vec<ModuleName>,
     /// Those whose last change per key is kept.
     pub with_state: HashSet<ModuleName>,
+    /// Those with a time cursor, and how their changes are spread over ticks.
+    pub paces: HashMap<ModuleName, Pace>,
 }
 
 /// The configured bounds that numbering obeys.
@@ -83,6 +90,8 @@ pub struct Sequencer {
     rhythm: Rhythm,
     floor: Floor,
     channels: Channels,
+    pacing: Pacing,
+    close_at: Instant,
     strangers: Strangers,
     tempo: Tempo,
     forget_at: Instant,
@@ -123,6 +132,8 @@ impl Sequencer {
             rhythm: Rhythm::new(&rules.bounds, now),
             floor: Floor::new(&rules.bounds, now),
             channels: Channels::new(rules.bounds.channel_cache),
+            pacing: Pacing::new(served.paces.clone()),
+            close_at: now,
             strangers: Strangers::new(rules.outbox.unknown_module_after.get()),
             tempo: Tempo::new(&rules.bounds, now),
             forget_at: now + FORGET_EVERY,
@@ -169,6 +180,7 @@ impl Sequencer {
     async fn activate(&mut self) -> store::Result<Pass> {
         self.keep_leases().await?;
         let pass = self.number_batch().await?;
+        self.close_ticks().await?;
         if pass == Pass::Idle {
             self.park_strangers().await?;
             self.forget_repeats().await?;
@@ -181,6 +193,7 @@ impl Sequencer {
     fn forget(&mut self, error: &store::Error) {
         self.floor.reset();
         self.channels.clear();
+        self.pacing.forget();
         if let store::Error::LeaseLost { module } = error {
             let lost = self.leadership.leases();
             for lease in lost.iter().filter(|lease| lease.module == *module) {

@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use super::{Pass, Sequencer, plan::Plan, plan::plan};
+use super::{
+    Pass, Sequencer,
+    plan::{Known, Plan, plan},
+};
 use crate::{
     domain::{ModuleName, NewChange},
     log::admit::admit,
@@ -116,7 +119,12 @@ impl Sequencer {
         self.learn_channels(tx.as_mut(), &changes).await?;
         let (heads, now) = (tx.heads(), tx.now());
         let with_state = &self.served.with_state;
-        let mut plan = plan(changes, leases, heads, now, &self.channels, with_state);
+        let known = Known {
+            channels: &self.channels,
+            pacing: &self.pacing,
+            with_state,
+        };
+        let mut plan = plan(changes, leases, heads, (now, Instant::now()), known);
         let batch = Batch {
             rows: std::mem::take(&mut plan.rows),
             parked: judged.parked,
@@ -149,8 +157,15 @@ impl Sequencer {
         Ok(())
     }
 
+    fn follow_ticks(&mut self, plan: &Plan) {
+        for (module, writer) in &plan.ticks {
+            self.pacing.written(module, writer);
+        }
+    }
+
     /// After the confirmed commit: memory follows.
     fn publish(&mut self, plan: Plan, parked: &[Parked], deleted: &[i64]) {
+        self.follow_ticks(&plan);
         self.floor
             .numbered(deleted.iter().copied().max().unwrap_or(0));
         for (module, changes) in plan.by_module() {
@@ -158,6 +173,9 @@ impl Sequencer {
             let _whole = self.tail.append(&module, &changes);
             metrics::counter!(metric::SEQUENCED, "module" => module.to_string())
                 .increment(changes.len() as u64);
+        }
+        for closed in &plan.closed {
+            self.tail.close(closed);
         }
         self.channels.remember(plan.lasts);
         self.channels.trim();

@@ -3,19 +3,32 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
-use super::channels::{Channel, Channels};
+use super::{
+    channels::{Channel, Channels},
+    pacing::{Pacing, TickWriter},
+};
 use crate::{
     domain::{Change, Micros, ModuleName, NewChange, Position},
-    store::{FencedHead, HeadUpdate, Lease, NumberedRow},
+    store::{Closed, FencedHead, HeadUpdate, Lease, NumberedRow},
 };
 
 /// A module's numbering, as it goes on row by row.
 struct Writer<'a> {
     head: &'a FencedHead,
     position: Position,
-    at: Micros,
+    ticks: TickWriter,
+}
+
+/// What is remembered and configured.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Knows the last position of every channel that has one in the log.
+    pub(super) channels: &'a Channels,
+    pub(super) pacing: &'a Pacing,
+    pub(super) with_state: &'a HashSet<ModuleName>,
 }
 
 /// The numbered rows of a batch.
@@ -27,6 +40,10 @@ pub(super) struct Plan {
     pub(super) lasts: HashMap<Channel, Position>,
     /// One per lease.
     pub(super) heads: Vec<HeadUpdate>,
+    /// How far the ticks of each module with a time cursor are closed once this is committed.
+    pub(super) closed: Vec<Closed>,
+    /// Where each module's ticks stand then.
+    pub(super) ticks: Vec<(ModuleName, TickWriter)>,
 }
 
 impl Plan {
@@ -41,19 +58,18 @@ impl Plan {
     }
 }
 
-/// Gives positions to `changes`, which stand in the order of the outbox and hold no repeats.
-/// `channels` knows the last position of every channel that has one in the log.
+/// Gives positions to `changes`, which stand in the order of the outbox and hold no repeats. `now` is the database's
+/// time and this process's.
 pub(super) fn plan(
     changes: Vec<NewChange>,
     leases: &[Lease],
     heads: &[FencedHead],
-    now: Micros,
-    channels: &Channels,
-    with_state: &HashSet<ModuleName>,
+    (now, instant): (Micros, Instant),
+    known: Known<'_>,
 ) -> Plan {
     let mut writers: HashMap<&ModuleName, Writer<'_>> = heads
         .iter()
-        .map(|head| (&head.module, Writer::new(head, now)))
+        .map(|head| (&head.module, Writer::new(head, known.pacing, now)))
         .collect();
     let mut plan = Plan::default();
     for change in changes {
@@ -61,32 +77,33 @@ pub(super) fn plan(
             continue;
         };
         let channel = (change.module.clone(), change.audience.clone());
-        let known = plan.lasts.get(&channel).copied();
-        let previous = known
-            .or_else(|| channels.get(&channel))
+        let last = plan.lasts.get(&channel).copied();
+        let previous = last
+            .or_else(|| known.channels.get(&channel))
             .unwrap_or_else(|| writer.before_retention());
         let numbered = writer.number(change, previous, now);
         plan.lasts.insert(channel.clone(), numbered.position);
         plan.rows.push(NumberedRow {
-            state: with_state.contains(&channel.0),
+            state: known.with_state.contains(&channel.0),
             module: channel.0,
             change: Arc::new(numbered),
         });
     }
     keep_last_states(&mut plan.rows);
-    plan.heads = leases
-        .iter()
-        .filter_map(|lease| Some(writers.get(&lease.module)?.update(lease)))
-        .collect();
+    for lease in leases {
+        if let Some(writer) = writers.remove(&lease.module) {
+            writer.end(lease, (now, instant), &mut plan);
+        }
+    }
     plan
 }
 
 impl<'a> Writer<'a> {
-    fn new(head: &'a FencedHead, now: Micros) -> Self {
+    fn new(head: &'a FencedHead, pacing: &Pacing, now: Micros) -> Self {
         Self {
             head,
             position: head.head,
-            at: now.max(head.sequenced_through),
+            ticks: pacing.writer(head, now),
         }
     }
 
@@ -107,16 +124,28 @@ impl<'a> Writer<'a> {
             value: change.value,
             change_id: change.change_id,
             occurred_at: change.occurred_at.unwrap_or(now),
-            sequenced_at: self.at,
+            sequenced_at: self.ticks.next(),
         }
     }
 
-    fn update(&self, lease: &Lease) -> HeadUpdate {
-        HeadUpdate {
+    fn end(mut self, lease: &Lease, (now, instant): (Micros, Instant), plan: &mut Plan) {
+        let through = self.ticks.close(now, instant);
+        plan.heads.push(HeadUpdate {
             lease: lease.clone(),
             head: self.position,
-            sequenced_through: self.at,
+            sequenced_through: through,
+        });
+        if !self.ticks.is_paced() {
+            return;
         }
+        plan.closed.push(Closed {
+            module: lease.module.clone(),
+            epoch: self.head.epoch,
+            head: self.position,
+            through,
+            now,
+        });
+        plan.ticks.push((lease.module.clone(), self.ticks));
     }
 }
 

@@ -18,8 +18,10 @@ use super::{
     stored::Stored,
 };
 use crate::{
-    domain::{Audience, Change, Epoch, ModuleName, Position},
-    store::{ChangeLog, ChannelRead, Head, LogPage, Result, StateItem, row},
+    domain::{Audience, Change, Epoch, Micros, ModuleName, Position},
+    store::{
+        ChangeLog, ChannelRead, Head, LogPage, Result, StateItem, StateTicks, TickBounds, row,
+    },
     telemetry::{Purpose, count_query},
 };
 
@@ -97,6 +99,23 @@ impl ChangeLog for MySqlStore {
         borrowed.put_back();
         items.sort_unstable_by_key(|item| item.position);
         Ok(items)
+    }
+
+    async fn tick_bounds(
+        &self,
+        module: &ModuleName,
+        from: Micros,
+        purpose: Purpose,
+    ) -> Result<TickBounds> {
+        self.bounds_from(module, from, purpose).await
+    }
+
+    async fn read_state_ticks(
+        &self,
+        read: StateTicks<'_>,
+        purpose: Purpose,
+    ) -> Result<Vec<(Micros, StateItem)>> {
+        self.state_from(read, purpose).await
     }
 }
 

@@ -29,13 +29,14 @@ const OUTDATED: &str = "\
           WHERE module = ? GROUP BY audience, entity_key) AS l \
       ON s.module = ? AND s.audience = l.audience AND s.entity_key = l.entity_key \
     JOIN change_log c ON c.module = ? AND c.position = l.position \
-    SET s.op = c.op, s.position = c.position, s.value = c.value \
+    SET s.op = c.op, s.position = c.position, s.value = c.value, \
+        s.sequenced_at = c.sequenced_at \
     WHERE s.position < c.position";
 
 /// Keys without a state.
 const MISSING: &str = "\
-    INSERT INTO entity_state (module, audience, entity_key, op, position, value) \
-    SELECT c.module, c.audience, c.entity_key, c.op, c.position, c.value \
+    INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
+    SELECT c.module, c.audience, c.entity_key, c.op, c.position, c.value, c.sequenced_at \
     FROM (SELECT audience, entity_key, MAX(position) AS position FROM change_log \
           WHERE module = ? GROUP BY audience, entity_key) AS l \
     JOIN change_log c ON c.module = ? AND c.position = l.position \

@@ -18,15 +18,14 @@ impl Stored {
     pub(super) fn bytes(&self, column: usize) -> sqlx::Result<Option<Vec<u8>>> {
         self.0.try_get(column)
     }
-
-    /// An integer that may be absent.
-    pub(super) fn optional_integer(&self, column: usize) -> sqlx::Result<Option<i64>> {
-        self.0.try_get(column)
-    }
 }
 
 impl Columns for Stored {
     fn integer(&self, column: usize) -> sqlx::Result<i64> {
+        self.0.try_get(column)
+    }
+
+    fn optional_integer(&self, column: usize) -> sqlx::Result<Option<i64>> {
         self.0.try_get(column)
     }
 

@@ -7,8 +7,10 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
 use crate::{
-    domain::{Audience, Change, Epoch, ModuleName, Position},
-    store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StateItem, row},
+    domain::{Audience, Change, Epoch, Micros, ModuleName, Position},
+    store::{
+        ChangeLog, ChannelRead, Error, Head, LogPage, Result, StateItem, StateTicks, TickBounds, row,
+    },
     telemetry::{Purpose, count_query},
 };
 
@@ -113,6 +115,23 @@ impl ChangeLog for PostgresStore {
             .await?;
         borrowed.put_back();
         decode(rows.iter().map(row::state_item).collect())
+    }
+
+    async fn tick_bounds(
+        &self,
+        module: &ModuleName,
+        from: Micros,
+        purpose: Purpose,
+    ) -> Result<TickBounds> {
+        self.bounds_from(module, from, purpose).await
+    }
+
+    async fn read_state_ticks(
+        &self,
+        read: StateTicks<'_>,
+        purpose: Purpose,
+    ) -> Result<Vec<(Micros, StateItem)>> {
+        self.state_from(read, purpose).await
     }
 }
 

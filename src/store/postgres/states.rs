@@ -22,11 +22,13 @@ const IS_WHOLE: &str = "\
         WHERE h.module = $1 AND s.module IS NULL)";
 
 const REBUILD: &str = "\
-    INSERT INTO entity_state (module, audience, entity_key, op, position, value) \
-    SELECT DISTINCT ON (audience, entity_key) module, audience, entity_key, op, position, value \
+    INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
+    SELECT DISTINCT ON (audience, entity_key) module, audience, entity_key, op, position, value, \
+                       sequenced_at \
     FROM change_log WHERE module = $1 ORDER BY audience, entity_key, position DESC \
     ON CONFLICT (module, audience, entity_key) DO UPDATE \
-    SET op = EXCLUDED.op, position = EXCLUDED.position, value = EXCLUDED.value \
+    SET op = EXCLUDED.op, position = EXCLUDED.position, value = EXCLUDED.value, \
+        sequenced_at = EXCLUDED.sequenced_at \
     WHERE entity_state.position < EXCLUDED.position";
 
 #[async_trait]

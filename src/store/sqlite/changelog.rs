@@ -8,8 +8,10 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use super::{SqliteStore, error::failed, json};
 use crate::{
-    domain::{Audience, Change, Epoch, ModuleName, Position},
-    store::{ChangeLog, ChannelRead, Error, Head, LogPage, Result, StateItem, row},
+    domain::{Audience, Change, Epoch, Micros, ModuleName, Position},
+    store::{
+        ChangeLog, ChannelRead, Error, Head, LogPage, Result, StateItem, StateTicks, TickBounds, row,
+    },
     telemetry::{Purpose, count_query},
 };
 
@@ -125,6 +127,23 @@ impl ChangeLog for SqliteStore {
             Ok(items)
         };
         reading.await.map_err(failed("reading the state"))
+    }
+
+    async fn tick_bounds(
+        &self,
+        module: &ModuleName,
+        from: Micros,
+        purpose: Purpose,
+    ) -> Result<TickBounds> {
+        self.bounds_from(module, from, purpose).await
+    }
+
+    async fn read_state_ticks(
+        &self,
+        read: StateTicks<'_>,
+        purpose: Purpose,
+    ) -> Result<Vec<(Micros, StateItem)>> {
+        self.state_from(read, purpose).await
     }
 }
 

@@ -19,11 +19,12 @@ const IS_WHOLE: &str = "\
 
 /// Beside `max()` SQLite takes the other columns from the same row.
 const REBUILD: &str = "\
-    INSERT INTO entity_state (module, audience, entity_key, op, position, value) \
-    SELECT module, audience, entity_key, op, max(position), value \
+    INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
+    SELECT module, audience, entity_key, op, max(position), value, sequenced_at \
     FROM change_log WHERE module = ?1 GROUP BY module, audience, entity_key \
     ON CONFLICT (module, audience, entity_key) DO UPDATE \
-    SET op = excluded.op, position = excluded.position, value = excluded.value \
+    SET op = excluded.op, position = excluded.position, value = excluded.value, \
+        sequenced_at = excluded.sequenced_at \
     WHERE entity_state.position < excluded.position";
 
 #[async_trait]

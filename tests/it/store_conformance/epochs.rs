@@ -1,7 +1,7 @@
 //! A new epoch: everything in one transaction, above every position known, and nobody numbers meanwhile.
 
 use changeover::{
-    domain::{Audience, Cursor, Epoch, Position},
+    domain::{Audience, Cursor, Epoch, Micros, Position},
     store::{EpochBump, Error, Ground, MirrorCursor},
     telemetry::Purpose,
 };
@@ -28,6 +28,7 @@ fn bump(name: &str, ground: Ground, witnessed: Option<Cursor>) -> EpochBump {
         module: module(name),
         ground,
         witnessed,
+        witnessed_time: Micros::default(),
         actor: "ann".to_owned(),
         reason: "restored".to_owned(),
     }

@@ -12,3 +12,4 @@ mod reading;
 mod retention;
 mod server_defaults;
 mod speed;
+mod ticks;

@@ -19,7 +19,7 @@ use changeover::{
     mirror::{Publisher, Sources, Target, TargetStatus},
     store::{
         ChangeLog, ChannelRead, Error, Head, Lease, LogPage, MirrorCursor, MirrorCursors, Result,
-        StateItem,
+        StateItem, StateTicks, TickBounds,
     },
     telemetry::Purpose,
 };
@@ -104,6 +104,18 @@ impl ChangeLog for MemoryStore {
     }
 
     async fn read_state(&self, _: ChannelRead<'_>, _: bool, _: Purpose) -> Result<Vec<StateItem>> {
+        unreachable!("the mirror reads no state")
+    }
+
+    async fn tick_bounds(&self, _: &ModuleName, _: Micros, _: Purpose) -> Result<TickBounds> {
+        unreachable!("the mirror knows no ticks")
+    }
+
+    async fn read_state_ticks(
+        &self,
+        _: StateTicks<'_>,
+        _: Purpose,
+    ) -> Result<Vec<(Micros, StateItem)>> {
         unreachable!("the mirror reads no state")
     }
 }

@@ -83,7 +83,8 @@ pub(super) async fn state(
     for rows in chunks(&rows, |row| size(&row.change)) {
         count_query(Purpose::Sequence);
         let mut insert = Statement::new(
-            "INSERT INTO entity_state (module, audience, entity_key, op, position, value) ",
+            "INSERT INTO entity_state \
+             (module, audience, entity_key, op, position, value, sequenced_at) ",
         );
         insert.push_values(rows, |mut columns, row| {
             let change = &row.change;
@@ -93,11 +94,13 @@ pub(super) async fn state(
                 .push_bind(&*change.key)
                 .push_bind(change.op.as_str())
                 .push_bind(change.position.as_i64())
-                .push_bind(change.value.as_str());
+                .push_bind(change.value.as_str())
+                .push_bind(change.sequenced_at.get());
         });
         insert.push(
             " ON DUPLICATE KEY UPDATE \
-             op = VALUES(op), position = VALUES(position), value = VALUES(value)",
+             op = VALUES(op), position = VALUES(position), value = VALUES(value), \
+             sequenced_at = VALUES(sequenced_at)",
         );
         ready(&mut insert, rows.len())
             .execute(&mut *connection)

@@ -22,10 +22,12 @@ const REMEMBER: &str = "\
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])";
 
 const STATE: &str = "\
-    INSERT INTO entity_state (module, audience, entity_key, op, position, value) \
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[]) \
+    INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], \
+                         $7::bigint[]) \
     ON CONFLICT (module, audience, entity_key) DO UPDATE \
-    SET op = EXCLUDED.op, position = EXCLUDED.position, value = EXCLUDED.value";
+    SET op = EXCLUDED.op, position = EXCLUDED.position, value = EXCLUDED.value, \
+        sequenced_at = EXCLUDED.sequenced_at";
 
 const PARK: &str = "\
     INSERT INTO outbox_rejected (module, audience, entity_key, op, value, change_id, occurred_at, \
@@ -136,6 +138,11 @@ pub(super) async fn state(connection: &mut PgConnection, rows: &[NumberedRow]) -
                 .collect::<Vec<_>>(),
         )
         .bind(texts(|change| change.value.as_str()))
+        .bind(
+            rows.iter()
+                .map(|row| row.change.sequenced_at.get())
+                .collect::<Vec<_>>(),
+        )
         .execute(connection)
         .await?;
     Ok(())

@@ -45,11 +45,12 @@ const REMEMBER: &str = "\
     SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?1)";
 
 const STATE: &str = "\
-    INSERT INTO entity_state (module, audience, entity_key, op, position, value) \
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 \
+    INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 \
     FROM json_each(?1) WHERE true \
     ON CONFLICT (module, audience, entity_key) DO UPDATE \
-    SET op = excluded.op, position = excluded.position, value = excluded.value";
+    SET op = excluded.op, position = excluded.position, value = excluded.value, \
+        sequenced_at = excluded.sequenced_at";
 
 /// From table to table, so that bytes and types stay what they are.
 const PARK: &str = "\
@@ -241,6 +242,7 @@ fn state_columns(row: &NumberedRow) -> impl Serialize {
         op,
         change.position,
         value,
+        change.sequenced_at,
     )
 }
 
