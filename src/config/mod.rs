@@ -19,6 +19,7 @@ pub mod mirror;
 pub mod modules;
 mod modules_check;
 pub mod mqtt;
+pub mod native;
 pub mod outbox;
 pub mod poll;
 pub mod poll_path;
@@ -63,6 +64,8 @@ pub struct Config {
     pub tail: tail::Tail,
     /// What all legacy polls share.
     pub poll: poll::Poll,
+    /// Streams, snapshots and polls of several modules.
+    pub native: native::Native,
     /// Brokers and topics.
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
@@ -107,6 +110,7 @@ impl Config {
         self.mirror.validate("mirror", problems);
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
+        self.native.validate("native", problems);
         self.log.validate("log", problems);
         modules_check::validate(&self.modules, &self.limits, problems);
         self.validate_listeners(problems);

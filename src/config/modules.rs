@@ -39,6 +39,15 @@ impl Module {
             .parse()
             .expect("the name of a loaded module was checked")
     }
+
+    /// Whether the contract of its poll knows no audience but `*`. Without a poll nobody has said so.
+    pub fn is_for_everyone(&self) -> bool {
+        let only_everyone = |audience: &AudienceField| {
+            audience.constant.as_deref() == Some(crate::domain::Audience::EVERYONE)
+        };
+        let poll = self.poll.as_ref();
+        poll.is_some_and(|poll| poll.audience.as_ref().is_none_or(only_everyone))
+    }
 }
 
 /// The contract of a legacy endpoint.

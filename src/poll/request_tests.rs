@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
+use crate::domain::Epoch;
 
 const SINCE: HeaderName = HeaderName::from_static("x-since");
 

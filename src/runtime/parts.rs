@@ -13,12 +13,13 @@ use crate::{
     http::{
         Router,
         private::PrivateState,
-        public::{self, PublicState},
+        public::{self, NativeState, PublicState},
     },
     log::{
         Admission, Ingest, IngestWriter, Leadership, Reader, Refresh, Rules, Served, Tail, Waiting,
     },
     mirror,
+    native::{self, Reads},
     poll::{self, Endpoint, Sources},
     store::{ChangeLog, Store},
     telemetry::{self, Readiness},
@@ -106,25 +107,47 @@ impl Parts {
             admission: Arc::clone(&self.admission),
         });
         let sources = Arc::new(Sources::new(
-            reader,
+            Arc::clone(&reader),
             Arc::clone(&self.flags),
             Arc::new(SystemClock),
             &self.config.poll,
         ));
+        let native = NativeState {
+            reads: Arc::new(self.native_reads(&reader)),
+            clock: Arc::new(SystemClock),
+            body_patience: BODY_PATIENCE,
+            audience_bytes: self.config.limits.audience_bytes,
+            cors_origins: self.config.server.cors_origins.clone(),
+        };
         let endpoint = |contract| {
             let sources = Arc::clone(&sources);
             Arc::new(Endpoint::new(contract, sources, &self.config.poll))
         };
         let contracts = poll::compile(&self.config).map_err(StartError::Contracts)?;
-        Ok(public::router(PublicState {
+        let legacy = public::router(PublicState {
             endpoints: contracts.into_iter().map(endpoint).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
-        }))
+        });
+        Ok(legacy.merge(public::native_routes(native)))
+    }
+
+    fn native_reads(&self, reader: &Arc<Reader>) -> Reads {
+        let for_everyone = self.config.modules.iter().filter(|m| m.is_for_everyone());
+        let served = native::Served {
+            with_state: self.served.with_state.clone(),
+            for_everyone: for_everyone.map(|m| m.module_name()).collect(),
+        };
+        Reads::new(
+            Arc::clone(reader),
+            Arc::clone(&self.waiting),
+            self.config.native.clone(),
+            served,
+        )
     }
 }
 
-/// How long the body of a legacy poll may take to arrive.
+/// How long the body of a poll may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 fn served(config: &Config) -> Served {

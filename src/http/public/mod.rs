@@ -1,10 +1,21 @@
 //! The public listener: legacy polls and everything for clients.
 
+mod cors;
+mod etag;
+mod json;
 mod legacy_poll;
+mod native;
+mod poll;
+mod snapshot;
+mod sse;
+mod stream_cursor;
+mod streams;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::get};
+
+pub use native::{NativeState, routes as native_routes};
 
 use super::problem::Problem;
 use crate::poll::Endpoint;
@@ -20,7 +31,7 @@ pub struct PublicState {
     pub body_patience: Duration,
 }
 
-/// All routes of the public listener.
+/// The routes of the public listener, except the native ones, which are merged into them.
 pub fn router(state: PublicState) -> Router {
     legacy_poll::routes(state)
         .route("/healthz", get(async || "ok\n"))

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod client_rule;
+pub mod clients;
 pub mod database;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod logbook;
 pub mod mirror_rig;
 pub mod mosquitto;
+pub mod native;
 pub mod postgres;
 pub mod process;
 pub mod terminal;
