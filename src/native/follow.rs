@@ -47,6 +47,8 @@ pub struct Following<'a> {
     /// Whether the database's head was read since the stream began: from then on memory may say
     /// "up to date".
     proven: bool,
+    /// Whether to read it at the next look: not again and again while the database is away.
+    asks: bool,
     /// The cursor that the client was told, and whether it was told that there is nothing more.
     told: (Cursor, bool),
 }
@@ -84,6 +86,7 @@ impl Reads {
             ends: Instant::now() + tempo.life,
             cursor: first.cursor,
             proven: first.fresh,
+            asks: true,
             told: (first.after, false),
             first: Some(first).filter(|page| !page.is_mute()),
         })
@@ -96,9 +99,9 @@ impl Following<'_> {
         if let Some(first) = self.first.take() {
             return Some(self.tell(first));
         }
-        let (mut freshness, mut quiet) = (Freshness::Tail, false);
+        let mut quiet = false;
         loop {
-            let page = self.look(freshness).await.ok()?;
+            let page = self.look().await.ok()?;
             if !page.changes.is_empty() {
                 return Some(self.tell(page));
             }
@@ -117,18 +120,23 @@ impl Following<'_> {
             match self.waiter.woken(left.min(self.keep_alive)).await {
                 Woken::Stopping => return None,
                 Woken::News => {}
-                Woken::TimeUp if self.proven => quiet = true,
-                Woken::TimeUp => (freshness, quiet) = (Freshness::Head, true),
+                Woken::TimeUp => (self.asks, quiet) = (true, true),
             }
         }
     }
 
-    async fn look(&mut self, freshness: Freshness) -> Result<Page, Unread> {
+    async fn look(&mut self) -> Result<Page, Unread> {
+        let freshness = match self.proven || !self.asks {
+            true => Freshness::Tail,
+            false => Freshness::Head,
+        };
         let bounds = self.reads.page_bounds();
         let page = self
             .reads
             .page(self.channels, self.cursor, bounds, freshness);
         let page = page.await?;
+        // A page that was cut came without asking.
+        self.asks &= page.cut;
         self.proven |= page.fresh;
         self.cursor = page.cursor;
         Ok(Page {

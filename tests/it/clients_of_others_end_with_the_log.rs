@@ -18,7 +18,7 @@ use crate::{
         lasting_port,
         load::{Load, Plan},
         logbook,
-        native::{PATIENCE, events},
+        native::{PATIENCE, events, numbered},
         servers_are_skipped,
     },
 };
@@ -26,7 +26,7 @@ use crate::{
 const MODULES: &str = "[[modules]]\nname = \"orders\"\n";
 const KILLS: u64 = 2;
 /// Between two kills, and before the first.
-const PART: u64 = 600;
+const PART: u64 = 400;
 
 on_each_database!(through_restarts);
 
@@ -55,8 +55,8 @@ async fn through_restarts(database: DatabaseUnderTest) {
         )],
         producers: 2,
         changes: PART * (KILLS + 1) / 2,
-        batch: 10,
-        pace: Duration::from_millis(40),
+        batch: 5,
+        pace: Duration::from_millis(100),
         seed: 7,
     });
     load.reaches(PART / 2).await;
@@ -73,6 +73,7 @@ async fn through_restarts(database: DatabaseUnderTest) {
         gateway.restart().await;
     }
     let (total, _) = load.finish().await;
+    numbered(&gateway.client, "orders", total).await;
     let wanted = events(&database, "orders", &["*", "u1"]).await;
     let wanted: Vec<Value> = wanted
         .iter()
@@ -91,6 +92,13 @@ async fn through_restarts(database: DatabaseUnderTest) {
             wanted.len(),
             script.output()
         );
+    }
+    for mut script in [
+        clients::node("follow.mjs", &[&url, "once"]).await,
+        clients::python("follow.py", &[&url, "once"]).await,
+    ] {
+        assert_eq!(script.ended(PATIENCE).await, 0, "{}", script.output());
+        assert!(wanted.iter().eq(&script.lines()), "read as a whole");
     }
     load.assert_is(&logbook::whole(&database).await);
     println!("{total} changes, {:?}", began.elapsed());

@@ -97,7 +97,7 @@ async fn a_snapshot_and_the_changes_after_it_are_the_state(database: DatabaseUnd
         })
         .collect();
     client.ingest(&json!(first)).await;
-    numbered(client, KEYS).await;
+    numbered(client, MODULE, KEYS).await;
 
     let write = async |writer: u64| {
         let mut rng = StdRng::seed_from_u64(seed ^ writer);
@@ -133,7 +133,7 @@ async fn a_snapshot_and_the_changes_after_it_are_the_state(database: DatabaseUnd
     };
     let (snapshots, (), ()) = tokio::join!(read(), write(1), write(2));
     let total = KEYS + written.load(SeqCst);
-    numbered(client, total).await;
+    numbered(client, MODULE, total).await;
 
     let wanted = state(&database, total).await;
     let mut meanwhile = 0;
@@ -204,9 +204,9 @@ async fn a_snapshot_is_refused_with_its_reason(database: DatabaseUnderTest) {
         r#"{"cursor":"00000001_0000000000000000","items":[],"next":null}"#
     );
     database.execute(&insert("a", "1.10")).await;
-    numbered(client, 1).await;
+    numbered(client, MODULE, 1).await;
     database.execute(&insert("b", "{ \"x\" : 1e3 }")).await;
-    numbered(client, 2).await;
+    numbered(client, MODULE, 2).await;
     let first = get("commission/snapshot").await;
     let next = "/v1/modules/commission/snapshot?page=00000001_0000000000000002_0000000000000001";
     let shown = format!(
@@ -248,7 +248,7 @@ async fn a_snapshot_is_refused_with_its_reason(database: DatabaseUnderTest) {
     // Retention has passed its cursor: to go on would end with a hole.
     database.execute(&insert("c", "3")).await;
     database.execute(&insert("d", "4")).await;
-    numbered(client, 4).await;
+    numbered(client, MODULE, 4).await;
     database
         .execute("UPDATE module_head SET retained_from = 4 WHERE module = 'commission'")
         .await;

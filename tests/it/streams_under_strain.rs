@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
-    gateway::{Client, Program, Setup},
+    gateway::{Client, MODULE, Program, Setup},
     native::{PATIENCE, Sse, metric, numbered, positions, stream},
     within,
 };
@@ -65,7 +65,7 @@ async fn two_hundred_streams_see_every_change_and_end_with_the_process() {
             .ingest(&json!([{"key": "k", "audience": format!("u{}", n % 5), "value": n}]))
             .await;
     }
-    numbered(&client, CHANGES).await;
+    numbered(&client, MODULE, CHANGES).await;
     // The last change has gone out to everyone before the end: each waits for its own.
     let whole = stream(&client, "audience=u0").await;
     assert_eq!(whole.json().as_array().unwrap().len(), 12);
@@ -114,7 +114,7 @@ async fn a_client_that_does_not_read_grows_nothing() {
             .ingest(&json!([{"key": format!("k{n}"), "value": value}]))
             .await;
     }
-    numbered(&client, ROWS as u64).await;
+    numbered(&client, MODULE, ROWS as u64).await;
     let resident = || resident_kib(gateway.id());
     // What one read of a page takes, it takes again and again.
     let whole = stream(&client, "").await;

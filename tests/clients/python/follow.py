@@ -1,10 +1,10 @@
 """Follows a stream with the Python client of Durable Streams.
 
-    python follow.py URL MODE        MODE: long-poll or sse
+    python follow.py URL MODE        MODE: long-poll, sse, or once
 
 Prints each event as it came, one a line, and `{"upToDate": …}` when it is told for the first time that there is no
 more. The client ends when the server ends a stream of events, and when a connection breaks: then this goes on at the
-last offset, as the protocol tells its users to. It never ends by itself.
+last offset, as the protocol tells its users to. It ends by itself only with `once`, when it has everything.
 """
 
 import json
@@ -14,6 +14,12 @@ import time
 from durable_streams import stream
 
 url, live = sys.argv[1:]
+if live == "once":
+    with stream(url, offset="-1") as response:
+        for event in response.read_json():
+            print(json.dumps(event), flush=True)
+    sys.exit(0)
+
 offset = "-1"
 told = False
 while True:

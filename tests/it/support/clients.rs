@@ -15,7 +15,7 @@ use super::{eventually, folder, process::Process};
 
 /// A script at work. It ends with this value, and with the test binary.
 pub struct Script {
-    process: Process,
+    process: Option<Process>,
     output: PathBuf,
 }
 
@@ -41,7 +41,7 @@ impl Script {
         let output = folder::fresh("client").join("output");
         let mut command = vec![program, script.to_str().unwrap()];
         command.extend_from_slice(arguments);
-        let process = Process::start_ended_by("KILL", &command, &output);
+        let process = Some(Process::start_ended_by("KILL", &command, &output));
         Self { process, output }
     }
 
@@ -64,19 +64,23 @@ impl Script {
     /// Waits until the lines are as wanted.
     pub async fn until(&self, what: &str, patience: Duration, done: impl Fn(&[Value]) -> bool) {
         let look = async || {
-            assert!(!self.process.has_ended(), "it ended: {}", self.output());
+            assert!(!self.has_ended(), "it ended: {}", self.output());
             done(&self.lines()).then_some(())
         };
         eventually(what, patience, look).await;
     }
 
     /// Waits until it has ended by itself. Returns the exit code.
-    pub async fn ended(self, patience: Duration) -> i32 {
+    pub async fn ended(&mut self, patience: Duration) -> i32 {
         eventually("the script ends", patience, async || {
-            self.process.has_ended().then_some(())
+            self.has_ended().then_some(())
         })
         .await;
-        self.process.exit_code()
+        self.process.take().expect("it is asked once").exit_code()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.process.as_ref().is_none_or(Process::has_ended)
     }
 }
 

@@ -88,10 +88,10 @@ pub async fn events(database: &DatabaseUnderTest, module: &str, audiences: &[&st
     events
 }
 
-/// Waits until the gateway has numbered so many changes of `commission`.
-pub async fn numbered(client: &Client, count: u64) {
+/// Waits until the gateway has numbered so many changes of a module.
+pub async fn numbered(client: &Client, module: &str, count: u64) {
     eventually("the changes are numbered", PATIENCE, async || {
-        let url = format!("{}/v1/streams/{MODULE}", client.public);
+        let url = format!("{}/v1/streams/{module}", client.public);
         let answer = client.send(client.http.head(url)).await;
         (answer.header("stream-next-offset") >= cursor(count).as_str()).then_some(())
     })
