@@ -126,9 +126,10 @@ impl Following<'_> {
     }
 
     async fn look(&mut self) -> Result<Page, Unread> {
-        let freshness = match self.proven || !self.asks {
-            true => Freshness::Tail,
-            false => Freshness::Head,
+        let freshness = if self.proven || !self.asks {
+            Freshness::Tail
+        } else {
+            Freshness::Head
         };
         let bounds = self.reads.page_bounds();
         let page = self

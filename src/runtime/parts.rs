@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::{
-    config::Config,
+    config::{Config, modules::Module},
     cutover::{Acts, Flags},
     domain::{ModuleName, SystemClock},
     http::{
@@ -133,10 +133,14 @@ impl Parts {
     }
 
     fn native_reads(&self, reader: &Arc<Reader>) -> Reads {
-        let for_everyone = self.config.modules.iter().filter(|m| m.is_for_everyone());
+        let for_everyone = self
+            .config
+            .modules
+            .iter()
+            .filter(|module| module.is_for_everyone());
         let served = native::Served {
             with_state: self.served.with_state.clone(),
-            for_everyone: for_everyone.map(|m| m.module_name()).collect(),
+            for_everyone: for_everyone.map(Module::module_name).collect(),
         };
         Reads::new(
             Arc::clone(reader),
@@ -151,7 +155,7 @@ impl Parts {
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 fn served(config: &Config) -> Served {
-    let named = |module: &crate::config::modules::Module| -> Option<(ModuleName, bool)> {
+    let named = |module: &Module| -> Option<(ModuleName, bool)> {
         Some((module.name.parse().ok()?, module.state))
     };
     let modules: Vec<_> = config.modules.iter().filter_map(named).collect();

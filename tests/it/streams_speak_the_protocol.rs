@@ -11,7 +11,7 @@ use crate::{
     support::{
         database::{DatabaseUnderTest, Kind},
         gateway::{Answer, Client, InProcess, MODULE, Program, Setup},
-        native::{PATIENCE, Sse, cursor, events, metric, numbered, page, pages, positions, stream},
+        native::{Sse, cursor, events, metric, numbered, page, pages, positions, stream},
     },
 };
 

@@ -205,10 +205,11 @@ pub(super) fn pause_s() -> u32 {
 }
 
 /// The names that pages of other origins may read.
-pub(super) const EXPOSED: [HeaderName; 6] = [
+pub(super) const EXPOSED: [HeaderName; 7] = [
     streams::NEXT_OFFSET,
     streams::UP_TO_DATE,
     streams::CURSOR,
+    poll::NEXT_POLL,
     header::ETAG,
     header::LOCATION,
     header::RETRY_AFTER,

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// When a client that found no place to wait should come again.
-const NEXT_POLL: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
+pub(super) const NEXT_POLL: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
 
 /// The request.
 #[derive(Debug, Deserialize)]
@@ -131,8 +131,8 @@ fn nothing_at_all(state: &NativeState, answered: &[Answered]) -> Option<Problem>
         return None;
     }
     let (channels, module) = answered.iter().find_map(|(_, module)| module.as_ref())?;
-    let stale = Unread::Stale(Stale);
-    Some(state.refusal(channels, module.as_ref().err().unwrap_or(&stale)))
+    let away = Unread::Stale(Stale);
+    Some(state.refusal(channels, module.as_ref().err().unwrap_or(&away)))
 }
 
 fn shown(state: &NativeState, answered: &[Answered]) -> Response {

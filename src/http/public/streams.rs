@@ -240,10 +240,12 @@ fn paged(state: &NativeState, asked: &Asked, page: &Page, sent: &HeaderMap) -> R
 /// Only a page that was cut may be kept: what it holds will not change, and another follows it. One that
 /// reaches the end of the log would hide what came after it.
 fn keep(state: &NativeState, channels: &Channels, page: &Page) -> HeaderValue {
-    match page.cut {
-        false => NO_STORE,
-        true if state.reads.is_for_everyone(channels) => PUBLIC,
-        true => PRIVATE,
+    if !page.cut {
+        NO_STORE
+    } else if state.reads.is_for_everyone(channels) {
+        PUBLIC
+    } else {
+        PRIVATE
     }
 }
 
