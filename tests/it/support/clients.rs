@@ -1,4 +1,4 @@
-//! Programs of others as clients: packages of npm and PyPI, installed once from their lock files, and the scripts in
+//! Programs of others as clients: packages for Node.js and Python, installed once from their lock files, and the scripts in
 //! `tests/clients` that use them.
 
 use std::{
