@@ -2,8 +2,8 @@
 //! change and without touching the old clients.
 //!
 //! The folders are the architecture, and what each may import points one way:
-//! `domain` ← `config` ← `telemetry` ← `store` ← `cutover` ← `log` ← `poll`, `mirror`, `broker` ←
-//! `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
+//! `domain` ← `config` ← `telemetry` ← `store` ← `cutover` ← `log` ← `poll`, `native`, `mirror`,
+//! `broker` ← `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
 
 #[cfg(feature = "embedded-broker")]
 pub mod broker;
@@ -14,6 +14,7 @@ pub mod domain;
 pub mod http;
 pub mod log;
 pub mod mirror;
+pub mod native;
 pub mod poll;
 pub mod runtime;
 pub mod store;

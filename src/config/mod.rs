@@ -22,6 +22,7 @@ pub mod mirror;
 pub mod modules;
 mod modules_check;
 pub mod mqtt;
+pub mod native;
 pub mod ops;
 pub mod outbox;
 pub mod poll;
@@ -74,6 +75,8 @@ pub struct Config {
     pub retention: retention::Retention,
     /// What all legacy polls share.
     pub poll: poll::Poll,
+    /// Streams, snapshots and polls of several modules.
+    pub native: native::Native,
     /// Brokers and topics.
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
@@ -98,10 +101,24 @@ impl Config {
     /// How the changes of a module are spread over ticks, if a cursor of it is a time: what suits all
     /// endpoints that serve it.
     pub fn pace(&self, module: &modules::Module) -> Option<Pace> {
+        let polls = self.polls_of(module);
+        polls.filter_map(modules::Poll::pace).reduce(Pace::and)
+    }
+
+    /// Whether no poll of a module knows an audience but `*`. Without a poll nobody has said so.
+    pub fn is_for_everyone(&self, module: &modules::Module) -> bool {
+        let mut polls = self.polls_of(module).peekable();
+        polls.peek().is_some() && polls.all(modules::Poll::is_for_everyone)
+    }
+
+    /// The contracts by which a module is polled, its own and shared ones.
+    fn polls_of<'a>(
+        &'a self,
+        module: &'a modules::Module,
+    ) -> impl Iterator<Item = &'a modules::Poll> {
         let shared = self.endpoints.iter();
         let shared = shared.filter(|endpoint| endpoint.modules.contains(&module.name));
-        let polls = module.poll.iter().chain(shared.map(|endpoint| &endpoint.poll));
-        polls.filter_map(modules::Poll::pace).reduce(Pace::and)
+        module.poll.iter().chain(shared.map(|endpoint| &endpoint.poll))
     }
 
     /// How long a change id is remembered: as configured, else as long as the longest log is kept.
@@ -140,6 +157,7 @@ impl Config {
         self.mirror.validate("mirror", problems);
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
+        self.native.validate("native", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();
         modules_check::validate(&self.modules, &self.limits, &mut routes, problems);

@@ -10,7 +10,7 @@ pub use super::{
     quirks::Quirk,
     response::{Errors, Response},
 };
-use crate::domain::{ModuleName, Pace, Tick, parse_rfc3339};
+use crate::domain::{Audience, ModuleName, Pace, Tick, parse_rfc3339};
 
 /// One module.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,6 +107,13 @@ impl Default for Poll {
 }
 
 impl Poll {
+    /// Whether the contract knows no audience but `*`.
+    pub fn is_for_everyone(&self) -> bool {
+        let only_everyone =
+            |audience: &AudienceField| audience.constant.as_deref() == Some(Audience::EVERYONE);
+        self.audience.as_ref().is_none_or(only_everyone)
+    }
+
     /// How changes must be spread over ticks, if the cursor is a time.
     pub fn pace(&self) -> Option<Pace> {
         Some(Pace {

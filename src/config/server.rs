@@ -18,6 +18,8 @@ pub struct Server {
     pub private_hosts: Vec<String>,
     /// Lets the private listener leave loopback although nothing there asks who is calling.
     pub private_insecure: bool,
+    /// Origins whose web pages may read streams, snapshots and `POST /v1/poll`; `*` = all.
+    pub cors_origins: Vec<String>,
     /// Name of this replica, unique among those that share a database; empty = host name and port.
     pub instance: String,
     /// How long a shutdown may take before it is forced.
@@ -38,6 +40,7 @@ impl Default for Server {
             private: SocketAddr::from(([127, 0, 0, 1], 8081)),
             private_hosts: Vec::new(),
             private_insecure: false,
+            cors_origins: Vec::new(),
             instance: String::new(),
             drain_ms: 10_000,
             max_connections: 20_000,
@@ -68,6 +71,7 @@ impl Server {
         let compress = &format!("{path}.compress_above_bytes");
         problems.bound(compress, self.compress_above_bytes, 0, 1 << 30);
         self.validate_private(path, problems);
+        self.validate_origins(path, problems);
         self.validate_instance(path, problems);
     }
 
@@ -87,6 +91,19 @@ impl Server {
                 problems.push(
                     format!("{path}.private_hosts[{n}]"),
                     "must be a host name or address as it stands in a Host header, such as \"gateway.internal\"",
+                );
+            }
+        }
+    }
+
+    fn validate_origins(&self, path: &str, problems: &mut Problems) {
+        for (n, origin) in self.cors_origins.iter().enumerate() {
+            let is_origin = url::Url::parse(origin)
+                .is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if origin != "*" && !is_origin {
+                problems.push(
+                    format!("{path}.cors_origins[{n}]"),
+                    "must be an origin as browsers send it, such as \"https://app.example.com\" without a path, or \"*\"",
                 );
             }
         }

@@ -108,11 +108,11 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
-    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `public` (from changeover.toml)
+    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `cors_origins`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `public` (from changeover.toml)
     modules[1].poll.cursor.name: must not be empty (from changeover.toml)
     "#);
 }
@@ -755,4 +755,15 @@ fn what_a_log_keeps_by_default() {
         Some(given("").config().dedup_window()),
         days(7).map(Span::get)
     );
+}
+
+#[test]
+fn origins_are_as_browsers_send_them() {
+    let toml = "[server]\ncors_origins = [\"https://app.example.com\", \"*\", \"http://localhost:3000\", \"https://a.example/\", \"a.example\", \"\"]\n[native]\npage_changes = 0\n";
+    assert_snapshot!(given(toml).problems(), @r#"
+    server.cors_origins[3]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
+    server.cors_origins[4]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
+    server.cors_origins[5]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
+    native.page_changes: must be from 1 to 100000, not 0 (from changeover.toml)
+    "#);
 }

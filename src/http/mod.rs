@@ -6,6 +6,7 @@
 pub mod private;
 mod problem;
 pub mod public;
+mod query;
 pub mod serving;
 
 pub use axum::Router;

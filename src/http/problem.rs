@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -14,6 +14,7 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     retry_after_secs: Option<u32>,
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -31,12 +32,19 @@ impl Problem {
             status,
             detail: detail.into(),
             retry_after_secs: None,
+            header: None,
         }
     }
 
     /// Tells the client when to come back.
     pub const fn retry_after(mut self, secs: u32) -> Self {
         self.retry_after_secs = Some(secs);
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
         self
     }
 }
@@ -58,6 +66,7 @@ impl IntoResponse for Problem {
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
+        headers.extend(self.header);
         response
     }
 }

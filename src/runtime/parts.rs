@@ -13,13 +13,14 @@ use crate::{
     http::{
         Router,
         private::PrivateState,
-        public::{self, PublicState},
+        public::{self, NativeState, PublicState},
     },
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention,
         Rules, Served, Tail, Waiting, Witnesses,
     },
     mirror,
+    native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
     telemetry::{self, Readiness},
@@ -127,23 +128,46 @@ impl Parts {
             admission: Arc::clone(&self.admission),
         });
         let sources = Arc::new(Sources::new(
-            reader,
+            Arc::clone(&reader),
             Arc::clone(&self.flags),
             Arc::new(SystemClock),
             &self.config.poll,
         ));
+        let native = NativeState {
+            reads: Arc::new(self.native_reads(&reader)),
+            clock: Arc::new(SystemClock),
+            body_patience: BODY_PATIENCE,
+            audience_bytes: self.config.limits.audience_bytes,
+            cors_origins: self.config.server.cors_origins.clone(),
+        };
         let route = |site| Arc::new(Route::new(site, &sources, &self.config.poll));
         let sites = poll::compile(&self.config).map_err(StartError::Contracts)?;
-        Ok(public::router(PublicState {
+        let legacy = PublicState {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
             compress_above_bytes: self.config.server.compress_above_bytes,
-        }))
+        };
+        Ok(public::router(legacy, public::native_routes(native)))
+    }
+
+    fn native_reads(&self, reader: &Arc<Reader>) -> Reads {
+        let modules = self.config.modules.iter();
+        let for_everyone = modules.filter(|module| self.config.is_for_everyone(module));
+        let served = native::Served {
+            with_state: self.served.with_state.clone(),
+            for_everyone: for_everyone.map(modules::Module::module_name).collect(),
+        };
+        Reads::new(
+            Arc::clone(reader),
+            Arc::clone(&self.waiting),
+            self.config.native.clone(),
+            served,
+        )
     }
 }
 
-/// How long the body of a legacy poll may take to arrive.
+/// How long the body of a poll may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {

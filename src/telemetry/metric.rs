@@ -6,6 +6,10 @@ pub const POLLS: &str = "changeover_polls_total";
 pub const POLL_SECONDS: &str = "changeover_poll_seconds";
 /// Requests and answers that a quirk changed, by module and quirk.
 pub const QUIRKS: &str = "changeover_quirk_total";
+/// Answers of streams, snapshots and `POST /v1/poll`, by endpoint and kind of answer.
+pub const NATIVE_READS: &str = "changeover_native_reads_total";
+/// Streams of server-sent events that are open.
+pub const STREAMS: &str = "changeover_streams";
 /// SQL statements by purpose.
 pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
 /// Open database connections.
@@ -92,6 +96,11 @@ pub fn describe() {
         "Time to answer a legacy poll"
     );
     metrics::describe_counter!(QUIRKS, "Requests and answers that a quirk changed");
+    metrics::describe_counter!(
+        NATIVE_READS,
+        "Answers of streams, snapshots and polls of several modules"
+    );
+    metrics::describe_gauge!(STREAMS, "Open streams of server-sent events");
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 10] = [
     &["store"],
     &["cutover", "identity"],
     &["log"],
-    &["upstream", "poll", "mirror", "broker"],
+    &["upstream", "poll", "native", "mirror", "broker"],
     &["http"],
     &["runtime"],
     &["cli"],

@@ -18,7 +18,10 @@ use changeover::{
     domain::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
-    http::public::{PublicState, router},
+    http::{
+        Router,
+        public::{PublicState, router},
+    },
     log::{Reader, Refresh, Tail},
     poll::{self, Contract, Route, Site, Sources},
     store::{
@@ -351,12 +354,13 @@ impl Gateway {
         );
         let sources = Arc::new(sources);
         let route = |site| Arc::new(Route::new(site, &sources, &config));
-        let router = router(PublicState {
+        let legacy = PublicState {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: 1_000,
             body_patience: Duration::from_secs(5),
             compress_above_bytes: 2_000,
-        });
+        };
+        let router = router(legacy, Router::new());
         Self {
             log,
             tail,

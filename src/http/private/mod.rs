@@ -12,7 +12,6 @@ mod ingest;
 mod metrics;
 mod modules;
 mod outbox;
-mod query;
 
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::Problem;
+use super::{Problem, query};
 use crate::{
     cutover::{Acts, Flags},
     domain::{Limits, ModuleName},

@@ -1,13 +1,24 @@
 //! The public listener: legacy polls and everything for clients.
 
 mod compression;
+mod cors;
+mod etag;
+mod json;
 mod legacy_poll;
+mod native;
+mod poll;
+mod snapshot;
+mod sse;
+mod stream_cursor;
+mod streams;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware, routing::get};
 
 use self::compression::Compression;
+pub use native::{NativeState, routes as native_routes};
+
 use super::problem::Problem;
 use crate::poll::Route;
 
@@ -24,10 +35,10 @@ pub struct PublicState {
     pub compress_above_bytes: usize,
 }
 
-/// All routes of the public listener.
-pub fn router(state: PublicState) -> Router {
+/// The routes of the public listener; `native` are those of [`native_routes`].
+pub fn router(state: PublicState, native: Router) -> Router {
     let compression = Compression::above(state.compress_above_bytes);
-    let others = Router::new()
+    let others = native
         .route("/healthz", get(async || "ok\n"))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "nothing is served at this path"))
         .layer(middleware::from_fn_with_state(

@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod broker;
 pub mod client_rule;
+pub mod clients;
 pub mod copies;
 pub mod database;
 #[cfg(feature = "embedded-broker")]
@@ -16,6 +17,7 @@ pub mod logbook;
 pub mod mariadb;
 pub mod mirror_rig;
 pub mod mosquitto;
+pub mod native;
 pub mod postgres;
 pub mod process;
 pub mod pruned;

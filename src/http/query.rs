@@ -1,4 +1,4 @@
-//! The query string of a private request, refused as a problem.
+//! The query string of a request, refused as a problem.
 
 use axum::{
     extract::{FromRequestParts, Query},
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::http::Problem;
 
-/// As axum's `Query`, with the refusal that this listener promises.
+/// As axum's `Query`, with the refusal that both listeners promise.
 pub struct QueryOf<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {

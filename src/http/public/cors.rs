@@ -1,0 +1,33 @@
+//! Which web pages of other origins may read the native endpoints.
+
+use axum::http::{HeaderValue, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::native::EXPOSED;
+
+/// Any origin.
+const ANY: &str = "*";
+
+/// The layer for these origins; nothing if there are none.
+pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let allowed = if origins.iter().any(|origin| origin == ANY) {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|o| HeaderValue::try_from(o).ok()))
+    };
+    let asked = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_NONE_MATCH,
+        header::ACCEPT,
+    ];
+    let layer = CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers(asked)
+        .expose_headers(EXPOSED);
+    Some(layer)
+}

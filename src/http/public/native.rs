@@ -1,0 +1,216 @@
+//! What the native endpoints share: who asks, how a refusal reads, and the headers of every answer.
+//!
+//! Invariant: an answer that does not say how long it may be kept is not kept.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{cors, poll, snapshot, streams};
+use crate::{
+    domain::{Audience, Clock, ModuleName},
+    http::Problem,
+    native::{Channels, Reads, Unread},
+    telemetry::metric,
+};
+
+/// What the native endpoints ask.
+#[derive(Clone)]
+pub struct NativeState {
+    /// Catch-up, waits, snapshots.
+    pub reads: Arc<Reads>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How long the body of a request may take.
+    pub body_patience: Duration,
+    /// The longest audience that a caller may name.
+    pub audience_bytes: usize,
+    /// Web pages of which origins may ask; `*` for all.
+    pub cors_origins: Vec<String>,
+}
+
+/// The routes below `/v1`.
+pub fn routes(state: NativeState) -> Router {
+    let cors = cors::layer(&state.cors_origins);
+    let body = DefaultBodyLimit::max(state.reads.bounds().poll_body_bytes);
+    let routes = Router::new()
+        .route("/v1/poll", post(poll::poll).layer(body))
+        .route("/v1/modules/{module}/snapshot", get(snapshot::snapshot))
+        .route(
+            "/v1/streams/{module}",
+            get(streams::read).head(streams::head),
+        )
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(with_safe_headers))
+        .with_state(state);
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method",
+    )
+}
+
+async fn with_safe_headers(request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    let vary = HeaderValue::from_static("authorization");
+    headers.append(header::VARY, vary);
+    let fallback = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(fallback);
+    response
+}
+
+/// Who can say how often which endpoint answered what.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Endpoint {
+    CatchUp,
+    LongPoll,
+    Events,
+    Head,
+    Poll,
+    Snapshot,
+}
+
+impl Endpoint {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::CatchUp => "catchup",
+            Self::LongPoll => "long-poll",
+            Self::Events => "sse",
+            Self::Head => "head",
+            Self::Poll => "poll",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
+    /// Counts an answer, and hands it on.
+    pub(super) fn answered(self, answer: impl IntoResponse) -> Response {
+        let response = answer.into_response();
+        let answer = match response.status() {
+            StatusCode::OK => "ok",
+            StatusCode::NO_CONTENT => "idle",
+            StatusCode::NOT_MODIFIED => "not_modified",
+            StatusCode::GONE => "gone",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            status if status.is_client_error() => "refused",
+            _ => "error",
+        };
+        metrics::counter!(metric::NATIVE_READS, "endpoint" => self.label(), "answer" => answer)
+            .increment(1);
+        response
+    }
+}
+
+impl NativeState {
+    /// The channels of a request for one module. With open callers the request says who asks.
+    pub(super) fn channels(&self, module: &str, own: Option<&str>) -> Result<Channels, Problem> {
+        let known = self.reads.module(module);
+        let module = known.map_err(|unread| refusal(&unread, None))?;
+        Ok(Channels::new(module, self.audience(own)?))
+    }
+
+    pub(super) fn audience(&self, text: Option<&str>) -> Result<Option<Audience>, Problem> {
+        let checked = text.map(|text| Audience::new(text, self.audience_bytes));
+        checked.transpose().map_err(|why| bad_request(&why))
+    }
+
+    /// Why a read of these channels was not answered. The cause of a failure is logged here, once.
+    pub(super) fn refusal(&self, channels: &Channels, unread: &Unread) -> Problem {
+        if let Unread::Database(error) = unread {
+            tracing::warn!(module = %channels.module(), error = ?error, "a native read needed the database");
+        }
+        let state = self.reads.keeps_state(channels.module());
+        refusal(unread, state.then(|| snapshot_url(channels)))
+    }
+}
+
+/// Where the snapshot of these channels begins, relative to this server.
+pub(super) fn snapshot_url(channels: &Channels) -> String {
+    let module: &ModuleName = channels.module();
+    match channels.own() {
+        Some(own) => format!(
+            "/v1/modules/{module}/snapshot?audience={}",
+            utf8_percent_encode(own.as_str(), NON_ALPHANUMERIC)
+        ),
+        None => format!("/v1/modules/{module}/snapshot"),
+    }
+}
+
+/// A value of the request that may not be.
+pub(super) fn bad_request(why: &crate::domain::Invalid) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why.to_string())
+}
+
+fn refusal(unread: &Unread, snapshot: Option<String>) -> Problem {
+    match unread {
+        Unread::UnknownModule => Problem::new(
+            StatusCode::NOT_FOUND,
+            "no module of this name is configured",
+        ),
+        Unread::NoState => Problem::new(
+            StatusCode::NOT_FOUND,
+            "this module keeps no state, so there is no snapshot of it",
+        ),
+        Unread::Gone => gone(snapshot),
+        Unread::Busy(busy) => unavailable("too many reads at once").retry_after(busy.retry_after_s),
+        Unread::Crowded(_) => unavailable("too many readers wait already"),
+        Unread::Stale(_) => unavailable("the database does not answer"),
+        Unread::Database(error) if error.is_transient() => {
+            unavailable("the database does not answer")
+        }
+        Unread::Database(_) => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the database failed in an unexpected way, see the log",
+        ),
+    }
+}
+
+fn gone(snapshot: Option<String>) -> Problem {
+    let text = "the log does not reach back so far, or began anew";
+    let Some(url) = snapshot else {
+        let text = format!("{text}: begin again without offset");
+        return Problem::new(StatusCode::GONE, text);
+    };
+    let text = format!("{text}: take the snapshot, then go on at its cursor");
+    let problem = Problem::new(StatusCode::GONE, text);
+    match HeaderValue::try_from(url) {
+        Ok(url) => problem.header(header::LOCATION, url),
+        Err(_invalid) => problem,
+    }
+}
+
+fn unavailable(why: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(pause_s())
+}
+
+/// When to come back, at random so that not all come at once.
+pub(super) fn pause_s() -> u32 {
+    rand::random_range(6..=10)
+}
+
+/// The names that pages of other origins may read.
+pub(super) const EXPOSED: [HeaderName; 7] = [
+    streams::NEXT_OFFSET,
+    streams::UP_TO_DATE,
+    streams::CURSOR,
+    poll::NEXT_POLL,
+    header::ETAG,
+    header::LOCATION,
+    header::RETRY_AFTER,
+];

@@ -1,0 +1,182 @@
+//! `POST /v1/poll`: several modules in one request, with or without waiting for the first that has
+//! news.
+//!
+//! A module that cannot be answered says why in its own place and keeps no other from its answer.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{self, FromRequest, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bytes::{BufMut, BytesMut};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{
+    json::{push, push_events, push_json},
+    native::{Endpoint, NativeState, bad_request, pause_s, snapshot_url},
+    streams::jittered,
+};
+use crate::{
+    domain::{Audience, Cursor, Invalid},
+    http::Problem,
+    log::Stale,
+    native::{Asked, Channels, Page, Start, Unread},
+};
+
+/// When a client that found no place to wait should come again.
+pub(super) const NEXT_POLL: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
+
+/// The request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    /// What the client has seen of each module; null = nothing.
+    cursors: BTreeMap<String, Option<Cursor>>,
+    /// How long to wait for news; absent or 0 = not at all.
+    #[serde(default)]
+    wait_ms: u64,
+    /// With open callers: who asks, besides everyone.
+    audience: Option<String>,
+}
+
+/// One module of the answer, by its name in the request.
+type Answered = (String, Option<(Channels, Result<Page, Unread>)>);
+
+/// 200 with each module's changes or error; 400, 413, 503 if no module could be read.
+pub(super) async fn poll(State(state): State<NativeState>, request: extract::Request) -> Response {
+    Endpoint::Poll.answered(answer(&state, request).await)
+}
+
+async fn answer(state: &NativeState, request: extract::Request) -> Result<Response, Problem> {
+    let body = timeout(state.body_patience, Bytes::from_request(request, &()));
+    let body = body
+        .await
+        .map_err(|_elapsed| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"))?;
+    let body = body.map_err(|why| Problem::new(why.status(), "the body is too large or broken"))?;
+    let request = read(&body)?;
+    let most = state.reads.bounds().poll_modules;
+    if request.cursors.is_empty() || request.cursors.len() > most {
+        let why = format!("must name from 1 to {most} modules");
+        return Err(bad_request(&Invalid::new("cursors", why)));
+    }
+    let own = state.audience(request.audience.as_deref())?;
+    let wait = wait(state, request.wait_ms);
+    let (known, asked) = ask(state, &request, own.as_ref());
+    let several = state.reads.several(&asked, wait).await;
+    let mut pages = asked
+        .into_iter()
+        .map(|asked| asked.channels)
+        .zip(several.modules);
+    let answered: Vec<Answered> = known
+        .into_iter()
+        .map(|(name, known)| (name, known.then(|| pages.next()).flatten()))
+        .collect();
+    if let Some(problem) = nothing_at_all(state, &answered) {
+        return Err(problem);
+    }
+    let mut response = shown(state, &answered);
+    if several.crowded {
+        let pause = HeaderValue::from(pause_s() * 1_000);
+        response.headers_mut().insert(NEXT_POLL, pause);
+    }
+    Ok(response)
+}
+
+fn read(body: &[u8]) -> Result<Request, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let request = serde_path_to_error::deserialize(&mut json);
+    let request: Request =
+        request.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}")))?;
+    let ended = json.end();
+    ended.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}")))?;
+    Ok(request)
+}
+
+fn wait(state: &NativeState, wait_ms: u64) -> Option<Duration> {
+    let wait = Duration::from_millis(wait_ms).min(state.reads.bounds().max_wait());
+    (!wait.is_zero()).then(|| jittered(wait, 80..=100))
+}
+
+/// The names of the request, each with whether it is of a module, and the reads of those that are.
+fn ask(
+    state: &NativeState,
+    request: &Request,
+    own: Option<&Audience>,
+) -> (Vec<(String, bool)>, Vec<Asked>) {
+    let mut asked = Vec::new();
+    let known = request.cursors.iter().map(|(name, cursor)| {
+        let module = state.reads.module(name).ok();
+        let is_known = module.is_some();
+        asked.extend(module.map(|module| Asked {
+            channels: Channels::new(module, own.cloned()),
+            start: cursor.map_or(Start::Beginning, Start::After),
+        }));
+        (name.clone(), is_known)
+    });
+    (known.collect(), asked)
+}
+
+/// If there is nothing to tell but that it does not work now: the client should come back later.
+fn nothing_at_all(state: &NativeState, answered: &[Answered]) -> Option<Problem> {
+    let tells = |answered: &Answered| match &answered.1 {
+        Some((_, Ok(page))) => !page.is_mute(),
+        Some((_, Err(unread))) => !unread.is_passing(),
+        None => true,
+    };
+    if answered.iter().any(tells) {
+        return None;
+    }
+    let (channels, module) = answered.iter().find_map(|(_, module)| module.as_ref())?;
+    let away = Unread::Stale(Stale);
+    Some(state.refusal(channels, module.as_ref().err().unwrap_or(&away)))
+}
+
+fn shown(state: &NativeState, answered: &[Answered]) -> Response {
+    let mut body = BytesMut::new();
+    body.put_slice(br#"{"modules":{"#);
+    for (n, (name, module)) in answered.iter().enumerate() {
+        if n > 0 {
+            body.put_u8(b',');
+        }
+        push_json(&mut body, name);
+        body.put_u8(b':');
+        match module {
+            None => body.put_slice(br#"{"error":"unknown"}"#),
+            Some((channels, Ok(page))) => push_page(&mut body, channels, page),
+            Some((channels, Err(unread))) => push_error(&mut body, state, channels, unread),
+        }
+    }
+    body.put_slice(b"}}");
+    let mut response = Response::new(Body::from(body.freeze()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn push_page(body: &mut BytesMut, channels: &Channels, page: &Page) {
+    push!(body, r#"{{"cursor":"{}","changes":"#, page.cursor);
+    push_events(body, channels.module(), page);
+    push!(body, r#","has_more":{}}}"#, !page.is_up_to_date());
+}
+
+fn push_error(body: &mut BytesMut, state: &NativeState, channels: &Channels, unread: &Unread) {
+    match unread {
+        Unread::Gone => {
+            let url = state.reads.keeps_state(channels.module());
+            let url = url.then(|| snapshot_url(channels));
+            body.put_slice(br#"{"error":"gone","snapshot":"#);
+            push_json(body, &url);
+            body.put_u8(b'}');
+        }
+        Unread::UnknownModule | Unread::NoState => body.put_slice(br#"{"error":"unknown"}"#),
+        Unread::Busy(_) | Unread::Crowded(_) | Unread::Stale(_) | Unread::Database(_) => {
+            // Logged here, once.
+            let _problem = state.refusal(channels, unread);
+            body.put_slice(br#"{"error":"unavailable"}"#);
+        }
+    }
+}

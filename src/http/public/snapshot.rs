@@ -1,0 +1,88 @@
+//! `GET /v1/modules/{module}/snapshot`: the last change of every key that is there, in pages.
+//!
+//! It replaces what a client holds. Each page says where the next one is, and repeats the cursor
+//! at which the log goes on once all pages are applied.
+
+use axum::{
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderValue, header},
+    response::Response,
+};
+use bytes::{BufMut, BytesMut};
+use serde::Deserialize;
+
+use super::json::{push, push_json};
+use super::native::{Endpoint, NativeState, bad_request, snapshot_url};
+use crate::{
+    http::{Problem, query::QueryOf},
+    native::{Bookmark, Channels, SnapshotPage},
+    store::StateItem,
+};
+
+/// What the query may hold.
+#[derive(Debug, Deserialize)]
+pub struct Query {
+    audience: Option<String>,
+    /// From `next` of the page before.
+    page: Option<String>,
+}
+
+/// 200 with a page; 400, 404 (no such module, or it keeps no state), 410 (begin again), 503.
+pub(super) async fn snapshot(
+    State(state): State<NativeState>,
+    module: Result<Path<String>, PathRejection>,
+    query: Result<QueryOf<Query>, Problem>,
+) -> Response {
+    Endpoint::Snapshot.answered(answer(&state, module, query).await)
+}
+
+async fn answer(
+    state: &NativeState,
+    module: Result<Path<String>, PathRejection>,
+    query: Result<QueryOf<Query>, Problem>,
+) -> Result<Response, Problem> {
+    let QueryOf(query) = query?;
+    let name = module.as_ref().map_or("", |Path(name)| name);
+    let channels = state.channels(name, query.audience.as_deref())?;
+    let bookmark = query.page.as_deref().map(str::parse::<Bookmark>);
+    let bookmark = bookmark.transpose().map_err(|why| bad_request(&why))?;
+    let page = state.reads.snapshot(&channels, bookmark).await;
+    let page = page.map_err(|unread| state.refusal(&channels, &unread))?;
+    Ok(shown(&channels, &page))
+}
+
+fn shown(channels: &Channels, page: &SnapshotPage) -> Response {
+    let mut body = BytesMut::new();
+    push!(body, r#"{{"cursor":"{}","items":["#, page.cursor);
+    for (n, item) in page.items.iter().enumerate() {
+        if n > 0 {
+            body.put_u8(b',');
+        }
+        push_item(&mut body, item);
+    }
+    body.put_slice(br#"],"next":"#);
+    push_json(&mut body, &page.next.map(|next| next_url(channels, next)));
+    body.put_u8(b'}');
+    let mut response = Response::new(Body::from(body.freeze()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// The value is copied as the producer wrote it.
+fn push_item(body: &mut BytesMut, item: &StateItem) {
+    body.put_slice(br#"{"key":"#);
+    push_json(body, &item.key);
+    body.put_slice(br#","audience":"#);
+    push_json(body, &item.audience.as_str());
+    push!(body, r#","position":{},"value":"#, item.position);
+    body.put_slice(item.value.as_str().as_bytes());
+    body.put_u8(b'}');
+}
+
+fn next_url(channels: &Channels, next: Bookmark) -> String {
+    let url = snapshot_url(channels);
+    let joint = if channels.own().is_some() { '&' } else { '?' };
+    format!("{url}{joint}page={next}")
+}

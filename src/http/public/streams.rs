@@ -1,0 +1,272 @@
+//! `GET` and `HEAD /v1/streams/{module}`: the read side of the Durable Streams protocol in JSON mode.
+//!
+//! An offset is a cursor. Where the protocol and this server's own promises differ, the promises
+//! hold: see `docs/ARCHITECTURE.md`.
+
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use bytes::BytesMut;
+use serde::Deserialize;
+
+use super::{
+    etag,
+    json::push_events,
+    native::{Endpoint, NativeState},
+    sse, stream_cursor,
+};
+use crate::{
+    domain::Cursor,
+    http::{Problem, query::QueryOf},
+    log::Stale,
+    native::{Channels, Page, Start, Tempo, Unread},
+};
+
+/// Where to go on.
+pub(super) const NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
+/// There was nothing more.
+pub(super) const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
+/// What to send with the next wait.
+pub(super) const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const PRIVATE: HeaderValue =
+    HeaderValue::from_static("private, max-age=60, stale-while-revalidate=300");
+const PUBLIC: HeaderValue =
+    HeaderValue::from_static("public, max-age=60, stale-while-revalidate=300");
+
+/// What the query may hold. Other parameters are the extensions of others, and passed over.
+#[derive(Debug, Deserialize)]
+pub struct Query {
+    offset: Option<String>,
+    live: Option<String>,
+    cursor: Option<String>,
+    audience: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Live {
+    No,
+    LongPoll,
+    Events,
+}
+
+/// A request that can be served.
+struct Asked {
+    channels: Channels,
+    start: Start,
+    live: Live,
+    /// The cursor of the client's last wait.
+    sent: Option<u64>,
+}
+
+/// 200, 204 (nothing came during a long-poll), 304; 400, 404, 410 with the snapshot's `Location`, 503.
+pub(super) async fn read(
+    State(state): State<NativeState>,
+    module: Result<Path<String>, PathRejection>,
+    query: Result<QueryOf<Query>, Problem>,
+    headers: HeaderMap,
+) -> Response {
+    let asked = query.and_then(|QueryOf(query)| asked(&state, module.as_ref().ok(), &query));
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return Endpoint::CatchUp.answered(problem),
+    };
+    let (endpoint, answer) = match asked.live {
+        Live::No => (Endpoint::CatchUp, catch_up(&state, &asked, &headers).await),
+        Live::LongPoll => (
+            Endpoint::LongPoll,
+            long_poll(&state, &asked, &headers).await,
+        ),
+        Live::Events => (Endpoint::Events, events(&state, &asked).await),
+    };
+    endpoint.answered(answer.map_err(|unread| state.refusal(&asked.channels, &unread)))
+}
+
+/// 200 with where the stream ends; 400, 404.
+pub(super) async fn head(
+    State(state): State<NativeState>,
+    module: Result<Path<String>, PathRejection>,
+    query: Result<QueryOf<Query>, Problem>,
+) -> Response {
+    let answer = query.and_then(|QueryOf(query)| {
+        let asked = asked(&state, module.as_ref().ok(), &query)?;
+        let end = state.reads.end(&asked.channels);
+        let end = end.map_err(|unread| state.refusal(&asked.channels, &unread))?;
+        let mut response = response(StatusCode::OK, end, Body::empty());
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, NO_STORE);
+        Ok(response)
+    });
+    Endpoint::Head.answered(answer)
+}
+
+fn asked(
+    state: &NativeState,
+    module: Option<&Path<String>>,
+    query: &Query,
+) -> Result<Asked, Problem> {
+    let name = module.map_or("", |Path(name)| name);
+    let live = match query.live.as_deref() {
+        None => Live::No,
+        Some("long-poll") => Live::LongPoll,
+        Some("sse") => Live::Events,
+        Some(_) => return Err(refused("live: must be long-poll or sse")),
+    };
+    let start = match query.offset.as_deref() {
+        None if live != Live::No => {
+            return Err(refused(
+                "offset: is needed with live, `-1` is the beginning",
+            ));
+        }
+        None | Some("-1") => Start::Beginning,
+        Some("now") => Start::Now,
+        Some(token) => Start::After(offset(token)?),
+    };
+    Ok(Asked {
+        channels: state.channels(name, query.audience.as_deref())?,
+        start,
+        live,
+        // As other servers do, what is no number counts as none.
+        sent: query.cursor.as_deref().and_then(|sent| sent.parse().ok()),
+    })
+}
+
+fn offset(token: &str) -> Result<Cursor, Problem> {
+    let cursor = token.parse::<Cursor>();
+    cursor.map_err(|why| refused(&format!("offset: {}", why.why)))
+}
+
+fn refused(why: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, why)
+}
+
+async fn catch_up(
+    state: &NativeState,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Response, Unread> {
+    let page = state.reads.catch_up(&asked.channels, asked.start).await?;
+    if page.is_mute() {
+        // An answer that says nothing would bring the client back at once.
+        return Err(Unread::Stale(Stale));
+    }
+    Ok(paged(state, asked, &page, headers))
+}
+
+async fn long_poll(
+    state: &NativeState,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Response, Unread> {
+    let wait = jittered(state.reads.bounds().wait(), 80..=100);
+    let page = state.reads.wait_for(&asked.channels, asked.start, wait);
+    let page = page.await?;
+    let mut response = if page.changes.is_empty() {
+        let mut response = response(StatusCode::NO_CONTENT, page.cursor, Body::empty());
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(UP_TO_DATE, HeaderValue::from_static("true"));
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
+        response
+    } else {
+        paged(state, asked, &page, headers)
+    };
+    let cursor = HeaderValue::from(next_cursor(state, asked.sent));
+    response.headers_mut().insert(CURSOR, cursor);
+    Ok(response)
+}
+
+async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> {
+    let place = state.reads.stream_place()?;
+    let first = state.reads.first_page(&asked.channels, asked.start).await?;
+    let bounds = state.reads.bounds();
+    let begun = sse::Begun {
+        reads: Arc::clone(&state.reads),
+        channels: asked.channels.clone(),
+        tempo: Tempo {
+            life: jittered(bounds.stream(), 90..=110),
+            keep_alive: bounds.keep_alive(),
+        },
+        first,
+        place,
+    };
+    let (state, mut sent, mut last) = (state.clone(), asked.sent, 0);
+    let body = sse::body(begun, move || {
+        // What was added to pass the client's own cursor stays added.
+        last = next_cursor(&state, sent.take()).max(last);
+        last
+    });
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    // nginx would hold the events back otherwise.
+    let unbuffered = HeaderName::from_static("x-accel-buffering");
+    headers.insert(unbuffered, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// 200 with a page, or 304 if the client has it.
+fn paged(state: &NativeState, asked: &Asked, page: &Page, sent: &HeaderMap) -> Response {
+    let tag = (asked.start != Start::Now).then(|| etag::of(page));
+    let known = tag.as_ref().is_some_and(|tag| etag::matches(sent, tag));
+    let (status, body) = if known {
+        (StatusCode::NOT_MODIFIED, Body::empty())
+    } else {
+        let mut body = BytesMut::new();
+        push_events(&mut body, asked.channels.module(), page);
+        (StatusCode::OK, Body::from(body.freeze()))
+    };
+    let mut response = response(status, page.cursor, body);
+    let headers = response.headers_mut();
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+        headers.insert(header::ETAG, tag);
+    }
+    if page.is_up_to_date() {
+        headers.insert(UP_TO_DATE, HeaderValue::from_static("true"));
+    }
+    headers.insert(header::CACHE_CONTROL, keep(state, &asked.channels, page));
+    response
+}
+
+/// Only a page that was cut may be kept: what it holds will not change, and another follows it. One that
+/// reaches the end of the log would hide what came after it.
+fn keep(state: &NativeState, channels: &Channels, page: &Page) -> HeaderValue {
+    if !page.cut {
+        NO_STORE
+    } else if state.reads.is_for_everyone(channels) {
+        PUBLIC
+    } else {
+        PRIVATE
+    }
+}
+
+fn response(status: StatusCode, next: Cursor, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if let Ok(next) = HeaderValue::try_from(next.to_string()) {
+        headers.insert(NEXT_OFFSET, next);
+    }
+    response
+}
+
+fn next_cursor(state: &NativeState, sent: Option<u64>) -> u64 {
+    let extra = rand::random_range(1..=stream_cursor::MOST_EXTRA_S);
+    stream_cursor::next(state.clock.now(), sent, extra)
+}
+
+/// A part of `span`, at random within these percents, so that clients do not come in step.
+pub(super) fn jittered(span: Duration, percents: RangeInclusive<u32>) -> Duration {
+    span * rand::random_range(percents) / 100
+}
