@@ -130,7 +130,7 @@ fn times_count_in_the_ticks_of_their_kind() {
     assert!(
         refused
             .message()
-            .starts_with("cursor: must be an RFC 3339 time")
+            .starts_with("cursor (query parameter since): must be an RFC 3339 time")
     );
 }
 

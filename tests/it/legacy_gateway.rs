@@ -18,10 +18,7 @@ use changeover::{
     domain::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
-    http::{
-        Router,
-        public::{PublicState, router},
-    },
+    http::public::{PublicState, router},
     log::{Reader, Refresh, Tail},
     poll::{self, Contract, Route, Site, Sources},
     store::{
