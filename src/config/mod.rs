@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] that [`load`] returned has passed every check of this room; a problem
 //! is reported with its key path, and all problems are reported at once.
 
+pub mod admission;
 pub mod auth;
 pub mod broker;
 pub mod database;
@@ -63,6 +64,8 @@ pub struct Config {
     pub tail: tail::Tail,
     /// What all legacy polls share.
     pub poll: poll::Poll,
+    /// How many reads go on at once.
+    pub admission: admission::Admission,
     /// Brokers and topics.
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
@@ -107,6 +110,7 @@ impl Config {
         self.mirror.validate("mirror", problems);
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
+        self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         modules_check::validate(&self.modules, &self.limits, problems);
         self.validate_listeners(problems);

@@ -6,10 +6,14 @@
 
 mod admission;
 mod admit;
+mod bells;
+mod channels;
+mod gate;
 mod ingest;
 mod leadership;
 mod reader;
 mod refresh;
+mod ring;
 mod sequencer;
 mod tail;
 mod tail_reader;

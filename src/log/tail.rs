@@ -1,15 +1,17 @@
 //! The tail: the newest part of each module's log, in memory on every replica.
 //!
 //! Invariants: per module the rows stand without a hole up to `last`, the last contiguously
-//! loaded position; rows come from confirmed commits only; count and bytes are bounded.
+//! loaded position; rows come from confirmed commits only; count and bytes are bounded; who waits
+//! for news is told after they can be read.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use tokio::sync::watch;
 
+use super::{bells::Bells, ring::Ring};
 use crate::{
     config,
     domain::{Audience, Change, Cursor, Epoch, ModuleName, Position},
@@ -60,10 +62,12 @@ pub struct Tail {
     modules: HashMap<ModuleName, RwLock<Ring>>,
     bounds: config::tail::Tail,
     news: watch::Sender<u64>,
+    bells: Bells,
 }
 
 impl Tail {
-    /// Empty tails of `modules`. They cover nothing until the first rows or heads come.
+    /// Empty tails of `modules`. They cover nothing until the first rows or heads come. To be called
+    /// after the metrics recorder is installed.
     pub fn new(bounds: &config::tail::Tail, modules: &[ModuleName]) -> Self {
         let rings = modules
             .iter()
@@ -73,6 +77,7 @@ impl Tail {
             modules: rings.collect(),
             bounds: bounds.clone(),
             news: watch::Sender::new(0),
+            bells: Bells::new(modules),
         }
     }
 
@@ -94,13 +99,12 @@ impl Tail {
         after: Position,
         limit: usize,
     ) -> Option<TailRead> {
-        let wanted = |change: &Change| audiences.contains(&change.audience);
-        Some(read(self.modules.get(module)?).select(after, limit, wanted))
+        Some(read(self.modules.get(module)?).select(audiences, after, limit))
     }
 
     /// Changes for everyone above `after`, at most `limit`: what the mirror publishes.
     pub fn read_all(&self, module: &ModuleName, after: Position, limit: usize) -> Option<TailRead> {
-        Some(read(self.modules.get(module)?).select(after, limit, |_| true))
+        Some(read(self.modules.get(module)?).select_all(after, limit))
     }
 
     /// Appends rows of a confirmed commit, by position. Rows that are there already are passed over.
@@ -111,12 +115,16 @@ impl Tail {
             return true;
         };
         let mut ring = write(ring);
-        let before = ring.last;
+        let before = ring.last();
         let whole = changes.iter().all(|change| ring.push(change, &self.bounds));
-        let grown = ring.last != before;
+        let last = ring.last();
         drop(ring);
-        if grown {
+        if last != before {
             self.news.send_modify(|count| *count += 1);
+            let new = changes
+                .iter()
+                .filter(|change| change.position > before && change.position <= last);
+            self.bells.ring(module, new.map(|change| &change.audience));
         }
         whole
     }
@@ -127,110 +135,21 @@ impl Tail {
         let Some(ring) = self.modules.get(&head.module) else {
             return;
         };
-        write(ring).adopt(head, self.bounds.changes);
+        let began_anew = write(ring).adopt(head, self.bounds.changes);
+        if began_anew {
+            // What was waited for may be among what is gone: all have to look.
+            self.bells.ring_all(&head.module);
+        }
     }
 
     /// Changes whenever rows were appended to any module.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
-}
 
-#[derive(Debug, Default)]
-struct Ring {
-    epoch: Option<Epoch>,
-    last: Position,
-    retained_from: Position,
-    changes: VecDeque<Arc<Change>>,
-    bytes: usize,
-}
-
-impl Ring {
-    fn edge(&self) -> Edge {
-        let first = self.changes.front().map(|change| change.position.before());
-        Edge {
-            epoch: self.epoch.unwrap_or(Epoch::FIRST),
-            covers_after: first.unwrap_or(self.last),
-            last: self.last,
-            retained_from: self.retained_from,
-        }
-    }
-
-    fn select(&self, after: Position, limit: usize, wanted: impl Fn(&Change) -> bool) -> TailRead {
-        let edge = self.edge();
-        if after > edge.last {
-            return TailRead::Above(edge);
-        }
-        if after < edge.covers_after {
-            return TailRead::Older(edge);
-        }
-        if after == edge.last {
-            return TailRead::Found {
-                changes: Vec::new(),
-                cut: false,
-                edge,
-            };
-        }
-        let start = self
-            .changes
-            .partition_point(|change| change.position <= after);
-        let mut found = self.changes.range(start..).filter(|change| wanted(change));
-        let changes = found.by_ref().take(limit).cloned().collect();
-        TailRead::Found {
-            changes,
-            cut: found.next().is_some(),
-            edge,
-        }
-    }
-
-    /// Returns false on a hole.
-    fn push(&mut self, change: &Arc<Change>, bounds: &config::tail::Tail) -> bool {
-        if self.epoch.is_none() && change.position == Position::ZERO.next() {
-            // The log began after the heads were read: this is all of it.
-            self.epoch = Some(change.epoch);
-        }
-        if self.epoch != Some(change.epoch) {
-            // The reader adopts the head of a new epoch first; rows of an older one are history.
-            return self.epoch > Some(change.epoch);
-        }
-        if change.position <= self.last {
-            return true;
-        }
-        if change.position != self.last.next() {
-            return false;
-        }
-        self.last = change.position;
-        self.bytes += change.footprint_bytes();
-        self.changes.push_back(Arc::clone(change));
-        self.evict(bounds);
-        true
-    }
-
-    fn evict(&mut self, bounds: &config::tail::Tail) {
-        while self.changes.len() > bounds.changes || self.bytes > bounds.bytes {
-            let Some(oldest) = self.changes.pop_front() else {
-                return;
-            };
-            self.bytes -= oldest.footprint_bytes();
-        }
-    }
-
-    fn adopt(&mut self, head: &Head, most_changes: usize) {
-        self.retained_from = head.retained_from;
-        let overtaken = self.last < head.retained_from.before();
-        if self.epoch < Some(head.epoch) || (self.epoch == Some(head.epoch) && overtaken) {
-            self.begin(head, most_changes);
-        }
-    }
-
-    /// Empties the ring, to be loaded so far below the head as the bound and retention allow.
-    fn begin(&mut self, head: &Head, most_changes: usize) {
-        let span = u64::try_from(most_changes).unwrap_or(u64::MAX);
-        let newest = Position::new(head.head.get().saturating_sub(span));
-        self.epoch = Some(head.epoch);
-        self.changes.clear();
-        self.bytes = 0;
-        self.last = newest.max(head.retained_from.before());
+    /// Those who wait for news of some channels.
+    pub(super) const fn bells(&self) -> &Bells {
+        &self.bells
     }
 }
 
@@ -245,37 +164,5 @@ fn write(ring: &RwLock<Ring>) -> RwLockWriteGuard<'_, Ring> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{JsonText, Micros, Op};
-
-    fn change(position: u64) -> Arc<Change> {
-        Arc::new(Change {
-            epoch: Epoch::FIRST,
-            position: Position::new(position),
-            previous: Position::ZERO,
-            audience: Audience::everyone(),
-            key: "k".into(),
-            op: Op::Upsert,
-            value: JsonText::stored("1"),
-            change_id: None,
-            occurred_at: Micros::new(0),
-            sequenced_at: Micros::new(0),
-        })
-    }
-
-    #[test]
-    fn a_log_that_begins_is_followed_from_its_first_change() {
-        let module: ModuleName = "m".parse().unwrap();
-        let tail = Tail::new(
-            &config::tail::Tail::default(),
-            std::slice::from_ref(&module),
-        );
-        assert!(
-            !tail.append(&module, &[change(2)]),
-            "of a log that was there before, this is not all"
-        );
-        assert!(tail.append(&module, &[change(1), change(2)]));
-        assert_eq!(tail.edge(&module).unwrap().last, Position::new(2));
-    }
-}
+#[path = "tail_tests.rs"]
+mod tests;

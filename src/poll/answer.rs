@@ -41,7 +41,7 @@ pub struct Endpoint {
     sources: Arc<Sources>,
     meters: Meters,
     allow: HeaderValue,
-    retry_after: HeaderValue,
+    retry_after_s: u32,
 }
 
 impl Endpoint {
@@ -50,7 +50,7 @@ impl Endpoint {
         Self {
             meters: Meters::new(contract.module()),
             allow: allow(&contract),
-            retry_after: HeaderValue::from(config.retry_after_s),
+            retry_after_s: config.retry_after_s,
             contract,
             sources,
         }
@@ -138,8 +138,8 @@ impl Endpoint {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let mut headers = self.headers(self.evaluate(client_id));
-        if failure.is_passing() {
-            headers.insert(RETRY_AFTER, self.retry_after.clone());
+        if let Some(seconds) = failure.retry_after_s(self.retry_after_s) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if *failure == Failure::Method {
             headers.insert(ALLOW, self.allow.clone());

@@ -67,8 +67,7 @@ impl Read<'_> {
             return Err(Failure::TooOld);
         }
         let reader = &self.sources.reader;
-        let place = reader.admission.enter(Class::Database, self.module).await;
-        let _place = place.map_err(|busy| self.failed(&busy.into()))?;
+        let _place = reader.admission.enter(Class::Database, self.module).await?;
         let edge = reader.fresh_edge(self.module).await;
         let edge = edge.map_err(|error| self.failed(&error))?;
         let read = ChannelRead {
@@ -103,7 +102,8 @@ impl Read<'_> {
 
     fn failed(&self, error: &ReadError) -> Failure {
         match error {
-            ReadError::NotFollowed | ReadError::Busy(_) => Failure::Unavailable,
+            ReadError::NotFollowed => Failure::Unavailable,
+            ReadError::Busy(busy) => (*busy).into(),
             ReadError::Database(error) => database_failed(self.module, error),
         }
     }

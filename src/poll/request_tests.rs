@@ -103,7 +103,7 @@ fn tokens_carry_their_epoch() {
         ..fields()
     };
     let read = by_query(&fields, "since=00000002_000000000000000a").unwrap();
-    let cursor = Cursor::new(Epoch::new(2), Position::new(10));
+    let cursor = Cursor::new(crate::domain::Epoch::new(2), Position::new(10));
     assert_eq!(read.0, Asked::from(cursor));
     assert!(by_query(&fields, "since=10").is_err());
 }
