@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, time::SystemTime};
 use super::{
     Problems,
     modules::{
-        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Sunset,
+        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Steer,
+        Sunset, WaitField,
     },
     poll_path,
 };
@@ -13,6 +14,12 @@ use crate::domain::{Audience, Limits, ModuleName};
 
 /// The longest `next_poll_ms`: a day.
 const NEXT_POLL_MAX_MS: u64 = 86_400_000;
+
+/// The longest wait of a poll: proxies on the way give up sooner.
+const WAIT_MAX_MS: u64 = 600_000;
+
+/// The longest time for which an empty answer is given again: it is also how late news may come.
+const FLOOR_MAX_MS: u64 = 60_000;
 
 /// The most changes that one answer may be configured to hold.
 const LIMIT_MAX: u64 = 100_000;
@@ -117,9 +124,32 @@ fn validate_poll(poll: &Poll, path: &str, limits: &Limits, problems: &mut Proble
         fields.audience(audience, limits, &format!("{path}.audience"));
     }
     fields.limit(&poll.limit, &format!("{path}.limit"));
+    if let Some(wait) = &poll.wait {
+        fields.wait(wait, &format!("{path}.wait"));
+    }
     response(&poll.response, &format!("{path}.response"), problems);
     let next = &format!("{path}.next_poll_ms");
     problems.bound(next, poll.next_poll_ms, 1, NEXT_POLL_MAX_MS);
+    if let Some(steer) = &poll.steer {
+        validate_steer(steer, poll.next_poll_ms, &format!("{path}.steer"), problems);
+    }
+    let floor = &format!("{path}.floor_ms");
+    problems.bound(floor, poll.floor_ms, 0, FLOOR_MAX_MS);
+}
+
+fn validate_steer(steer: &Steer, base_ms: u64, path: &str, problems: &mut Problems) {
+    let max = &format!("{path}.max_ms");
+    problems.bound(max, steer.max_ms, 1, NEXT_POLL_MAX_MS);
+    if steer.max_ms < base_ms {
+        let why = format!(
+            "{} must not be below next_poll_ms ({base_ms})",
+            steer.max_ms
+        );
+        problems.push(max, why);
+    }
+    if let Some(polls) = steer.polls_per_s {
+        problems.bound(&format!("{path}.polls_per_s"), polls, 1, 10_000_000);
+    }
 }
 
 /// Checks fields of requests against the captures of their path, if the path could be read.
@@ -169,6 +199,28 @@ impl Fields<'_> {
                 path,
                 "give either `in` and `name`, or `const`; leave the whole out for changes to everyone only",
             ),
+        }
+    }
+
+    fn wait(&mut self, field: &WaitField, path: &str) {
+        match field.place {
+            Some(place) => self.check(place, &field.name, path),
+            None if !field.name.is_empty() => self.problems.push(
+                format!("{path}.in"),
+                "is missing: where does the name stand?",
+            ),
+            None => {}
+        }
+        let max = &format!("{path}.max_ms");
+        self.problems.bound(max, field.max_ms, 1, WAIT_MAX_MS);
+        if field.default_ms > field.max_ms {
+            self.problems.push(
+                format!("{path}.default_ms"),
+                format!(
+                    "{} must not be above {max} ({})",
+                    field.default_ms, field.max_ms
+                ),
+            );
         }
     }
 

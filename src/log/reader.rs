@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a client has seen, by its own word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Since {
     /// Not known with integer cursors, and at the beginning.
     pub epoch: Option<Epoch>,

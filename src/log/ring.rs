@@ -38,12 +38,7 @@ impl Ring {
     }
 
     /// What some audiences have above a position.
-    pub(super) fn select(
-        &self,
-        audiences: &[Audience],
-        after: Position,
-        limit: usize,
-    ) -> TailRead {
+    pub(super) fn select(&self, audiences: &[Audience], after: Position, limit: usize) -> TailRead {
         self.judge(after, || {
             let seen = |change: &Change| change.position <= after;
             self.channels.select(audiences, seen, limit)

@@ -68,12 +68,7 @@ struct Place<'a>(&'a Waiting);
 impl Waiting {
     /// A place for `most` to wait at until `stop`. `chance` draws a number from 0 to 1. To be called
     /// after the metrics recorder is installed.
-    pub fn new(
-        tail: Arc<Tail>,
-        stop: CancellationToken,
-        most: usize,
-        chance: fn() -> f64,
-    ) -> Self {
+    pub fn new(tail: Arc<Tail>, stop: CancellationToken, most: usize, chance: fn() -> f64) -> Self {
         Self {
             tail,
             stop,

@@ -3,7 +3,10 @@
 //! Invariant: every answer, errors included, carries the module's stage and this client's
 //! transport, and is counted once.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{
@@ -14,23 +17,24 @@ use http::{
 use super::{
     contract::Contract,
     failure::Failure,
+    floor::{Asked, Floor},
+    look::{Look, Seen},
     meters::{Answered, Meters},
-    page::Page,
-    read::Read,
     render::{Around, render},
     request::Request,
     source::Parts,
     sources::Sources,
-    whole_state::WholeState,
+    steering::Steering,
 };
 use crate::{
-    config::{self, modules::CursorKind},
+    config,
     cutover::Evaluation,
     domain::{Micros, Stage},
 };
 
 const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
 const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
+const NEXT_POLL_MS: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How many headers an answer has at most, so that the map is made once.
 const MOST_HEADERS: usize = 10;
@@ -40,6 +44,8 @@ pub struct Endpoint {
     contract: Contract,
     sources: Arc<Sources>,
     meters: Meters,
+    steering: Steering,
+    floor: Option<Floor>,
     allow: HeaderValue,
     retry_after_s: u32,
 }
@@ -49,6 +55,12 @@ impl Endpoint {
     pub fn new(contract: Contract, sources: Arc<Sources>, config: &config::poll::Poll) -> Self {
         Self {
             meters: Meters::new(contract.module()),
+            steering: Steering::new(
+                contract.next_poll_ms,
+                contract.steer.clone(),
+                Instant::now(),
+            ),
+            floor: Floor::new(contract.floor, config.floor_entries),
             allow: allow(&contract),
             retry_after_s: config.retry_after_s,
             contract,
@@ -86,10 +98,31 @@ impl Endpoint {
         if evaluation.effective == Stage::Retired {
             return self.refuse(&Failure::Retired, client_id, begun);
         }
-        match self.read(&request).await {
-            Ok(page) => self.show(&page, evaluation, begun),
+        if let Some(answer) = self.again(&request, evaluation, begun) {
+            return answer;
+        }
+        let look = Look {
+            sources: &self.sources,
+            contract: &self.contract,
+            request: &request,
+        };
+        match look.seen().await {
+            Ok(seen) => self.show(&seen, &request, begun),
             Err(failure) => self.refuse(&failure, client_id, begun),
         }
+    }
+
+    /// The empty answer of a moment ago, for a client in a tight loop.
+    fn again(
+        &self,
+        request: &Request<'_>,
+        evaluation: Evaluation,
+        begun: Instant,
+    ) -> Option<Response<Bytes>> {
+        let floor = self.floor.as_ref().filter(|_| request.wait.is_zero())?;
+        let answer = floor.again(&Asked::new(request, evaluation), begun)?;
+        self.count(Answered::Limited, begun.elapsed());
+        Some(answer)
     }
 
     /// The error envelope for a request that was not, or could not be, read.
@@ -97,39 +130,34 @@ impl Endpoint {
         self.refuse(failure, "", Instant::now())
     }
 
-    async fn read(&self, request: &Request<'_>) -> Result<Page, Failure> {
-        let (sources, module) = (&*self.sources, &self.contract.module);
-        let audiences = &request.audiences;
-        if self.contract.fields.kind == CursorKind::None {
-            let whole = WholeState {
-                sources,
-                module,
-                audiences,
-                max: self.contract.fields.max_limit,
-            };
-            return whole.page().await;
+    fn show(&self, seen: &Seen, request: &Request<'_>, begun: Instant) -> Response<Bytes> {
+        // Asked again: the stage may have flipped while the poll waited.
+        let evaluation = self.evaluate(request.client_id());
+        if evaluation.effective == Stage::Retired {
+            return self.refuse(&Failure::Retired, request.client_id(), begun);
         }
-        let read = Read {
-            sources,
-            module,
-            audiences,
-            asked: request.asked,
-            limit: request.limit,
-            state: self.contract.state,
-        };
-        read.page().await
-    }
-
-    fn show(&self, page: &Page, evaluation: Evaluation, begun: Instant) -> Response<Bytes> {
+        let next_poll_ms = self.next_poll_ms(evaluation.effective, begun + seen.waited);
         let around = Around {
             now: self.sources.clock.now(),
-            next_poll_ms: self.next_poll_ms(evaluation.effective),
+            next_poll_ms,
             transport: evaluation.transport,
         };
-        let body = render(&self.contract, page, around);
+        let body = render(&self.contract, &seen.page, around);
         let mut response = Response::new(Bytes::from(body));
-        *response.headers_mut() = self.headers(evaluation);
-        self.count(page.answered, begun);
+        let mut headers = self.headers(evaluation);
+        if self.steering.is_on() || next_poll_ms != self.contract.next_poll_ms {
+            headers.insert(NEXT_POLL_MS, HeaderValue::from(next_poll_ms));
+        }
+        *response.headers_mut() = headers;
+        self.count(
+            seen.page.answered,
+            begun.elapsed().saturating_sub(seen.waited),
+        );
+        if let Some(floor) = &self.floor
+            && seen.page.items.len() == 0
+        {
+            floor.remember(Asked::new(request, evaluation), &response, Instant::now());
+        }
         response
     }
 
@@ -145,7 +173,7 @@ impl Endpoint {
             headers.insert(ALLOW, self.allow.clone());
         }
         *response.headers_mut() = headers;
-        self.count(failure.answered(), begun);
+        self.count(failure.answered(), begun.elapsed());
         response
     }
 
@@ -174,10 +202,16 @@ impl Endpoint {
         record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at)
     }
 
-    fn next_poll_ms(&self, stage: Stage) -> u64 {
+    /// What the client is told, who polls now. The interval of a sunset is not steered below itself.
+    fn next_poll_ms(&self, stage: Stage, now: Instant) -> u64 {
+        let strain = || self.sources.reader.admission.strain(&self.contract.module);
+        let steered = self.steering.interval_ms(now, strain, rand::random);
         let slower = self.contract.sunset.next_poll_ms;
-        let slower = slower.filter(|_| stage >= Stage::Sunset);
-        slower.unwrap_or(self.contract.next_poll_ms)
+        match slower.filter(|_| stage >= Stage::Sunset) {
+            Some(slower) if steered == self.contract.next_poll_ms => slower,
+            Some(slower) => slower.max(steered),
+            None => steered,
+        }
     }
 
     fn evaluate(&self, client_id: &str) -> Evaluation {
@@ -186,8 +220,8 @@ impl Endpoint {
             .evaluate(&self.contract.module, client_id)
     }
 
-    fn count(&self, answered: Answered, begun: Instant) {
-        self.meters.count(answered, begun.elapsed());
+    fn count(&self, answered: Answered, took: Duration) {
+        self.meters.count(answered, took);
     }
 }
 

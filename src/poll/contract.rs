@@ -3,6 +3,8 @@
 //! Invariant: a contract that compiled cannot fail on a request for a reason that its
 //! configuration could have told.
 
+use std::time::Duration;
+
 use http::{HeaderName, StatusCode};
 
 use super::{
@@ -14,9 +16,12 @@ use super::{
     source::Source,
     sunset::Notice,
     template::{Slot, Template},
+    wait::Wait,
 };
 use crate::{
-    config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll},
+    config::modules::{
+        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Steer, WaitField,
+    },
     domain::{Audience, Limits, ModuleName},
 };
 
@@ -35,6 +40,8 @@ pub struct Contract {
     error: Template<ErrorSlot>,
     error_status: Option<StatusCode>,
     pub(super) next_poll_ms: u64,
+    pub(super) steer: Option<Steer>,
+    pub(super) floor: Duration,
     pub(super) sunset: Notice,
     pub(super) state: bool,
 }
@@ -121,6 +128,8 @@ fn compile(
         error: error?,
         error_status,
         next_poll_ms: poll.next_poll_ms,
+        steer: poll.steer.clone(),
+        floor: Duration::from_millis(poll.floor_ms),
         sunset,
         state: module.state,
     })
@@ -229,6 +238,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
     let client = client.and_then(|field| named("poll.client.name", field.place, &field.name));
     let limit = poll.limit.place;
     let limit = limit.and_then(|place| named("poll.limit.name", place, &poll.limit.name));
+    let wait = wait(poll.wait.as_ref(), path, problems);
     let (audience, always) = audience(poll.audience.as_ref(), path, limits, problems);
     Fields {
         cursor,
@@ -240,6 +250,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
         limit,
         default_limit: poll.limit.default,
         max_limit: poll.limit.max,
+        wait,
     }
 }
 
@@ -250,6 +261,25 @@ fn check_limits(limit: &LimitField, problems: &mut Vec<Problem>) {
     if limit.default == 0 || limit.default > limit.max {
         let why = "must be above 0 and not above `max`".to_owned();
         problems.push(("poll.limit.default", why));
+    }
+}
+
+fn wait(field: Option<&WaitField>, path: &str, problems: &mut Vec<Problem>) -> Wait {
+    let Some(field) = field else {
+        return Wait::default();
+    };
+    if field.default_ms > field.max_ms {
+        let why = "must not be above `max_ms`".to_owned();
+        problems.push(("poll.wait.default_ms", why));
+    }
+    let source = field
+        .place
+        .and_then(|place| keep("poll.wait.name", source(place, &field.name, path), problems));
+    Wait {
+        source,
+        unit: field.unit,
+        default: Duration::from_millis(field.default_ms),
+        max: Duration::from_millis(field.max_ms),
     }
 }
 

@@ -41,6 +41,11 @@ fn every_problem_is_reported_with_its_key() {
         ("poll.limit = { in = \"query\" }", "poll.limit.name"),
         ("poll.limit.default = 0", "poll.limit.default"),
         ("poll.limit.default = 1001", "poll.limit.default"),
+        ("poll.wait = { in = \"query\" }", "poll.wait.name"),
+        (
+            "poll.wait = { default_ms = 2, max_ms = 1 }",
+            "poll.wait.default_ms",
+        ),
         ("poll.response.body = '{'", "poll.response.body"),
         ("poll.response.item = '\"$nope\"'", "poll.response.item"),
         ("poll.response.error = '{\"...\":1}'", "poll.response.error"),

@@ -15,7 +15,7 @@ use crate::log::Busy;
 pub enum Failure {
     /// A value of the request is not what the contract says.
     Malformed {
-        /// `cursor`, `audience`, `client` or `limit`.
+        /// `cursor`, `audience`, `client`, `limit` or `wait`.
         what: &'static str,
         /// What is wrong and what is allowed.
         why: Cow<'static, str>,

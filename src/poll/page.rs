@@ -86,3 +86,10 @@ pub(super) struct Page {
     pub(super) head: Position,
     pub(super) answered: Answered,
 }
+
+impl Page {
+    /// Whether it has nothing to say: a poll that may wait then does.
+    pub(super) fn is_idle(&self) -> bool {
+        self.items.len() == 0 && !self.cut && !self.snapshot
+    }
+}

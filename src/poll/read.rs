@@ -32,19 +32,33 @@ pub(super) struct Read<'a> {
 }
 
 impl Read<'_> {
+    /// What memory alone can answer.
+    pub(super) fn page_from_tail(&self) -> Result<Option<Page>, Failure> {
+        let found = self.sources.reader.peek(self.wanted());
+        let found = found.map_err(|error| self.failed(&error))?;
+        Ok(found.map(page))
+    }
+
     pub(super) async fn page(&self) -> Result<Page, Failure> {
-        let wanted = Wanted {
+        let reading = self
+            .sources
+            .reader
+            .read(self.wanted(), Freshness::Tail)
+            .await;
+        match reading.map_err(|error| self.failed(&error))? {
+            Reading::Found(found) => Ok(page(found)),
+            Reading::TooOld { after } => self.read_state(after).await,
+            Reading::NobodyToAsk(edge) => Ok(self.standing_still(edge)),
+        }
+    }
+
+    const fn wanted(&self) -> Wanted<'_> {
+        Wanted {
             module: self.module,
             audiences: self.audiences.as_slice(),
             since: self.asked,
             limit: self.limit,
             purpose: Purpose::Poll,
-        };
-        let reading = self.sources.reader.read(wanted, Freshness::Tail).await;
-        match reading.map_err(|error| self.failed(&error))? {
-            Reading::Found(found) => Ok(page(found)),
-            Reading::TooOld { after } => self.read_state(after).await,
-            Reading::NobodyToAsk(edge) => Ok(self.standing_still(edge)),
         }
     }
 

@@ -3,12 +3,13 @@
 //! Invariant: a request that parsed holds only values that the contract allows; anything else is
 //! refused with words for the person who wrote the client.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     audiences::Audiences,
     failure::Failure,
     source::{Parts, Source},
+    wait::Wait,
 };
 use crate::{
     config::modules::CursorKind,
@@ -30,6 +31,7 @@ pub(super) struct Fields {
     pub(super) limit: Option<Source>,
     pub(super) default_limit: u32,
     pub(super) max_limit: u32,
+    pub(super) wait: Wait,
 }
 
 /// A poll that may be answered.
@@ -38,6 +40,8 @@ pub(super) struct Request<'a> {
     pub(super) asked: Asked,
     pub(super) audiences: Audiences,
     pub(super) limit: u32,
+    /// How long it may wait for news.
+    pub(super) wait: Duration,
     client: Option<Cow<'a, str>>,
 }
 
@@ -54,6 +58,7 @@ impl Fields {
             asked: self.read_cursor(parts)?,
             audiences: self.read_audiences(parts)?,
             limit: self.read_limit(parts)?,
+            wait: (self.wait.read(parts)).map_err(|why| malformed("wait", why))?,
             client: find(self.client.as_ref(), "client", parts)?,
         })
     }

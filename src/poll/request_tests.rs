@@ -14,6 +14,7 @@ fn fields() -> Fields {
         client: Some(Source::Path("who".into())),
         limit: Some(Source::Query("size".into())),
         default_limit: 10,
+        wait: Wait::default(),
         max_limit: 20,
     }
 }

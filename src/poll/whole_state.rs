@@ -33,20 +33,28 @@ pub(super) struct WholeState<'a> {
 }
 
 impl WholeState<'_> {
+    /// What memory alone can answer.
+    pub(super) fn remembered_page(&self) -> Option<Result<Page, Failure>> {
+        let held = self.remembered(&self.key())?;
+        Some(self.show(held, Answered::Tail))
+    }
+
+    /// From the database, unless another poll has just read it there.
     pub(super) async fn page(&self) -> Result<Page, Failure> {
-        let key = StateKey {
-            module: self.module.clone(),
-            audiences: self.audiences.clone(),
-        };
-        if let Some(held) = self.remembered(&key) {
-            return self.show(held, Answered::Tail);
-        }
+        let key = self.key();
         let _turn = self.turn(&key).await?;
         if let Some(held) = self.remembered(&key) {
             return self.show(held, Answered::Tail);
         }
         let held = self.load(key).await?;
         self.show(held, Answered::Database)
+    }
+
+    fn key(&self) -> StateKey {
+        StateKey {
+            module: self.module.clone(),
+            audiences: self.audiences.clone(),
+        }
     }
 
     /// Waits no longer than for a place: whoever has the turn may be waiting for one.

@@ -118,6 +118,7 @@ impl Parts {
         });
         let sources = Arc::new(Sources::new(
             reader,
+            Arc::clone(&self.waiting),
             Arc::clone(&self.flags),
             Arc::new(SystemClock),
             &self.config.poll,

@@ -2,7 +2,7 @@
 
 /// Legacy polls by module and kind of answer.
 pub const POLLS: &str = "changeover_polls_total";
-/// Time from a legacy poll's head to its answer.
+/// Time from a legacy poll's head to its answer, without what it waited for news.
 pub const POLL_SECONDS: &str = "changeover_poll_seconds";
 /// Reads that wait for news, by module.
 pub const WAITING_POLLS: &str = "changeover_waiting_polls";

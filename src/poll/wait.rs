@@ -1,0 +1,94 @@
+//! How long a poll may wait for news.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::source::{NotUtf8, Parts, Source};
+use crate::config::modules::WaitUnit;
+
+/// Where a request says how long it waits, and what it may say. As it comes: never.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wait {
+    /// `None`: clients cannot choose.
+    pub(super) source: Option<Source>,
+    pub(super) unit: WaitUnit,
+    /// What counts when the request does not say.
+    pub(super) default: Duration,
+    /// What counts when the request asks for more.
+    pub(super) max: Duration,
+}
+
+impl Wait {
+    /// The time that a request allows. The error says what is wrong with it.
+    pub(super) fn read(&self, parts: &Parts<'_>) -> Result<Duration, &'static str> {
+        let Some(source) = &self.source else {
+            return Ok(self.default);
+        };
+        let text: Option<Cow<'_, str>> = source.find(parts).map_err(|NotUtf8| "must be UTF-8")?;
+        let Some(text) = text else {
+            return Ok(self.default);
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(match self.unit {
+                WaitUnit::Milliseconds => "must be a whole number of milliseconds",
+                WaitUnit::Seconds => "must be a whole number of seconds",
+            });
+        }
+        // What does not fit is as long as can be.
+        let number = text.parse().unwrap_or(u64::MAX);
+        let asked = match self.unit {
+            WaitUnit::Milliseconds => Duration::from_millis(number),
+            WaitUnit::Seconds => Duration::from_secs(number),
+        };
+        Ok(asked.min(self.max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn read(unit: WaitUnit, query: &str) -> Result<Duration, &'static str> {
+        let wait = Wait {
+            source: Some(Source::Query("wait".into())),
+            unit,
+            default: Duration::from_millis(7),
+            max: Duration::from_secs(30),
+        };
+        wait.read(&Parts {
+            query: Some(query),
+            headers: &HeaderMap::new(),
+            captures: None,
+        })
+    }
+
+    #[test]
+    fn a_wait_is_a_whole_number_and_has_an_end() {
+        let ms = |query| read(WaitUnit::Milliseconds, query);
+        assert_eq!(ms(""), Ok(Duration::from_millis(7)));
+        assert_eq!(ms("wait=0"), Ok(Duration::ZERO));
+        assert_eq!(ms("wait=1500"), Ok(Duration::from_millis(1_500)));
+        for much in ["30001", "99999999999999999999999"] {
+            assert_eq!(ms(&format!("wait={much}")), Ok(Duration::from_secs(30)));
+        }
+        for wrong in ["-1", "1.5", "1s", "+3", "0x1"] {
+            let why = ms(&format!("wait={wrong}")).expect_err(wrong);
+            assert_eq!(why, "must be a whole number of milliseconds");
+        }
+        let s = |query| read(WaitUnit::Seconds, query);
+        assert_eq!(s("wait=25"), Ok(Duration::from_secs(25)));
+        assert_eq!(s("wait=x"), Err("must be a whole number of seconds"));
+    }
+
+    #[test]
+    fn without_configuration_nothing_waits() {
+        let headers = HeaderMap::new();
+        let parts = Parts {
+            query: Some("wait=5"),
+            headers: &headers,
+            captures: None,
+        };
+        assert_eq!(Wait::default().read(&parts), Ok(Duration::ZERO));
+    }
+}
