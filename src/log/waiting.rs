@@ -125,3 +125,7 @@ impl Waiter<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;

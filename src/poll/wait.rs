@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_whole_number_and_has_an_end() {
-        let ms = |query| read(WaitUnit::Milliseconds, query);
+        let ms = |query: &str| read(WaitUnit::Milliseconds, query);
         assert_eq!(ms(""), Ok(Duration::from_millis(7)));
         assert_eq!(ms("wait=0"), Ok(Duration::ZERO));
         assert_eq!(ms("wait=1500"), Ok(Duration::from_millis(1_500)));
@@ -76,7 +76,7 @@ mod tests {
             let why = ms(&format!("wait={wrong}")).expect_err(wrong);
             assert_eq!(why, "must be a whole number of milliseconds");
         }
-        let s = |query| read(WaitUnit::Seconds, query);
+        let s = |query: &str| read(WaitUnit::Seconds, query);
         assert_eq!(s("wait=25"), Ok(Duration::from_secs(25)));
         assert_eq!(s("wait=x"), Err("must be a whole number of seconds"));
     }

@@ -11,10 +11,12 @@ pub mod follower;
 pub mod gateway;
 pub mod load;
 pub mod logbook;
+pub mod metrics;
 pub mod mirror_rig;
 pub mod mosquitto;
 pub mod postgres;
 pub mod process;
+pub mod socket;
 pub mod terminal;
 pub mod witness;
 
