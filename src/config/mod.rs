@@ -29,9 +29,11 @@ pub mod redact;
 pub mod sequencer;
 pub mod server;
 pub mod span;
+pub mod steer;
 pub mod tail;
 #[cfg(test)]
 mod tests;
+pub mod wait;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::modules_check;
+use super::{modules_check, steer::Steer, wait::WaitField};
 use crate::domain::ModuleName;
 
 /// One module.
@@ -184,67 +184,6 @@ impl Default for LimitField {
             name: String::new(),
             default: 100,
             max: 1_000,
-        }
-    }
-}
-
-/// How long a poll may wait for news, and where a client says so.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WaitField {
-    /// Which part of the request; absent = clients cannot choose.
-    #[serde(rename = "in")]
-    pub place: Option<Place>,
-    /// Its name there.
-    pub name: String,
-    /// What the number counts.
-    pub unit: WaitUnit,
-    /// What counts when the request does not say.
-    pub default_ms: u64,
-    /// What counts when the request asks for more.
-    pub max_ms: u64,
-}
-
-impl Default for WaitField {
-    fn default() -> Self {
-        Self {
-            place: None,
-            name: String::new(),
-            unit: WaitUnit::default(),
-            default_ms: 0,
-            max_ms: 30_000,
-        }
-    }
-}
-
-/// What the number of a wait counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WaitUnit {
-    /// Milliseconds.
-    #[default]
-    #[serde(rename = "ms")]
-    Milliseconds,
-    /// Seconds.
-    #[serde(rename = "s")]
-    Seconds,
-}
-
-/// How far `$next_poll_ms` rises under load.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Steer {
-    /// The most that it says.
-    pub max_ms: u64,
-    /// Polls a second, on this replica, above which it rises; absent = only when reads have to wait
-    /// for a place.
-    pub polls_per_s: Option<u32>,
-}
-
-impl Default for Steer {
-    fn default() -> Self {
-        Self {
-            max_ms: 60_000,
-            polls_per_s: None,
         }
     }
 }

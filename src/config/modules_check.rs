@@ -5,18 +5,15 @@ use std::{collections::BTreeMap, time::SystemTime};
 use super::{
     Problems,
     modules::{
-        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Steer,
-        Sunset, WaitField,
+        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Response, Sunset,
     },
     poll_path,
+    wait::WaitField,
 };
 use crate::domain::{Audience, Limits, ModuleName};
 
 /// The longest `next_poll_ms`: a day.
-const NEXT_POLL_MAX_MS: u64 = 86_400_000;
-
-/// The longest wait of a poll: proxies on the way give up sooner.
-const WAIT_MAX_MS: u64 = 600_000;
+pub(super) const NEXT_POLL_MAX_MS: u64 = 86_400_000;
 
 /// The longest time for which an empty answer is given again: it is also how late news may come.
 const FLOOR_MAX_MS: u64 = 60_000;
@@ -131,25 +128,10 @@ fn validate_poll(poll: &Poll, path: &str, limits: &Limits, problems: &mut Proble
     let next = &format!("{path}.next_poll_ms");
     problems.bound(next, poll.next_poll_ms, 1, NEXT_POLL_MAX_MS);
     if let Some(steer) = &poll.steer {
-        validate_steer(steer, poll.next_poll_ms, &format!("{path}.steer"), problems);
+        steer.validate(poll.next_poll_ms, &format!("{path}.steer"), problems);
     }
     let floor = &format!("{path}.floor_ms");
     problems.bound(floor, poll.floor_ms, 0, FLOOR_MAX_MS);
-}
-
-fn validate_steer(steer: &Steer, base_ms: u64, path: &str, problems: &mut Problems) {
-    let max = &format!("{path}.max_ms");
-    problems.bound(max, steer.max_ms, 1, NEXT_POLL_MAX_MS);
-    if steer.max_ms < base_ms {
-        let why = format!(
-            "{} must not be below next_poll_ms ({base_ms})",
-            steer.max_ms
-        );
-        problems.push(max, why);
-    }
-    if let Some(polls) = steer.polls_per_s {
-        problems.bound(&format!("{path}.polls_per_s"), polls, 1, 10_000_000);
-    }
 }
 
 /// Checks fields of requests against the captures of their path, if the path could be read.
@@ -205,23 +187,12 @@ impl Fields<'_> {
     fn wait(&mut self, field: &WaitField, path: &str) {
         match field.place {
             Some(place) => self.check(place, &field.name, path),
-            None if !field.name.is_empty() => self.problems.push(
-                format!("{path}.in"),
-                "is missing: where does the name stand?",
-            ),
+            None if !field.name.is_empty() => self
+                .problems
+                .push(format!("{path}.in"), "is missing: query, header or path"),
             None => {}
         }
-        let max = &format!("{path}.max_ms");
-        self.problems.bound(max, field.max_ms, 1, WAIT_MAX_MS);
-        if field.default_ms > field.max_ms {
-            self.problems.push(
-                format!("{path}.default_ms"),
-                format!(
-                    "{} must not be above {max} ({})",
-                    field.default_ms, field.max_ms
-                ),
-            );
-        }
+        field.validate(path, self.problems);
     }
 
     fn limit(&mut self, field: &LimitField, path: &str) {

@@ -162,9 +162,9 @@ impl Gate {
             let Some(pass) = self.take(lane) else {
                 return;
             };
-            let queued = queues.by_lane[lane].pop_front();
+            let first = queues.by_lane[lane].pop_front();
             self.queued.fetch_sub(1, SeqCst);
-            let refused = queued.map(|queued| queued.grant.send(pass));
+            let refused = first.map(|first| first.grant.send(pass));
             if let Some(Err(mut pass)) = refused {
                 // Nobody listens any more, and the next turn of this loop finds the place free.
                 pass.quiet = true;

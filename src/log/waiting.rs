@@ -94,13 +94,11 @@ impl Waiting {
         let taken = self
             .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        match taken {
-            Ok(_) => Ok(Place(self)),
-            Err(_) => {
-                self.crowded.increment(1);
-                Err(Crowded)
-            }
+        if taken.is_err() {
+            self.crowded.increment(1);
+            return Err(Crowded);
         }
+        Ok(Place(self))
     }
 }
 

@@ -19,9 +19,8 @@ use super::{
     wait::Wait,
 };
 use crate::{
-    config::modules::{
-        AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Steer, WaitField,
-    },
+    config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll},
+    config::{steer::Steer, wait::WaitField},
     domain::{Audience, Limits, ModuleName},
 };
 

@@ -47,7 +47,7 @@ impl Look<'_> {
 
     async fn after_news(&self, mut waiter: Waiter<'_>) -> Result<Seen, Failure> {
         let mut asked = self.request.asked;
-        let mut waited = Duration::ZERO;
+        let mut spent = Duration::ZERO;
         // Without a cursor nothing says what the client has: any change after it came is news.
         let mut look = self.contract.fields.kind != CursorKind::None;
         let mut last = false;
@@ -55,14 +55,17 @@ impl Look<'_> {
             if look {
                 let seen = self.now(asked).await?;
                 if last || !seen.page.is_idle() {
-                    return Ok(Seen { waited, ..seen });
+                    return Ok(Seen {
+                        waited: spent,
+                        ..seen
+                    });
                 }
                 // What was read once in the database is not read again.
                 asked.position = asked.position.max(seen.page.cursor.position);
             }
             let since = Instant::now();
-            let woken = waiter.woken(self.request.wait.saturating_sub(waited)).await;
-            waited += since.elapsed();
+            let woken = waiter.woken(self.request.wait.saturating_sub(spent)).await;
+            spent += since.elapsed();
             (look, last) = (true, woken != Woken::News);
         }
     }
@@ -72,13 +75,11 @@ impl Look<'_> {
         let place = admission.enter(Class::Tail, &self.contract.module).await?;
         if self.contract.fields.kind == CursorKind::None {
             let whole = self.whole_state();
-            return match whole.remembered_page() {
-                Some(page) => Ok(Seen::new(page?, Some(place))),
-                None => {
-                    drop(place);
-                    whole.page().await.map(|page| Seen::new(page, None))
-                }
-            };
+            if let Some(page) = whole.remembered_page() {
+                return Ok(Seen::new(page?, Some(place)));
+            }
+            drop(place);
+            return whole.page().await.map(|page| Seen::new(page, None));
         }
         let read = self.read(asked);
         if let Some(page) = read.page_from_tail()? {

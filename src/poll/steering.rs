@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::config::modules::Steer;
+use crate::config::steer::Steer;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Growth in one tick if a read found no place at once, and at most.
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn raised_intervals_are_spread() {
-        let now = Instant::now() + TICK;
-        let steering = steering(now - TICK);
+        let began = Instant::now();
+        let (steering, now) = (steering(began), began + TICK);
         assert_eq!(steering.interval_ms(now, || 1, || 0.0), 1_250);
         assert_eq!(steering.interval_ms(now, || 1, || 1.0), 1_375);
     }

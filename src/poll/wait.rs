@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use super::source::{NotUtf8, Parts, Source};
-use crate::config::modules::WaitUnit;
+use crate::config::wait::WaitUnit;
 
 /// Where a request says how long it waits, and what it may say. As it comes: never.
 #[derive(Debug, Clone, Default)]

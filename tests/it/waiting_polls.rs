@@ -214,7 +214,7 @@ async fn those_who_began_together_do_not_end_together() {
 async fn over_the_bound_polls_are_answered_at_once() {
     let gateway = Program::start(&setup().await.set("poll.max_waiting", 2)).await;
     let client = &gateway.client;
-    let _waiting = ["u1", "u2"].map(|uid| poll(client, uid, 0, LONG_MS));
+    let waiting = ["u1", "u2"].map(|uid| poll(client, uid, 0, LONG_MS));
     until_waiting(client, "news", 2.0).await;
     let answer = within("no wait", SOON, poll(client, "u3", 0, LONG_MS)).await;
     assert_eq!(answer.unwrap().json(), body(&[], 0));
@@ -223,8 +223,11 @@ async fn over_the_bound_polls_are_answered_at_once() {
     // A place that is given back is taken again.
     ingest(client, "news", "u1", "news").await;
     until_waiting(client, "news", 1.0).await;
-    let _next = poll(client, "u4", 1, LONG_MS);
+    let next = poll(client, "u4", 1, LONG_MS);
     until_waiting(client, "news", 2.0).await;
+    for poll in waiting.iter().chain([&next]) {
+        poll.abort();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
