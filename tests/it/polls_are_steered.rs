@@ -10,7 +10,7 @@ use crate::support::{
     gateway::{Answer, InProcess, Setup},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const MODULES: &str = r#"
 [[modules]]

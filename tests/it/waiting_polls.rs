@@ -86,7 +86,7 @@ async fn until_waiting(client: &Client, module: &str, count: f64) {
     let what = format!("{count} polls of {module} wait");
     eventually(&what, SOON, async || {
         let now = metric(client, "changeover_waiting_polls", &[("module", module)]).await;
-        (now == count).then_some(())
+        ((now - count).abs() < 0.5).then_some(())
     })
     .await;
 }
@@ -205,7 +205,7 @@ async fn those_who_began_together_do_not_end_together() {
     took.sort_unstable();
     assert!(took[0] >= Duration::from_millis(2_700), "{took:?}");
     // Forty draws from 300 ms.
-    let spread = took[39] - took[0];
+    let spread = took[39].saturating_sub(took[0]);
     assert!(spread > Duration::from_millis(50), "{took:?}");
     gateway.stop().await;
 }
