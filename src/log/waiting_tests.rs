@@ -51,7 +51,7 @@ async fn no_wake_up_is_lost_whenever_the_change_comes() {
                 while seen.load(Ordering::SeqCst) + 1 < position {
                     std::thread::yield_now();
                 }
-                for _ in 0..rand::random_range(0..200) {
+                for _ in 0..rand::random_range(0..3_000) {
                     std::hint::spin_loop();
                 }
                 let audience = &audiences[usize::from(rand::random::<bool>())];
