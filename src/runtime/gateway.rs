@@ -17,6 +17,7 @@ use crate::{
     config::{Config, server::Server},
     http::{Router, private, serving},
     store::{self, SchemaState, Store},
+    telemetry,
 };
 
 /// How the process is started, beside the configuration.
@@ -65,6 +66,7 @@ impl Gateway {
             mqtt: targets.mqtt,
             websocket: targets.websocket,
         };
+        telemetry::install_metrics().map_err(StartError::Metrics)?;
         let (parts, ingest_writer) = Parts::new(config, store);
         make_states_whole(parts.store.as_ref(), &parts.served).await?;
         let mut tasks = Tasks::default();
