@@ -207,26 +207,25 @@ impl Fields<'_> {
         }
     }
 
-    fn wait(&mut self, field: &WaitField, path: &str) {
-        match field.place {
-            Some(place) => self.check(place, &field.name, path),
-            None if !field.name.is_empty() => self
-                .problems
-                .push(format!("{path}.in"), "is missing: query, header or path"),
-            None => {}
-        }
-        field.validate(path, self.problems);
-    }
-
-    fn limit(&mut self, field: &LimitField, path: &str) {
-        match field.place {
-            Some(place) => self.check(place, &field.name, path),
-            None if !field.name.is_empty() => self.problems.push(
+    /// A value that a request may give, if there is a place for it.
+    fn optional(&mut self, place: Option<Place>, name: &str, path: &str) {
+        match place {
+            Some(place) => self.check(place, name, path),
+            None if !name.is_empty() => self.problems.push(
                 format!("{path}.in"),
                 "is missing: query, header, path, cookie, form or json",
             ),
             None => {}
         }
+    }
+
+    fn wait(&mut self, field: &WaitField, path: &str) {
+        self.optional(field.place, &field.name, path);
+        field.validate(path, self.problems);
+    }
+
+    fn limit(&mut self, field: &LimitField, path: &str) {
+        self.optional(field.place, &field.name, path);
         self.problems
             .bound(&format!("{path}.max"), field.max, 1, LIMIT_MAX);
         let default = &format!("{path}.default");
