@@ -158,7 +158,7 @@ async fn rfc3339_in_and_out() {
     let refused = gateway.get("/list?since=yesterday").await;
     assert_eq!(refused.status, 400);
     assert!(
-        refused.body.contains("cursor: must be an RFC 3339 time"),
+        refused.body.contains("cursor (query parameter since): must be an RFC 3339 time"),
         "{refused:?}"
     );
 }
