@@ -200,7 +200,8 @@ impl Ring {
     }
 
     /// Takes over what a head says. A head of an older epoch was read before a newer one. Returns
-    /// whether the ring was emptied for it.
+    /// whether what the ring held is another log's, or gone; the first head of an empty log is no
+    /// such news.
     pub(super) fn adopt(&mut self, head: &Head, most_changes: usize) -> bool {
         if self.epoch > Some(head.epoch) {
             return false;
@@ -211,11 +212,12 @@ impl Ring {
         } else {
             self.retained_from.max(head.retained_from)
         };
-        let anew = new_epoch || self.last < head.retained_from.before();
-        if anew {
-            self.begin(head, most_changes);
+        if !new_epoch && self.last >= head.retained_from.before() {
+            return false;
         }
-        anew
+        let before = (self.epoch, self.last);
+        self.begin(head, most_changes);
+        before != (None, self.last)
     }
 
     /// Empties the ring, to be loaded so far below the head as the bound and retention allow.

@@ -26,12 +26,15 @@ impl Read<'_> {
         from: Micros,
         tick: Tick,
     ) -> Result<Option<Page>, Failure> {
-        let found = self.sources.reader.peek_ticks(self.from_tick(from, tick));
+        let found = self
+            .sources
+            .reader
+            .peek_ticks(self.ticks_wanted(from, tick));
         let found = found.map_err(|error| self.failed(&error))?;
         Ok(found.map(page))
     }
 
-    const fn from_tick(&self, from: Micros, tick: Tick) -> FromTick<'_> {
+    const fn ticks_wanted(&self, from: Micros, tick: Tick) -> FromTick<'_> {
         FromTick {
             module: self.module,
             audiences: self.audiences.as_slice(),
@@ -43,7 +46,7 @@ impl Read<'_> {
     }
 
     pub(super) async fn page_from(&self, from: Micros, tick: Tick) -> Result<Page, Failure> {
-        let wanted = self.from_tick(from, tick);
+        let wanted = self.ticks_wanted(from, tick);
         let reading = self.sources.reader.read_ticks(wanted).await;
         match reading.map_err(|error| self.failed(&error))? {
             TickReading::Found(found) => Ok(page(found)),

@@ -156,7 +156,7 @@ async fn what_a_request_says_of_its_wait_is_checked_and_bounded() {
     let client = &gateway.client;
     let answer = get(client, "/news?since=0&wait_ms=soon").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let said = json!({"code": 400, "msg": "wait: must be a whole number of milliseconds"});
+    let said = json!({"code": 400, "msg": "wait (query parameter wait_ms): must be a whole number of milliseconds"});
     assert_eq!(answer.json(), said);
     // An hour is asked for, and 0.3 s are allowed.
     let request = client.http.get(format!("{}/brief?since=0", client.public));
