@@ -25,6 +25,16 @@ impl Tick {
         Micros::new(self.begin(at).get().saturating_add(self.0))
     }
 
+    /// The begin of the tick so many after the one that begins at `begin`.
+    pub const fn after(self, begin: Micros, ticks: i64) -> Micros {
+        Micros::new(begin.get().saturating_add(self.0.saturating_mul(ticks)))
+    }
+
+    /// How long a tick is, in microseconds.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
     /// How long a tick is.
     pub const fn length(self) -> Duration {
         Duration::from_micros(self.0.unsigned_abs())

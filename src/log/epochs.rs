@@ -4,7 +4,7 @@
 //! transaction that takes the lease away (`docs/adr/0008`); two replicas with the same evidence begin
 //! one epoch; evidence stays open until the database has answered.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use super::{
     witnesses::{Evidence, Witnesses},
 };
 use crate::{
-    domain::{Cursor, ModuleName},
+    domain::{Cursor, ModuleName, Pace},
     store::{self, EpochBump, EpochBumped, Ground, Store},
     telemetry::Purpose,
 };
@@ -48,6 +48,8 @@ pub struct Epochs {
     witnesses: Arc<Witnesses>,
     /// Makes the sequencer look at the leases at once.
     wake: Arc<Notify>,
+    /// Of the modules with a time cursor.
+    paces: HashMap<ModuleName, Pace>,
     lease: Duration,
 }
 
@@ -59,6 +61,7 @@ impl Epochs {
         leadership: Arc<Leadership>,
         witnesses: Arc<Witnesses>,
         wake: Arc<Notify>,
+        paces: HashMap<ModuleName, Pace>,
         lease: Duration,
     ) -> Self {
         Self {
@@ -67,6 +70,7 @@ impl Epochs {
             leadership,
             witnesses,
             wake,
+            paces,
             lease,
         }
     }
@@ -77,6 +81,7 @@ impl Epochs {
             ground: Ground::Asked,
             witnessed: self.furthest(&asked.module).max(asked.mirrored),
             witnessed_time: self.tail.latest_time(&asked.module),
+            pace: self.paces.get(&asked.module).copied(),
             module: asked.module,
             actor: asked.actor,
             reason: asked.reason,
@@ -135,6 +140,7 @@ impl Epochs {
             },
             witnessed: self.furthest(&evidence.module).max(Some(evidence.cursor)),
             witnessed_time: self.tail.latest_time(&evidence.module),
+            pace: self.paces.get(&evidence.module).copied(),
             actor: ACTOR.to_owned(),
             reason: evidence.to_string(),
         };

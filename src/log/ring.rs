@@ -140,7 +140,9 @@ impl Ring {
 
     /// Takes over how far ticks are closed. Returns whose rows were closed that were not before.
     pub(super) fn close(&mut self, closed: &Closed) -> Vec<Audience> {
-        let before = self.times.closed();
+        // A row of a tick that was closed in part has not been shown: whose tick is shortest, and whose
+        // longest, is not known here.
+        let before = Tick::SECOND.begin(self.times.closed());
         let whole = self.epoch == Some(closed.epoch) && self.last >= closed.head;
         if !whole || !self.times.close(closed.through) {
             return Vec::new();

@@ -51,9 +51,9 @@ impl Times {
         tick.begin(self.closed)
     }
 
-    /// Whether a row waits for its tick to be closed.
+    /// Whether a row waits for its tick to be closed, be it the longest.
     pub(super) fn is_open(&self, change: &Change) -> bool {
-        change.sequenced_at >= self.closed
+        change.sequenced_at >= Tick::SECOND.begin(self.closed)
     }
 
     /// Whether memory holds every row from a tick on.

@@ -2,11 +2,11 @@
 //!
 //! Invariant: all modules of a site share one contract but for what is the module's own.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     answer::NO_MODULE,
-    batch::Batch,
+    batch::{Batch, BatchSlot},
     contract::{self, Contract},
     source::Source,
     sunset::Notice,
@@ -177,17 +177,10 @@ fn compile(
             (contract?, Serves::Module)
         }
         (None, Some(config)) => {
-            if endpoint.poll.cursor.kind == modules::CursorKind::Etag {
-                let why = "`etag` is one cursor in a header, and a batch has many in its body";
-                problems.push(("poll.cursor.kind", why.to_owned()));
-            }
-            if endpoint.poll.wait.is_some() {
-                let why = "a batch is answered at once: leave it out".to_owned();
-                problems.push(("poll.wait", why));
-            }
             let poll = Batch::poll_of_one(&endpoint.poll);
             let contract = contract::compile(first, &poll, none, limits, problems);
             let batch = Batch::compile(config, &endpoint.poll.response.error, problems);
+            check_batch(endpoint, batch.as_ref(), problems);
             (contract?, Serves::Batch(batch?, Members::new()))
         }
         _ => {
@@ -205,11 +198,43 @@ fn compile(
     if let Serves::Batch(..) = &serves {
         contract.fields.cursor = None;
     }
+    if let (Some(field), Some(compat)) = (&endpoint.module, &contract.compat) {
+        contract.compat = Some(Arc::new(compat.also_for(field)));
+    }
     contract.called = None;
     Some(Site {
         contract: contract.with_quirks_counted_for(NO_MODULE),
         serves,
     })
+}
+
+/// What a contract of one module may say, and of a batch may not.
+fn check_batch(
+    endpoint: &endpoints::Endpoint,
+    batch: Option<&Batch>,
+    problems: &mut Vec<contract::Problem>,
+) {
+    let poll = &endpoint.poll;
+    let mut refuse = |key, why: &str| problems.push((key, why.to_owned()));
+    if poll.cursor.kind == modules::CursorKind::Etag {
+        let why = "`etag` is one cursor in a header, and a batch has many in its body";
+        refuse("poll.cursor.kind", why);
+    }
+    if poll.wait.is_some() {
+        refuse("poll.wait", "a batch is answered at once: leave it out");
+    }
+    if poll.floor_ms > 0 {
+        refuse("poll.floor_ms", "a batch has no floor: leave it out");
+    }
+    if poll.response.empty.is_some() || poll.response.empty_status.is_some() {
+        let why = "each module of a batch has its `body`, also with nothing in it: leave it out";
+        refuse("poll.response.empty", why);
+    }
+    let is_time = poll.cursor.kind.tick().is_some();
+    if is_time && batch.is_some_and(|batch| batch.body.uses(BatchSlot::ServerTimeMs)) {
+        let why = "`$server_time_ms` may be sent back as a cursor, and each module has its own: put it into response.body";
+        refuse("batch.body", why);
+    }
 }
 
 #[cfg(test)]

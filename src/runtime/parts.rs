@@ -68,6 +68,7 @@ impl Parts {
             Arc::clone(&leadership),
             Arc::clone(&witnesses),
             Arc::clone(&wake),
+            served.paces.clone(),
             Duration::from_millis(config.sequencer.lease_ms),
         );
         let retention = retention(&config, &store, &leadership);

@@ -7,15 +7,16 @@
 //! itself and gets all of the state. The lease token leaps too: one that the lost part of the history gave out
 //! fences nothing ever again.
 //!
-//! Time cursors: `sequenced_through` never goes back, so no later row gets a tick of before; a time cursor of
-//! after the last row that is left is too old, since what had its ticks may be lost.
+//! Time cursors: `sequenced_through` never goes back, so no later row gets a tick of before. What the state
+//! holds gets new times too, above every time known before and no more of it in a tick than the module's pace
+//! allows: so a time cursor of before is too old and gets all of the state, in pages that only go forward.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Error, Result};
-use crate::domain::{Cursor, Epoch, Micros, ModuleName, Position};
+use crate::domain::{Cursor, Epoch, Micros, ModuleName, Pace, Position};
 
 /// Where a log stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -60,6 +61,8 @@ pub struct EpochBump {
     pub witnessed: Option<Cursor>,
     /// The latest time that a change outside of the database has, or a tick that was called closed.
     pub witnessed_time: Micros,
+    /// How changes are spread over ticks, if a cursor of the module is a time: the state gets new times by it.
+    pub pace: Option<Pace>,
     /// Who, for the audit.
     pub actor: String,
     /// Why, for the audit.
@@ -76,6 +79,18 @@ impl EpochBump {
             }
         }
     }
+}
+
+/// The new times of a state: where they begin, after everything up to `lost_through`.
+pub(super) const fn first_tick(pace: Pace, lost_through: Micros) -> Micros {
+    pace.tick.end(lost_through)
+}
+
+/// Where they end: no later row may have a time before it.
+pub(super) fn last_tick(pace: Pace, first: Micros, items: u64) -> Micros {
+    let ticks = items.div_ceil(u64::from(pace.changes.max(1)));
+    pace.tick
+        .after(first, i64::try_from(ticks).unwrap_or(i64::MAX))
 }
 
 /// A log before and after its new epoch.
@@ -244,6 +259,7 @@ mod tests {
             ground,
             witnessed,
             witnessed_time: Micros::default(),
+            pace: None,
             actor: String::new(),
             reason: String::new(),
         };

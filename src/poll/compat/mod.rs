@@ -18,7 +18,7 @@ use http::{
 };
 
 use crate::{
-    config::modules::{Place, Poll, Quirk},
+    config::modules::{Field, Place, Poll, Quirk},
     telemetry::metric,
 };
 
@@ -50,6 +50,15 @@ impl Compat {
             quirks,
             parameters: query_parameters(poll),
         })
+    }
+
+    /// The same layer, where one more value may be a query parameter.
+    pub(super) fn also_for(&self, field: &Field) -> Self {
+        let one_more = (field.place == Place::Query).then(|| field.name.as_str().into());
+        Self {
+            parameters: self.parameters.iter().cloned().chain(one_more).collect(),
+            ..self.clone()
+        }
     }
 
     /// The same layer, counted under another label.
@@ -190,7 +199,11 @@ fn query_parameters(poll: &Poll) -> Box<[Box<str>]> {
     let audience = audience.and_then(|field| Some((field.place?, &field.name)));
     let client = poll.client.as_ref().map(|field| (field.place, &field.name));
     let limit = poll.limit.place.map(|place| (place, &poll.limit.name));
-    let all = [cursor, audience, client, limit].into_iter().flatten();
+    let wait = poll.wait.as_ref();
+    let wait = wait.and_then(|field| Some((field.place?, &field.name)));
+    let all = [cursor, audience, client, limit, wait]
+        .into_iter()
+        .flatten();
     all.filter(|(place, _)| *place == Place::Query)
         .map(|(_, name)| name.as_str().into())
         .collect()

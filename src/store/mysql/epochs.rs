@@ -15,10 +15,10 @@ use super::{
     error::failed,
 };
 use crate::{
-    domain::{Cursor, ModuleName, Position},
+    domain::{Cursor, Micros, ModuleName, Pace, Position},
     store::{
         EpochBump, EpochBumped, Epochs, Error, Result,
-        epochs::{ACTION, Columns, HOLDER, Leap, Survey, TOKEN_LEAP},
+        epochs::{ACTION, Columns, HOLDER, Leap, Survey, TOKEN_LEAP, first_tick, last_tick},
         lease::length_micros,
         row::{self, json_text},
     },
@@ -76,6 +76,18 @@ const HEAD: &str = "\
         lost_through = sequenced_through, \
         lease_holder = NULL, lease_expires_at = 0, lease_token = lease_token + 1 \
     WHERE module = ?";
+
+const LOST: &str = "SELECT lost_through FROM module_head WHERE module = ?";
+
+const RETIME: &str = "\
+    UPDATE entity_state s JOIN ( \
+        SELECT audience, entity_key, ROW_NUMBER() OVER (ORDER BY position) - 1 AS n \
+        FROM entity_state WHERE module = ? \
+    ) AS r ON r.audience = s.audience AND r.entity_key = s.entity_key \
+    SET s.sequenced_at = ? + (r.n DIV ?) * ? WHERE s.module = ?";
+
+const CLOSE: &str = "\
+    UPDATE module_head SET sequenced_through = GREATEST(sequenced_through, ?) WHERE module = ?";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, `before`, `after`, reason, at) \
@@ -199,6 +211,28 @@ async fn survey(connection: &mut MySqlConnection, module: &ModuleName) -> sqlx::
     Ok(Survey::new(&columns))
 }
 
+/// Gives the state new times.
+async fn retime(connection: &mut MySqlConnection, module: &str, pace: Pace) -> sqlx::Result<()> {
+    count_query(Purpose::Lease);
+    let lost = sqlx::query_scalar(LOST).bind(module);
+    let lost: i64 = lost.fetch_one(&mut *connection).await?;
+    let first = first_tick(pace, Micros::new(lost));
+    count_query(Purpose::Lease);
+    let retime = sqlx::query(RETIME)
+        .bind(module)
+        .bind(first.get())
+        .bind(i64::from(pace.changes))
+        .bind(pace.tick.micros())
+        .bind(module);
+    let items = retime.execute(&mut *connection).await?.rows_affected();
+    count_query(Purpose::Lease);
+    let close = sqlx::query(CLOSE)
+        .bind(last_tick(pace, first, items).get())
+        .bind(module);
+    close.execute(connection).await?;
+    Ok(())
+}
+
 async fn write(
     connection: &mut MySqlConnection,
     bump: &EpochBump,
@@ -224,6 +258,9 @@ async fn write(
         .bind(module)
         .execute(&mut *connection)
         .await?;
+    if let Some(pace) = bump.pace {
+        retime(&mut *connection, module, pace).await?;
+    }
     count_query(Purpose::Lease);
     sqlx::query(NOTE)
         .bind(module)

@@ -15,10 +15,10 @@ use super::{
     error::failed,
 };
 use crate::{
-    domain::{Cursor, Epoch, ModuleName, Position},
+    domain::{Cursor, Epoch, Micros, ModuleName, Pace, Position},
     store::{
         EpochBump, EpochBumped, Epochs, Error, Ground, Result,
-        epochs::{ACTION, Columns, HOLDER, Leap, Survey, TOKEN_LEAP},
+        epochs::{ACTION, Columns, HOLDER, Leap, Survey, TOKEN_LEAP, first_tick, last_tick},
         lease::length_micros,
         row::{self, json_text},
     },
@@ -72,6 +72,19 @@ const HEAD: &str = "\
             sequenced_through, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), \
         lease_holder = NULL, lease_expires_at = 0, lease_token = lease_token + 1 \
     WHERE module = $1";
+
+const LOST: &str = "SELECT lost_through FROM module_head WHERE module = $1";
+
+const RETIME: &str = "\
+    UPDATE entity_state s SET sequenced_at = $2 + (r.n / $3) * $4 \
+    FROM ( \
+        SELECT audience, entity_key, row_number() OVER (ORDER BY position) - 1 AS n \
+        FROM entity_state WHERE module = $1 \
+    ) AS r \
+    WHERE s.module = $1 AND s.audience = r.audience AND s.entity_key = r.entity_key";
+
+const CLOSE: &str = "\
+    UPDATE module_head SET sequenced_through = GREATEST(sequenced_through, $2) WHERE module = $1";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \
@@ -196,6 +209,27 @@ async fn survey(connection: &mut PgConnection, module: &ModuleName) -> sqlx::Res
     Ok(Survey::new(&columns))
 }
 
+/// Gives the state new times.
+async fn retime(connection: &mut PgConnection, module: &str, pace: Pace) -> sqlx::Result<()> {
+    count_query(Purpose::Lease);
+    let lost = sqlx::query_scalar(LOST).bind(module);
+    let lost: i64 = lost.fetch_one(&mut *connection).await?;
+    let first = first_tick(pace, Micros::new(lost));
+    count_query(Purpose::Lease);
+    let retime = sqlx::query(RETIME)
+        .bind(module)
+        .bind(first.get())
+        .bind(i64::from(pace.changes))
+        .bind(pace.tick.micros());
+    let items = retime.execute(&mut *connection).await?.rows_affected();
+    count_query(Purpose::Lease);
+    let close = sqlx::query(CLOSE)
+        .bind(module)
+        .bind(last_tick(pace, first, items).get());
+    close.execute(connection).await?;
+    Ok(())
+}
+
 async fn write(
     connection: &mut PgConnection,
     bump: &EpochBump,
@@ -220,6 +254,9 @@ async fn write(
         .bind(bump.witnessed_time.get())
         .execute(&mut *connection)
         .await?;
+    if let Some(pace) = bump.pace {
+        retime(&mut *connection, module, pace).await?;
+    }
     count_query(Purpose::Lease);
     sqlx::query(NOTE)
         .bind(module)

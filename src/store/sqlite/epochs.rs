@@ -7,10 +7,10 @@ use sqlx::SqliteConnection;
 
 use super::{SqliteStore, error::failed};
 use crate::{
-    domain::{Cursor, ModuleName, Position},
+    domain::{Cursor, Micros, ModuleName, Pace, Position},
     store::{
         EpochBump, EpochBumped, Epochs, Error, Result,
-        epochs::{ACTION, Columns, Leap, Survey, TOKEN_LEAP},
+        epochs::{ACTION, Columns, Leap, Survey, TOKEN_LEAP, first_tick, last_tick},
         row::{self, json_text},
     },
     telemetry::{Purpose, count_query},
@@ -52,6 +52,20 @@ const HEAD: &str = "\
         sequenced_through = max(sequenced_through, ?5), \
         lease_holder = NULL, lease_expires_at = 0, lease_token = lease_token + ?6 \
     WHERE module = ?1";
+
+const LOST: &str = "SELECT lost_through FROM module_head WHERE module = ?1";
+
+const RETIME: &str = "\
+    UPDATE entity_state SET sequenced_at = ?2 + (r.n / ?3) * ?4 \
+    FROM ( \
+        SELECT audience, entity_key, row_number() OVER (ORDER BY position) - 1 AS n \
+        FROM entity_state WHERE module = ?1 \
+    ) AS r \
+    WHERE entity_state.module = ?1 AND entity_state.audience = r.audience \
+      AND entity_state.entity_key = r.entity_key";
+
+const CLOSE: &str = "\
+    UPDATE module_head SET sequenced_through = max(sequenced_through, ?2) WHERE module = ?1";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \
@@ -119,6 +133,27 @@ async fn survey(connection: &mut SqliteConnection, module: &ModuleName) -> sqlx:
     Ok(Survey::new(&columns))
 }
 
+/// Gives the state new times.
+async fn retime(connection: &mut SqliteConnection, module: &str, pace: Pace) -> sqlx::Result<()> {
+    count_query(Purpose::Lease);
+    let lost = sqlx::query_scalar(LOST).bind(module);
+    let lost: i64 = lost.fetch_one(&mut *connection).await?;
+    let first = first_tick(pace, Micros::new(lost));
+    count_query(Purpose::Lease);
+    let retime = sqlx::query(RETIME)
+        .bind(module)
+        .bind(first.get())
+        .bind(i64::from(pace.changes))
+        .bind(pace.tick.micros());
+    let items = retime.execute(&mut *connection).await?.rows_affected();
+    count_query(Purpose::Lease);
+    let close = sqlx::query(CLOSE)
+        .bind(module)
+        .bind(last_tick(pace, first, items).get());
+    close.execute(connection).await?;
+    Ok(())
+}
+
 async fn write(
     connection: &mut SqliteConnection,
     bump: &EpochBump,
@@ -145,6 +180,9 @@ async fn write(
         .bind(TOKEN_LEAP)
         .execute(&mut *connection)
         .await?;
+    if let Some(pace) = bump.pace {
+        retime(&mut *connection, module, pace).await?;
+    }
     count_query(Purpose::Lease);
     sqlx::query(NOTE)
         .bind(module)

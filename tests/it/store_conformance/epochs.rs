@@ -29,6 +29,7 @@ fn bump(name: &str, ground: Ground, witnessed: Option<Cursor>) -> EpochBump {
         ground,
         witnessed,
         witnessed_time: Micros::default(),
+        pace: None,
         actor: "ann".to_owned(),
         reason: "restored".to_owned(),
     }
