@@ -203,7 +203,7 @@ fn overfull(changes: &[Arc<Change>], limit: u32, tick: Tick) -> Option<Micros> {
 /// Rows that were pruned are not younger than the oldest one that is promised, but may be of its tick.
 fn too_old(bounds: &TickBounds, from: Micros, tick: Tick) -> Option<TickReading> {
     if from <= bounds.lost_through && bounds.lost_through > Micros::default() {
-        // The client may hold what is lost. All of the state lies above its cursor.
+        // The client may hold what is lost, or is about to read the state, which then lies above its cursor.
         return Some(TickReading::TooOld { from });
     }
     let pruned = bounds.retained_from > Position::ZERO.next();

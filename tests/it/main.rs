@@ -66,6 +66,7 @@ mod the_command_line_speaks_the_admin_api;
 mod the_embedded_broker_lets_nobody_else_publish;
 mod the_legacy_page_is_true;
 mod time_cursors;
+mod time_cursors_across_epochs;
 mod two_gateways_take_over;
 mod waiting_polls;
 mod whole_states;

@@ -86,8 +86,10 @@ const RETIME: &str = "\
     ) AS r ON r.audience = s.audience AND r.entity_key = s.entity_key \
     SET s.sequenced_at = ? + (r.n DIV ?) * ? WHERE s.module = ?";
 
+/// A cursor within the state is answered from the state.
 const CLOSE: &str = "\
-    UPDATE module_head SET sequenced_through = GREATEST(sequenced_through, ?) WHERE module = ?";
+    UPDATE module_head SET sequenced_through = GREATEST(sequenced_through, ?), lost_through = ? - 1 \
+    WHERE module = ?";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, `before`, `after`, reason, at) \
@@ -227,6 +229,7 @@ async fn retime(connection: &mut MySqlConnection, module: &str, pace: Pace) -> s
     let items = retime.execute(&mut *connection).await?.rows_affected();
     count_query(Purpose::Lease);
     let close = sqlx::query(CLOSE)
+        .bind(last_tick(pace, first, items).get())
         .bind(last_tick(pace, first, items).get())
         .bind(module);
     close.execute(connection).await?;

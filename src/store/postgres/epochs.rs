@@ -83,8 +83,10 @@ const RETIME: &str = "\
     ) AS r \
     WHERE s.module = $1 AND s.audience = r.audience AND s.entity_key = r.entity_key";
 
+/// A cursor within the state is answered from the state.
 const CLOSE: &str = "\
-    UPDATE module_head SET sequenced_through = GREATEST(sequenced_through, $2) WHERE module = $1";
+    UPDATE module_head SET sequenced_through = GREATEST(sequenced_through, $2), lost_through = $2 - 1 \
+    WHERE module = $1";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \

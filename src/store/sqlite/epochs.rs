@@ -64,8 +64,10 @@ const RETIME: &str = "\
     WHERE entity_state.module = ?1 AND entity_state.audience = r.audience \
       AND entity_state.entity_key = r.entity_key";
 
+/// A cursor within the state is answered from the state.
 const CLOSE: &str = "\
-    UPDATE module_head SET sequenced_through = max(sequenced_through, ?2) WHERE module = ?1";
+    UPDATE module_head SET sequenced_through = max(sequenced_through, ?2), lost_through = ?2 - 1 \
+    WHERE module = ?1";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \
