@@ -30,7 +30,7 @@ use crate::{
     domain::{Micros, Stage},
 };
 
-const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
+pub(super) const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
 pub(super) const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
 /// The label `module` of what belongs to no module. No module can have this name.
 pub(super) const NO_MODULE: &str = "-";

@@ -27,6 +27,7 @@ use changeover::{
     },
     telemetry::Purpose,
 };
+use changeover::mirror::{AsyncApi, Bound};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -355,6 +356,8 @@ impl Gateway {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: 1_000,
             body_patience: Duration::from_secs(5),
+            modules: Vec::new(),
+            asyncapi: Arc::new(AsyncApi::new(&config::mqtt::Mqtt::default(), Bound::default(), [])),
             compress_above_bytes: 2_000,
         };
         let router = router(legacy, Router::new());
