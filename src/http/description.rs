@@ -37,7 +37,10 @@ impl Document {
         let json = serde_json::to_vec(described);
         let json = Bytes::from(json.expect("names, texts and numbers have a JSON form"));
         let hash = Sha256::digest(&json);
-        let hash: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hash[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self {
             json,
             tag: format!("\"{hash}\""),
@@ -174,7 +177,9 @@ fn describe_problem(status: &str, response: &mut Described) {
     if response.content.is_empty() {
         let problem = Ref::from_schema_name("Problem");
         let content = Content::new(Some(problem));
-        response.content.insert(problem::MEDIA_TYPE.to_owned(), content);
+        response
+            .content
+            .insert(problem::MEDIA_TYPE.to_owned(), content);
     }
     if status == "429" || status == "503" {
         let mut seconds = Header::new(Object::with_type(SchemaType::Type(Type::Integer)));

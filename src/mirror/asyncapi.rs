@@ -130,10 +130,15 @@ impl AsyncApi {
                 description: "The changes of each module's log, as the gateway publishes them on every broker that it feeds, and how far each broker is.",
             },
             default_content_type: event::CONTENT_TYPE,
-            servers: targets.iter().flat_map(|target| servers(target, bound)).collect(),
+            servers: targets
+                .iter()
+                .flat_map(|target| servers(target, bound))
+                .collect(),
             channels: channels(config.topic_prefix.trim_end_matches('/'), &names),
             operations: operations(),
-            components: Components { messages: messages() },
+            components: Components {
+                messages: messages(),
+            },
         }
     }
 }
@@ -185,7 +190,11 @@ fn public(url: &str, protocol_version: &'static str) -> Option<Server> {
         "mqtt" => ("mqtt", Some(PLAIN_PORT), "MQTT over TCP"),
         "mqtts" => ("mqtts", Some(TLS_PORT), "MQTT over TLS"),
         "ws" => ("ws", url.port_or_known_default(), "MQTT over WebSocket"),
-        "wss" => ("wss", url.port_or_known_default(), "MQTT over WebSocket and TLS"),
+        "wss" => (
+            "wss",
+            url.port_or_known_default(),
+            "MQTT over WebSocket and TLS",
+        ),
         _ => return None,
     };
     let port = url.port().or(port)?;
@@ -243,11 +252,21 @@ fn operations() -> BTreeMap<&'static str, Operation> {
     BTreeMap::from([
         (
             "publishChanges",
-            sends("changes", "change", "every change of the log, at least once", false),
+            sends(
+                "changes",
+                "change",
+                "every change of the log, at least once",
+                false,
+            ),
         ),
         (
             "publishBookmarks",
-            sends("bookmarks", "bookmark", "on each act, and at an interval", true),
+            sends(
+                "bookmarks",
+                "bookmark",
+                "on each act, and at an interval",
+                true,
+            ),
         ),
     ])
 }

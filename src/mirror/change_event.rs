@@ -72,7 +72,10 @@ mod tests {
             event::encode(&"m1".parse().unwrap(), &change, &mut text);
             let event: ChangeEvent = serde_json::from_slice(&text).unwrap();
             let again = serde_json::to_value(&event).unwrap();
-            assert_eq!(again, serde_json::from_slice::<serde_json::Value>(&text).unwrap());
+            assert_eq!(
+                again,
+                serde_json::from_slice::<serde_json::Value>(&text).unwrap()
+            );
         }
     }
 }

@@ -192,7 +192,12 @@ impl<'a> Answer<'a> {
         };
         Self {
             called,
-            body: render(&endpoint.contract().wording.body, endpoint.contract(), page, around),
+            body: render(
+                &endpoint.contract().wording.body,
+                endpoint.contract(),
+                page,
+                around,
+            ),
             items: page.items.len(),
             cut: page.cut,
             known: Some((endpoint, evaluation)),

@@ -99,7 +99,11 @@ impl Described {
     pub(super) fn of(contract: &Contract, whom: Whom<'_>) -> Self {
         Self {
             paths: contract.paths().collect(),
-            methods: contract.methods().iter().map(|method| method.as_str()).collect(),
+            methods: contract
+                .methods()
+                .iter()
+                .map(|method| method.as_str())
+                .collect(),
             summary: summary(contract, whom),
             takes: takes(contract, whom),
             body: contract.body_kind,
@@ -127,11 +131,21 @@ fn takes(contract: &Contract, whom: Whom<'_>) -> Vec<Taken> {
         Whom::Batch {
             source, is_list, ..
         } => {
-            let shape = if is_list { Shape::ModuleList } else { Shape::Modules };
-            Some(taken(source, "the modules and their cursors; it must be there", shape))
+            let shape = if is_list {
+                Shape::ModuleList
+            } else {
+                Shape::Modules
+            };
+            Some(taken(
+                source,
+                "the modules and their cursors; it must be there",
+                shape,
+            ))
         }
     };
-    let of = |source: &Option<Source>, what, shape| source.as_ref().map(|source| taken(source, what, shape));
+    let of = |source: &Option<Source>, what, shape| {
+        source.as_ref().map(|source| taken(source, what, shape))
+    };
     let tag = (contract.wording.etag && fields.kind != CursorKind::Etag).then_some(Taken {
         place: Place::Header,
         name: IF_NONE_MATCH.as_str().to_owned(),
@@ -140,7 +154,11 @@ fn takes(contract: &Contract, whom: Whom<'_>) -> Vec<Taken> {
     });
     let all = [
         module,
-        of(&fields.cursor, "what the client has seen; absent = nothing", cursor(fields.kind)),
+        of(
+            &fields.cursor,
+            "what the client has seen; absent = nothing",
+            cursor(fields.kind),
+        ),
         of(&fields.audience, "who asks, besides everyone", Shape::Text),
         of(&fields.client, "which client asks", Shape::Text),
         of(&fields.limit, "most changes of the answer", Shape::Size),
@@ -181,12 +199,20 @@ fn answers(contract: &Contract, whom: Whom<'_>) -> BTreeMap<u16, Answer> {
     add(&mut answers, contract, 200, "the answer", true);
     let is_batch = matches!(whom, Whom::Batch { .. });
     if let Some(empty) = wording.empty(false).filter(|_| !is_batch) {
-        add(&mut answers, contract, empty.status.as_u16(), "nothing is new", empty.body.is_some());
+        add(
+            &mut answers,
+            contract,
+            empty.status.as_u16(),
+            "nothing is new",
+            empty.body.is_some(),
+        );
     }
     if (wording.etag || contract.fields.kind == CursorKind::Etag) && !is_batch {
         add(&mut answers, contract, 304, "the client has it", false);
         for answer in answers.values_mut() {
-            answer.headers.insert(ETAG.to_string(), "what the client then has");
+            answer
+                .headers
+                .insert(ETAG.to_string(), "what the client then has");
         }
     }
     for failure in Failure::all() {
@@ -235,7 +261,9 @@ fn add(
         }
     }
     let configured = contract.wording.header_names();
-    answer.headers.extend(configured.map(|name| (name.to_owned(), "as configured")));
+    answer
+        .headers
+        .extend(configured.map(|name| (name.to_owned(), "as configured")));
 }
 
 fn add_failure(answers: &mut BTreeMap<u16, Answer>, contract: &Contract, failure: &Failure) {
@@ -248,7 +276,9 @@ fn add_failure(answers: &mut BTreeMap<u16, Answer>, contract: &Contract, failure
         answer.example = String::from_utf8(body).ok();
     }
     let configured = contract.wording.error_header_names();
-    answer.headers.extend(configured.map(|name| (name.to_owned(), "as configured")));
+    answer
+        .headers
+        .extend(configured.map(|name| (name.to_owned(), "as configured")));
     if failure.is_passing() {
         let seconds = "seconds until it is worth to come again";
         answer.headers.insert(RETRY_AFTER.to_string(), seconds);
@@ -262,7 +292,10 @@ fn announce(answer: &mut Answer) {
         (TRANSPORT, "what this client should use: `poll` or `push`"),
         (sunset::DEPRECATION, "at `sunset`: since when"),
         (sunset::SUNSET, "at `sunset`: when the endpoint ends"),
-        (http::header::LINK, "at `sunset` and `retired`: where to read about it"),
+        (
+            http::header::LINK,
+            "at `sunset` and `retired`: where to read about it",
+        ),
     ];
     let said = said.map(|(name, what)| (name.to_string(), what));
     answer.headers.extend(said);

@@ -47,7 +47,11 @@ async fn they_are_as_reviewed() {
     assert_eq!(topics.text, same.text, "one set of topics");
     for answer in [&of_public, &of_private, &topics] {
         assert!(!answer.text.contains("hush"), "a password: {}", answer.text);
-        assert!(!answer.text.contains("127.0.0.1:1\""), "an inner address: {}", answer.text);
+        assert!(
+            !answer.text.contains("127.0.0.1:1\""),
+            "an inner address: {}",
+            answer.text
+        );
     }
     insta::assert_snapshot!("openapi_public", pretty(&of_public));
     insta::assert_snapshot!("openapi_private", pretty(&of_private));
@@ -65,7 +69,9 @@ async fn they_are_sent_once() {
             let first = fetch(&gateway, &url).await;
             assert_eq!(first.header("cache-control"), "no-cache");
             let tag = first.header("etag");
-            let again = client.send(client.http.get(&url).header("If-None-Match", tag)).await;
+            let again = client
+                .send(client.http.get(&url).header("If-None-Match", tag))
+                .await;
             assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{again:?}");
             assert_eq!((again.text.as_str(), again.header("etag")), ("", tag));
             let written = client.send(client.http.post(&url)).await;
@@ -86,10 +92,20 @@ async fn they_are_valid() {
     for listener in [&gateway.client.public, &gateway.client.private] {
         let url = format!("{listener}/openapi.json");
         let mut script = clients::python("conforms.py", &[&url]).await;
-        assert_eq!(script.ended(PATIENCE).await, 0, "{url}: {}", script.output());
+        assert_eq!(
+            script.ended(PATIENCE).await,
+            0,
+            "{url}: {}",
+            script.output()
+        );
         let url = format!("{listener}/asyncapi.json");
         let mut script = clients::node("conforms.mjs", &[&url]).await;
-        assert_eq!(script.ended(PATIENCE).await, 0, "{url}: {}", script.output());
+        assert_eq!(
+            script.ended(PATIENCE).await,
+            0,
+            "{url}: {}",
+            script.output()
+        );
     }
     gateway.stop().await;
 }
@@ -101,13 +117,21 @@ async fn they_name_every_route() {
     let http = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
     let shared = routes_in(&http.join("description.rs"));
     for (listener, files) in [
-        (&gateway.client.public, ["public/mod.rs", "public/native.rs"]),
-        (&gateway.client.private, ["private/mod.rs", "private/mod.rs"]),
+        (
+            &gateway.client.public,
+            ["public/mod.rs", "public/native.rs"],
+        ),
+        (
+            &gateway.client.private,
+            ["private/mod.rs", "private/mod.rs"],
+        ),
     ] {
         let mut routed: BTreeSet<_> = shared.clone();
         routed.extend(files.iter().flat_map(|file| routes_in(&http.join(file))));
         assert!(routed.len() > 4, "{routed:?}");
-        let document = fetch(&gateway, &format!("{listener}/openapi.json")).await.json();
+        let document = fetch(&gateway, &format!("{listener}/openapi.json"))
+            .await
+            .json();
         let described = document["paths"].as_object().unwrap().iter();
         let described: BTreeSet<_> = described
             .filter(|(_, item)| !is_legacy(item))
@@ -129,5 +153,7 @@ fn routes_in(file: &Path) -> BTreeSet<String> {
 
 fn is_legacy(item: &Value) -> bool {
     let operations = item.as_object().unwrap().values();
-    operations.into_iter().all(|operation| operation["tags"][0] == "Legacy polls")
+    operations
+        .into_iter()
+        .all(|operation| operation["tags"][0] == "Legacy polls")
 }

@@ -21,7 +21,9 @@ async fn on_both_listeners() {
     let (client, began) = (&gateway.client, Instant::now());
     for module in ["commission", "orders", "prices", "notices"] {
         let change = json!({"key": "k", "audience": "u1", "value": {"a": [1, null]}});
-        let answer = client.post(&format!("/v1/modules/{module}/changes"), &change).await;
+        let answer = client
+            .post(&format!("/v1/modules/{module}/changes"), &change)
+            .await;
         assert_eq!(answer.status, 202, "{answer:?}");
     }
     // The private one last: its acts move the modules, and their polls with them.

@@ -22,14 +22,16 @@ use crate::{
 /// The body of an act.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the gates are green"}))]
 pub struct ActBody {
-    /// Why; must be there, and goes into the audit.
+    /// Why: goes into the audit. Without control characters.
+    #[schema(required = true, value_type = String, pattern = "\\S", max_length = 1024)]
     reason: Option<String>,
     /// For `ramp`, which needs it: the share of clients that are told to push, to a hundredth of a percent.
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
     /// For `rollback`: an earlier stage; absent = the one before.
-    #[schema(example = "mirror")]
+    #[schema(pattern = "^(mirror|ramp|sunset|retired)$")]
     to: Option<String>,
 }
 
@@ -77,6 +79,7 @@ enum Act {
         ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
         ("If-Match" = Option<String>, Header, description = "the `ETag` of the module: the act is refused if it has changed"),
     ),
+    request_body = ActBody,
     responses(
         (status = 200, description = "done, or tried", body = ActAnswer),
         (status = 400, description = "the query, the body or `If-Match` is not as it should be, or there is no reason"),

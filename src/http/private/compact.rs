@@ -26,9 +26,11 @@ use crate::{
 /// The body: why. A dry run needs no reason.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the disk is full"}))]
 pub struct CompactBody {
-    /// Goes into the audit.
+    /// Goes into the audit. Without control characters.
     #[serde(default)]
+    #[schema(pattern = "\\S", max_length = 1024)]
     reason: String,
 }
 
@@ -73,6 +75,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
         ActQuery,
         ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
     ),
+    request_body = CompactBody,
     responses(
         (status = 200, description = "what has gone, or would", body = CompactAnswer),
         (status = 400, description = "the query or the body is not as it should be, or there is no reason"),

@@ -26,9 +26,11 @@ use crate::{
 /// The body.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "restored from a backup"}))]
 pub struct EpochBody {
-    /// Goes into the audit.
+    /// Goes into the audit. Without control characters.
     #[serde(default)]
+    #[schema(required = true, pattern = "\\S", max_length = 1024)]
     reason: String,
 }
 
@@ -64,6 +66,7 @@ struct MarkView {
         ActQuery,
         ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
     ),
+    request_body = EpochBody,
     responses(
         (status = 200, description = "the log before and after", body = EpochAnswer),
         (status = 400, description = "the query or the body is not as it should be, or there is no reason"),

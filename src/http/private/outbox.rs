@@ -69,6 +69,7 @@ struct RowView {
 /// Which rows an act is for, some ids or all, and why. The reason goes to the log.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the producer was mended", "ids": [7]}))]
 pub struct Which {
     #[serde(default)]
     reason: String,
@@ -108,6 +109,7 @@ pub async fn list(
 /// Moves parked rows back to the end of the outbox.
 #[utoipa::path(
     post, path = "/admin/v1/outbox/rejected/retry", operation_id = "retryRejected", tag = "Outbox",
+    request_body = Which,
     responses(
         (status = 200, description = "how many", body = Acted),
         (status = 400, description = "the body is not as it should be, or names no rows"),
@@ -131,6 +133,7 @@ pub async fn retry(
 /// Deletes parked rows.
 #[utoipa::path(
     post, path = "/admin/v1/outbox/rejected/drop", operation_id = "dropRejected", tag = "Outbox",
+    request_body = Which,
     responses(
         (status = 200, description = "how many", body = Acted),
         (status = 400, description = "the body is not as it should be, or names no rows"),

@@ -110,6 +110,24 @@ enum PollErrorWord {
     Unavailable,
 }
 
+/// One server-sent event of a stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes what `sse` writes")]
+pub(super) struct SentEvent {
+    event: SentEventName,
+    /// With `data` an array of changes. With `control` `{"streamNextOffset","streamCursor","upToDate"?}`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it only describes what `sse` writes")]
+enum SentEventName {
+    Data,
+    Control,
+}
+
 /// A page of a snapshot.
 #[derive(ToSchema)]
 #[schema(as = SnapshotPage)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use utoipa::openapi::{
-    Array, Content, Header, HttpMethod, Object, Paths, RefOr, Required, Response, Responses, Schema, Type,
+    Array, Content, Header, HttpMethod, Object, Paths, RefOr, Required, Response, Responses,
+    Schema, Type,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::{RequestBody, RequestBodyBuilder},
     schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, SchemaType},
@@ -75,8 +76,7 @@ fn parameter(taken: &Taken) -> Option<Parameter> {
 fn segments<'a>(described: &'a Described, path: &'a str) -> impl Iterator<Item = Parameter> + 'a {
     let names = path.split('/').filter_map(|segment| {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-        let is_taken =
-            |taken: &Taken| matches!(taken.place, Place::Path) && taken.name == name;
+        let is_taken = |taken: &Taken| matches!(taken.place, Place::Path) && taken.name == name;
         (!described.takes.iter().any(is_taken)).then_some(name)
     });
     names.map(|name| {
@@ -103,7 +103,9 @@ fn schema(shape: &Shape) -> Schema {
         Shape::Token => of(Type::String).pattern(Some("^[0-9a-f]{8}_[0-9a-f]{16}$")),
         Shape::OneOf(words) => of(Type::String).enum_values(Some(words.iter().cloned())),
         Shape::Modules => of(Type::Object).additional_properties(Some(cursor_of_module())),
-        Shape::ModuleList => return Schema::Array(Array::new(Object::with_type(SchemaType::AnyValue))),
+        Shape::ModuleList => {
+            return Schema::Array(Array::new(Object::with_type(SchemaType::AnyValue)));
+        }
     };
     Schema::Object(object.build())
 }
@@ -137,7 +139,9 @@ fn body(kind: BodyKind, takes: &[Taken]) -> RequestBody {
 /// The names of a JSON pointer.
 fn steps(pointer: &str) -> Vec<String> {
     let names = pointer.split('/').skip(1);
-    names.map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
+    names
+        .map(|name| name.replace("~1", "/").replace("~0", "~"))
+        .collect()
 }
 
 /// Puts a value at its place into an object.
@@ -150,7 +154,10 @@ fn put(into: &mut Schema, steps: &[String], taken: &Taken) {
         return;
     };
     let inner = Schema::Object(Object::with_type(SchemaType::Type(Type::Object)));
-    let member = object.properties.entry(first.clone()).or_insert(RefOr::T(inner));
+    let member = object
+        .properties
+        .entry(first.clone())
+        .or_insert(RefOr::T(inner));
     if let RefOr::T(member) = member {
         put(member, rest, taken);
     }

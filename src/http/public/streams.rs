@@ -16,6 +16,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    description::SentEvent,
     etag,
     json::push_events,
     native::{Endpoint, NativeState},
@@ -96,7 +97,7 @@ struct Asked {
     ),
     responses(
         (status = 200, description = "changes",
-            content((Vec<ChangeEvent> = "application/json"), (String = "text/event-stream")),
+            content((Vec<ChangeEvent> = "application/json"), (SentEvent = "text/event-stream")),
             headers(
                 ("Stream-Next-Offset" = Option<String>, description = "where to go on"),
                 ("Stream-Up-To-Date" = Option<String>, description = "`true`: there was nothing more"),

@@ -85,6 +85,8 @@ pub async fn gateway(more: &str) -> InProcess {
     let setup = Setup::new(&database, "a")
         .modules(MODULES)
         .add(more)
+        // No answer of a busy machine is "come back later".
+        .set("database.acquire_timeout_ms", 60_000)
         .set("native.wait_ms", 200)
         .set("native.max_wait_ms", 200)
         .set("native.stream_ms", 300)

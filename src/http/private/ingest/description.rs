@@ -57,7 +57,10 @@ pub(super) struct Event {
     #[schema(min_length = 1, pattern = "^\\S+$")]
     source: String,
     /// Ends with what has happened.
-    #[schema(pattern = "(^|\\.)(upsert|upserted|create|created|update|updated|changed|delete|deleted|remove|removed)$", example = "com.example.order.updated")]
+    #[schema(
+        pattern = "(^|\\.)(upsert|upserted|create|created|update|updated|changed|delete|deleted|remove|removed)$",
+        example = "com.example.order.updated"
+    )]
     r#type: String,
     /// The key.
     #[schema(min_length = 1)]
