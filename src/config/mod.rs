@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] that [`load`] returned has passed every check of this room; a problem
 //! is reported with its key path, and all problems are reported at once.
 
+pub mod admission;
 pub mod auth;
 pub mod broker;
 pub mod database;
@@ -37,9 +38,11 @@ mod routes;
 pub mod sequencer;
 pub mod server;
 pub mod span;
+pub mod steer;
 pub mod tail;
 #[cfg(test)]
 mod tests;
+pub mod wait;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -77,6 +80,8 @@ pub struct Config {
     pub poll: poll::Poll,
     /// Streams, snapshots and polls of several modules.
     pub native: native::Native,
+    /// How many reads go on at once.
+    pub admission: admission::Admission,
     /// Brokers and topics.
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
@@ -118,7 +123,10 @@ impl Config {
     ) -> impl Iterator<Item = &'a modules::Poll> {
         let shared = self.endpoints.iter();
         let shared = shared.filter(|endpoint| endpoint.modules.contains(&module.name));
-        module.poll.iter().chain(shared.map(|endpoint| &endpoint.poll))
+        module
+            .poll
+            .iter()
+            .chain(shared.map(|endpoint| &endpoint.poll))
     }
 
     /// How long a change id is remembered: as configured, else as long as the longest log is kept.
@@ -158,6 +166,7 @@ impl Config {
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
+        self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();
         modules_check::validate(&self.modules, &self.limits, &mut routes, problems);

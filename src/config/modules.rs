@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::retention::Kept;
 pub use super::{
     ops::{OpWord, Ops},
     quirks::Quirk,
     response::{Errors, Response},
 };
+use super::{retention::Kept, steer::Steer, wait::WaitField};
 use crate::domain::{Audience, ModuleName, Pace, Tick, parse_rfc3339};
 
 /// One module.
@@ -83,8 +83,14 @@ pub struct Poll {
     pub ops: Ops,
     /// The templates of the answers.
     pub response: Response,
+    /// How long a poll may wait for news; absent = it does not.
+    pub wait: Option<WaitField>,
     /// What `$next_poll_ms` says.
     pub next_poll_ms: u64,
+    /// Whether it says more under load; absent = never.
+    pub steer: Option<Steer>,
+    /// For how long the same request gets the same empty answer again; 0 = never.
+    pub floor_ms: u64,
     /// What single old clients need beyond that.
     pub quirks: Vec<Quirk>,
 }
@@ -100,7 +106,10 @@ impl Default for Poll {
             limit: LimitField::default(),
             ops: Ops::default(),
             response: Response::default(),
+            wait: None,
             next_poll_ms: 5_000,
+            steer: None,
+            floor_ms: 0,
             quirks: Vec::new(),
         }
     }

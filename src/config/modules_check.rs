@@ -8,11 +8,15 @@ use super::{
     modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Sunset},
     poll_path, quirks,
     routes::Routes,
+    wait::WaitField,
 };
 use crate::domain::{Audience, Limits, ModuleName};
 
 /// The longest `next_poll_ms`: a day.
-const NEXT_POLL_MAX_MS: u64 = 86_400_000;
+pub(super) const NEXT_POLL_MAX_MS: u64 = 86_400_000;
+
+/// The longest time for which an empty answer is given again: it is also how late news may come.
+const FLOOR_MAX_MS: u64 = 60_000;
 
 /// The most changes that one answer may be configured to hold.
 const LIMIT_MAX: u64 = 100_000;
@@ -118,6 +122,9 @@ pub(super) fn validate_poll(
         fields.audience(audience, limits, &format!("{path}.audience"));
     }
     fields.limit(&poll.limit, &format!("{path}.limit"));
+    if let Some(wait) = &poll.wait {
+        fields.wait(wait, &format!("{path}.wait"));
+    }
     let captures = fields.captures;
     poll.ops.validate(&format!("{path}.ops"), problems);
     poll.response
@@ -125,6 +132,11 @@ pub(super) fn validate_poll(
     quirks::validate(poll, path, problems);
     let next = &format!("{path}.next_poll_ms");
     problems.bound(next, poll.next_poll_ms, 1, NEXT_POLL_MAX_MS);
+    if let Some(steer) = &poll.steer {
+        steer.validate(poll.next_poll_ms, &format!("{path}.steer"), problems);
+    }
+    let floor = &format!("{path}.floor_ms");
+    problems.bound(floor, poll.floor_ms, 0, FLOOR_MAX_MS);
     captures
 }
 
@@ -195,15 +207,25 @@ impl Fields<'_> {
         }
     }
 
-    fn limit(&mut self, field: &LimitField, path: &str) {
-        match field.place {
-            Some(place) => self.check(place, &field.name, path),
-            None if !field.name.is_empty() => self.problems.push(
+    /// A value that a request may give, if there is a place for it.
+    fn optional(&mut self, place: Option<Place>, name: &str, path: &str) {
+        match place {
+            Some(place) => self.check(place, name, path),
+            None if !name.is_empty() => self.problems.push(
                 format!("{path}.in"),
                 "is missing: query, header, path, cookie, form or json",
             ),
             None => {}
         }
+    }
+
+    fn wait(&mut self, field: &WaitField, path: &str) {
+        self.optional(field.place, &field.name, path);
+        field.validate(path, self.problems);
+    }
+
+    fn limit(&mut self, field: &LimitField, path: &str) {
+        self.optional(field.place, &field.name, path);
         self.problems
             .bound(&format!("{path}.max"), field.max, 1, LIMIT_MAX);
         let default = &format!("{path}.default");

@@ -16,6 +16,10 @@ pub struct Poll {
     pub body_bytes: usize,
     /// What `Retry-After` says, in seconds, when the database cannot be asked.
     pub retry_after_s: u32,
+    /// Reads that may wait for news at once; one more is answered at once.
+    pub max_waiting: usize,
+    /// Empty answers remembered per module with a `floor_ms`.
+    pub floor_entries: usize,
 }
 
 impl Default for Poll {
@@ -25,6 +29,8 @@ impl Default for Poll {
             state_cache_bytes: 64 * 1024 * 1024,
             body_bytes: 64 * 1024,
             retry_after_s: 5,
+            max_waiting: 15_000,
+            floor_entries: 10_000,
         }
     }
 }
@@ -46,5 +52,7 @@ impl Poll {
         );
         problems.bound(&key("body_bytes"), self.body_bytes, 1, 256 << 20);
         problems.bound(&key("retry_after_s"), self.retry_after_s, 1, 3_600);
+        problems.bound(&key("max_waiting"), self.max_waiting, 0, 1_000_000);
+        problems.bound(&key("floor_entries"), self.floor_entries, 1, 10_000_000);
     }
 }

@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -538,6 +538,9 @@ fn modules_and_their_polls() {
         client = { in = "path", name = "y" }
         audience = { in = "query", name = "u", const = "*" }
         limit = { name = "n", default = 20, max = 10 }
+        wait = { name = "w", default_ms = 20, max_ms = 10 }
+        steer = { max_ms = 0, polls_per_s = 0 }
+        floor_ms = 60001
         next_poll_ms = 0
         response = { error_status = 199 }
         [modules.sunset]
@@ -551,6 +554,8 @@ fn modules_and_their_polls() {
         cursor = { in = "query", name = "c" }
         audience = { }
         limit = { in = "query" }
+        wait = { in = "query", max_ms = 600001 }
+        steer = { max_ms = 4999 }
         response = { error_status = 304 }
         [[modules]]
         name = "words"
@@ -574,12 +579,20 @@ fn modules_and_their_polls() {
     modules[3].poll.audience: give either `in` and `name`, or `const`; leave the whole out for changes to everyone only (from changeover.toml)
     modules[3].poll.limit.in: is missing: query, header, path, cookie, form or json (from changeover.toml)
     modules[3].poll.limit.default: 20 must not be above modules[3].poll.limit.max (10) (from changeover.toml)
+    modules[3].poll.wait.in: is missing: query, header, path, cookie, form or json (from changeover.toml)
+    modules[3].poll.wait.default_ms: 20 must not be above modules[3].poll.wait.max_ms (10) (from changeover.toml)
     modules[3].poll.response.error_status: must be from 200 to 599, not 199 (from changeover.toml)
     modules[3].poll.next_poll_ms: must be from 1 to 86400000, not 0 (from changeover.toml)
+    modules[3].poll.steer.max_ms: must be from 1 to 86400000, not 0 (from changeover.toml)
+    modules[3].poll.steer.polls_per_s: must be from 1 to 10000000, not 0 (from changeover.toml)
+    modules[3].poll.floor_ms: must be from 0 to 60000, not 60001 (from changeover.toml)
     modules[4].poll.path: /v1 belongs to changeover itself (from changeover.toml)
     modules[4].poll.audience: give either `in` and `name`, or `const`; leave the whole out for changes to everyone only (from changeover.toml)
     modules[4].poll.limit.name: must not be empty (from changeover.toml)
+    modules[4].poll.wait.name: must not be empty (from changeover.toml)
+    modules[4].poll.wait.max_ms: must be from 1 to 600000, not 600001 (from changeover.toml)
     modules[4].poll.response.error_status: 304 allows no body, and the error is a body (from changeover.toml)
+    modules[4].poll.steer.max_ms: 4999 must not be below next_poll_ms (5000) (from changeover.toml)
     modules[5].poll.audience.const: must not be empty (from changeover.toml)
     modules[5].poll.limit.max: must be from 1 to 100000, not 0 (from changeover.toml)
     modules[5].poll.limit.default: must be from 1 to 100000, not 0 (from changeover.toml)

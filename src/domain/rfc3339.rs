@@ -30,8 +30,9 @@ fn number(digits: &str, below: u64) -> Option<u64> {
 }
 
 impl Micros {
-    /// Reads an RFC 3339 time; digits below a microsecond are cut off.
+    /// Reads an RFC 3339 time from 1970 on; digits below a microsecond are cut off.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        parse_rfc3339(text).map(Self::from)
+        let time = parse_rfc3339(text)?;
+        (time >= SystemTime::UNIX_EPOCH).then(|| time.into())
     }
 }

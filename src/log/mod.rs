@@ -6,12 +6,16 @@
 
 mod admission;
 mod admit;
+mod bells;
+mod channels;
 mod epochs;
+mod gate;
 mod ingest;
 mod leadership;
 mod reader;
 mod refresh;
 mod retention;
+mod ring;
 mod sequencer;
 mod tail;
 mod tail_reader;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a client has seen, by its own word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Since {
     /// Not known with integer cursors, and at the beginning.
     pub epoch: Option<Epoch>,
@@ -99,7 +99,8 @@ pub enum Reading {
         /// 0 for a cursor of another log.
         after: Position,
     },
-    /// The cursor is above what this replica has, and the database cannot be asked what it is.
+    /// The cursor is above what this replica has, and the database cannot be asked what it is, or
+    /// too many ask it already.
     NobodyToAsk(Edge),
 }
 
@@ -202,11 +203,14 @@ impl Reader {
     }
 
     /// A cursor that this replica has not reached: it is too old only if the database has not
-    /// reached it either.
+    /// reached it either. Such cursors can be made up at no cost, and each asks the database: they
+    /// need a place like any read of it.
     async fn ahead(&self, wanted: Wanted<'_>, edge: Edge) -> Result<Reading, ReadError> {
-        if self.refresh.bring_to_head().await.is_err() {
+        let place = self.admission.enter(Class::Database, wanted.module).await;
+        if place.is_err() || self.refresh.bring_to_head().await.is_err() {
             return Ok(Reading::NobodyToAsk(edge));
         }
+        drop(place);
         match self.judge(wanted)? {
             Judged::Found(found) => Ok(Reading::Found(Found {
                 fresh: true,

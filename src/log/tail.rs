@@ -2,16 +2,20 @@
 //!
 //! Invariants: per module no row of the log is missing up to `last`, the last contiguously loaded
 //! position; a position is passed over only where the log was compacted; rows come from confirmed
-//! commits only; count and bytes are bounded.
+//! commits only; count and bytes are bounded; who waits for news is told after they can be read.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use tokio::sync::watch;
 
-use super::ticks::{TickEdge, TickRead, Times, cut_at_tick};
+use super::{
+    bells::Bells,
+    ring::Ring,
+    ticks::{TickEdge, TickRead},
+};
 use crate::{
     config,
     domain::{Audience, Change, Cursor, Epoch, Micros, ModuleName, Position, Tick},
@@ -62,10 +66,12 @@ pub struct Tail {
     modules: HashMap<ModuleName, RwLock<Ring>>,
     bounds: config::tail::Tail,
     news: watch::Sender<u64>,
+    bells: Bells,
 }
 
 impl Tail {
-    /// Empty tails of `modules`. They cover nothing until the first rows or heads come.
+    /// Empty tails of `modules`. They cover nothing until the first rows or heads come. To be called
+    /// after the metrics recorder is installed.
     pub fn new(bounds: &config::tail::Tail, modules: &[ModuleName]) -> Self {
         let rings = modules
             .iter()
@@ -75,6 +81,7 @@ impl Tail {
             modules: rings.collect(),
             bounds: bounds.clone(),
             news: watch::Sender::new(0),
+            bells: Bells::new(modules),
         }
     }
 
@@ -96,8 +103,7 @@ impl Tail {
         after: Position,
         limit: usize,
     ) -> Option<TailRead> {
-        let wanted = |change: &Change| audiences.contains(&change.audience);
-        Some(read(self.modules.get(module)?).select(after, limit, wanted))
+        Some(read(self.modules.get(module)?).select(audiences, after, limit))
     }
 
     /// Changes for some audiences from a tick on, in whole ticks that are closed: at most `limit`, but one tick at
@@ -110,9 +116,8 @@ impl Tail {
         tick: Tick,
         limit: usize,
     ) -> Option<TickRead> {
-        let wanted = |change: &Change| audiences.contains(&change.audience);
         let ring = read(self.modules.get(module)?);
-        Some(ring.select_ticks(from, tick, limit, wanted))
+        Some(ring.select_ticks(audiences, from, tick, limit))
     }
 
     /// Where a tail ends in positions and ticks; `None` for a module that is not followed.
@@ -138,14 +143,16 @@ impl Tail {
         let Some(ring) = self.modules.get(&closed.module) else {
             return;
         };
-        if write(ring).close(closed) {
+        let audiences = write(ring).close(closed);
+        if !audiences.is_empty() {
             self.news.send_modify(|count| *count += 1);
+            self.bells.ring(&closed.module, audiences.iter());
         }
     }
 
     /// Changes for everyone above `after`, at most `limit`: what the mirror publishes.
     pub fn read_all(&self, module: &ModuleName, after: Position, limit: usize) -> Option<TailRead> {
-        Some(read(self.modules.get(module)?).select(after, limit, |_| true))
+        Some(read(self.modules.get(module)?).select_all(after, limit))
     }
 
     /// Appends rows of a confirmed commit, by position. Rows that are there already are passed over.
@@ -160,8 +167,8 @@ impl Tail {
     /// rows. Returns false if rows may be missing for another reason: then the head is to be adopted.
     pub fn append_compacted(&self, head: &Head, after: Position, changes: &[Arc<Change>]) -> bool {
         self.extend(&head.module, changes, |ring| {
-            let all_there = ring.epoch == Some(head.epoch) && head.retained_from <= after.next();
-            (all_there && after <= ring.last).then_some(head.compacted_through)
+            let all_there = ring.epoch() == Some(head.epoch) && head.retained_from <= after.next();
+            (all_there && after <= ring.last()).then_some(head.compacted_through)
         })
     }
 
@@ -176,15 +183,19 @@ impl Tail {
             return true;
         };
         let mut ring = write(ring);
-        let before = ring.last;
+        let before = ring.last();
         let whole = compacted(&ring).is_some_and(|compacted| {
             let mut changes = changes.iter();
             changes.all(|change| ring.push(change, compacted, &self.bounds))
         });
-        let grown = ring.last != before;
+        let last = ring.last();
         drop(ring);
-        if grown {
+        if last != before {
             self.news.send_modify(|count| *count += 1);
+            let new = changes
+                .iter()
+                .filter(|change| change.position > before && change.position <= last);
+            self.bells.ring(module, new.map(|change| &change.audience));
         }
         whole
     }
@@ -195,9 +206,11 @@ impl Tail {
         let Some(ring) = self.modules.get(&head.module) else {
             return;
         };
-        let anew = write(ring).adopt(head, self.bounds.changes);
-        if anew {
+        let began_anew = write(ring).adopt(head, self.bounds.changes);
+        if began_anew {
             self.news.send_modify(|count| *count += 1);
+            // What was waited for may be among what is gone: all have to look.
+            self.bells.ring_all(&head.module);
         }
     }
 
@@ -205,185 +218,10 @@ impl Tail {
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
-}
 
-#[derive(Debug, Default)]
-struct Ring {
-    epoch: Option<Epoch>,
-    /// Every row of the log above it and up to `last` is in `changes`.
-    covers_after: Position,
-    last: Position,
-    retained_from: Position,
-    changes: VecDeque<Arc<Change>>,
-    bytes: usize,
-    times: Times,
-}
-
-impl Ring {
-    fn edge(&self) -> Edge {
-        Edge {
-            epoch: self.epoch.unwrap_or(Epoch::FIRST),
-            covers_after: self.covers_after,
-            last: self.last,
-            retained_from: self.retained_from,
-        }
-    }
-
-    fn select(&self, after: Position, limit: usize, wanted: impl Fn(&Change) -> bool) -> TailRead {
-        let edge = self.edge();
-        if after > edge.last {
-            return TailRead::Above(edge);
-        }
-        if after < edge.covers_after {
-            return TailRead::Older(edge);
-        }
-        if after == edge.last {
-            return TailRead::Found {
-                changes: Vec::new(),
-                cut: false,
-                edge,
-            };
-        }
-        let start = self
-            .changes
-            .partition_point(|change| change.position <= after);
-        let mut found = self.changes.range(start..).filter(|change| wanted(change));
-        let changes = found.by_ref().take(limit).cloned().collect();
-        TailRead::Found {
-            changes,
-            cut: found.next().is_some(),
-            edge,
-        }
-    }
-
-    fn tick_edge(&self, tick: Tick) -> TickEdge {
-        TickEdge {
-            edge: self.edge(),
-            open: self.times.open(tick),
-        }
-    }
-
-    /// Times grow with positions.
-    fn select_ticks(
-        &self,
-        from: Micros,
-        tick: Tick,
-        limit: usize,
-        wanted: impl Fn(&Change) -> bool,
-    ) -> TickRead {
-        let edge = self.tick_edge(tick);
-        let mut changes = Vec::new();
-        if from < edge.open && !self.times.covers(from, tick) {
-            return TickRead::Older(edge);
-        }
-        let start = self.changes.partition_point(|c| c.sequenced_at < from);
-        for change in self.changes.range(start..).filter(|change| wanted(change)) {
-            let at = change.sequenced_at;
-            if at >= edge.open {
-                break;
-            }
-            changes.push(Arc::clone(change));
-            // One more than the limit tells where to cut, once it is of another tick than the first.
-            let first_end = tick.end(changes[0].sequenced_at);
-            if changes.len() > limit && at >= first_end {
-                break;
-            }
-        }
-        let next = cut_at_tick(&mut changes, limit, tick, |change| change.sequenced_at);
-        TickRead::Found {
-            changes,
-            next,
-            edge,
-        }
-    }
-
-    fn latest_time(&self) -> Micros {
-        let last = self.changes.back().map(|change| change.sequenced_at);
-        last.unwrap_or_default().max(self.times.closed())
-    }
-
-    fn has_open_ticks(&self) -> bool {
-        let last = self.changes.back();
-        last.is_some_and(|change| self.times.is_open(change))
-    }
-
-    /// Returns whether rows were closed that were not before.
-    fn close(&mut self, closed: &Closed) -> bool {
-        let waited = self.has_open_ticks();
-        let whole = self.epoch == Some(closed.epoch) && self.last >= closed.head;
-        whole && self.times.close(closed.through) && waited
-    }
-
-    /// Returns false on a hole that does not end within what is `compacted`.
-    fn push(
-        &mut self,
-        change: &Arc<Change>,
-        compacted: Position,
-        bounds: &config::tail::Tail,
-    ) -> bool {
-        if self.epoch.is_none() && change.position == Position::ZERO.next() {
-            // The log began after the heads were read: this is all of it.
-            self.epoch = Some(change.epoch);
-        }
-        if self.epoch != Some(change.epoch) {
-            // The reader adopts the head of a new epoch first; rows of an older one are history.
-            return self.epoch > Some(change.epoch);
-        }
-        if change.position <= self.last {
-            return true;
-        }
-        if change.position != self.last.next() && change.position.before() > compacted {
-            return false;
-        }
-        if self.changes.is_empty() {
-            self.times.first(change);
-        }
-        self.last = change.position;
-        self.bytes += change.footprint_bytes();
-        self.changes.push_back(Arc::clone(change));
-        self.evict(bounds);
-        true
-    }
-
-    fn evict(&mut self, bounds: &config::tail::Tail) {
-        while self.changes.len() > bounds.changes || self.bytes > bounds.bytes {
-            let Some(oldest) = self.changes.pop_front() else {
-                return;
-            };
-            self.bytes -= oldest.footprint_bytes();
-            self.covers_after = oldest.position;
-            self.times.evicted(&oldest);
-        }
-    }
-
-    /// Returns whether the log began anew. A head of an older epoch was read before a newer one.
-    fn adopt(&mut self, head: &Head, most_changes: usize) -> bool {
-        if self.epoch > Some(head.epoch) {
-            return false;
-        }
-        let anew = self.epoch < Some(head.epoch);
-        self.retained_from = if anew {
-            head.retained_from
-        } else {
-            self.retained_from.max(head.retained_from)
-        };
-        if anew || self.last < head.retained_from.before() {
-            self.begin(head, most_changes);
-        }
-        anew
-    }
-
-    /// Empties the ring, to be loaded so far below the head as the bound and retention allow.
-    fn begin(&mut self, head: &Head, most_changes: usize) {
-        let span = u64::try_from(most_changes).unwrap_or(u64::MAX);
-        let newest = Position::new(head.head.get().saturating_sub(span));
-        self.epoch = Some(head.epoch);
-        self.changes.clear();
-        self.bytes = 0;
-        self.last = newest.max(head.retained_from.before());
-        self.covers_after = self.last;
-        let nothing_before = self.last == Position::ZERO;
-        self.times.begin(nothing_before, head.sequenced_through);
+    /// Those who wait for news of some channels.
+    pub(super) const fn bells(&self) -> &Bells {
+        &self.bells
     }
 }
 
@@ -398,85 +236,5 @@ fn write(ring: &RwLock<Ring>) -> RwLockWriteGuard<'_, Ring> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{JsonText, Micros, Op};
-
-    fn change(position: u64) -> Arc<Change> {
-        Arc::new(Change {
-            epoch: Epoch::FIRST,
-            position: Position::new(position),
-            previous: Position::ZERO,
-            audience: Audience::everyone(),
-            key: "k".into(),
-            op: Op::Upsert,
-            value: JsonText::stored("1"),
-            change_id: None,
-            occurred_at: Micros::new(0),
-            sequenced_at: Micros::new(0),
-        })
-    }
-
-    #[test]
-    fn a_log_that_begins_is_followed_from_its_first_change() {
-        let module: ModuleName = "m".parse().unwrap();
-        let tail = Tail::new(
-            &config::tail::Tail::default(),
-            std::slice::from_ref(&module),
-        );
-        assert!(
-            !tail.append(&module, &[change(2)]),
-            "of a log that was there before, this is not all"
-        );
-        assert!(tail.append(&module, &[change(1), change(2)]));
-        assert_eq!(tail.edge(&module).unwrap().last, Position::new(2));
-    }
-
-    fn head(head: u64, retained_from: u64, compacted_through: u64) -> Head {
-        Head {
-            module: "m".parse().unwrap(),
-            epoch: Epoch::FIRST,
-            head: Position::new(head),
-            retained_from: Position::new(retained_from),
-            compacted_through: Position::new(compacted_through),
-            sequenced_through: Micros::new(0),
-            lease_holder: None,
-            lease_vacant: true,
-        }
-    }
-
-    #[test]
-    fn only_what_was_compacted_is_passed_over() {
-        let module: ModuleName = "m".parse().unwrap();
-        let bounds = config::tail::Tail {
-            changes: 2,
-            ..config::tail::Tail::default()
-        };
-        let tail = Tail::new(&bounds, std::slice::from_ref(&module));
-        tail.adopt_head(&head(0, 1, 0));
-        let rows = [change(3), change(4)];
-        let after = Position::ZERO;
-        assert!(!tail.append(&module, &rows), "a hole without a reason");
-        assert!(!tail.append_compacted(&head(4, 1, 1), after, &rows));
-        assert!(
-            !tail.append_compacted(&head(4, 2, 2), after, &rows),
-            "what was pruned is missing"
-        );
-        assert!(tail.append_compacted(&head(4, 1, 2), after, &rows));
-        assert!(tail.append_compacted(&head(8, 1, 7), Position::new(4), &[change(8)]));
-        assert!(
-            !tail.append_compacted(&head(12, 1, 11), Position::new(9), &[change(12)]),
-            "what lies between is not known"
-        );
-        let edge = tail.edge(&module).unwrap();
-        assert_eq!(edge.covers_after, Position::new(3), "3 was let go");
-        assert_eq!(edge.last, Position::new(8));
-        for after in 3..8 {
-            let found = tail.read_all(&module, Position::new(after), 10);
-            let Some(TailRead::Found { changes, .. }) = found else {
-                panic!("{found:?}");
-            };
-            assert_eq!(changes.len(), if after < 4 { 2 } else { 1 });
-        }
-    }
-}
+#[path = "tail_tests.rs"]
+mod tests;

@@ -2,6 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "items are handed over as they stand"
+)]
 fn at(millis: &u32) -> Micros {
     Micros::new(i64::from(*millis) * 1_000)
 }

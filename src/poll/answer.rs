@@ -3,26 +3,30 @@
 //! Invariant: every answer, errors included, carries the module's stage and this client's
 //! transport, and is counted once.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALLOW, ETAG, RETRY_AFTER},
+    header::{ALLOW, ETAG, IF_NONE_MATCH, RETRY_AFTER},
 };
 
 use super::{
     contract::Contract,
     failure::Failure,
+    floor::{Floor, Key},
+    look::{Look, Seen},
     meters::{Answered, Meters},
     page::Page,
-    read::Read,
     render::Around,
     request::Request,
     source::Parts,
     sources::Sources,
+    steering::Steering,
     told::Told,
-    whole_state::WholeState,
 };
 use crate::{
     config::{self, modules::CursorKind},
@@ -32,6 +36,7 @@ use crate::{
 
 pub(super) const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
 pub(super) const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
+pub(super) const NEXT_POLL_MS: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
 /// The label `module` of what belongs to no module. No module can have this name.
 pub(super) const NO_MODULE: &str = "-";
 /// How many headers an answer has at most beside the configured ones, so that the map is made once.
@@ -42,8 +47,10 @@ pub struct Endpoint {
     pub(super) contract: Contract,
     pub(super) sources: Arc<Sources>,
     meters: Meters,
+    steering: Steering,
+    floor: Option<Floor>,
     allow: HeaderValue,
-    retry_after: HeaderValue,
+    retry_after_s: u32,
 }
 
 impl Endpoint {
@@ -54,8 +61,14 @@ impl Endpoint {
         }
         Self {
             meters: meters(&contract),
+            steering: Steering::new(
+                contract.next_poll_ms,
+                contract.steer.clone(),
+                Instant::now(),
+            ),
+            floor: Floor::new(contract.floor, config.floor_entries),
             allow: allow(&contract),
-            retry_after: HeaderValue::from(config.retry_after_s),
+            retry_after_s: config.retry_after_s,
             contract,
             sources,
         }
@@ -81,16 +94,88 @@ impl Endpoint {
         if evaluation.effective == Stage::Retired {
             return self.refuse(&Failure::Retired, client_id, begun);
         }
-        match self.read(&request).await {
-            Ok(page) => {
-                let around = self.around(evaluation);
-                let told = Told::of(&self.contract, &page, &request, parts.headers, around);
-                let response = self.respond(told, evaluation);
-                self.count(page.answered, begun);
-                response
-            }
+        if let Some(answer) = self.again(&request, parts, evaluation, begun) {
+            return answer;
+        }
+        let holds = |page: &Page| self.holds(page, &request, parts, evaluation);
+        let look = Look {
+            sources: &self.sources,
+            contract: &self.contract,
+            request: &request,
+            holds: self.can_hold(parts).then_some(&holds),
+        };
+        match look.seen().await {
+            Ok(seen) => self.show(&seen, &request, parts, evaluation, begun),
             Err(failure) => self.refuse(&failure, client_id, begun),
         }
+    }
+
+    /// The empty answer of a moment ago, for a client in a tight loop.
+    fn again(
+        &self,
+        request: &Request<'_>,
+        parts: &Parts<'_>,
+        evaluation: Evaluation,
+        begun: Instant,
+    ) -> Option<Response<Bytes>> {
+        let floor = self.floor.as_ref().filter(|_| request.wait.is_zero())?;
+        let key = Key::new(request, parts.headers, evaluation);
+        let answer = floor.again(&key, begun)?;
+        self.count(Answered::Limited, begun.elapsed());
+        Some(answer)
+    }
+
+    /// Whether a client without a cursor tells what it has in another way.
+    fn can_hold(&self, parts: &Parts<'_>) -> bool {
+        self.contract.fields.kind == CursorKind::None && parts.headers.contains_key(IF_NONE_MATCH)
+    }
+
+    fn holds(
+        &self,
+        page: &Page,
+        request: &Request<'_>,
+        parts: &Parts<'_>,
+        evaluation: Evaluation,
+    ) -> bool {
+        let around = self.around(evaluation, Instant::now());
+        let told = Told::of(&self.contract, page, request, parts.headers, around);
+        told.status == StatusCode::NOT_MODIFIED
+    }
+
+    fn show(
+        &self,
+        seen: &Seen,
+        request: &Request<'_>,
+        parts: &Parts<'_>,
+        evaluation: Evaluation,
+        begun: Instant,
+    ) -> Response<Bytes> {
+        let client_id = request.client_id();
+        // The stage may have flipped while the poll waited.
+        let evaluation = if seen.waited.is_zero() {
+            evaluation
+        } else {
+            self.evaluate(client_id)
+        };
+        if evaluation.effective == Stage::Retired {
+            return self.refuse(&Failure::Retired, client_id, begun);
+        }
+        let around = self.around(evaluation, begun + seen.waited);
+        let told = Told::of(&self.contract, &seen.page, request, parts.headers, around);
+        let mut response = self.respond(told, evaluation);
+        if self.steering.is_on() || around.next_poll_ms != self.contract.next_poll_ms {
+            let next = HeaderValue::from(around.next_poll_ms);
+            response.headers_mut().insert(NEXT_POLL_MS, next);
+        }
+        let took = begun.elapsed().saturating_sub(seen.waited);
+        self.count(seen.page.answered, took);
+        if let Some(floor) = &self.floor
+            && seen.page.items.len() == 0
+        {
+            let key = Key::new(request, parts.headers, evaluation);
+            floor.remember(key, &response, Instant::now());
+        }
+        response
     }
 
     /// The error envelope for a request that was not, or could not be, read.
@@ -114,33 +199,21 @@ impl Endpoint {
         self.wrap(envelope, failure, self.error_headers(), begun)
     }
 
-    pub(super) async fn read(&self, request: &Request<'_>) -> Result<Page, Failure> {
-        let (sources, module) = (&*self.sources, &self.contract.module);
-        let audiences = &request.audiences;
-        if self.contract.fields.kind == CursorKind::None {
-            let whole = WholeState {
-                sources,
-                module,
-                audiences,
-                max: self.contract.fields.max_limit,
-            };
-            return whole.page().await;
-        }
-        let read = Read {
-            sources,
-            module,
-            audiences,
-            asked: request.asked,
-            limit: request.limit,
-            state: self.contract.state,
+    /// What a request finds at once, whatever it allows.
+    pub(super) async fn seen_at_once(&self, request: &Request<'_>) -> Result<Seen, Failure> {
+        let look = Look {
+            sources: &self.sources,
+            contract: &self.contract,
+            request,
+            holds: None,
         };
-        read.page().await
+        look.seen_at_once().await
     }
 
-    fn around(&self, evaluation: Evaluation) -> Around {
+    pub(super) fn around(&self, evaluation: Evaluation, now: Instant) -> Around {
         Around {
             now: self.sources.clock.now(),
-            next_poll_ms: self.next_poll_ms(evaluation.effective),
+            next_poll_ms: self.next_poll_ms(evaluation.effective, now),
             transport: evaluation.transport,
         }
     }
@@ -174,14 +247,14 @@ impl Endpoint {
     ) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
-        if failure.is_passing() {
-            headers.insert(RETRY_AFTER, self.retry_after.clone());
+        if let Some(seconds) = failure.retry_after_s(self.retry_after_s) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if *failure == Failure::Method {
             headers.insert(ALLOW, self.allow.clone());
         }
         *response.headers_mut() = headers;
-        self.count(failure.answered(), begun);
+        self.count(failure.answered(), begun.elapsed());
         response
     }
 
@@ -231,10 +304,16 @@ impl Endpoint {
         record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at)
     }
 
-    pub(super) fn next_poll_ms(&self, stage: Stage) -> u64 {
+    /// What the client is told, who polls now. The interval of a sunset is not steered below itself.
+    fn next_poll_ms(&self, stage: Stage, now: Instant) -> u64 {
+        let strain = || self.sources.reader.admission.strain(&self.contract.module);
+        let steered = self.steering.interval_ms(now, strain, rand::random);
         let slower = self.contract.sunset.next_poll_ms;
-        let slower = slower.filter(|_| stage >= Stage::Sunset);
-        slower.unwrap_or(self.contract.next_poll_ms)
+        match slower.filter(|_| stage >= Stage::Sunset) {
+            Some(slower) if steered == self.contract.next_poll_ms => slower,
+            Some(slower) => slower.max(steered),
+            None => steered,
+        }
     }
 
     pub(super) fn evaluate(&self, client_id: &str) -> Evaluation {
@@ -243,8 +322,8 @@ impl Endpoint {
             .evaluate(&self.contract.module, client_id)
     }
 
-    pub(super) fn count(&self, answered: Answered, begun: Instant) {
-        self.meters.count(answered, begun.elapsed());
+    pub(super) fn count(&self, answered: Answered, took: Duration) {
+        self.meters.count(answered, took);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What a client has seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Asked {
     /// Everything up to a position.
     After(Since),
@@ -17,6 +17,21 @@ pub(super) enum Asked {
 impl Asked {
     /// Nothing yet.
     pub(super) const BEGINNING: Self = Self::After(Since::BEGINNING);
+
+    /// The same client after an answer that held nothing.
+    pub(super) fn past(self, reached: Reached) -> Self {
+        match (self, reached) {
+            (Self::After(since), Reached::Position(cursor)) => Self::After(Since {
+                position: since.position.max(cursor.position),
+                ..since
+            }),
+            (Self::From { at, tick }, Reached::Tick { at: reached, .. }) => Self::From {
+                at: at.max(reached),
+                tick,
+            },
+            (same, _) => same,
+        }
+    }
 
     /// Whether the client has sent back a token of ours.
     pub(super) const fn names_an_epoch(self) -> bool {

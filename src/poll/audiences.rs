@@ -25,11 +25,11 @@ impl Audiences {
         }
     }
 
-    pub(super) fn as_slice(&self) -> &[Audience] {
+    pub(super) const fn as_slice(&self) -> &[Audience] {
         if self.own {
             &self.pair
         } else {
-            &self.pair[..1]
+            std::slice::from_ref(&self.pair[0])
         }
     }
 

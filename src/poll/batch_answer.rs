@@ -13,8 +13,9 @@ use super::{
     batch::{Batch, BatchSlot, Wanted},
     failure::Failure,
     json,
+    look::Seen,
     page::Page,
-    render::{Around, render},
+    render::render,
     request::Request,
     route::Endpoints,
     source::{Parts, Source},
@@ -38,6 +39,7 @@ struct Answer<'a> {
     body: Vec<u8>,
     items: usize,
     cut: bool,
+    next_poll_ms: Option<u64>,
     /// `None` if there is no such module.
     known: Option<(&'a Endpoint, Evaluation)>,
 }
@@ -98,19 +100,19 @@ impl BatchEndpoint {
         let called = &*wanted.called;
         let Some(endpoint) = self.endpoints.get(called) else {
             let failure = Failure::UnknownModule;
-            whole.count(failure.answered(), begun);
+            whole.count(failure.answered(), begun.elapsed());
             return Answer::refused(called, self.refuse(&failure, called), None);
         };
         let evaluation = endpoint.evaluate(request.client_id());
         let known = Some((endpoint, evaluation));
         match self.page(endpoint, evaluation, wanted, request).await {
-            Ok(page) => {
-                endpoint.count(page.answered, begun);
-                Answer::of_page(called, endpoint, evaluation, &page)
+            Ok(seen) => {
+                endpoint.count(seen.page.answered, begun.elapsed());
+                Answer::of_page(called, endpoint, evaluation, &seen.page)
             }
             Err(failure) => {
                 tracing::debug!(module = called, ?failure, "a module of a batch was refused");
-                endpoint.count(failure.answered(), begun);
+                endpoint.count(failure.answered(), begun.elapsed());
                 Answer::refused(called, self.refuse(&failure, called), known)
             }
         }
@@ -122,7 +124,7 @@ impl BatchEndpoint {
         evaluation: Evaluation,
         wanted: &Wanted<'_>,
         request: &mut Request<'_>,
-    ) -> Result<Page, Failure> {
+    ) -> Result<Seen, Failure> {
         if evaluation.effective == Stage::Retired {
             return Err(Failure::Retired);
         }
@@ -132,7 +134,7 @@ impl BatchEndpoint {
             let asked = cursor.and_then(|text| fields.asked(text.as_deref()));
             request.asked = asked.map_err(|failure| self.batch.located(failure))?;
         }
-        endpoint.read(request).await
+        endpoint.seen_at_once(request).await
     }
 
     fn refuse(&self, failure: &Failure, called: &str) -> Vec<u8> {
@@ -185,11 +187,7 @@ impl<'a> Answer<'a> {
         evaluation: Evaluation,
         page: &Page,
     ) -> Self {
-        let around = Around {
-            now: endpoint.sources.clock.now(),
-            next_poll_ms: endpoint.next_poll_ms(evaluation.effective),
-            transport: evaluation.transport,
-        };
+        let around = endpoint.around(evaluation, Instant::now());
         Self {
             called,
             body: render(
@@ -200,6 +198,7 @@ impl<'a> Answer<'a> {
             ),
             items: page.items.len(),
             cut: page.cut,
+            next_poll_ms: Some(around.next_poll_ms),
             known: Some((endpoint, evaluation)),
         }
     }
@@ -214,16 +213,14 @@ impl<'a> Answer<'a> {
             body,
             items: 0,
             cut: false,
+            next_poll_ms: None,
             known,
         }
     }
 }
 
 fn soonest(answers: &[Answer<'_>]) -> Option<u64> {
-    let known = answers.iter().filter_map(|one| one.known);
-    known
-        .map(|(endpoint, evaluation)| endpoint.next_poll_ms(evaluation.effective))
-        .min()
+    answers.iter().filter_map(|one| one.next_poll_ms).min()
 }
 
 /// What is the same for all modules of the request is said in headers, what differs is not. At one

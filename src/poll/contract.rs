@@ -3,7 +3,7 @@
 //! Invariant: a contract that compiled cannot fail on a request for a reason that its
 //! configuration could have told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{StatusCode, header::IF_NONE_MATCH};
 
@@ -16,10 +16,15 @@ use super::{
     request::{Fields, TwoBodies},
     source::Source,
     sunset::Notice,
+    wait::Wait,
     wording::Wording,
 };
 use crate::{
-    config::modules::{AudienceField, CursorKind, LimitField, Method, Module, Poll},
+    config::{
+        modules::{AudienceField, CursorKind, LimitField, Method, Module, Poll},
+        steer::Steer,
+        wait::WaitField,
+    },
     domain::{Audience, Limits, ModuleName},
 };
 
@@ -41,6 +46,8 @@ pub struct Contract {
     pub(super) wording: Wording,
     pub(super) compat: Option<Arc<Compat>>,
     pub(super) next_poll_ms: u64,
+    pub(super) steer: Option<Steer>,
+    pub(super) floor: Duration,
     pub(super) sunset: Notice,
     pub(super) state: bool,
 }
@@ -179,6 +186,8 @@ pub(super) fn compile(
         wording: wording?,
         compat,
         next_poll_ms: poll.next_poll_ms,
+        steer: poll.steer.clone(),
+        floor: Duration::from_millis(poll.floor_ms),
         sunset,
         state: module.state,
     })
@@ -222,6 +231,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
     let client = client.and_then(|field| named("poll.client.name", field.place, &field.name));
     let limit = poll.limit.place;
     let limit = limit.and_then(|place| named("poll.limit.name", place, &poll.limit.name));
+    let wait = wait(poll.wait.as_ref(), path, problems);
     let (audience, always) = audience(poll.audience.as_ref(), path, limits, problems);
     Fields {
         cursor,
@@ -233,6 +243,7 @@ fn fields(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>) -> Fields {
         limit,
         default_limit: poll.limit.default,
         max_limit: poll.limit.max,
+        wait,
         compat: None,
     }
 }
@@ -244,6 +255,26 @@ fn check_limits(limit: &LimitField, problems: &mut Vec<Problem>) {
     if limit.default == 0 || limit.default > limit.max {
         let why = "must be above 0 and not above `max`".to_owned();
         problems.push(("poll.limit.default", why));
+    }
+}
+
+fn wait(field: Option<&WaitField>, path: &str, problems: &mut Vec<Problem>) -> Wait {
+    let Some(field) = field else {
+        return Wait::default();
+    };
+    if field.default_ms > field.max_ms {
+        let why = "must not be above `max_ms`".to_owned();
+        problems.push(("poll.wait.default_ms", why));
+    }
+    let source = field.place.and_then(|place| {
+        let source = Source::compile(place, &field.name, path);
+        keep("poll.wait.name", source, problems)
+    });
+    Wait {
+        source,
+        unit: field.unit,
+        default: Duration::from_millis(field.default_ms),
+        max: Duration::from_millis(field.max_ms),
     }
 }
 

@@ -42,6 +42,11 @@ fn every_problem_is_reported_with_its_key() {
         ("poll.limit = { in = \"query\" }", "poll.limit.name"),
         ("poll.limit.default = 0", "poll.limit.default"),
         ("poll.limit.default = 1001", "poll.limit.default"),
+        ("poll.wait = { in = \"query\" }", "poll.wait.name"),
+        (
+            "poll.wait = { default_ms = 2, max_ms = 1 }",
+            "poll.wait.default_ms",
+        ),
         ("poll.response.body = '{'", "poll.response.body"),
         ("poll.response.item = '\"$nope\"'", "poll.response.item"),
         ("poll.response.error = '{\"...\":1}'", "poll.response.error"),
@@ -108,7 +113,11 @@ fn an_envelope_holds_the_real_status() {
     let contract = compile(
         "name = \"m\"\npoll.path = \"/p\"\npoll.cursor.name = \"c\"\npoll.response.error_status = 200",
     );
-    let (status, body) = contract.unwrap().unwrap().wording.refuse(&Failure::Retired, None);
+    let (status, body) = contract
+        .unwrap()
+        .unwrap()
+        .wording
+        .refuse(&Failure::Retired, None);
     assert_eq!(status, 200);
     let expected = br#"{"code":410,"message":"this endpoint has been retired"}"#;
     assert_eq!(body, expected);

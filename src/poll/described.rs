@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 use http::header::{ETAG, IF_NONE_MATCH, RETRY_AFTER};
 
 use super::{
-    answer::{STAGE, TRANSPORT},
+    answer::{NEXT_POLL_MS, STAGE, TRANSPORT},
     content::BodyKind,
     contract::Contract,
     failure::Failure,
     source::Source,
     sunset,
 };
-use crate::config::modules::{CursorKind, Place};
+use crate::config::{
+    modules::{CursorKind, Place},
+    wait::WaitUnit,
+};
 
 /// What an endpoint takes and answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,9 +165,17 @@ fn takes(contract: &Contract, whom: Whom<'_>) -> Vec<Taken> {
         of(&fields.audience, "who asks, besides everyone", Shape::Text),
         of(&fields.client, "which client asks", Shape::Text),
         of(&fields.limit, "most changes of the answer", Shape::Size),
+        of(&fields.wait.source, wait(fields.wait.unit), Shape::Count),
         tag,
     ];
     all.into_iter().flatten().collect()
+}
+
+const fn wait(unit: WaitUnit) -> &'static str {
+    match unit {
+        WaitUnit::Milliseconds => "how long the poll may wait for news, in milliseconds",
+        WaitUnit::Seconds => "how long the poll may wait for news, in seconds",
+    }
 }
 
 const fn cursor(kind: CursorKind) -> Shape {
@@ -215,6 +226,10 @@ fn answers(contract: &Contract, whom: Whom<'_>) -> BTreeMap<u16, Answer> {
                 .insert(ETAG.to_string(), "what the client then has");
         }
     }
+    for answer in answers.values_mut() {
+        let when = "when to poll again, if that is not as usual";
+        answer.headers.insert(NEXT_POLL_MS.to_string(), when);
+    }
     for failure in Failure::all() {
         if happens(&failure, contract, whom) {
             add_failure(&mut answers, contract, &failure);
@@ -238,7 +253,7 @@ const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>) -> bool
         | Failure::Panicked => true,
         Failure::UnknownModule => matches!(whom, Whom::Named(..)),
         // A batch says these in the place of each module.
-        Failure::Retired | Failure::Unavailable => !is_batch,
+        Failure::Retired | Failure::Unavailable | Failure::Busy { .. } => !is_batch,
         Failure::TooOld => !is_batch && !contract.state,
         Failure::StateTooLarge => !is_batch && matches!(contract.fields.kind, CursorKind::None),
     }
@@ -279,7 +294,7 @@ fn add_failure(answers: &mut BTreeMap<u16, Answer>, contract: &Contract, failure
     answer
         .headers
         .extend(configured.map(|name| (name.to_owned(), "as configured")));
-    if failure.is_passing() {
+    if failure.retry_after_s(0).is_some() {
         let seconds = "seconds until it is worth to come again";
         answer.headers.insert(RETRY_AFTER.to_string(), seconds);
     }

@@ -4,8 +4,6 @@
 //! Invariant: the tag of a body is the hash of exactly its bytes, so the same tag is the same
 //! body.
 
-use std::fmt::Write;
-
 use http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
 use sha2::{Digest, Sha256};
 
@@ -18,13 +16,7 @@ pub struct EntityTag(String);
 impl EntityTag {
     /// The tag of a body: its SHA-256.
     pub fn of_body(body: &[u8]) -> Self {
-        let mut tag = String::with_capacity(66);
-        tag.push('"');
-        for byte in Sha256::digest(body) {
-            let _infallible = write!(tag, "{byte:02x}");
-        }
-        tag.push('"');
-        Self(tag)
+        Self(format!("\"{:x}\"", Sha256::digest(body)))
     }
 
     /// The tag that is a cursor.

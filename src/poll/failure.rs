@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::meters::Answered;
-use crate::config::modules::Errors;
+use crate::{config::modules::Errors, log::Busy};
 
 /// Why a poll gets the error envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,11 @@ pub enum Failure {
     TooOld,
     /// The database is needed for this answer and cannot be asked.
     Unavailable,
+    /// Too many reads at once.
+    Busy {
+        /// What `Retry-After` says.
+        retry_after_s: u32,
+    },
     /// The state holds more than `modules[].poll.limit.max`, and to cut it would hide keys.
     StateTooLarge,
     /// A bug of ours.
@@ -42,7 +47,7 @@ pub enum Failure {
 
 impl Failure {
     /// One of each kind.
-    pub(super) fn all() -> [Self; 10] {
+    pub(super) fn all() -> [Self; 11] {
         [
             Self::Malformed {
                 what: "cursor".into(),
@@ -55,6 +60,7 @@ impl Failure {
             Self::Retired,
             Self::TooOld,
             Self::Unavailable,
+            Self::Busy { retry_after_s: 6 },
             Self::StateTooLarge,
             Self::Panicked,
         ]
@@ -71,6 +77,7 @@ impl Failure {
             Self::Retired => "the module is at `retired`",
             Self::TooOld => "the cursor is too old, and the module keeps no state",
             Self::Unavailable => "the answer cannot be given now",
+            Self::Busy { .. } => "too many read at once",
             Self::StateTooLarge => "the state is larger than the limit",
             Self::Panicked => "the gateway failed",
         }
@@ -85,7 +92,9 @@ impl Failure {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyMissing => StatusCode::REQUEST_TIMEOUT,
             Self::Retired | Self::TooOld => StatusCode::GONE,
-            Self::Unavailable | Self::StateTooLarge => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -99,7 +108,7 @@ impl Failure {
             Self::BodyMissing => errors.no_body,
             Self::Retired => errors.retired,
             Self::TooOld => errors.too_old,
-            Self::Unavailable | Self::StateTooLarge => errors.unavailable,
+            Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => errors.unavailable,
             Self::Panicked => errors.failed,
         }
     }
@@ -114,7 +123,7 @@ impl Failure {
             Self::BodyMissing => "the body did not arrive".into(),
             Self::Retired => "this endpoint has been retired".into(),
             Self::TooOld => "the cursor is too old: begin again without one".into(),
-            Self::Unavailable | Self::StateTooLarge => {
+            Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 "the answer cannot be given now, come back later".into()
             }
             Self::Panicked => "the answer failed".into(),
@@ -131,13 +140,34 @@ impl Failure {
             | Self::BodyTooLarge
             | Self::BodyMissing
             | Self::Unavailable
+            | Self::Busy { .. }
             | Self::StateTooLarge
             | Self::Panicked => Answered::Error,
         }
     }
 
-    /// Whether the same request may succeed later: the answer then says when.
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable | Self::StateTooLarge)
+    /// When the same request may succeed: what `Retry-After` says, or `usual_s` where nothing better
+    /// is known. `None` if it never will.
+    pub const fn retry_after_s(&self, usual_s: u32) -> Option<u32> {
+        match self {
+            Self::Busy { retry_after_s } => Some(*retry_after_s),
+            Self::Unavailable | Self::StateTooLarge => Some(usual_s),
+            Self::Malformed { .. }
+            | Self::UnknownModule
+            | Self::Method
+            | Self::BodyTooLarge
+            | Self::BodyMissing
+            | Self::Retired
+            | Self::TooOld
+            | Self::Panicked => None,
+        }
+    }
+}
+
+impl From<Busy> for Failure {
+    fn from(busy: Busy) -> Self {
+        Self::Busy {
+            retry_after_s: busy.retry_after_s,
+        }
     }
 }

@@ -18,6 +18,8 @@ pub enum Answered {
     Database,
     /// From the state, because the cursor is too old.
     Snapshot,
+    /// The empty answer that the same request got a moment ago.
+    Limited,
     /// 410.
     Gone,
     /// Any other error envelope.
@@ -32,6 +34,7 @@ impl Answered {
             Self::Tail => "tail",
             Self::Database => "database",
             Self::Snapshot => "snapshot",
+            Self::Limited => "limited",
             Self::Gone => "gone",
             Self::Error => "error",
         }
@@ -45,6 +48,7 @@ pub(super) struct Meters {
     tail: Counter,
     database: Counter,
     snapshot: Counter,
+    limited: Counter,
     gone: Counter,
     error: Counter,
     seconds: Histogram,
@@ -62,6 +66,7 @@ impl Meters {
             tail: counter(Answered::Tail),
             database: counter(Answered::Database),
             snapshot: counter(Answered::Snapshot),
+            limited: counter(Answered::Limited),
             gone: counter(Answered::Gone),
             error: counter(Answered::Error),
             seconds: metrics::histogram!(metric::POLL_SECONDS),
@@ -74,6 +79,7 @@ impl Meters {
             Answered::Tail => &self.tail,
             Answered::Database => &self.database,
             Answered::Snapshot => &self.snapshot,
+            Answered::Limited => &self.limited,
             Answered::Gone => &self.gone,
             Answered::Error => &self.error,
         };

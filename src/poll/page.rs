@@ -101,4 +101,9 @@ impl Page {
     pub(super) fn must_move_client(&self, kind: CursorKind) -> bool {
         kind != CursorKind::None && !matches!(self.answered, Answered::Idle | Answered::Tail)
     }
+
+    /// Whether it has nothing to say: a poll that may wait then does.
+    pub(super) fn is_idle(&self) -> bool {
+        self.items.len() == 0 && !self.cut && !self.snapshot
+    }
 }

@@ -36,6 +36,17 @@ pub(super) struct Read<'a> {
 }
 
 impl Read<'_> {
+    /// What memory alone can answer.
+    pub(super) fn page_from_tail(&self) -> Result<Option<Page>, Failure> {
+        let since = match self.asked {
+            Asked::After(since) => since,
+            Asked::From { at, tick } => return self.ticks_from_tail(at, tick),
+        };
+        let found = self.sources.reader.peek(self.wanted(since));
+        let found = found.map_err(|error| self.failed(&error))?;
+        Ok(found.map(page))
+    }
+
     pub(super) async fn page(&self) -> Result<Page, Failure> {
         match self.asked {
             Asked::After(since) => self.page_after(since).await,
@@ -44,18 +55,22 @@ impl Read<'_> {
     }
 
     async fn page_after(&self, since: Since) -> Result<Page, Failure> {
-        let wanted = Wanted {
+        let reader = &self.sources.reader;
+        let reading = reader.read(self.wanted(since), Freshness::Tail).await;
+        match reading.map_err(|error| self.failed(&error))? {
+            Reading::Found(found) => Ok(page(found)),
+            Reading::TooOld { after } => self.read_state(after).await,
+            Reading::NobodyToAsk(edge) => Ok(standing_still(since, edge)),
+        }
+    }
+
+    const fn wanted(&self, since: Since) -> Wanted<'_> {
+        Wanted {
             module: self.module,
             audiences: self.audiences.as_slice(),
             since,
             limit: self.limit,
             purpose: Purpose::Poll,
-        };
-        let reading = self.sources.reader.read(wanted, Freshness::Tail).await;
-        match reading.map_err(|error| self.failed(&error))? {
-            Reading::Found(found) => Ok(page(found)),
-            Reading::TooOld { after } => self.read_state(after).await,
-            Reading::NobodyToAsk(edge) => Ok(standing_still(since, edge)),
         }
     }
 
@@ -65,8 +80,7 @@ impl Read<'_> {
             return Err(Failure::TooOld);
         }
         let reader = &self.sources.reader;
-        let place = reader.admission.enter(Class::Database, self.module).await;
-        let _place = place.map_err(|busy| self.failed(&busy.into()))?;
+        let _place = reader.admission.enter(Class::Database, self.module).await?;
         for _ in 0..ATTEMPTS {
             let edge = self.fresh_edge().await?;
             let read = ChannelRead {
@@ -111,7 +125,8 @@ impl Read<'_> {
 
     pub(super) fn failed(&self, error: &ReadError) -> Failure {
         match error {
-            ReadError::NotFollowed | ReadError::Busy(_) => Failure::Unavailable,
+            ReadError::NotFollowed => Failure::Unavailable,
+            ReadError::Busy(busy) => (*busy).into(),
             ReadError::Database(error) => database_failed(self.module, error),
         }
     }

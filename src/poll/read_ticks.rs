@@ -20,15 +20,33 @@ use crate::{
 };
 
 impl Read<'_> {
-    pub(super) async fn page_from(&self, from: Micros, tick: Tick) -> Result<Page, Failure> {
-        let wanted = FromTick {
+    /// What memory alone can answer.
+    pub(super) fn ticks_from_tail(
+        &self,
+        from: Micros,
+        tick: Tick,
+    ) -> Result<Option<Page>, Failure> {
+        let found = self
+            .sources
+            .reader
+            .peek_ticks(self.ticks_wanted(from, tick));
+        let found = found.map_err(|error| self.failed(&error))?;
+        Ok(found.map(page))
+    }
+
+    const fn ticks_wanted(&self, from: Micros, tick: Tick) -> FromTick<'_> {
+        FromTick {
             module: self.module,
             audiences: self.audiences.as_slice(),
             from,
             tick,
             limit: self.limit,
             purpose: Purpose::Poll,
-        };
+        }
+    }
+
+    pub(super) async fn page_from(&self, from: Micros, tick: Tick) -> Result<Page, Failure> {
+        let wanted = self.ticks_wanted(from, tick);
         let reading = self.sources.reader.read_ticks(wanted).await;
         match reading.map_err(|error| self.failed(&error))? {
             TickReading::Found(found) => Ok(page(found)),
@@ -41,8 +59,7 @@ impl Read<'_> {
             return Err(Failure::TooOld);
         }
         let reader = &self.sources.reader;
-        let place = reader.admission.enter(Class::Database, self.module).await;
-        let _place = place.map_err(|busy| self.failed(&busy.into()))?;
+        let _place = reader.admission.enter(Class::Database, self.module).await?;
         let edge = reader.fresh_tick_edge(self.module, tick).await;
         let edge = edge.map_err(|error| self.failed(&error))?;
         let limit = self.limit.saturating_add(1);

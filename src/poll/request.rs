@@ -3,7 +3,7 @@
 //! Invariant: a request that parsed holds only values that the contract allows; anything else is
 //! refused with words for the person who wrote the client.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{
     asked::Asked,
@@ -14,6 +14,7 @@ use super::{
     failure::Failure,
     source::{Parts, Source},
     time_cursor,
+    wait::Wait,
 };
 use crate::{
     config::modules::CursorKind,
@@ -35,6 +36,7 @@ pub(super) struct Fields {
     pub(super) limit: Option<Source>,
     pub(super) default_limit: u32,
     pub(super) max_limit: u32,
+    pub(super) wait: Wait,
     pub(super) compat: Option<Arc<Compat>>,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Request<'a> {
     pub(super) asked: Asked,
     pub(super) audiences: Audiences,
     pub(super) limit: u32,
+    /// How long it may wait for news.
+    pub(super) wait: Duration,
     client: Option<Cow<'a, str>>,
 }
 
@@ -61,7 +65,13 @@ pub(super) struct TwoBodies;
 impl Fields {
     /// What the body has to be: `None` if nothing is taken from it. `also` is one more source.
     pub(super) fn body(&self, also: Option<&Source>) -> Result<Option<BodyKind>, TwoBodies> {
-        let sources = [&self.cursor, &self.audience, &self.client, &self.limit];
+        let sources = [
+            &self.cursor,
+            &self.audience,
+            &self.client,
+            &self.limit,
+            &self.wait.source,
+        ];
         let sources = sources.into_iter().flatten().chain(also);
         let mut kinds = sources.filter_map(Source::body);
         let first = kinds.next();
@@ -78,6 +88,7 @@ impl Fields {
             asked: located(self.read_cursor(parts), self.cursor.as_ref())?,
             audiences: located(self.read_audiences(parts), self.audience.as_ref())?,
             limit: located(self.read_limit(parts), self.limit.as_ref())?,
+            wait: located(self.read_wait(parts), self.wait.source.as_ref())?,
             client: located(client, self.client.as_ref())?,
         })
     }
@@ -122,6 +133,12 @@ impl Fields {
         let own = Audience::new(&text, self.audience_bytes)
             .map_err(|invalid| malformed("audience", invalid.why))?;
         Ok(Audiences::with(self.always.everyone_again(), own))
+    }
+
+    fn read_wait(&self, parts: &Parts<'_>) -> Result<Duration, Failure> {
+        let text = find(self.wait.source.as_ref(), "wait", parts)?;
+        let wait = self.wait.read(text.as_deref());
+        wait.map_err(|why| malformed("wait", why))
     }
 
     fn read_limit(&self, parts: &Parts<'_>) -> Result<u32, Failure> {

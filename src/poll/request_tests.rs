@@ -1,7 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::domain::Epoch;
 use crate::poll::content::Content;
 
 const SINCE: HeaderName = HeaderName::from_static("x-since");
@@ -16,6 +15,7 @@ fn fields() -> Fields {
         client: Some(Source::Path("who".into())),
         limit: Some(Source::Query("size".into())),
         default_limit: 10,
+        wait: Wait::default(),
         max_limit: 20,
         compat: None,
     }
@@ -141,7 +141,7 @@ fn tokens_carry_their_epoch() {
         ..fields()
     };
     let read = by_query(&fields, "since=00000002_000000000000000a").unwrap();
-    let cursor = Cursor::new(Epoch::new(2), Position::new(10));
+    let cursor = Cursor::new(crate::domain::Epoch::new(2), Position::new(10));
     assert_eq!(read.0, Asked::from(cursor));
     assert!(by_query(&fields, "since=10").is_err());
 }

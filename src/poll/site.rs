@@ -181,6 +181,10 @@ fn compile(
                 let why = "`etag` is one cursor in a header, and a batch has many in its body";
                 problems.push(("poll.cursor.kind", why.to_owned()));
             }
+            if endpoint.poll.wait.is_some() {
+                let why = "a batch is answered at once: leave it out".to_owned();
+                problems.push(("poll.wait", why));
+            }
             let poll = Batch::poll_of_one(&endpoint.poll);
             let contract = contract::compile(first, &poll, none, limits, problems);
             let batch = Batch::compile(config, &endpoint.poll.response.error, problems);

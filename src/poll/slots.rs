@@ -45,11 +45,9 @@ impl Slot for BodySlot {
         match self {
             // Of the kind `position`; a token is text already.
             Self::Cursor | Self::Head | Self::ServerTimeMs | Self::Count | Self::NextPollMs => true,
-            Self::Changes
-            | Self::HasMore
-            | Self::Transport
-            | Self::Snapshot
-            | Self::Module => false,
+            Self::Changes | Self::HasMore | Self::Transport | Self::Snapshot | Self::Module => {
+                false
+            }
         }
     }
 }

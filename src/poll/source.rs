@@ -116,7 +116,10 @@ impl fmt::Display for Source {
 }
 
 /// Finds in `a=1&b=2`, which is a query and a form as well.
-pub(super) fn find_in_pairs<'a>(pairs: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Unreadable> {
+pub(super) fn find_in_pairs<'a>(
+    pairs: &'a [u8],
+    name: &str,
+) -> Result<Option<Cow<'a, str>>, Unreadable> {
     for pair in pairs.split(|byte| *byte == b'&') {
         let (key, value) = split_once(pair, b'=').unwrap_or((pair, b""));
         // Another parameter's broken name is none of our business.

@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use super::state_cache::StateCache;
-use crate::{config, cutover::Flags, domain::Clock, log::Reader};
+use crate::{
+    config,
+    cutover::Flags,
+    domain::Clock,
+    log::{Reader, Waiting},
+};
 
 /// What all endpoints read from: memory first, the database where memory does not reach.
 pub struct Sources {
     pub(super) reader: Arc<Reader>,
+    pub(super) waiting: Arc<Waiting>,
     pub(super) flags: Arc<Flags>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateCache,
@@ -17,6 +23,7 @@ impl Sources {
     /// Sources with an empty cache of states.
     pub fn new(
         reader: Arc<Reader>,
+        waiting: Arc<Waiting>,
         flags: Arc<Flags>,
         clock: Arc<dyn Clock>,
         bounds: &config::poll::Poll,
@@ -24,6 +31,7 @@ impl Sources {
         let states = StateCache::new(bounds.state_cache_entries, bounds.state_cache_bytes);
         Self {
             reader,
+            waiting,
             flags,
             clock,
             states,

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tokio::{sync::MutexGuard, time::timeout};
+
 use super::{
     audiences::Audiences,
     failure::Failure,
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{Cursor, ModuleName, Position},
-    log::{Edge, TailRead},
+    log::{Class, Edge, TailRead},
     store::{ChannelRead, StateItem},
     telemetry::Purpose,
 };
@@ -31,20 +33,35 @@ pub(super) struct WholeState<'a> {
 }
 
 impl WholeState<'_> {
+    /// What memory alone can answer.
+    pub(super) fn remembered_page(&self) -> Option<Result<Page, Failure>> {
+        let held = self.remembered(&self.key())?;
+        Some(self.show(held, Answered::Tail))
+    }
+
+    /// From the database, unless another poll has just read it there.
     pub(super) async fn page(&self) -> Result<Page, Failure> {
-        let key = StateKey {
-            module: self.module.clone(),
-            audiences: self.audiences.clone(),
-        };
-        if let Some(held) = self.remembered(&key) {
-            return self.show(held, Answered::Tail);
-        }
-        let _turn = self.sources.states.turn(&key).await;
+        let key = self.key();
+        let _turn = self.turn(&key).await?;
         if let Some(held) = self.remembered(&key) {
             return self.show(held, Answered::Tail);
         }
         let held = self.load(key).await?;
         self.show(held, Answered::Database)
+    }
+
+    fn key(&self) -> StateKey {
+        StateKey {
+            module: self.module.clone(),
+            audiences: self.audiences.clone(),
+        }
+    }
+
+    /// Waits no longer than for a place: whoever has the turn may be waiting for one.
+    async fn turn(&self, key: &StateKey) -> Result<MutexGuard<'_, ()>, Failure> {
+        let admission = &self.sources.reader.admission;
+        let turn = timeout(admission.patience(), self.sources.states.turn(key)).await;
+        turn.map_err(|_elapsed| admission.refuse(Class::Database, self.module).into())
     }
 
     fn remembered(&self, key: &StateKey) -> Option<Held> {
@@ -69,6 +86,8 @@ impl WholeState<'_> {
     }
 
     async fn load(&self, key: StateKey) -> Result<Held, Failure> {
+        let admission = &self.sources.reader.admission;
+        let _place = admission.enter(Class::Database, self.module).await?;
         let (held, exact) = self.read().await?;
         // A tail that was far behind may have passed by the first read's position.
         let (held, exact) = if exact {

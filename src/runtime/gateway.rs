@@ -18,6 +18,7 @@ use crate::{
     http::{Router, private, serving},
     mirror,
     store::{self, SchemaState, Store},
+    telemetry,
 };
 
 /// How the process is started, beside the configuration.
@@ -66,6 +67,7 @@ impl Gateway {
             mqtt: targets.mqtt,
             websocket: targets.websocket,
         };
+        telemetry::install_metrics().map_err(StartError::Metrics)?;
         let (parts, ingest_writer) = Parts::new(config, store);
         make_states_whole(parts.store.as_ref(), &parts.served).await?;
         let mut tasks = Tasks::default();

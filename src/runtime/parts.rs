@@ -50,7 +50,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The parts, and the ingest writer that is still to be started.
+    /// The parts, and the ingest writer that is still to be started. To be called after the metrics
+    /// recorder is installed.
     pub(super) fn new(config: Arc<Config>, store: Arc<dyn Store>) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
@@ -71,8 +72,18 @@ impl Parts {
         );
         let retention = retention(&config, &store, &leadership);
         let parts = Self {
-            waiting: Arc::new(Waiting::new(Arc::clone(&tail), no_more_waits.clone())),
-            admission: Arc::default(),
+            waiting: Arc::new(Waiting::new(
+                Arc::clone(&tail),
+                no_more_waits.clone(),
+                config.poll.max_waiting,
+                rand::random,
+            )),
+            admission: Arc::new(Admission::new(
+                &config.admission,
+                config.database.connections,
+                &served.modules,
+                rand::random,
+            )),
             no_more_waits,
             tail,
             leadership,
@@ -144,6 +155,7 @@ impl Parts {
         });
         let sources = Arc::new(Sources::new(
             Arc::clone(&reader),
+            Arc::clone(&self.waiting),
             Arc::clone(&self.flags),
             Arc::new(SystemClock),
             &self.config.poll,

@@ -2,7 +2,7 @@
 
 /// Legacy polls by module and kind of answer.
 pub const POLLS: &str = "changeover_polls_total";
-/// Time from a legacy poll's head to its answer.
+/// Time from a legacy poll's head to its answer, without what it waited for news.
 pub const POLL_SECONDS: &str = "changeover_poll_seconds";
 /// Requests and answers that a quirk changed, by module and quirk.
 pub const QUIRKS: &str = "changeover_quirk_total";
@@ -10,6 +10,16 @@ pub const QUIRKS: &str = "changeover_quirk_total";
 pub const NATIVE_READS: &str = "changeover_native_reads_total";
 /// Streams of server-sent events that are open.
 pub const STREAMS: &str = "changeover_streams";
+/// Reads that wait for news, by module.
+pub const WAITING_POLLS: &str = "changeover_waiting_polls";
+/// Waits that ended because their channel had news, by module.
+pub const WAITS_WOKEN: &str = "changeover_waits_woken_total";
+/// Reads that were answered at once because as many waited as allowed.
+pub const WAITS_CROWDED: &str = "changeover_waits_crowded_total";
+/// Reads that found no place in time, by class and module.
+pub const ADMISSION_REFUSED: &str = "changeover_admission_refused_total";
+/// Reads of the database under way, by module.
+pub const ADMISSION_IN_FLIGHT: &str = "changeover_admission_in_flight";
 /// SQL statements by purpose.
 pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
 /// Open database connections.
@@ -101,6 +111,17 @@ pub fn describe() {
         "Answers of streams, snapshots and polls of several modules"
     );
     metrics::describe_gauge!(STREAMS, "Open streams of server-sent events");
+    metrics::describe_gauge!(WAITING_POLLS, "Reads that wait for news");
+    metrics::describe_counter!(WAITS_WOKEN, "Waits ended by news of their channel");
+    metrics::describe_counter!(
+        WAITS_CROWDED,
+        "Reads answered at once because as many waited as poll.max_waiting allows"
+    );
+    metrics::describe_counter!(
+        ADMISSION_REFUSED,
+        "Reads that found no place within admission.wait_ms"
+    );
+    metrics::describe_gauge!(ADMISSION_IN_FLIGHT, "Reads under way");
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(

@@ -20,6 +20,9 @@ crate::on_each_database!(
     what_is_wrong_with_an_event_is_named,
 );
 
+/// Names and values.
+type Headers = &'static [(&'static str, &'static str)];
+
 async fn send(client: &Client, headers: &[(&str, &str)], body: &str) -> Answer {
     let url = format!("{}/v1/modules/{MODULE}/changes", client.private);
     let mut request = client.http.post(url).body(body.to_owned());
@@ -205,7 +208,7 @@ async fn what_is_wrong_with_an_event_is_named(database: DatabaseUnderTest) {
         ("ce-source", "/s"),
         ("ce-type", "upsert"),
     ];
-    let cases: [(&[(&str, &str)], &str, &str); 5] = [
+    let cases: [(Headers, &str, &str); 5] = [
         (&[("ce-specversion", "1.0")], "1", "ce-id: is missing"),
         (
             &[("ce-subject", "%FF"), ("Content-Type", "application/json")],

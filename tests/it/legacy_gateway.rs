@@ -20,7 +20,7 @@ use changeover::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
     http::public::{PublicState, router},
-    log::{Reader, Refresh, Tail},
+    log::{Admission, Reader, Refresh, Tail, Waiting},
     poll::{self, Contract, Route, Site, Sources},
     store::{
         ChangeLog, ChannelRead, Closed, Error, Head, LogPage, Result, StageRecord, StateItem,
@@ -30,6 +30,7 @@ use changeover::{
 };
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// What the gateway's clock says: 2026-01-02T03:04:05.678Z.
@@ -342,10 +343,18 @@ impl Gateway {
             log: log.clone(),
             tail: tail.clone(),
             refresh,
-            admission: Arc::default(),
+            admission: Arc::new(Admission::new(
+                &config::admission::Admission::default(),
+                8,
+                std::slice::from_ref(&name),
+                || 0.5,
+            )),
         };
+        let stop = CancellationToken::new();
+        let waiting = Waiting::new(tail.clone(), stop, config.max_waiting, || 0.5);
         let sources = Sources::new(
             Arc::new(reader),
+            Arc::new(waiting),
             flags.clone(),
             Arc::new(StoppedClock),
             &config,

@@ -45,6 +45,10 @@ const TICKS: &[(i64, &[&str])] = &[
     (9, &["f"]),
 ];
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is expected is written where it is handed over"
+)]
 fn assert_page(answer: &Answer, items: Value, since: i64, more: bool) {
     assert_eq!(answer.json()["items"], items, "{answer:?}");
     assert_eq!(answer.json()["since"], since, "{answer:?}");
@@ -158,7 +162,9 @@ async fn rfc3339_in_and_out() {
     let refused = gateway.get("/list?since=yesterday").await;
     assert_eq!(refused.status, 400);
     assert!(
-        refused.body.contains("cursor: must be an RFC 3339 time"),
+        refused
+            .body
+            .contains("cursor (query parameter since): must be an RFC 3339 time"),
         "{refused:?}"
     );
 }

@@ -41,11 +41,12 @@ on_each_database!(
 );
 
 fn modules() -> String {
-    KINDS
-        .iter()
-        .map(|kind| {
-            format!(
-                r#"
+    KINDS.map(module).concat()
+}
+
+fn module(kind: &str) -> String {
+    format!(
+        r#"
 [[modules]]
 name = "{kind}"
 [modules.poll]
@@ -57,9 +58,7 @@ limit    = {{ in = "query", name = "size", default = {MOST}, max = {MOST} }}
 body  = '{{"list":"$changes","since":"$cursor","more":"$has_more","state":"$snapshot","time":"$server_time_ms"}}'
 item  = '{{"key":"$key","audience":"$audience","position":"$position","at":"$sequenced_at_ms","value":"$value"}}'
 "#
-            )
-        })
-        .collect()
+    )
 }
 
 fn setup(database: &DatabaseUnderTest, name: &str) -> Setup {

@@ -79,10 +79,9 @@ impl Pacing {
             let begin = pace.tick.begin(at);
             match memory.open {
                 Some(open) if open.begin == begin => open.rows,
-                Some(_) => 0,
                 // Somebody else may have filled it.
                 None if pace.tick.begin(head.sequenced_through) == begin => pace.changes,
-                None => 0,
+                Some(_) | None => 0,
             }
         });
         TickWriter {

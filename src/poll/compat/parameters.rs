@@ -54,5 +54,7 @@ pub(super) fn keep_last(query: &str, names: &[Box<str>]) -> Option<String> {
 /// The decoded name of a parameter; `None` if it is no text.
 fn key_of(pair: &str) -> Option<String> {
     let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-    decode(key.as_bytes()).ok().map(std::borrow::Cow::into_owned)
+    decode(key.as_bytes())
+        .ok()
+        .map(std::borrow::Cow::into_owned)
 }

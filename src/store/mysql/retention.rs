@@ -324,9 +324,9 @@ async fn delete(
     delete
         .push_bind(window.module.as_str())
         .push(" AND position IN (");
-    let mut list = delete.separated(", ");
+    let mut ids = delete.separated(", ");
     for position in positions {
-        list.push_bind(position);
+        ids.push_bind(position);
     }
     delete.push(")");
     Ok(delete.build().execute(connection).await?.rows_affected())

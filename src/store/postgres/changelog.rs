@@ -9,7 +9,8 @@ use super::PostgresStore;
 use crate::{
     domain::{Audience, Change, Epoch, Micros, ModuleName, Position},
     store::{
-        ChangeLog, ChannelRead, Error, Head, LogPage, Result, StateItem, StateTicks, TickBounds, row,
+        ChangeLog, ChannelRead, Error, Head, LogPage, Result, StateItem, StateTicks, TickBounds,
+        row,
     },
     telemetry::{Purpose, count_query},
 };

@@ -252,7 +252,12 @@ impl Producer {
                     .unwrap();
                 let step = |row: &sqlx::mysql::MySqlRow| {
                     let text = |column| row.get::<Option<String>, _>(column).unwrap_or_default();
-                    format!("type={} key={} {}", text("type"), text("key"), text("Extra"))
+                    format!(
+                        "type={} key={} {}",
+                        text("type"),
+                        text("key"),
+                        text("Extra")
+                    )
                 };
                 rows.iter().map(step).collect()
             }

@@ -16,6 +16,8 @@ cursor   = { in = "query", name = "since", kind = "position" }
 audience = { in = "query", name = "uid" }
 client   = { in = "header", name = "X-Terminal" }
 limit    = { in = "query", name = "size", default = 100, max = 1000 }
+wait     = { in = "query", name = "wait_ms", max_ms = 100 }
+steer    = { max_ms = 60000 }
 quirks   = ["trailing-slash", "jsonp-callback", "zero-limit-is-most"]
 [modules.sunset]
 at   = 2030-01-01T00:00:00Z

@@ -16,12 +16,14 @@ pub mod gateway;
 pub mod load;
 pub mod logbook;
 pub mod mariadb;
+pub mod metrics;
 pub mod mirror_rig;
 pub mod mosquitto;
 pub mod native;
 pub mod postgres;
 pub mod process;
 pub mod pruned;
+pub mod socket;
 pub mod terminal;
 pub mod witness;
 

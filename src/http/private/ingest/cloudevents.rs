@@ -196,8 +196,7 @@ fn change_id(source: &str, id: &str, limits: &Limits) -> String {
     if both.len() <= limits.change_id_bytes {
         return both;
     }
-    let hash = Sha256::digest(both.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(both.as_bytes()))
 }
 
 fn time(text: &str) -> Result<Micros, String> {
