@@ -3,7 +3,9 @@
     python probe.py LISTENER SEED EXAMPLES
 """
 
+import os
 import sys
+import tempfile
 
 from schemathesis.cli import schemathesis
 
@@ -18,17 +20,20 @@ CHECKS = [
 ]
 
 listener, seed, examples = sys.argv[1:]
-schemathesis(
-    [
-        "run",
-        f"{listener}/openapi.json",
-        "--checks=" + ",".join(CHECKS),
-        "--phases=examples,coverage,fuzzing",
-        f"--seed={seed}",
-        f"--max-examples={examples}",
-        "--request-timeout=30",
-        "--continue-on-failure",
-        "--suppress-health-check=all",
-        "--no-color",
-    ]
-)
+# What it remembers from run to run would make the runs differ.
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    schemathesis(
+        [
+            "run",
+            f"{listener}/openapi.json",
+            "--checks=" + ",".join(CHECKS),
+            "--phases=examples,coverage,fuzzing",
+            f"--seed={seed}",
+            f"--max-examples={examples}",
+            "--request-timeout=30",
+            "--continue-on-failure",
+            "--suppress-health-check=all",
+            "--no-color",
+        ]
+    )
