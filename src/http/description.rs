@@ -4,6 +4,8 @@
 //! served from memory; it holds no secret. Whatever a layer or an extractor answers for many
 //! endpoints is described here for all of them.
 
+use std::fmt::Write;
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -36,15 +38,12 @@ impl Document {
     pub(super) fn new(described: &impl Serialize) -> Self {
         let json = serde_json::to_vec(described);
         let json = Bytes::from(json.expect("names, texts and numbers have a JSON form"));
-        let hash = Sha256::digest(&json);
-        let hash: String = hash[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Self {
-            json,
-            tag: format!("\"{hash}\""),
+        let mut tag = "\"".to_owned();
+        for byte in &Sha256::digest(&json)[..16] {
+            write!(tag, "{byte:02x}").expect("writing to a string does not fail");
         }
+        tag.push('"');
+        Self { json, tag }
     }
 
     fn answer(&self, sent: &HeaderMap) -> Response {

@@ -1,4 +1,4 @@
-//! The description of the topics: an AsyncAPI 3.0 document, made from the configuration.
+//! The description of the topics: an `AsyncAPI` 3.0 document, made from the configuration.
 //!
 //! Invariants: it tells what clients are told anyway, and of a broker's URL never the user and password; the messages are described by
 //! the types that are published.

@@ -18,6 +18,10 @@ pub(super) enum Changes {
 #[schema(as = NewChange)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes what ingest reads")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "producers write the names like this"
+)]
 pub(super) struct Change {
     /// What has changed: 1 to `limits.key_bytes` bytes without control characters.
     #[schema(min_length = 1)]
