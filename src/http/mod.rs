@@ -3,6 +3,9 @@
 //! Invariants: axum stands in this room only; a handler reads its request, asks a room below and
 //! writes its answer; an error's public text holds no SQL, path or secret.
 
+mod body;
+mod description;
+mod path;
 pub mod private;
 mod problem;
 pub mod public;

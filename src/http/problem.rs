@@ -6,6 +6,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The content type of every problem.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// A problem as the client sees it. `detail` is written for the caller and never holds SQL, paths or
 /// secrets.
@@ -17,11 +21,17 @@ pub struct Problem {
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct Body9457<'a> {
+/// Why a request was not served (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body9457<'a> {
+    /// Always `about:blank`: the status says what kind of problem it is.
     r#type: &'a str,
+    /// The status in words.
     title: &'a str,
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong with this request.
     detail: &'a str,
 }
 
@@ -61,7 +71,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        let json = HeaderValue::from_static("application/problem+json");
+        let json = HeaderValue::from_static(MEDIA_TYPE);
         headers.insert(header::CONTENT_TYPE, json);
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));

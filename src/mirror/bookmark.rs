@@ -2,6 +2,10 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use super::event::rfc3339;
 use crate::{
@@ -12,17 +16,34 @@ use crate::{
 /// The content type of the message.
 pub const CONTENT_TYPE: &str = "application/json";
 
-#[derive(Serialize)]
+/// How far this broker is with a module, and the module's flags.
+#[derive(Serialize, ToSchema)]
 struct Message<'a> {
+    #[schema(value_type = String)]
     module: &'a ModuleName,
+    /// The incarnation of the log.
     epoch: u32,
+    /// Everything up to it was acknowledged by this broker.
     head: u64,
+    /// Grows when this broker may have lost changes or was not given some: who finds it changed catches up.
     generation: u64,
+    /// What engineers asked for.
+    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
     stage_requested: Stage,
+    /// What is in force.
+    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
     stage_effective: Stage,
+    /// A new one means: ask again what to do.
     version: i64,
+    /// Why the effective stage is what it is.
     reason: &'a str,
+    #[schema(format = DateTime)]
     time: String,
+}
+
+/// What the message looks like.
+pub fn schema() -> RefOr<Schema> {
+    Message::schema()
 }
 
 /// Encodes the message. `head` is what this broker has acknowledged. The reason is the stable

@@ -5,9 +5,11 @@
 //! nothing else, because the log on disk is the buffer; the library that speaks MQTT is known to
 //! [`mqtt`] alone.
 
+mod asyncapi;
 mod backoff;
 mod bookmark;
 mod bookmarking;
+mod change_event;
 mod connection;
 mod cursors;
 mod feed;
@@ -25,6 +27,8 @@ pub mod ledger;
 pub mod mqtt;
 pub mod topic;
 
+pub use asyncapi::{AsyncApi, Bound};
+pub use change_event::ChangeEvent;
 pub use jobs::MirrorStore;
 pub use publisher::{Publisher, Sources};
 pub use status::{ModuleStatus, Status, TargetStatus};

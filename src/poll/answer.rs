@@ -34,9 +34,9 @@ use crate::{
     domain::{Micros, Stage},
 };
 
-const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
+pub(super) const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
 pub(super) const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
-const NEXT_POLL_MS: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
+pub(super) const NEXT_POLL_MS: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
 /// The label `module` of what belongs to no module. No module can have this name.
 pub(super) const NO_MODULE: &str = "-";
 /// How many headers an answer has at most beside the configured ones, so that the map is made once.

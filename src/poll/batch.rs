@@ -135,6 +135,11 @@ impl Batch {
         Source::Json(self.cursors.clone())
     }
 
+    /// Whether they are a list, and not an object.
+    pub(super) const fn is_list(&self) -> bool {
+        self.list.is_some()
+    }
+
     /// The modules that a request asks for.
     pub(super) fn read<'a>(&self, body: &'a Content) -> Result<Vec<Wanted<'a>>, Failure> {
         let found = match body {

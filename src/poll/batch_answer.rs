@@ -18,7 +18,7 @@ use super::{
     render::render,
     request::Request,
     route::Endpoints,
-    source::Parts,
+    source::{Parts, Source},
     wording::envelope,
 };
 use crate::{
@@ -47,6 +47,21 @@ struct Answer<'a> {
 impl BatchEndpoint {
     pub(super) const fn new(batch: Batch, endpoints: Endpoints) -> Self {
         Self { batch, endpoints }
+    }
+
+    /// The modules, by what clients call them.
+    pub(super) const fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Whether a request names them in a list.
+    pub(super) const fn is_list(&self) -> bool {
+        self.batch.is_list()
+    }
+
+    /// Where a request names them.
+    pub(super) fn source(&self) -> Source {
+        self.batch.source()
     }
 
     /// Answers a batch. `whole` is the endpoint of no module, for what concerns them all.

@@ -99,6 +99,13 @@ impl Contract {
         self.path.contains('{')
     }
 
+    /// The media types that a body may have.
+    pub(super) fn content_types(&self) -> impl Iterator<Item = String> {
+        let script = self.compat.as_ref().and_then(|compat| compat.script_type());
+        let own = self.wording.content_type().to_owned();
+        std::iter::once(own).chain(script.map(str::to_owned))
+    }
+
     /// Decides what the body has to be. `also` is one more value that is taken from the request.
     pub(super) fn settle_body(&mut self, also: Option<&Source>, problems: &mut Vec<Problem>) {
         match self.fields.body(also) {

@@ -46,6 +46,43 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// One of each kind.
+    pub(super) fn all() -> [Self; 11] {
+        [
+            Self::Malformed {
+                what: "cursor".into(),
+                why: "must be what it should be".into(),
+            },
+            Self::UnknownModule,
+            Self::Method,
+            Self::BodyTooLarge,
+            Self::BodyMissing,
+            Self::Retired,
+            Self::TooOld,
+            Self::Unavailable,
+            Self::Busy { retry_after_s: 6 },
+            Self::StateTooLarge,
+            Self::Panicked,
+        ]
+    }
+
+    /// When it happens, for the description of an endpoint.
+    pub(super) const fn occasion(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "a value of the request is not as it should be",
+            Self::UnknownModule => "there is no such module",
+            Self::Method => "the method is another",
+            Self::BodyTooLarge => "the body is larger than `poll.body_bytes`",
+            Self::BodyMissing => "the body did not arrive",
+            Self::Retired => "the module is at `retired`",
+            Self::TooOld => "the cursor is too old, and the module keeps no state",
+            Self::Unavailable => "the answer cannot be given now",
+            Self::Busy { .. } => "too many read at once",
+            Self::StateTooLarge => "the state is larger than the limit",
+            Self::Panicked => "the gateway failed",
+        }
+    }
+
     /// The status that says what happened.
     pub const fn status(&self) -> StatusCode {
         match self {

@@ -12,6 +12,7 @@ use super::{
     batch_answer::BatchEndpoint,
     compat::Compat,
     content::BodyKind,
+    described::{Described, Whom},
     failure::Failure,
     request::{find, located, malformed},
     site::{Members, Serves, Site},
@@ -93,6 +94,25 @@ impl Route {
         }
     }
 
+    /// What it takes and answers, for the description of the listener.
+    pub fn described(&self) -> Described {
+        let contract = self.endpoint.contract();
+        match &self.serves {
+            Answers::Module => Described::of(contract, Whom::Module),
+            Answers::Named(source, endpoints) => {
+                Described::of(contract, Whom::Named(source, &names(endpoints)))
+            }
+            Answers::Batch(batch) => {
+                let whom = Whom::Batch {
+                    source: &batch.source(),
+                    names: &names(batch.endpoints()),
+                    is_list: batch.is_list(),
+                };
+                Described::of(contract, whom)
+            }
+        }
+    }
+
     /// Answers a poll.
     pub async fn answer(&self, parts: &Parts<'_>) -> Response<Bytes> {
         match &self.serves {
@@ -128,6 +148,12 @@ impl Route {
         let found = endpoints.get(&*called);
         found.ok_or_else(|| refuse(&Failure::UnknownModule, Some(&called)))
     }
+}
+
+fn names(endpoints: &Endpoints) -> Vec<&str> {
+    let mut names: Vec<_> = endpoints.keys().map(|called| &**called).collect();
+    names.sort_unstable();
+    names
 }
 
 fn module_name<'a>(source: &Source, parts: &Parts<'a>) -> Result<Cow<'a, str>, Failure> {

@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::LINK};
 
 use crate::{config::modules, domain::Micros};
 
-const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
-const SUNSET: HeaderName = HeaderName::from_static("sunset");
+pub(super) const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+pub(super) const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
 /// The end of an endpoint, as configured.
 #[derive(Debug, Clone)]

@@ -120,6 +120,21 @@ impl Wording {
         empty.filter(|empty| empty.moves_cursor || !must_move)
     }
 
+    /// The media type of bodies.
+    pub(super) fn content_type(&self) -> &str {
+        self.content_type.to_str().unwrap_or_default()
+    }
+
+    /// The names of the configured headers.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Those of errors.
+    pub(super) fn error_header_names(&self) -> impl Iterator<Item = &str> {
+        self.error_headers.iter().map(|(name, _)| name.as_str())
+    }
+
     /// How many headers an answer may get from here.
     pub(super) const fn most_headers(&self) -> usize {
         self.headers.len() + self.error_headers.len()

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::{Config, server::Server},
     http::{Router, private, serving},
+    mirror,
     store::{self, SchemaState, Store},
     telemetry,
 };
@@ -74,12 +75,16 @@ impl Gateway {
         let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer, holder);
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
-        let private = private::router(parts.private_state(mirror)?);
+        let asyncapi = parts.asyncapi(mirror::Bound {
+            mqtt: addresses.mqtt,
+            websocket: addresses.websocket,
+        });
+        let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
         let bounds = serving_bounds(&parts.config.server);
         tasks.spawn(Rank::Private, "private listener", |stop| {
             serving::serve(listeners.private, private, bounds, stop)
         });
-        let public = Some((listeners.public, parts.public_router()?));
+        let public = Some((listeners.public, parts.public_router(asyncapi)?));
         Ok(Self {
             parts,
             tasks,

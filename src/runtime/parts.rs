@@ -112,7 +112,18 @@ impl Parts {
         }
     }
 
-    pub(super) fn private_state(&self, mirror: mirror::Status) -> Result<PrivateState, StartError> {
+    /// The topics, described, and the brokers that are bound.
+    pub(super) fn asyncapi(&self, bound: mirror::Bound) -> Arc<mirror::AsyncApi> {
+        let modules = &self.served.modules;
+        let described = mirror::AsyncApi::new(&self.config.mqtt, bound, modules);
+        Arc::new(described)
+    }
+
+    pub(super) fn private_state(
+        &self,
+        mirror: mirror::Status,
+        asyncapi: Arc<mirror::AsyncApi>,
+    ) -> Result<PrivateState, StartError> {
         let metrics = telemetry::install_metrics().map_err(StartError::Metrics)?;
         Ok(PrivateState {
             store: Arc::clone(&self.store),
@@ -128,11 +139,15 @@ impl Parts {
             ingest_body_bytes: self.config.ingest.body_bytes,
             readiness: Arc::clone(&self.readiness),
             metrics,
+            asyncapi,
             hosts: self.config.server.private_hosts.clone().into(),
         })
     }
 
-    pub(super) fn public_router(&self) -> Result<Router, StartError> {
+    pub(super) fn public_router(
+        &self,
+        asyncapi: Arc<mirror::AsyncApi>,
+    ) -> Result<Router, StartError> {
         let reader = Arc::new(Reader {
             log: Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
             tail: Arc::clone(&self.tail),
@@ -159,6 +174,8 @@ impl Parts {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: self.config.poll.body_bytes,
             body_patience: BODY_PATIENCE,
+            modules: self.served.modules.clone(),
+            asyncapi,
             compress_above_bytes: self.config.server.compress_above_bytes,
         };
         Ok(public::router(legacy, public::native_routes(native)))

@@ -12,6 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{Router, body::Body};
+use changeover::mirror::{AsyncApi, Bound};
 use changeover::{
     config::{self, modules::Module, tail},
     cutover::Flags,
@@ -364,6 +365,12 @@ impl Gateway {
             endpoints: sites.into_iter().map(route).collect(),
             body_bytes: 1_000,
             body_patience: Duration::from_secs(5),
+            modules: Vec::new(),
+            asyncapi: Arc::new(AsyncApi::new(
+                &config::mqtt::Mqtt::default(),
+                Bound::default(),
+                [],
+            )),
             compress_above_bytes: 2_000,
         };
         let router = router(legacy, Router::new());

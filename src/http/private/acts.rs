@@ -2,10 +2,11 @@
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     PrivateState, database_problem, known_module,
@@ -15,28 +16,38 @@ use super::{
 use crate::{
     cutover::{Asked, Refused, Step},
     domain::BasisPoints,
-    http::Problem,
+    http::{Problem, body::BodyOf, path::PathOf},
 };
 
 /// The body of an act.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the gates are green"}))]
 pub struct ActBody {
+    /// Why: goes into the audit. Without control characters.
+    #[schema(required = true, value_type = String, pattern = "\\S", max_length = 1024)]
     reason: Option<String>,
+    /// For `ramp`, which needs it: the share of clients that are told to push, to a hundredth of a percent.
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
+    /// For `rollback`: an earlier stage; absent = the one before.
+    #[schema(pattern = "^(mirror|ramp|sunset|retired)$")]
     to: Option<String>,
 }
 
 /// The query of an act. A misspelt `dry_run` must not become the real act.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ActQuery {
+    /// Whether everything is checked and nothing changed.
     #[serde(default)]
+    #[param(required = false)]
     pub(super) dry_run: bool,
 }
 
 /// The answer to an act.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ActAnswer {
     dry_run: bool,
     before: ModuleView,
@@ -46,21 +57,50 @@ pub struct ActAnswer {
 /// Who acts, by their own word.
 const ACTOR: &str = "changeover-actor";
 
+/// What can be done with a module's stage.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "it only describes what `step` understands")]
+enum Act {
+    Promote,
+    Ramp,
+    Rollback,
+    Pause,
+    Resume,
+}
+
 /// Does an act, or tries it with `?dry_run=true`.
+#[utoipa::path(
+    post, path = "/admin/v1/modules/{module}/{act}", operation_id = "actOnModule", tag = "Cutover",
+    params(
+        ("module" = String, Path, description = "a configured module"),
+        ("act" = inline(Act), Path, description = "what to do"),
+        ActQuery,
+        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("If-Match" = Option<String>, Header, description = "the `ETag` of the module: the act is refused if it has changed"),
+    ),
+    request_body = ActBody,
+    responses(
+        (status = 200, description = "done, or tried", body = ActAnswer),
+        (status = 400, description = "the query, the body or `If-Match` is not as it should be, or there is no reason"),
+        (status = 404, description = "no such module, or no such act"),
+        (status = 409, description = "the module's stage does not allow it"),
+        (status = 412, description = "the module has changed since that version"),
+        (status = 413, description = "the body is too large"),
+        (status = 415, description = "the body is not `application/json`"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn act(
     State(state): State<PrivateState>,
-    Path((module, act)): Path<(String, String)>,
+    PathOf((module, act)): PathOf<(String, String)>,
     QueryOf(query): QueryOf<ActQuery>,
     headers: HeaderMap,
-    body: Result<Json<ActBody>, JsonRejection>,
+    body: Result<BodyOf<ActBody>, Problem>,
 ) -> Result<Json<ActAnswer>, Problem> {
     let module = known_module(&state.flags, &module)?;
-    let Json(body) = body.map_err(|rejection| {
-        Problem::new(
-            rejection.status(),
-            format!("the body: {}", rejection.body_text()),
-        )
-    })?;
+    let BodyOf(body) = body?;
     let asked = Asked {
         step: step(&act, &body)?,
         module,

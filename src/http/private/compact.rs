@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::State,
     http::{HeaderMap, StatusCode},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     PrivateState,
@@ -18,21 +19,25 @@ use super::{
 use crate::{
     cutover::check_words,
     domain::ModuleName,
-    http::Problem,
+    http::{Problem, body::BodyOf, path::PathOf},
     log::{Compacted, HeldBack, NotDone, Outlook},
 };
 
 /// The body: why. A dry run needs no reason.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the disk is full"}))]
 pub struct CompactBody {
+    /// Goes into the audit. Without control characters.
     #[serde(default)]
+    #[schema(pattern = "\\S", max_length = 1024)]
     reason: String,
 }
 
 /// What has gone, or would.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CompactAnswer {
+    #[schema(value_type = String)]
     module: ModuleName,
     dry_run: bool,
     /// All rows that went, or would.
@@ -51,7 +56,7 @@ pub struct CompactAnswer {
 }
 
 /// The target that holds back more.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HeldBackView {
     target: String,
     position: Option<u64>,
@@ -63,18 +68,34 @@ pub struct HeldBackView {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Prunes and compacts, or tells with `?dry_run=true` what would go.
+#[utoipa::path(
+    post, path = "/admin/v1/modules/{module}/compact", operation_id = "compactModule", tag = "Log",
+    params(
+        ("module" = String, Path, description = "a configured module"),
+        ActQuery,
+        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+    ),
+    request_body = CompactBody,
+    responses(
+        (status = 200, description = "what has gone, or would", body = CompactAnswer),
+        (status = 400, description = "the query or the body is not as it should be, or there is no reason"),
+        (status = 404, description = "no such module"),
+        (status = 409, description = "another replica numbers the module, or it has no log yet"),
+        (status = 413, description = "the body is too large"),
+        (status = 415, description = "the body is not `application/json`"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn compact(
     State(state): State<PrivateState>,
-    Path(module): Path<String>,
+    PathOf(module): PathOf<String>,
     QueryOf(query): QueryOf<ActQuery>,
     headers: HeaderMap,
-    body: Result<Json<CompactBody>, JsonRejection>,
+    body: Result<BodyOf<CompactBody>, Problem>,
 ) -> Result<Json<CompactAnswer>, Problem> {
     let module = known_module(&state.flags, &module)?;
-    let Json(body) = body.map_err(|rejection| {
-        let detail = format!("the body: {}", rejection.body_text());
-        Problem::new(rejection.status(), detail)
-    })?;
+    let BodyOf(body) = body?;
     if query.dry_run {
         let outlook = state.retention.outlook(&module).await;
         let outlook = outlook.map_err(|error| database_problem(&error))?;

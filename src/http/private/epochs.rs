@@ -3,10 +3,11 @@
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::JsonRejection},
+    extract::State,
     http::{HeaderMap, StatusCode},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     PrivateState,
@@ -17,41 +18,74 @@ use super::{
 use crate::{
     cutover::check_words,
     domain::{Cursor, ModuleName},
-    http::Problem,
+    http::{Problem, body::BodyOf, path::PathOf},
     log::EpochAsked,
     store::EpochMark,
 };
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "restored from a backup"}))]
 pub struct EpochBody {
+    /// Goes into the audit. Without control characters.
     #[serde(default)]
+    #[schema(required = true, pattern = "\\S", max_length = 1024)]
     reason: String,
 }
 
 /// The log before and after.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct EpochAnswer {
     dry_run: bool,
+    #[schema(value_type = String)]
     module: ModuleName,
+    #[schema(value_type = MarkView)]
     before: EpochMark,
+    #[schema(value_type = MarkView)]
     after: EpochMark,
 }
 
+/// Where a log stands.
+#[derive(ToSchema)]
+#[schema(as = EpochMark)]
+#[expect(dead_code, reason = "it only describes how an `EpochMark` is written")]
+struct MarkView {
+    epoch: u32,
+    /// The last position given.
+    head: u64,
+    /// The oldest position that the log promises to hold.
+    retained_from: u64,
+}
+
 /// Begins an epoch, or tells with `?dry_run=true` which it would be.
+#[utoipa::path(
+    post, path = "/admin/v1/modules/{module}/epoch", operation_id = "bumpEpoch", tag = "Log",
+    params(
+        ("module" = String, Path, description = "a configured module"),
+        ActQuery,
+        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+    ),
+    request_body = EpochBody,
+    responses(
+        (status = 200, description = "the log before and after", body = EpochAnswer),
+        (status = 400, description = "the query or the body is not as it should be, or there is no reason"),
+        (status = 404, description = "no such module"),
+        (status = 413, description = "the body is too large"),
+        (status = 415, description = "the body is not `application/json`"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn bump(
     State(state): State<PrivateState>,
-    Path(module): Path<String>,
+    PathOf(module): PathOf<String>,
     QueryOf(query): QueryOf<ActQuery>,
     headers: HeaderMap,
-    body: Result<Json<EpochBody>, JsonRejection>,
+    body: Result<BodyOf<EpochBody>, Problem>,
 ) -> Result<Json<EpochAnswer>, Problem> {
     let module = known_module(&state.flags, &module)?;
-    let Json(EpochBody { reason }) = body.map_err(|rejection| {
-        let detail = format!("the body: {}", rejection.body_text());
-        Problem::new(rejection.status(), detail)
-    })?;
+    let BodyOf(EpochBody { reason }) = body?;
     let actor = acts::actor(&headers);
     check_words(&actor, &reason).map_err(|refused| acts::problem(&refused))?;
     let asked = EpochAsked {

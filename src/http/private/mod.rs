@@ -5,6 +5,7 @@
 
 mod acts;
 mod compact;
+mod description;
 mod epochs;
 mod health;
 mod host;
@@ -24,7 +25,7 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::{Problem, query};
+use super::{Problem, description as descriptions, query};
 use crate::{
     cutover::{Acts, Flags},
     domain::{Limits, ModuleName},
@@ -63,6 +64,8 @@ pub struct PrivateState {
     pub readiness: Arc<Readiness>,
     /// The metrics.
     pub metrics: PrometheusHandle,
+    /// The MQTT topics, described.
+    pub asyncapi: Arc<mirror::AsyncApi>,
     /// Names beside the loopback ones that `Host` may carry.
     pub hosts: Arc<[String]>,
 }
@@ -74,6 +77,7 @@ const ACT_BODY_BYTES: usize = 16 * 1024;
 pub fn router(state: PrivateState) -> Router {
     let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
     let hosts = Arc::clone(&state.hosts);
+    let documents = description::documents(&state);
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
@@ -92,10 +96,11 @@ pub fn router(state: PrivateState) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .with_state(state)
+        .merge(descriptions::routes(documents))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(hosts, host::check))
-        .with_state(state)
 }
 
 async fn nothing_here() -> Problem {

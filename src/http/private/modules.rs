@@ -5,26 +5,30 @@ use std::{collections::HashMap, time::SystemTime};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderName, header},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{PrivateState, database_problem, known_module, query::QueryOf};
 use crate::{
     cutover::evaluate,
     domain::{Micros, ModuleName},
-    http::Problem,
+    http::{Problem, path::PathOf},
     mirror,
     store::{AuditEntry, Head, StageRecord},
     telemetry::Purpose,
 };
 
 /// A module as operators see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ModuleView {
+    #[schema(value_type = String)]
     module: ModuleName,
+    /// What engineers asked for.
     stage_requested: &'static str,
+    /// What is in force.
     stage_effective: &'static str,
     reason: String,
     percent: f64,
@@ -41,7 +45,7 @@ pub struct ModuleView {
 }
 
 /// One target of a module.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TargetView {
     target: String,
     connected: bool,
@@ -104,12 +108,20 @@ impl ModuleView {
 }
 
 /// All modules.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Modules {
     modules: Vec<ModuleView>,
 }
 
 /// Lists the configured modules by name.
+#[utoipa::path(
+    get, path = "/admin/v1/modules", operation_id = "listModules", tag = "Cutover",
+    responses(
+        (status = 200, description = "where they are", body = Modules),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Problem> {
     let heads = heads_by_module(&state).await?;
     let mut names: Vec<_> = state.tail.modules().cloned().collect();
@@ -122,9 +134,20 @@ pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Pr
 }
 
 /// One module, with its version as `ETag`.
+#[utoipa::path(
+    get, path = "/admin/v1/modules/{module}", operation_id = "getModule", tag = "Cutover",
+    params(("module" = String, Path, description = "a configured module")),
+    responses(
+        (status = 200, description = "where it is", body = ModuleView,
+            headers(("ETag" = String, description = "its version, for `If-Match`"))),
+        (status = 404, description = "no such module"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn one(
     State(state): State<PrivateState>,
-    Path(module): Path<String>,
+    PathOf(module): PathOf<String>,
 ) -> Result<([(HeaderName, String); 1], Json<ModuleView>), Problem> {
     let module = known_module(&state.flags, &module)?;
     let heads = heads_by_module(&state).await?;
@@ -148,10 +171,14 @@ pub(super) async fn heads_by_module(
 }
 
 /// Which page of the history.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
+    /// The id of the last entry of the page before.
     before: Option<i64>,
+    /// Most entries of the page, up to 1000.
     #[serde(default = "page_entries")]
+    #[param(required = false, default = 50)]
     limit: u32,
 }
 
@@ -162,13 +189,13 @@ const fn page_entries() -> u32 {
 const MOST_ENTRIES: u32 = 1_000;
 
 /// A page of the history, newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct History {
     entries: Vec<HistoryEntry>,
 }
 
 /// An audit entry, with its time for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryEntry {
     id: i64,
     at: String,
@@ -194,9 +221,23 @@ impl From<AuditEntry> for HistoryEntry {
 }
 
 /// Who did what when and why.
+#[utoipa::path(
+    get, path = "/admin/v1/modules/{module}/history", operation_id = "getHistory", tag = "Cutover",
+    params(
+        ("module" = String, Path, description = "a configured module"),
+        HistoryQuery,
+    ),
+    responses(
+        (status = 200, description = "a page of it", body = History),
+        (status = 400, description = "the query is not as it should be"),
+        (status = 404, description = "no such module"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn history(
     State(state): State<PrivateState>,
-    Path(module): Path<String>,
+    PathOf(module): PathOf<String>,
     QueryOf(page): QueryOf<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     let module = known_module(&state.flags, &module)?;

@@ -1,21 +1,26 @@
 //! `/admin/v1/outbox/rejected`: rows that could not be numbered.
 
-use axum::{
-    Json,
-    extract::{State, rejection::JsonRejection},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{PrivateState, database_problem, query::QueryOf};
-use crate::{http::Problem, store::RejectedRow};
+use crate::{
+    http::{Problem, body::BodyOf},
+    store::RejectedRow,
+};
 
 /// Which page of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
+    /// The id of the last row of the page before.
     #[serde(default)]
+    #[param(required = false)]
     after: i64,
+    /// Most rows of the page, up to 1000.
     #[serde(default = "page_rows")]
+    #[param(required = false, default = 100)]
     limit: u32,
 }
 
@@ -27,14 +32,44 @@ const fn page_rows() -> u32 {
 const MOST_ROWS: u32 = 1_000;
 
 /// A page of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Rejected {
+    #[schema(value_type = Vec<RowView>)]
     rows: Vec<RejectedRow>,
 }
 
+/// An outbox row that could not be numbered.
+#[derive(ToSchema)]
+#[schema(as = RejectedRow)]
+#[expect(dead_code, reason = "it only describes how a `RejectedRow` is written")]
+struct RowView {
+    /// Its own id, not the outbox row's.
+    id: i64,
+    module: String,
+    #[schema(required = true)]
+    audience: Option<String>,
+    #[schema(required = true)]
+    key: Option<String>,
+    #[schema(required = true)]
+    op: Option<String>,
+    /// The text of the value, which may be no JSON.
+    #[schema(required = true)]
+    value: Option<String>,
+    #[schema(required = true)]
+    change_id: Option<String>,
+    /// In microseconds since 1970, as the producer wrote it.
+    #[schema(required = true)]
+    occurred_at: Option<i64>,
+    /// A stable word, a colon, an explanation.
+    reason: String,
+    /// In microseconds since 1970.
+    rejected_at: i64,
+}
+
 /// Which rows an act is for, some ids or all, and why. The reason goes to the log.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the producer was mended", "ids": [7]}))]
 pub struct Which {
     #[serde(default)]
     reason: String,
@@ -45,12 +80,22 @@ pub struct Which {
 }
 
 /// How many rows an act was done on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Acted {
     rows: u64,
 }
 
 /// Lists parked rows with their reasons.
+#[utoipa::path(
+    get, path = "/admin/v1/outbox/rejected", operation_id = "listRejected", tag = "Outbox",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "a page of them, by id", body = Rejected),
+        (status = 400, description = "the query is not as it should be"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn list(
     State(state): State<PrivateState>,
     QueryOf(page): QueryOf<PageQuery>,
@@ -62,9 +107,21 @@ pub async fn list(
 }
 
 /// Moves parked rows back to the end of the outbox.
+#[utoipa::path(
+    post, path = "/admin/v1/outbox/rejected/retry", operation_id = "retryRejected", tag = "Outbox",
+    request_body = Which,
+    responses(
+        (status = 200, description = "how many", body = Acted),
+        (status = 400, description = "the body is not as it should be, or names no rows"),
+        (status = 413, description = "the body is too large"),
+        (status = 415, description = "the body is not `application/json`"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn retry(
     State(state): State<PrivateState>,
-    which: Result<Json<Which>, JsonRejection>,
+    BodyOf(which): BodyOf<Which>,
 ) -> Result<Json<Acted>, Problem> {
     let (ids, reason) = ids(which)?;
     let rows = state.store.retry_rejected(&ids).await;
@@ -74,9 +131,21 @@ pub async fn retry(
 }
 
 /// Deletes parked rows.
+#[utoipa::path(
+    post, path = "/admin/v1/outbox/rejected/drop", operation_id = "dropRejected", tag = "Outbox",
+    request_body = Which,
+    responses(
+        (status = 200, description = "how many", body = Acted),
+        (status = 400, description = "the body is not as it should be, or names no rows"),
+        (status = 413, description = "the body is too large"),
+        (status = 415, description = "the body is not `application/json`"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer"),
+    )
+)]
 pub async fn discard(
     State(state): State<PrivateState>,
-    which: Result<Json<Which>, JsonRejection>,
+    BodyOf(which): BodyOf<Which>,
 ) -> Result<Json<Acted>, Problem> {
     let (ids, reason) = ids(which)?;
     let rows = state.store.drop_rejected(&ids).await;
@@ -86,10 +155,8 @@ pub async fn discard(
 }
 
 /// The ids of the body; empty for all. Neither is refused, so that a slip does not mean all.
-fn ids(which: Result<Json<Which>, JsonRejection>) -> Result<(Vec<i64>, String), Problem> {
+fn ids(which: Which) -> Result<(Vec<i64>, String), Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
-    let Json(which) =
-        which.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     match (which.ids.is_empty(), which.all) {
         (false, false) => Ok((which.ids, which.reason)),
         (true, true) => Ok((Vec::new(), which.reason)),

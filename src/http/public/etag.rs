@@ -14,7 +14,7 @@ pub(super) fn of(page: &Page) -> String {
 
 /// Whether the client has this very page. Compared weakly; lists, `*` and tags without quotes are
 /// understood.
-pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
+pub(in crate::http) fn matches(headers: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| {
         let tag = tag.trim();
         let tag = tag.strip_prefix("W/").unwrap_or(tag);

@@ -2,8 +2,10 @@
 
 mod compression;
 mod cors;
-mod etag;
+mod description;
+pub(super) mod etag;
 mod json;
+mod legacy_description;
 mod legacy_poll;
 mod native;
 mod poll;
@@ -19,8 +21,8 @@ use axum::{Router, http::StatusCode, middleware, routing::get};
 use self::compression::Compression;
 pub use native::{NativeState, routes as native_routes};
 
-use super::problem::Problem;
-use crate::poll::Route;
+use super::{description as descriptions, problem::Problem};
+use crate::{domain::ModuleName, mirror::AsyncApi, poll::Route};
 
 /// What the public listener serves.
 #[derive(Clone)]
@@ -31,6 +33,10 @@ pub struct PublicState {
     pub body_bytes: usize,
     /// How long such a body may take.
     pub body_patience: Duration,
+    /// The configured modules.
+    pub modules: Vec<ModuleName>,
+    /// The MQTT topics, described.
+    pub asyncapi: Arc<AsyncApi>,
     /// Larger answers are compressed for clients that accept gzip; 0 = none.
     pub compress_above_bytes: usize,
 }
@@ -38,8 +44,11 @@ pub struct PublicState {
 /// The routes of the public listener; `native` are those of [`native_routes`].
 pub fn router(state: PublicState, native: Router) -> Router {
     let compression = Compression::above(state.compress_above_bytes);
+    let own = descriptions::routes(description::documents(&state))
+        .route("/healthz", get(healthz))
+        .method_not_allowed_fallback(native::wrong_method);
     let others = native
-        .route("/healthz", get(async || "ok\n"))
+        .merge(own)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "nothing is served at this path"))
         .layer(middleware::from_fn_with_state(
             compression,
@@ -47,4 +56,13 @@ pub fn router(state: PublicState, native: Router) -> Router {
         ));
     // Legacy polls compress by themselves: a layer is dear for an answer of sixty bytes.
     legacy_poll::routes(state, compression).merge(others)
+}
+
+/// The process answers.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "getHealth", tag = "Operations",
+    responses((status = 200, description = "it does", body = String, content_type = "text/plain"))
+)]
+async fn healthz() -> &'static str {
+    "ok\n"
 }

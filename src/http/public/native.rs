@@ -57,7 +57,7 @@ pub fn routes(state: NativeState) -> Router {
     }
 }
 
-async fn wrong_method() -> Problem {
+pub(super) async fn wrong_method() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this path does not take this method",

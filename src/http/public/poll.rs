@@ -14,8 +14,10 @@ use axum::{
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::{
+    description::{CursorSeen, PollAnswer},
     json::{push, push_events, push_json},
     native::{Endpoint, NativeState, bad_request, pause_s, snapshot_url},
     streams::jittered,
@@ -31,13 +33,16 @@ use crate::{
 pub(super) const NEXT_POLL: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
 
 /// The request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = PollRequest)]
 #[serde(deny_unknown_fields)]
-struct Request {
+pub(super) struct Request {
     /// What the client has seen of each module; null = nothing.
+    #[schema(value_type = BTreeMap<String, CursorSeen>)]
     cursors: BTreeMap<String, Option<Cursor>>,
     /// How long to wait for news; absent or 0 = not at all.
     #[serde(default)]
+    #[schema(required = false)]
     wait_ms: u64,
     /// With open callers: who asks, besides everyone.
     audience: Option<String>,
@@ -46,7 +51,23 @@ struct Request {
 /// One module of the answer, by its name in the request.
 type Answered = (String, Option<(Channels, Result<Page, Unread>)>);
 
-/// 200 with each module's changes or error; 400, 413, 503 if no module could be read.
+/// Several modules in one request, at once or when the first has news.
+///
+/// A module that cannot be answered says why in its own place: `gone` (take the snapshot), `unknown`, `unavailable`.
+/// The content type of the request does not matter.
+#[utoipa::path(
+    post, path = "/v1/poll", operation_id = "pollModules", tag = "Native reads",
+    request_body(content = Request, content_type = "application/json"),
+    responses(
+        (status = 200, description = "each module's changes, or its error", body = PollAnswer, content_type = "application/json",
+            headers(("Changeover-Next-Poll-Ms" = Option<u32>, description = "when to come again, if there was no place to wait"))),
+        (status = 400, description = "the body is not as it should be"),
+        (status = 408, description = "the body did not arrive"),
+        (status = 413, description = "the body is larger than `native.poll_body_bytes`"),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "no module could be read now"),
+    )
+)]
 pub(super) async fn poll(State(state): State<NativeState>, request: extract::Request) -> Response {
     Endpoint::Poll.answered(answer(&state, request).await)
 }

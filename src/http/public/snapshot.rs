@@ -11,7 +11,9 @@ use axum::{
 };
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::description::SnapshotAnswer;
 use super::json::{push, push_json};
 use super::native::{Endpoint, NativeState, bad_request, snapshot_url};
 use crate::{
@@ -21,14 +23,32 @@ use crate::{
 };
 
 /// What the query may hold.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
+    /// With open callers: who asks, besides everyone.
     audience: Option<String>,
     /// From `next` of the page before.
+    #[param(pattern = "^[0-9a-f]{8}_[0-9a-f]{16}_[0-9a-f]{16}$")]
     page: Option<String>,
 }
 
-/// 200 with a page; 400, 404 (no such module, or it keeps no state), 410 (begin again), 503.
+/// The last change of every key that is there.
+///
+/// It replaces what a client holds. Once all pages are applied, the log goes on at `cursor`, which every page repeats.
+#[utoipa::path(
+    get, path = "/v1/modules/{module}/snapshot", operation_id = "getSnapshot", tag = "Native reads",
+    params(("module" = String, Path, description = "a configured module"), Query),
+    responses(
+        (status = 200, description = "a page", body = SnapshotAnswer, content_type = "application/json"),
+        (status = 400, description = "the query is not as it should be"),
+        (status = 404, description = "no such module, or it keeps no state"),
+        (status = 410, description = "the log cannot go on at the page's cursor any more: begin again",
+            headers(("Location" = String, description = "where to begin"))),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "not now: the database does not answer, or too many read"),
+    )
+)]
 pub(super) async fn snapshot(
     State(state): State<NativeState>,
     module: Result<Path<String>, PathRejection>,

@@ -13,8 +13,10 @@ use axum::{
 };
 use bytes::BytesMut;
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    description::SentEvent,
     etag,
     json::push_events,
     native::{Endpoint, NativeState},
@@ -24,6 +26,7 @@ use crate::{
     domain::Cursor,
     http::{Problem, query::QueryOf},
     log::Stale,
+    mirror::ChangeEvent,
     native::{Channels, Page, Start, Tempo, Unread},
 };
 
@@ -41,12 +44,28 @@ const PUBLIC: HeaderValue =
     HeaderValue::from_static("public, max-age=60, stale-while-revalidate=300");
 
 /// What the query may hold. Other parameters are the extensions of others, and passed over.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
+    /// Where to go on: a cursor, `-1` (the beginning, which is the default) or `now`. Needed with `live`.
+    #[param(pattern = "^(-1|now|[0-9a-f]{8}_[0-9a-f]{16})$")]
     offset: Option<String>,
+    /// Whether to wait for what comes, and how.
+    #[param(value_type = Option<LiveText>, inline)]
     live: Option<String>,
+    /// The `Stream-Cursor` of the client's last wait.
     cursor: Option<String>,
+    /// With open callers: who asks, besides everyone.
     audience: Option<String>,
+}
+
+/// As `live` is written.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "it only describes what `asked` understands")]
+enum LiveText {
+    LongPoll,
+    Sse,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +84,42 @@ struct Asked {
     sent: Option<u64>,
 }
 
-/// 200, 204 (nothing came during a long-poll), 304; 400, 404, 410 with the snapshot's `Location`, 503.
+/// A module's changes in order, by catch-up, long-poll or server-sent events.
+///
+/// The read side of the Durable Streams protocol in JSON mode. Server-sent events are `data`, an array of changes, each
+/// followed by `control`, which says where to go on.
+#[utoipa::path(
+    get, path = "/v1/streams/{module}", operation_id = "readStream", tag = "Native reads",
+    params(
+        ("module" = String, Path, description = "a configured module"),
+        Query,
+        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of the page that the client has"),
+    ),
+    responses(
+        (status = 200, description = "changes",
+            content((Vec<ChangeEvent> = "application/json"), (SentEvent = "text/event-stream")),
+            headers(
+                ("Stream-Next-Offset" = Option<String>, description = "where to go on"),
+                ("Stream-Up-To-Date" = Option<String>, description = "`true`: there was nothing more"),
+                ("Stream-Cursor" = Option<String>, description = "what to send with the next wait"),
+                ("ETag" = Option<String>, description = "of this page"),
+            )),
+        (status = 204, description = "nothing came during a long-poll",
+            headers(
+                ("Stream-Next-Offset" = String, description = "where to go on"),
+                ("Stream-Up-To-Date" = String, description = "`true`"),
+                ("Stream-Cursor" = String, description = "what to send with the next wait"),
+            )),
+        (status = 304, description = "the client has this page",
+            headers(("Stream-Next-Offset" = String, description = "where to go on"))),
+        (status = 400, description = "the query is not as it should be"),
+        (status = 404, description = "no such module"),
+        (status = 410, description = "the log does not reach back so far, or began anew",
+            headers(("Location" = Option<String>, description = "the snapshot, if the module keeps its state"))),
+        (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "not now: the database does not answer, or too many read or wait"),
+    )
+)]
 pub(super) async fn read(
     State(state): State<NativeState>,
     module: Result<Path<String>, PathRejection>,
@@ -88,7 +142,17 @@ pub(super) async fn read(
     endpoint.answered(answer.map_err(|unread| state.refusal(&asked.channels, &unread)))
 }
 
-/// 200 with where the stream ends; 400, 404.
+/// Where a stream ends.
+#[utoipa::path(
+    head, path = "/v1/streams/{module}", operation_id = "getStreamEnd", tag = "Native reads",
+    params(("module" = String, Path, description = "a configured module"), Query),
+    responses(
+        (status = 200, description = "it ends there",
+            headers(("Stream-Next-Offset" = String, description = "the end"))),
+        (status = 400, description = "the query is not as it should be"),
+        (status = 404, description = "no such module"),
+    )
+)]
 pub(super) async fn head(
     State(state): State<NativeState>,
     module: Result<Path<String>, PathRejection>,

@@ -118,6 +118,12 @@ impl Compat {
         self.count_if(meant, Quirk::ZeroLimitIsMost)
     }
 
+    /// The media type of answers that became a script; `None` if none does.
+    pub(super) fn script_type(&self) -> Option<&'static str> {
+        let scripts = self.has(Quirk::JsonpCallback);
+        scripts.then_some("text/javascript")
+    }
+
     /// A second path that the endpoint answers at.
     pub(super) fn further_path(&self, path: &str) -> Option<String> {
         let slashed = self.has(Quirk::TrailingSlash) && !path.ends_with('/');

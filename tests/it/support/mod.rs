@@ -7,6 +7,7 @@ pub mod client_rule;
 pub mod clients;
 pub mod copies;
 pub mod database;
+pub mod described;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;
 pub mod folder;

@@ -4,26 +4,30 @@
 //! item refuses the whole request and is named by its index.
 
 mod cloudevents;
+mod description;
 mod item;
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use description::{Changes, Event};
 
 use super::{PrivateState, known_module};
 use crate::{
     domain::{Limits, ModuleName, NewChange},
-    http::Problem,
+    http::{Problem, path::PathOf},
     log::Refusal,
 };
 
 /// The answer to stored changes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Accepted {
     accepted: usize,
 }
@@ -42,9 +46,35 @@ enum Media {
 }
 
 /// Stores changes.
+///
+/// One object or an array of them, one a line, or CloudEvents in each of their modes: `subject` is the key, the last
+/// word of `type` the op, `source` and `id` the change id, the extension `audience` the audience. The same change id
+/// again is accepted and stored once. In binary mode the attributes stand in `ce-` headers and any JSON is the body.
+#[utoipa::path(
+    post, path = "/v1/modules/{module}/changes", operation_id = "ingestChanges", tag = "Ingest",
+    params(
+        ("module" = String, Path, description = "a configured module"),
+        ("ce-specversion" = Option<String>, Header, description = "`1.0`: this is a CloudEvent in binary mode, `ce-id`, `ce-source`, `ce-type` and `ce-subject` stand beside it"),
+    ),
+    request_body(content(
+        (Changes = "application/json"),
+        (String = "application/x-ndjson"),
+        (Event = "application/cloudevents+json"),
+        (Vec<Event> = "application/cloudevents-batch+json"),
+    )),
+    responses(
+        (status = 202, description = "durably stored, all of them", body = Accepted),
+        (status = 400, description = "one is not as it should be, by its index; none is stored"),
+        (status = 404, description = "no such module"),
+        (status = 413, description = "the body is too large"),
+        (status = 415, description = "the body is of no known kind"),
+        (status = 429, description = "too many changes wait to be stored"),
+        (status = 503, description = "the database does not answer, or the gateway stops"),
+    )
+)]
 pub async fn ingest(
     State(state): State<PrivateState>,
-    Path(module): Path<String>,
+    PathOf(module): PathOf<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {

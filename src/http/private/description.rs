@@ -1,0 +1,61 @@
+//! The description of the private listener.
+
+use axum::http::StatusCode;
+use utoipa::OpenApi;
+
+use super::{PrivateState, acts, compact, epochs, health, ingest, metrics, modules, outbox};
+use crate::http::{
+    description::{self, Document, Documents},
+    problem::Body9457,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "changeover, the private listener",
+        description = "Ingest for back ends, the admin API, metrics and health. Every refusal is a problem (RFC 9457); an unknown path \
+            is 404, another method than those described 405 with `Allow`. `GET` endpoints answer `HEAD` too.",
+    ),
+    paths(
+        acts::act,
+        compact::compact,
+        description::asyncapi,
+        description::openapi,
+        epochs::bump,
+        health::healthz,
+        health::readyz,
+        ingest::ingest,
+        metrics::metrics,
+        modules::history,
+        modules::list,
+        modules::one,
+        outbox::discard,
+        outbox::list,
+        outbox::retry,
+    ),
+    components(schemas(Body9457)),
+    tags(
+        (name = "Ingest", description = "the way in for changes"),
+        (name = "Cutover", description = "where modules are, and moving them"),
+        (name = "Log", description = "pruning, compaction, epochs"),
+        (name = "Outbox", description = "rows that could not be numbered"),
+        (name = "Operations", description = "is it well"),
+        (name = "Descriptions", description = "of the interfaces"),
+    )
+)]
+struct Api;
+
+/// What the listener says about itself.
+pub(super) fn documents(state: &PrivateState) -> Documents {
+    let mut api = Api::openapi();
+    let wrong_host = (
+        StatusCode::MISDIRECTED_REQUEST,
+        "`Host` names neither loopback nor one of `server.private_hosts`",
+    );
+    let modules = state.tail.modules().map(crate::domain::ModuleName::as_str);
+    description::complete(&mut api, &[wrong_host], modules);
+    Documents {
+        openapi: Document::new(&api),
+        asyncapi: Document::new(&*state.asyncapi),
+    }
+}
