@@ -37,7 +37,7 @@ pub(super) struct Compression {
 #[derive(Debug)]
 pub(super) struct Accepted {
     encodings: Option<HeaderValue>,
-    is_head: bool,
+    pub(super) is_head: bool,
 }
 
 impl Accepted {

@@ -14,7 +14,7 @@ use axum::{
     BoxError, Router,
     body::{Body, Bytes, HttpBody},
     extract::{FromRequestParts, RawPathParams},
-    http::{Request, request},
+    http::{HeaderValue, Request, header::CONTENT_LENGTH, request},
     routing::any_service,
 };
 use futures_util::FutureExt;
@@ -105,8 +105,21 @@ impl LegacyPath {
         if let Some((compat, noted)) = compat {
             compat.tell(noted, &mut answer);
         }
+        if accepted.is_head {
+            answer = without_body(answer);
+        }
         self.compression.of_bytes(accepted, answer).await
     }
+}
+
+/// The headers of `GET`, the length among them, and no body.
+fn without_body(mut answer: http::Response<Bytes>) -> http::Response<Bytes> {
+    let body = std::mem::take(answer.body_mut());
+    if !body.is_empty() {
+        let length = HeaderValue::from(body.len());
+        answer.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    answer
 }
 
 async fn answer<B>(
