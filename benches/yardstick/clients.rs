@@ -73,7 +73,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let counts = Arc::clone(&counts);
         // Spread evenly over the interval, a client's modules too.
         let phase = interval / arguments.clients * client.number;
-        running.spawn(client.poll(begin + phase, interval, begin + span, counts));
+        // Each polls for the whole span, so what was due is known exactly.
+        let begin = begin + phase;
+        running.spawn(client.poll(begin, interval, begin + span, counts));
     }
     while let Some(done) = running.join_next().await {
         done??;
