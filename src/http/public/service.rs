@@ -54,13 +54,11 @@ impl Public {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        match self.fixed.get(request.uri().path()) {
-            Some(legacy) => legacy.serve(request).await,
-            None => {
-                let routed = self.router.clone().oneshot(request.map(Body::new));
-                let Ok(response) = Box::pin(routed).await;
-                response.map(Sent::Right)
-            }
+        if let Some(legacy) = self.fixed.get(request.uri().path()) {
+            return legacy.serve(request).await;
         }
+        let routed = self.router.clone().oneshot(request.map(Body::new));
+        let Ok(response) = Box::pin(routed).await;
+        response.map(Sent::Right)
     }
 }
