@@ -5,13 +5,18 @@
 //! it needs the servers that the script starts.
 
 mod bare_axum;
+mod clients;
+mod connection;
+mod histogram;
 mod latency;
 mod load;
 mod mqtt;
 mod outbox;
+mod produce;
 mod raw_mqtt;
 mod raw_sql_move;
 mod sql_per_poll;
+mod waiting;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +46,12 @@ enum Yardstick {
     Load(load::Arguments),
     /// Commits outbox rows at a pace, and times their arrival at a subscriber.
     Latency(latency::Arguments),
+    /// Polls as a fleet of clients, at fixed moments, and times the answers.
+    Clients(clients::Arguments),
+    /// Commits outbox rows at a pace.
+    Produce(produce::Arguments),
+    /// Lets thousands of polls wait, then tells them something.
+    Waiting(waiting::Arguments),
 }
 
 #[tokio::main]
@@ -53,5 +64,8 @@ async fn main() -> anyhow::Result<()> {
         Some(Yardstick::RawMqtt(arguments)) => raw_mqtt::run(arguments).await,
         Some(Yardstick::Load(arguments)) => load::run(arguments).await,
         Some(Yardstick::Latency(arguments)) => latency::run(arguments).await,
+        Some(Yardstick::Clients(arguments)) => clients::run(arguments).await,
+        Some(Yardstick::Produce(arguments)) => produce::run(arguments).await,
+        Some(Yardstick::Waiting(arguments)) => waiting::run(arguments).await,
     }
 }

@@ -1,12 +1,13 @@
 //! What the legacy back ends do: a query per poll. It is the shortest such handler: one prepared
 //! statement on an index over module, audience and position, and an answer in the gateway's shape.
+//! The module is in the path.
 
 use std::{fmt::Write, net::SocketAddr};
 
 use anyhow::Context;
 use axum::{
     Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::{HeaderName, StatusCode, header},
     response::IntoResponse,
     routing::get,
@@ -23,8 +24,8 @@ pub struct Arguments {
     /// The database that the gateway uses too.
     #[arg(long)]
     database: String,
-    /// Path of the endpoint.
-    #[arg(long)]
+    /// Path of the endpoints.
+    #[arg(long, default_value = "/api/{module}/list")]
     path: String,
     /// Database connections, as many as the gateway may have by default.
     #[arg(long, default_value_t = 8)]
@@ -45,8 +46,8 @@ const fn default_size() -> i64 {
 
 const POLL: &str = "\
     SELECT position, entity_key, op, value FROM change_log \
-    WHERE module = 'commission' AND audience = ANY($1) AND position > $2 \
-    ORDER BY position LIMIT $3";
+    WHERE module = $1 AND audience = ANY($2) AND position > $3 \
+    ORDER BY position LIMIT $4";
 
 type Row = (i64, String, String, String);
 
@@ -63,8 +64,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn poll(State(pool): State<PgPool>, Query(asked): Query<Asked>) -> impl IntoResponse {
+async fn poll(
+    State(pool): State<PgPool>,
+    Path(module): Path<String>,
+    Query(asked): Query<Asked>,
+) -> impl IntoResponse {
     let rows = sqlx::query_as(POLL)
+        .bind(module)
         .bind(["*", asked.uid.as_str()])
         .bind(asked.since)
         .bind(asked.size + 1)

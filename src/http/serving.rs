@@ -1,8 +1,13 @@
 //! Serving a router on a listener, with a bound on connections and an orderly end.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    BoxError, Router,
+    body::{Body, HttpBody},
+    http::{Request, Response},
+};
+use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -28,9 +33,25 @@ pub struct Bounds {
 /// Pause after a failed accept: the usual cause is that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A router as a service.
+pub fn routed(
+    router: Router,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    TowerToHyperService::new(router)
+}
+
 /// Accepts until told to stop, then returns once the requests under way are answered. Idle
 /// connections are closed at once.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+pub async fn serve<S, B>(listener: TcpListener, service: S, bounds: Bounds, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -41,8 +62,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
             break;
         };
         prepare(&stream, bounds);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

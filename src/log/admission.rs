@@ -100,7 +100,7 @@ impl Admission {
         };
         let pass = match gate.try_pass(lane) {
             Some(pass) => Some(pass),
-            None => gate.wait(lane, self.patience).await,
+            None => Box::pin(gate.wait(lane, self.patience)).await,
         };
         match pass {
             Some(pass) => Ok(Permit { _pass: Some(pass) }),

@@ -178,18 +178,19 @@ impl Reader {
     }
 
     fn judge(&self, wanted: Wanted<'_>) -> Result<Judged, ReadError> {
-        let edge = self.edge(wanted.module)?;
+        let (after, limit) = (wanted.since.position, as_count(wanted.limit));
+        let read = self
+            .tail
+            .read(wanted.module, wanted.audiences, after, limit);
+        // One look: what is found and the edge that judges the epoch are of the same moment.
+        let read = read.ok_or(ReadError::NotFollowed)?;
+        let edge = read.edge();
         match wanted.since.epoch {
             Some(epoch) if epoch < edge.epoch => return Ok(Judged::Foreign),
             Some(epoch) if epoch > edge.epoch => return Ok(Judged::Ahead(edge)),
             _ => {}
         }
-        let (after, limit) = (wanted.since.position, as_count(wanted.limit));
-        let read = self
-            .tail
-            .read(wanted.module, wanted.audiences, after, limit);
-        Ok(match read.ok_or(ReadError::NotFollowed)? {
-            TailRead::Found { edge: now, .. } if now.epoch != edge.epoch => Judged::Ahead(now),
+        Ok(match read {
             TailRead::Found { changes, cut, edge } => Judged::Found(Found {
                 changes,
                 cut,

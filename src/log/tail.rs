@@ -60,6 +60,15 @@ pub enum TailRead {
     Above(Edge),
 }
 
+impl TailRead {
+    /// The edge at that moment.
+    pub const fn edge(&self) -> Edge {
+        match self {
+            Self::Found { edge, .. } | Self::Older(edge) | Self::Above(edge) => *edge,
+        }
+    }
+}
+
 /// The tails of all configured modules.
 #[derive(Debug)]
 pub struct Tail {

@@ -47,7 +47,9 @@ impl Look<'_> {
         }
         let channels = (&self.contract.module, request.audiences.as_slice());
         match self.sources.waiting.enlist(&[channels]) {
-            Ok(waiter) => self.after_news(waiter).await,
+            // Boxed, like all that an idle poll does not come to: a future is moved, and its room held by
+            // each connection, at its full size.
+            Ok(waiter) => Box::pin(self.after_news(waiter)).await,
             Err(_crowded) => self.now(request.asked).await,
         }
     }
@@ -90,14 +92,16 @@ impl Look<'_> {
                 return Ok(Seen::new(page?, Some(place)));
             }
             drop(place);
-            return whole.page().await.map(|page| Seen::new(page, None));
+            let page = Box::pin(whole.page()).await;
+            return page.map(|page| Seen::new(page, None));
         }
         let read = self.read(asked);
         if let Some(page) = read.page_from_tail()? {
             return Ok(Seen::new(page, Some(place)));
         }
         drop(place);
-        read.page().await.map(|page| Seen::new(page, None))
+        let page = Box::pin(read.page()).await;
+        page.map(|page| Seen::new(page, None))
     }
 
     fn read(&self, asked: Asked) -> Read<'_> {

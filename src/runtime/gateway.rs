@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Config, server::Server},
-    http::{Router, private, serving},
+    http::{private, public::Public, serving},
     mirror,
     store::{self, SchemaState, Store},
     telemetry,
@@ -50,7 +50,7 @@ pub struct Gateway {
     /// Each true once the tail is filled, or the flags are read.
     prerequisites: [watch::Receiver<bool>; 2],
     /// Accepts once the prerequisites are met; until then connections wait.
-    public: Option<(TcpListener, Router)>,
+    public: Option<(TcpListener, Public)>,
 }
 
 impl Gateway {
@@ -82,9 +82,9 @@ impl Gateway {
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
         let bounds = serving_bounds(&parts.config.server);
         tasks.spawn(Rank::Private, "private listener", |stop| {
-            serving::serve(listeners.private, private, bounds, stop)
+            serving::serve(listeners.private, serving::routed(private), bounds, stop)
         });
-        let public = Some((listeners.public, parts.public_router(asyncapi)?));
+        let public = Some((listeners.public, parts.public(asyncapi)?));
         Ok(Self {
             parts,
             tasks,
@@ -118,12 +118,12 @@ impl Gateway {
     }
 
     fn open_to_the_public(&mut self) {
-        let Some((listener, router)) = self.public.take() else {
+        let Some((listener, public)) = self.public.take() else {
             return;
         };
         let bounds = serving_bounds(&self.parts.config.server);
         self.tasks.spawn(Rank::Public, "public listener", |stop| {
-            serving::serve(listener, router, bounds, stop)
+            serving::serve(listener, public.service(), bounds, stop)
         });
         self.parts.readiness.become_ready();
         let at = self.addresses;

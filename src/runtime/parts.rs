@@ -11,9 +11,8 @@ use crate::{
     cutover::{Acts, Flags},
     domain::{ModuleName, Pace, SystemClock},
     http::{
-        Router,
         private::PrivateState,
-        public::{self, NativeState, PublicState},
+        public::{self, NativeState, Public, PublicState},
     },
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention,
@@ -144,10 +143,7 @@ impl Parts {
         })
     }
 
-    pub(super) fn public_router(
-        &self,
-        asyncapi: Arc<mirror::AsyncApi>,
-    ) -> Result<Router, StartError> {
+    pub(super) fn public(&self, asyncapi: Arc<mirror::AsyncApi>) -> Result<Public, StartError> {
         let reader = Arc::new(Reader {
             log: Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
             tail: Arc::clone(&self.tail),
@@ -178,7 +174,7 @@ impl Parts {
             asyncapi,
             compress_above_bytes: self.config.server.compress_above_bytes,
         };
-        Ok(public::router(legacy, public::native_routes(native)))
+        Ok(public::service(legacy, public::native_routes(native)))
     }
 
     fn native_reads(&self, reader: &Arc<Reader>) -> Reads {

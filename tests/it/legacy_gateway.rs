@@ -19,7 +19,7 @@ use changeover::{
     domain::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
-    http::public::{PublicState, router},
+    http::public::{Public, PublicState, service},
     log::{Admission, Reader, Refresh, Tail, Waiting},
     poll::{self, Contract, Route, Site, Sources},
     store::{
@@ -31,7 +31,6 @@ use changeover::{
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 /// What the gateway's clock says: 2026-01-02T03:04:05.678Z.
 pub const NOW: Micros = Micros::new(1_767_323_045_678_901);
@@ -257,7 +256,7 @@ pub struct Gateway {
     pub tail: Arc<Tail>,
     pub flags: Arc<Flags>,
     module: ModuleName,
-    router: Router,
+    public: Public,
 }
 
 /// An answer, read to its end.
@@ -373,13 +372,13 @@ impl Gateway {
             )),
             compress_above_bytes: 2_000,
         };
-        let router = router(legacy, Router::new());
+        let public = service(legacy, Router::new());
         Self {
             log,
             tail,
             flags,
             module: name,
-            router,
+            public,
         }
     }
 
@@ -416,7 +415,7 @@ impl Gateway {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.public.answer(request).await;
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {

@@ -16,11 +16,15 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http_body_util::{Either, Full};
 use tower::{ServiceExt, service_fn};
 use tower_http::{
     CompressionLevel,
     compression::{Compression as Gzip, predicate::Predicate},
 };
+
+/// The body of an answer: whole in memory, which needs no box, or any other.
+pub type Sent = Either<Full<Bytes>, Body>;
 
 /// What is compressed.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +37,11 @@ pub(super) struct Compression {
 #[derive(Debug)]
 pub(super) struct Accepted {
     encodings: Option<HeaderValue>,
-    is_head: bool,
+    pub(super) is_head: bool,
 }
 
 impl Accepted {
-    pub(super) fn of(request: &Request) -> Self {
+    pub(super) fn of<B>(request: &http::Request<B>) -> Self {
         Self {
             encodings: request.headers().get(ACCEPT_ENCODING).cloned(),
             is_head: request.method() == Method::HEAD,
@@ -58,13 +62,14 @@ impl Compression {
         self,
         accepted: Accepted,
         answer: http::Response<Bytes>,
-    ) -> Response {
+    ) -> http::Response<Sent> {
         let bytes = answer.body().len();
-        let answer = answer.map(Body::from);
         if self.above.is_some_and(|above| bytes > above) {
-            compress(accepted, answer).await
+            // Boxed: few answers are so large, and each connection has room for this future.
+            let compressed = Box::pin(compress(accepted, answer.map(Body::from)));
+            compressed.await.map(Sent::Right)
         } else {
-            answer
+            answer.map(|body| Sent::Left(body.into()))
         }
     }
 }

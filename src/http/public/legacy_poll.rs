@@ -3,15 +3,18 @@
 //! Invariant: whatever the request, the answer is in the module's own words.
 
 use std::{
-    collections::BTreeMap, convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
 };
 
 use axum::{
-    Router,
+    BoxError, Router,
     body::{Body, Bytes, HttpBody},
-    extract::{FromRequestParts, RawPathParams, Request},
-    http::request,
-    response::Response,
+    extract::{FromRequestParts, RawPathParams},
+    http::{HeaderValue, Request, header::CONTENT_LENGTH, request},
     routing::any_service,
 };
 use futures_util::FutureExt;
@@ -21,25 +24,47 @@ use tower::service_fn;
 
 use super::{
     PublicState,
-    compression::{Accepted, Compression},
+    compression::{Accepted, Compression, Sent},
 };
 use crate::poll::{BodyKind, Content, Failure, Parts, Route};
 
-/// One service per path.
-pub(super) fn routes(state: PublicState, compression: Compression) -> Router {
+/// What answers at one path.
+#[derive(Clone)]
+pub(super) struct LegacyPath {
+    /// Never empty; each answers other methods.
+    here: Arc<[Arc<Route>]>,
+    bounds: BodyBounds,
+    compression: Compression,
+}
+
+/// Paths without captures, which are looked up as they stand.
+pub(super) type FixedPaths = HashMap<Box<str>, LegacyPath>;
+
+/// All legacy paths: those without captures, and a router for the others.
+pub(super) fn paths(state: PublicState, compression: Compression) -> (FixedPaths, Router) {
     let bounds = BodyBounds {
         bytes: state.body_bytes,
         patience: state.body_patience,
     };
+    let mut fixed = FixedPaths::new();
     let mut router = Router::new().without_v07_checks();
     for (path, here) in by_path(state.endpoints) {
-        let service = service_fn(move |request| {
-            let here = Arc::clone(&here);
-            async move { Ok::<_, Infallible>(serve(&here, bounds, compression, request).await) }
+        let legacy = LegacyPath {
+            here,
+            bounds,
+            compression,
+        };
+        if !path.contains(['{', '}']) {
+            fixed.insert(path.into(), legacy);
+            continue;
+        }
+        let service = service_fn(move |request: Request<Body>| {
+            let legacy = legacy.clone();
+            async move { Ok::<_, Infallible>(legacy.serve(request).await.map(Body::new)) }
         });
         router = router.route(&path, any_service(service));
     }
-    router
+    (fixed, router)
 }
 
 /// The routes at each path, of which each answers other methods.
@@ -60,36 +85,52 @@ struct BodyBounds {
     patience: Duration,
 }
 
-async fn serve(
-    here: &[Arc<Route>],
-    bounds: BodyBounds,
-    compression: Compression,
-    mut request: Request,
-) -> Response {
-    let accepted = Accepted::of(&request);
-    let method = request.method();
-    let chosen = here.iter().find(|route| route.allows(method));
-    let refused = chosen.is_none();
-    // Never empty: a path is there because something stands at it.
-    let route = chosen.unwrap_or(&here[0]);
-    let compat = route.compat();
-    let compat = compat.map(|compat| (compat, compat.ask(&mut request)));
-    // The route holds nothing that a panic could leave half changed; the hook has logged it.
-    let answer = AssertUnwindSafe(answer(route, refused, bounds, request));
-    let answer = answer.catch_unwind().await;
-    let mut answer = answer.unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked));
-    if let Some((compat, noted)) = compat {
-        compat.tell(noted, &mut answer);
+impl LegacyPath {
+    /// Answers a request to this path.
+    pub(super) async fn serve<B>(&self, mut request: Request<B>) -> http::Response<Sent>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        let accepted = Accepted::of(&request);
+        let method = request.method();
+        let chosen = self.here.iter().find(|route| route.allows(method));
+        let refused = chosen.is_none();
+        let route = chosen.unwrap_or(&self.here[0]);
+        let compat = route.compat();
+        let compat = compat.map(|compat| (compat, compat.ask(&mut request)));
+        // The route holds nothing that a panic could leave half changed; the hook has logged it.
+        let answer = AssertUnwindSafe(answer(route, refused, self.bounds, request));
+        let answer = answer.catch_unwind().await;
+        let mut answer = answer.unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked));
+        if let Some((compat, noted)) = compat {
+            compat.tell(noted, &mut answer);
+        }
+        if accepted.is_head {
+            answer = without_body(answer);
+        }
+        self.compression.of_bytes(accepted, answer).await
     }
-    compression.of_bytes(accepted, answer).await
 }
 
-async fn answer(
+/// The headers of `GET`, the length among them, and no body.
+fn without_body(mut answer: http::Response<Bytes>) -> http::Response<Bytes> {
+    let body = std::mem::take(answer.body_mut());
+    if !body.is_empty() {
+        let length = HeaderValue::from(body.len());
+        answer.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    answer
+}
+
+async fn answer<B>(
     route: &Route,
     refused: bool,
     bounds: BodyBounds,
-    request: Request,
-) -> http::Response<Bytes> {
+    request: Request<B>,
+) -> http::Response<Bytes>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     if refused {
         return route.refuse_unread(&Failure::Method);
     }
@@ -123,11 +164,14 @@ fn parts<'a>(
 }
 
 /// Reads a body to its end, which keeps the connection usable, and keeps it only if it is wanted.
-async fn read_body(
-    body: Body,
+async fn read_body<B>(
+    body: B,
     wanted: Option<BodyKind>,
     bounds: BodyBounds,
-) -> Result<Content, Failure> {
+) -> Result<Content, Failure>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     if body.is_end_stream() {
         return Ok(Content::Absent);
     }
@@ -141,11 +185,14 @@ async fn read_body(
             }
         }
     };
-    let read = timeout(bounds.patience, read).await;
+    let read = Box::pin(timeout(bounds.patience, read)).await;
     read.unwrap_or(Err(Failure::BodyMissing))
 }
 
-async fn drop_body(mut body: Limited<Body>) -> Result<(), Failure> {
+async fn drop_body<B>(mut body: Limited<B>) -> Result<(), Failure>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     while let Some(frame) = body.frame().await {
         frame.map_err(|error| why_unread(&*error))?;
     }

@@ -9,6 +9,7 @@ mod legacy_description;
 mod legacy_poll;
 mod native;
 mod poll;
+mod service;
 mod snapshot;
 mod sse;
 mod stream_cursor;
@@ -19,7 +20,9 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, http::StatusCode, middleware, routing::get};
 
 use self::compression::Compression;
+pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
+pub use service::Public;
 
 use super::{description as descriptions, problem::Problem};
 use crate::{domain::ModuleName, mirror::AsyncApi, poll::Route};
@@ -41,8 +44,8 @@ pub struct PublicState {
     pub compress_above_bytes: usize,
 }
 
-/// The routes of the public listener; `native` are those of [`native_routes`].
-pub fn router(state: PublicState, native: Router) -> Router {
+/// The service of the public listener; `native` are the routes of [`native_routes`].
+pub fn service(state: PublicState, native: Router) -> Public {
     let compression = Compression::above(state.compress_above_bytes);
     let own = descriptions::routes(description::documents(&state))
         .route("/healthz", get(healthz))
@@ -55,7 +58,8 @@ pub fn router(state: PublicState, native: Router) -> Router {
             compression::layer,
         ));
     // Legacy polls compress by themselves: a layer is dear for an answer of sixty bytes.
-    legacy_poll::routes(state, compression).merge(others)
+    let (fixed, captured) = legacy_poll::paths(state, compression);
+    Public::new(fixed, captured.merge(others))
 }
 
 /// The process answers.

@@ -1,0 +1,64 @@
+//! Who answers a request of the public listener: legacy polls at paths without captures first, for
+//! everything else the router.
+//!
+//! Invariant: what is looked up here never differs from what the router would choose; it only costs
+//! less. A router boxes the handler, its future and the bodies of every request, which together are
+//! dearer than an idle poll.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    BoxError, Router,
+    body::{Body, Bytes, HttpBody},
+    http::{Request, Response},
+};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
+use tower::ServiceExt;
+
+use super::{compression::Sent, legacy_poll::FixedPaths};
+
+/// What the public listener serves.
+pub struct Public {
+    fixed: FixedPaths,
+    router: Router,
+}
+
+impl Public {
+    pub(super) const fn new(fixed: FixedPaths, router: Router) -> Self {
+        Self { fixed, router }
+    }
+
+    /// The service of one listener, to be cloned for each connection.
+    pub fn service(
+        self,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<Sent>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static {
+        let public = Arc::new(self);
+        service_fn(move |request: Request<Incoming>| {
+            let public = Arc::clone(&public);
+            async move { Ok(public.answer(request).await) }
+        })
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Sent>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+    {
+        if let Some(legacy) = self.fixed.get(request.uri().path()) {
+            return legacy.serve(request).await;
+        }
+        let routed = self.router.clone().oneshot(request.map(Body::new));
+        let Ok(response) = Box::pin(routed).await;
+        response.map(Sent::Right)
+    }
+}
