@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 const LOOK: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let before = resident_bytes(arguments.pid)?;
