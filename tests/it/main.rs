@@ -71,5 +71,6 @@ mod the_legacy_page_is_true;
 mod time_cursors;
 mod time_cursors_across_epochs;
 mod two_gateways_take_over;
+mod waiting_for_a_tick;
 mod waiting_polls;
 mod whole_states;
