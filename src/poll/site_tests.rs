@@ -53,6 +53,26 @@ fn one_body_is_a_form_or_json() {
 }
 
 #[test]
+fn what_a_batch_would_ignore_is_refused() {
+    for (extra, key) in [
+        ("poll.cursor.kind = \"etag\"", "poll.cursor.kind"),
+        ("poll.wait.default_ms = 5", "poll.wait"),
+        ("poll.floor_ms = 5", "poll.floor_ms"),
+        ("poll.response.empty = \"\"", "poll.response.empty"),
+        ("poll.response.empty_status = 204", "poll.response.empty"),
+    ] {
+        let key = format!("endpoints[0].{key}");
+        assert_eq!(keys(&format!("{BATCH}{extra}")), [key], "{extra}");
+    }
+    // Its time, sent back as a cursor, would pass over what the other modules have not shown.
+    let time = "batch.body = '[\"$modules\",\"$server_time_ms\"]'\n";
+    assert!(found(&format!("{BATCH}{time}")).is_empty());
+    let kind = "poll.cursor.kind = \"timestamp-ms\"";
+    let keys = keys(&format!("{BATCH}{time}{kind}"));
+    assert_eq!(keys, ["endpoints[0].batch.body"]);
+}
+
+#[test]
 fn values_of_a_body_need_a_method_that_has_one() {
     for endpoint in [SHARED, BATCH] {
         let endpoint = endpoint.replace("\"POST\"", "\"GET\"");
