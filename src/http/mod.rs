@@ -5,6 +5,7 @@
 
 mod body;
 mod description;
+mod idle_timer;
 mod path;
 pub mod private;
 mod problem;

@@ -1,24 +1,36 @@
 //! Serving a router on a listener, with a bound on connections and an orderly end.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::Waker,
+    time::Duration,
+};
 
 use axum::{
     BoxError, Router,
     body::{Body, HttpBody},
     http::{Request, Response},
 };
-use hyper::{body::Incoming, service::Service};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
+use hyper::{
+    body::Incoming,
+    server::conn::http1::{self, Connection},
+    service::{HttpService, Service},
 };
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::idle_timer::IdleTimer;
 
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -53,26 +65,77 @@ where
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let graceful = GracefulShutdown::new();
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(bounds.idle_timeout);
+    let (ending, connections) = (Arc::new(Ending::default()), TaskTracker::new());
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(bounds.idle_timeout);
     while let Some(place) = next_place(&places, &stop).await {
         let Some(stream) = next_stream(&listener, &stop).await else {
             break;
         };
         prepare(&stream, bounds);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
+        let connection = http
+            .timer(IdleTimer::default())
+            .serve_connection(TokioIo::new(stream), service.clone());
+        let ending = Arc::clone(&ending);
+        connections.spawn(async move {
+            if let Err(error) = attend(connection, &ending).await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    ending.begin();
+    connections.close();
+    connections.wait().await;
+}
+
+/// The end of a listener, as its connections see it.
+#[derive(Debug, Default)]
+struct Ending {
+    /// Written once: looking at it costs a connection nothing, however many of them look.
+    has_begun: AtomicBool,
+    told: CancellationToken,
+}
+
+impl Ending {
+    fn begin(&self) {
+        self.has_begun.store(true, Relaxed);
+        self.told.cancel();
+    }
+}
+
+/// Serves a connection; once the end has begun, until the request under way is answered.
+async fn attend<S, B>(
+    connection: Connection<TokioIo<TcpStream>, S>,
+    ending: &Ending,
+) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Error: Into<BoxError>> + 'static,
+{
+    let (mut connection, mut told) = (pin!(connection), pin!(ending.told.cancelled()));
+    // Who is woken by the end. Asking to be told takes a lock that all connections share, so it is done
+    // once and not at each look: the waker of a task stays the same.
+    let mut enlisted = None;
+    let mut is_told = false;
+    poll_fn(move |context| {
+        let waker = context.waker();
+        if !enlisted
+            .as_ref()
+            .is_some_and(|of: &Waker| of.will_wake(waker))
+        {
+            let _begun = told.as_mut().poll(context);
+            enlisted = Some(waker.clone());
+        }
+        if !is_told && ending.has_begun.load(Relaxed) {
+            is_told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await
 }
 
 /// Refusals of the system are passed over: both settings only make a good connection better.

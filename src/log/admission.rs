@@ -3,6 +3,10 @@
 //! Invariants: reads of the database never take a place from reads of the tail; no module takes
 //! more places of a class than its share; what waits is bounded in number and time; a read of the
 //! tail that finds a place takes no lock and no memory.
+//!
+//! A read of the tail never waits once it is inside, so no more of them go on at once than the runtime
+//! has threads. Where a module's share is as large as that, the gate is left out: its counters would be
+//! written by every core for each poll.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,7 +63,8 @@ impl Busy {
 /// The bounds on concurrent reads.
 #[derive(Debug)]
 pub struct Admission {
-    tail: Arc<Gate>,
+    /// `None` if the threads are bound enough.
+    tail: Option<Arc<Gate>>,
     database: Arc<Gate>,
     patience: Duration,
     /// Between 0 and 1.
@@ -74,17 +79,20 @@ pub struct Permit {
 }
 
 impl Admission {
-    /// Everything free. `connections` are those of the database; `chance` draws a number from 0 to 1. To
-    /// be called after the metrics recorder is installed.
+    /// Everything free. `connections` are those of the database, `threads` those that answer; `chance` draws
+    /// a number from 0 to 1. To be called after the metrics recorder is installed.
     pub fn new(
         bounds: &config::admission::Admission,
         connections: u32,
+        threads: usize,
         modules: &[ModuleName],
         chance: fn() -> f64,
     ) -> Self {
         let gate = |class, places| Gate::new(class, places, bounds.queue_per_module, modules);
+        let tail = bounds.tail_places();
+        let is_tail_bounded = usize::try_from(tail.per_module).is_ok_and(|most| most < threads);
         Self {
-            tail: gate(Class::Tail, bounds.tail_places()),
+            tail: is_tail_bounded.then(|| gate(Class::Tail, tail)),
             database: gate(Class::Database, bounds.database_places(connections)),
             patience: Duration::from_millis(bounds.wait_ms),
             chance,
@@ -95,7 +103,7 @@ impl Admission {
     /// finds nothing to read.
     pub async fn enter(&self, class: Class, module: &ModuleName) -> Result<Permit, Busy> {
         let gate = self.gate(class);
-        let Some(lane) = gate.lane(module) else {
+        let Some((gate, lane)) = gate.and_then(|gate| Some((gate, gate.lane(module)?))) else {
             return Ok(Permit { _pass: None });
         };
         let pass = match gate.try_pass(lane) {
@@ -110,8 +118,9 @@ impl Admission {
 
     /// Counts a read that found no place, and says when to come back.
     pub fn refuse(&self, class: Class, module: &ModuleName) -> Busy {
-        let gate = self.gate(class);
-        if let Some(lane) = gate.lane(module) {
+        if let Some(gate) = self.gate(class)
+            && let Some(lane) = gate.lane(module)
+        {
             gate.count_refused(lane);
         }
         Busy::at_random((self.chance)())
@@ -124,14 +133,15 @@ impl Admission {
 
     /// Whether reads of a module wait for a place, or were refused one: counts up with each.
     pub fn strain(&self, module: &ModuleName) -> u64 {
-        let of = |gate: &Gate| gate.lane(module).map_or(0, |lane| gate.strain(lane));
-        of(&self.tail).wrapping_add(of(&self.database))
+        let of = |gate: &Arc<Gate>| gate.lane(module).map_or(0, |lane| gate.strain(lane));
+        let tail = self.tail.as_ref().map_or(0, of);
+        tail.wrapping_add(of(&self.database))
     }
 
-    const fn gate(&self, class: Class) -> &Arc<Gate> {
+    const fn gate(&self, class: Class) -> Option<&Arc<Gate>> {
         match class {
-            Class::Tail => &self.tail,
-            Class::Database => &self.database,
+            Class::Tail => self.tail.as_ref(),
+            Class::Database => Some(&self.database),
         }
     }
 }

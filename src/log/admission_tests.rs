@@ -6,6 +6,8 @@ use super::*;
 
 const MODULES: [&str; 3] = ["a", "b", "c"];
 
+const THREADS: usize = 4;
+
 fn module(name: &str) -> ModuleName {
     name.parse().unwrap()
 }
@@ -19,7 +21,7 @@ fn admission(database: u32, per_module: u32, queue: usize, wait_ms: u64) -> Admi
         wait_ms,
         ..config::admission::Admission::default()
     };
-    Admission::new(&bounds, 8, &MODULES.map(module), || 0.5)
+    Admission::new(&bounds, 8, THREADS, &MODULES.map(module), || 0.5)
 }
 
 async fn enter(admission: &Admission, name: &str) -> Result<Permit, Busy> {
@@ -40,6 +42,25 @@ async fn the_classes_do_not_touch_each_other() {
     let _tail = tail.unwrap();
     let full = admission.enter(Class::Tail, &module("a")).await;
     assert_eq!(full.unwrap_err().retry_after_s, 8);
+}
+
+#[tokio::test]
+async fn a_share_of_the_tail_as_large_as_the_threads_is_not_counted() {
+    let of = |tail_per_module| config::admission::Admission {
+        tail: 8,
+        tail_per_module: Some(tail_per_module),
+        queue_per_module: 0,
+        ..config::admission::Admission::default()
+    };
+    for (places, is_counted) in [(4, false), (3, true)] {
+        let admission = Admission::new(&of(places), 8, THREADS, &MODULES.map(module), || 0.5);
+        let mut inside = Vec::new();
+        for _place in 0..places {
+            inside.push(admission.enter(Class::Tail, &module("a")).await.unwrap());
+        }
+        let more = admission.enter(Class::Tail, &module("a")).await;
+        assert_eq!(more.is_err(), is_counted, "{places} places");
+    }
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError},
 };
 
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
@@ -72,7 +73,8 @@ impl TailRead {
 /// The tails of all configured modules.
 #[derive(Debug)]
 pub struct Tail {
-    modules: HashMap<ModuleName, RwLock<Ring>>,
+    /// Read for every poll, by all cores at once: each has a part of the lock that only it writes.
+    modules: HashMap<ModuleName, ShardedLock<Ring>>,
     bounds: config::tail::Tail,
     news: watch::Sender<u64>,
     bells: Bells,
@@ -85,7 +87,7 @@ impl Tail {
         let rings = modules
             .iter()
             .cloned()
-            .map(|module| (module, RwLock::default()));
+            .map(|module| (module, ShardedLock::default()));
         Self {
             modules: rings.collect(),
             bounds: bounds.clone(),
@@ -236,11 +238,11 @@ impl Tail {
 
 // A panic while the lock was held cannot leave a ring half changed in a way that matters: rows
 // are appended one by one, each whole. So poison is passed over.
-fn read(ring: &RwLock<Ring>) -> RwLockReadGuard<'_, Ring> {
+fn read(ring: &ShardedLock<Ring>) -> ShardedLockReadGuard<'_, Ring> {
     ring.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write(ring: &RwLock<Ring>) -> RwLockWriteGuard<'_, Ring> {
+fn write(ring: &ShardedLock<Ring>) -> ShardedLockWriteGuard<'_, Ring> {
     ring.write().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
@@ -81,6 +81,7 @@ impl Parts {
             admission: Arc::new(Admission::new(
                 &config.admission,
                 config.database.connections,
+                Handle::current().metrics().num_workers(),
                 &served.modules,
                 rand::random,
             )),

@@ -285,13 +285,12 @@ async fn a_thousand_bodies_and_never_a_500(database: DatabaseUnderTest) {
     }
     println!("{accepted} changes accepted, {statuses:?}");
     assert!(statuses[&202] > 100 && statuses[&400] > 100, "{statuses:?}");
-    let head = eventually("what was accepted is numbered", SOON, async || {
-        let module = client.module().await;
+    eventually("what was accepted is numbered", SOON, async || {
         let waits = "SELECT CAST(count(*) AS TEXT) FROM outbox";
-        let empty = database.text(waits).await.as_deref() == Some("0");
-        empty.then(|| module["head"].as_u64().unwrap())
+        (database.text(waits).await.as_deref() == Some("0")).then_some(())
     })
     .await;
+    let head = client.module().await["head"].as_u64().unwrap();
     let parked = "SELECT CAST(count(*) AS TEXT) FROM outbox_rejected";
     assert_eq!(
         database.text(parked).await.as_deref(),

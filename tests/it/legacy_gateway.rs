@@ -345,6 +345,7 @@ impl Gateway {
             admission: Arc::new(Admission::new(
                 &config::admission::Admission::default(),
                 8,
+                1,
                 std::slice::from_ref(&name),
                 || 0.5,
             )),

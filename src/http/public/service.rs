@@ -26,6 +26,16 @@ pub struct Public {
     router: Router,
 }
 
+/// What one connection serves: its requests count references of the connection's own, where a count
+/// shared by all would be written by every core for each request.
+struct OfConnection(Arc<Arc<Public>>);
+
+impl Clone for OfConnection {
+    fn clone(&self) -> Self {
+        Self(Arc::new(Arc::clone(&self.0)))
+    }
+}
+
 impl Public {
     pub(super) const fn new(fixed: FixedPaths, router: Router) -> Self {
         Self { fixed, router }
@@ -42,9 +52,9 @@ impl Public {
     > + Clone
     + Send
     + 'static {
-        let public = Arc::new(self);
+        let public = OfConnection(Arc::new(Arc::new(self)));
         service_fn(move |request: Request<Incoming>| {
-            let public = Arc::clone(&public);
+            let public = Arc::clone(&public.0);
             async move { Ok(public.answer(request).await) }
         })
     }
