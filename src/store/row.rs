@@ -104,8 +104,8 @@ pub(super) fn closed(row: &impl Columns) -> sqlx::Result<Closed> {
     })
 }
 
-/// `epoch, retained_from, head, lost_after, lost_through, the oldest row's sequenced_at, the first position from the
-/// tick on`. A module without a head row has an empty log.
+/// `epoch, retained_from, head, lost_through, the oldest row's sequenced_at, the first position from the tick on`. A
+/// module without a head row has an empty log.
 pub(super) fn tick_bounds(row: Option<&impl Columns>) -> sqlx::Result<TickBounds> {
     let Some(row) = row else {
         return Ok(TickBounds {
@@ -113,19 +113,17 @@ pub(super) fn tick_bounds(row: Option<&impl Columns>) -> sqlx::Result<TickBounds
             retained_from: Position::ZERO.next(),
             after: Position::ZERO,
             oldest: None,
-            lost_after: Micros::default(),
             lost_through: Micros::default(),
         });
     };
     let head = Position::from_i64(row.integer(2)?);
-    let first = row.optional_integer(6)?.map(Position::from_i64);
+    let first = row.optional_integer(5)?.map(Position::from_i64);
     Ok(TickBounds {
         epoch: epoch(row.integer(0)?),
         retained_from: Position::from_i64(row.integer(1)?),
         after: first.map_or(head, Position::before),
-        oldest: row.optional_integer(5)?.map(Micros::new),
-        lost_after: Micros::new(row.integer(3)?),
-        lost_through: Micros::new(row.integer(4)?),
+        oldest: row.optional_integer(4)?.map(Micros::new),
+        lost_through: Micros::new(row.integer(3)?),
     })
 }
 

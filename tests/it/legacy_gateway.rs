@@ -224,7 +224,6 @@ impl ChangeLog for MemoryLog {
             retained_from: Position::new(rows.retained_from),
             after: later.next().map_or(head, |change| change.position.before()),
             oldest: rows.changes.first().map(|change| change.sequenced_at),
-            lost_after: Micros::default(),
             lost_through: Micros::default(),
         })
     }
