@@ -128,7 +128,7 @@ pub(super) fn tick_bounds(row: Option<&impl Columns>) -> sqlx::Result<TickBounds
 }
 
 /// `module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, now,
-/// compacted_through`.
+/// compacted_through, stateless_from`.
 pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
     let lease_holder = row.optional_text(5)?.map(str::to_owned);
     Ok(Head {
@@ -137,6 +137,8 @@ pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
         head: Position::from_i64(row.integer(2)?),
         retained_from: Position::from_i64(row.integer(3)?),
         compacted_through: Position::from_i64(row.integer(8)?),
+        stateless_from: Some(Position::from_i64(row.integer(9)?))
+            .filter(|from| *from > Position::ZERO),
         sequenced_through: Micros::new(row.integer(4)?),
         lease_vacant: lease_holder.is_none() || row.integer(6)? <= row.integer(7)?,
         lease_holder,

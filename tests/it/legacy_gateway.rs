@@ -95,6 +95,7 @@ impl MemoryLog {
             epoch: Epoch::new(rows.epoch),
             head: Position::new(rows.head),
             retained_from: Position::new(rows.retained_from),
+            stateless_from: None,
             compacted_through: Position::ZERO,
             sequenced_through: NOW,
             lease_holder: None,

@@ -97,7 +97,7 @@ impl MySqlStore {
             return Ok(Vec::new());
         }
         let doing = "reading the state";
-        let mut borrowed = self.borrow(doing).await?;
+        let mut borrowed = self.looked_at_state(read.module, purpose).await?;
         count_query(purpose);
         let mut items = self
             .call(doing, state(borrowed.connection(), &read))

@@ -80,7 +80,7 @@ impl PostgresStore {
     ) -> Result<Vec<(Micros, StateItem)>> {
         let audiences: Vec<&str> = read.audiences.iter().map(Audience::as_str).collect();
         let doing = "reading the state";
-        let mut borrowed = self.borrow(doing).await?;
+        let mut borrowed = self.looked_at_state(read.module, purpose).await?;
         count_query(purpose);
         let select = sqlx::query(STATE)
             .bind(read.module.as_str())

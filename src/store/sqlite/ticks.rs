@@ -73,6 +73,7 @@ impl SqliteStore {
         read: StateTicks<'_>,
         purpose: Purpose,
     ) -> Result<Vec<(Micros, StateItem)>> {
+        self.look_at_state(read.module, purpose).await?;
         let reading = async {
             let mut snapshot = self.readers.begin().await?;
             let mut found = Vec::new();
