@@ -3,10 +3,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
     time::{Duration, Instant},
 };
 
@@ -15,7 +11,6 @@ use serde_json::Value;
 
 use crate::support::{
     database::{DatabaseUnderTest, Kind, Producer},
-    eventually,
     gateway::{Client, InProcess, Setup, assert_dense, insert, keys},
     within,
 };
