@@ -23,14 +23,17 @@ const GAP: &str = "\
     SELECT head, retained_from, stateless_from FROM module_head FORCE INDEX (PRIMARY) \
     WHERE module = ? FOR UPDATE";
 
-/// Keys whose state is older than the log.
+/// Keys whose state is older than the log. From the part's keys to their rows, whatever the optimizer thinks of the
+/// sizes: an update that looks through a small table locks the rows of other modules.
 const OUTDATED: &str = "\
-    UPDATE entity_state s \
-    JOIN (SELECT audience, entity_key, MAX(position) AS position FROM change_log \
-          WHERE module = ? AND position >= ? AND position <= ? \
-          GROUP BY audience, entity_key) AS l \
+    UPDATE (SELECT audience, entity_key, MAX(position) AS position \
+            FROM change_log FORCE INDEX (PRIMARY) \
+            WHERE module = ? AND position >= ? AND position <= ? \
+            GROUP BY audience, entity_key) AS l \
+    STRAIGHT_JOIN entity_state s FORCE INDEX (PRIMARY) \
       ON s.module = ? AND s.audience = l.audience AND s.entity_key = l.entity_key \
-    JOIN change_log c ON c.module = ? AND c.position = l.position \
+    STRAIGHT_JOIN change_log c FORCE INDEX (PRIMARY) \
+      ON c.module = ? AND c.position = l.position \
     SET s.op = c.op, s.position = c.position, s.value = c.value, \
         s.sequenced_at = c.sequenced_at \
     WHERE s.position < c.position";
@@ -39,12 +42,14 @@ const OUTDATED: &str = "\
 const MISSING: &str = "\
     INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
     SELECT c.module, c.audience, c.entity_key, c.op, c.position, c.value, c.sequenced_at \
-    FROM (SELECT audience, entity_key, MAX(position) AS position FROM change_log \
+    FROM (SELECT audience, entity_key, MAX(position) AS position \
+          FROM change_log FORCE INDEX (PRIMARY) \
           WHERE module = ? AND position >= ? AND position <= ? \
           GROUP BY audience, entity_key) AS l \
-    LEFT JOIN entity_state s \
+    LEFT JOIN entity_state s FORCE INDEX (PRIMARY) \
       ON s.module = ? AND s.audience = l.audience AND s.entity_key = l.entity_key \
-    JOIN change_log c ON c.module = ? AND c.position = l.position \
+    STRAIGHT_JOIN change_log c FORCE INDEX (PRIMARY) \
+      ON c.module = ? AND c.position = l.position \
     WHERE s.module IS NULL";
 
 const CLOSE: &str = "\
