@@ -13,7 +13,6 @@ UPDATE entity_state SET sequenced_at = coalesce(
 );
 CREATE INDEX entity_state_tick ON entity_state (module, audience, sequenced_at);
 
--- Changes numbered after the one time, up to the other, may be lost: an older copy of the database was put in
--- place, and a new epoch began. A time cursor between them gets the whole state.
-ALTER TABLE module_head ADD COLUMN lost_after INTEGER NOT NULL DEFAULT 0;
+-- Where the times of the state end that a new epoch gave it: an older copy of the database was put in place. A
+-- time cursor up to here is answered from the state.
 ALTER TABLE module_head ADD COLUMN lost_through INTEGER NOT NULL DEFAULT 0;

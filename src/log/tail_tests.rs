@@ -37,6 +37,7 @@ fn head(head: u64, retained_from: u64, compacted_through: u64) -> Head {
         epoch: Epoch::FIRST,
         head: Position::new(head),
         retained_from: Position::new(retained_from),
+        stateless_from: None,
         compacted_through: Position::new(compacted_through),
         sequenced_through: Micros::new(0),
         lease_holder: None,

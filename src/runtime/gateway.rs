@@ -69,10 +69,12 @@ impl Gateway {
         };
         telemetry::install_metrics().map_err(StartError::Metrics)?;
         let (parts, ingest_writer) = Parts::new(config, store);
-        make_states_whole(parts.store.as_ref(), &parts.served).await?;
+        let keeper = parts.state_keeper();
+        make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
         let holder = parts.config.server.instance_name();
         let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer, holder);
+        tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
         let asyncapi = parts.asyncapi(mirror::Bound {

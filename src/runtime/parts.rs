@@ -16,7 +16,7 @@ use crate::{
     },
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention,
-        Rules, Served, Tail, Waiting, Witnesses,
+        Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
     mirror,
     native::{self, Reads},
@@ -101,6 +101,14 @@ impl Parts {
             wake,
         };
         (parts, writer)
+    }
+
+    pub(super) fn state_keeper(&self) -> StateKeeper {
+        StateKeeper::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.leadership),
+            self.served.with_state.clone(),
+        )
     }
 
     pub(super) fn rules(&self) -> Rules {

@@ -23,6 +23,9 @@ pub struct Head {
     pub retained_from: Position,
     /// Up to here a row may be missing because a later change of its key is there.
     pub compacted_through: Position,
+    /// The first position that the state lacks, because it was numbered while `modules[].state` was off. `None` if
+    /// the state is whole.
+    pub stateless_from: Option<Position>,
     /// No later row gets a smaller `sequenced_at`: ticks below it are closed.
     pub sequenced_through: Micros,
     /// Who held the lease last, if it was not given back.
@@ -99,6 +102,7 @@ pub trait ChangeLog {
     async fn read_log(&self, read: ChannelRead<'_>, purpose: Purpose) -> Result<LogPage>;
 
     /// The state of some audiences, by position; tombstones only if asked for.
+    /// [`super::Error::StateNotWhole`] if it lacks changes that were numbered before this call.
     async fn read_state(
         &self,
         read: ChannelRead<'_>,
@@ -116,6 +120,7 @@ pub trait ChangeLog {
     ) -> Result<TickBounds>;
 
     /// The state of some audiences by the time at which its items were numbered, tombstones included.
+    /// [`super::Error::StateNotWhole`] as for [`ChangeLog::read_state`].
     async fn read_state_ticks(
         &self,
         read: StateTicks<'_>,

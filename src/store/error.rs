@@ -36,6 +36,14 @@ pub enum Error {
         /// The first module whose fence did not hold.
         module: ModuleName,
     },
+    /// Changes were numbered without state, and the state does not hold them yet.
+    #[error(
+        "the state of module {module} is not whole: changes were numbered while `state` was off"
+    )]
+    StateNotWhole {
+        /// The module.
+        module: ModuleName,
+    },
     /// The rows changed between reading and deleting them; everything was rolled back.
     #[error("{expected} outbox rows were to be deleted, {deleted} were there")]
     OutboxChanged {
@@ -95,7 +103,10 @@ impl Error {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable { .. } | Self::LeaseLost { .. } | Self::OutboxChanged { .. }
+            Self::Unavailable { .. }
+                | Self::LeaseLost { .. }
+                | Self::StateNotWhole { .. }
+                | Self::OutboxChanged { .. }
         )
     }
 }

@@ -37,7 +37,7 @@ pub use outbox::{Outbox, RejectedRow};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
-pub use states::States;
+pub use states::{Mended, States};
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
 
 use crate::config::{database::Database, sequencer::Sequencer};

@@ -101,6 +101,8 @@ pub struct HeadUpdate {
     pub head: Position,
     /// No later row gets a smaller `sequenced_at`; at least the last one given.
     pub sequenced_through: Micros,
+    /// The first row that the batch holds of a module that keeps no state here: the state lacks it from now on.
+    pub stateless_from: Option<Position>,
 }
 
 /// Everything that one numbering transaction writes.
@@ -161,6 +163,13 @@ pub trait NumberingTx: Send {
 
     /// Commits. After an error the outcome is unknown.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+impl HeadUpdate {
+    /// As it is stored: zero if the state lacks nothing of the batch.
+    pub(super) fn stateless_from(&self) -> i64 {
+        self.stateless_from.unwrap_or(Position::ZERO).as_i64()
+    }
 }
 
 /// Whether the fence found the head of every lease.

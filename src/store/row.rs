@@ -104,8 +104,8 @@ pub(super) fn closed(row: &impl Columns) -> sqlx::Result<Closed> {
     })
 }
 
-/// `epoch, retained_from, head, lost_after, lost_through, the oldest row's sequenced_at, the first position from the
-/// tick on`. A module without a head row has an empty log.
+/// `epoch, retained_from, head, lost_through, the oldest row's sequenced_at, the first position from the tick on`. A
+/// module without a head row has an empty log.
 pub(super) fn tick_bounds(row: Option<&impl Columns>) -> sqlx::Result<TickBounds> {
     let Some(row) = row else {
         return Ok(TickBounds {
@@ -113,24 +113,22 @@ pub(super) fn tick_bounds(row: Option<&impl Columns>) -> sqlx::Result<TickBounds
             retained_from: Position::ZERO.next(),
             after: Position::ZERO,
             oldest: None,
-            lost_after: Micros::default(),
             lost_through: Micros::default(),
         });
     };
     let head = Position::from_i64(row.integer(2)?);
-    let first = row.optional_integer(6)?.map(Position::from_i64);
+    let first = row.optional_integer(5)?.map(Position::from_i64);
     Ok(TickBounds {
         epoch: epoch(row.integer(0)?),
         retained_from: Position::from_i64(row.integer(1)?),
         after: first.map_or(head, Position::before),
-        oldest: row.optional_integer(5)?.map(Micros::new),
-        lost_after: Micros::new(row.integer(3)?),
-        lost_through: Micros::new(row.integer(4)?),
+        oldest: row.optional_integer(4)?.map(Micros::new),
+        lost_through: Micros::new(row.integer(3)?),
     })
 }
 
 /// `module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, now,
-/// compacted_through`.
+/// compacted_through, stateless_from`.
 pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
     let lease_holder = row.optional_text(5)?.map(str::to_owned);
     Ok(Head {
@@ -139,6 +137,8 @@ pub(super) fn head(row: &impl Columns) -> sqlx::Result<Head> {
         head: Position::from_i64(row.integer(2)?),
         retained_from: Position::from_i64(row.integer(3)?),
         compacted_through: Position::from_i64(row.integer(8)?),
+        stateless_from: Some(Position::from_i64(row.integer(9)?))
+            .filter(|from| *from > Position::ZERO),
         sequenced_through: Micros::new(row.integer(4)?),
         lease_vacant: lease_holder.is_none() || row.integer(6)? <= row.integer(7)?,
         lease_holder,

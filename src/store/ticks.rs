@@ -44,10 +44,8 @@ pub struct TickBounds {
     pub after: Position,
     /// When the oldest promised row was numbered, if there is one.
     pub oldest: Option<Micros>,
-    /// Changes that were numbered above this time, up to `lost_through`, may be lost: an older copy of the
-    /// database was put in place, and a new epoch began. Both are zero if that never happened.
-    pub lost_after: Micros,
-    /// See `lost_after`.
+    /// Where the times of the state end that a new epoch gave it: a cursor up to here is answered from the
+    /// state. Zero if that never happened.
     pub lost_through: Micros,
 }
 

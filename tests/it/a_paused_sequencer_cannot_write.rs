@@ -232,6 +232,7 @@ async fn an_older_transaction_is_worth_nothing(database: DatabaseUnderTest) {
             lease: late[0].clone(),
             head: Position::new(1),
             sequenced_through: now,
+            stateless_from: None,
         }],
         ..Batch::default()
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use changeover::store::Mended;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -73,11 +74,11 @@ async fn the_state_is_rebuilt_from_the_log(database: DatabaseUnderTest) {
 
 async fn a_pruned_log_is_refused(database: DatabaseUnderTest) {
     on_then_off(&database).await;
-    let prune = "UPDATE module_head SET retained_from = 3 WHERE module = 'commission'";
+    let prune = "UPDATE module_head SET retained_from = 5 WHERE module = 'commission'";
     database.execute(prune).await;
     let store = database.store().await;
     let module = "commission".parse().unwrap();
-    assert!(!store.state_is_whole(&module).await.unwrap());
+    assert_eq!(store.mend_state(&module).await.unwrap(), Mended::Lost);
     let setup = Setup::new(&database, "a").modules(WHOLE);
     let refused = InProcess::refused(&setup).await;
     assert!(refused.contains("set `state = false`"), "{refused}");

@@ -95,6 +95,7 @@ impl MemoryLog {
             epoch: Epoch::new(rows.epoch),
             head: Position::new(rows.head),
             retained_from: Position::new(rows.retained_from),
+            stateless_from: None,
             compacted_through: Position::ZERO,
             sequenced_through: NOW,
             lease_holder: None,
@@ -224,7 +225,6 @@ impl ChangeLog for MemoryLog {
             retained_from: Position::new(rows.retained_from),
             after: later.next().map_or(head, |change| change.position.before()),
             oldest: rows.changes.first().map(|change| change.sequenced_at),
-            lost_after: Micros::default(),
             lost_through: Micros::default(),
         })
     }

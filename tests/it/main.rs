@@ -26,6 +26,7 @@ mod cohorts;
 mod commit_order;
 mod cursor_order;
 mod descriptions_are_true;
+mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
 mod ingest_refuses_whole;
 #[cfg(feature = "embedded-broker")]

@@ -19,6 +19,7 @@ use crate::{
     domain::{Audience, Clock, ModuleName},
     http::Problem,
     native::{Channels, Reads, Unread},
+    store,
     telemetry::metric,
 };
 
@@ -171,6 +172,9 @@ fn refusal(unread: &Unread, snapshot: Option<String>) -> Problem {
         Unread::Busy(busy) => unavailable("too many reads at once").retry_after(busy.retry_after_s),
         Unread::Crowded(_) => unavailable("too many readers wait already"),
         Unread::Stale(_) => unavailable("the database does not answer"),
+        Unread::Database(store::Error::StateNotWhole { .. }) => {
+            unavailable("the state of this module is not whole now")
+        }
         Unread::Database(error) if error.is_transient() => {
             unavailable("the database does not answer")
         }

@@ -106,6 +106,7 @@ mod tests {
             epoch: Epoch::FIRST,
             head: at(head),
             retained_from: at(retained_from),
+            stateless_from: None,
             compacted_through: Position::ZERO,
             sequenced_through: Micros::new(0),
             lease_holder: None,

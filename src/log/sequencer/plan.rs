@@ -92,7 +92,8 @@ pub(super) fn plan(
     keep_last_states(&mut plan.rows);
     for lease in leases {
         if let Some(writer) = writers.remove(&lease.module) {
-            writer.end(lease, (now, instant), &mut plan);
+            let state = known.with_state.contains(&lease.module);
+            writer.end(lease, (now, instant), state, &mut plan);
         }
     }
     plan
@@ -128,12 +129,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn end(mut self, lease: &Lease, (now, instant): (Micros, Instant), plan: &mut Plan) {
+    fn end(
+        mut self,
+        lease: &Lease,
+        (now, instant): (Micros, Instant),
+        state: bool,
+        plan: &mut Plan,
+    ) {
+        let wrote = self.position > self.head.head;
         let through = self.ticks.close(now, instant);
         plan.heads.push(HeadUpdate {
             lease: lease.clone(),
             head: self.position,
             sequenced_through: through,
+            stateless_from: (wrote && !state).then(|| self.head.head.next()),
         });
         if !self.ticks.is_paced() {
             return;

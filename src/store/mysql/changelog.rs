@@ -92,7 +92,7 @@ impl ChangeLog for MySqlStore {
             return Ok(Vec::new());
         }
         let doing = "reading the state";
-        let mut borrowed = self.borrow(doing).await?;
+        let mut borrowed = self.looked_at_state(read.module, purpose).await?;
         count_query(purpose);
         let items = state(borrowed.connection(), &read, tombstones);
         let mut items = self.call(doing, items).await?;
@@ -126,7 +126,7 @@ async fn heads(connection: &mut MySqlConnection) -> sqlx::Result<Vec<Head>> {
     );
     select
         .push(NOW)
-        .push(", compacted_through FROM module_head ORDER BY module");
+        .push(", compacted_through, stateless_from FROM module_head ORDER BY module");
     let rows = select.build().fetch_all(connection).await?;
     Stored::all(rows).iter().map(row::head).collect()
 }

@@ -63,15 +63,10 @@ const CURSORS: &str = "\
     SET epoch = ?, position = ?, generation = generation + 1, version = version + 1 \
     WHERE module = ?";
 
-/// Of lost times the earliest counts: a bump may follow on another one. Assignments take effect from left to
-/// right here.
+/// Assignments take effect from left to right here.
 const HEAD: &str = "\
     UPDATE module_head \
     SET epoch = ?, head = ?, retained_from = ?, \
-        lost_after = LEAST( \
-            CASE lost_through WHEN 0 THEN 9223372036854775807 ELSE lost_after END, \
-            COALESCE((SELECT sequenced_at FROM change_log WHERE module = ? \
-                      ORDER BY position DESC LIMIT 1), 0)), \
         sequenced_through = GREATEST(sequenced_through, ?, TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))), \
         lost_through = sequenced_through, \
         lease_holder = NULL, lease_expires_at = 0, lease_token = lease_token + 1 \
@@ -256,7 +251,6 @@ async fn write(
         .bind(epoch)
         .bind(head)
         .bind(after.retained_from.as_i64())
-        .bind(module)
         .bind(bump.witnessed_time.get())
         .bind(module)
         .execute(&mut *connection)

@@ -5,30 +5,35 @@ use sqlx::MySqlConnection;
 
 use super::{
     MySqlStore,
-    connection::{begin, commit, end, within},
+    connection::{Borrowed, begin, commit, end},
     error::failed,
 };
 use crate::{
     domain::ModuleName,
-    store::{Result, States},
+    store::{
+        Mended, Result, States,
+        states::{Gap, Part, must_be_whole},
+    },
     telemetry::{Purpose, count_query},
 };
 
-const IS_WHOLE: &str = "\
-    SELECT NOT EXISTS ( \
-        SELECT 1 FROM module_head h \
-        JOIN change_log c ON c.module = h.module AND c.position = h.head \
-        LEFT JOIN entity_state s ON s.module = c.module AND s.audience = c.audience \
-                                AND s.entity_key = c.entity_key AND s.position = c.position \
-        WHERE h.module = ? AND s.module IS NULL)";
+const LOOK: &str = "SELECT stateless_from FROM module_head WHERE module = ?";
 
-/// Keys whose state is older than the log.
+const GAP: &str = "\
+    SELECT head, retained_from, stateless_from FROM module_head FORCE INDEX (PRIMARY) \
+    WHERE module = ? FOR UPDATE";
+
+/// Keys whose state is older than the log. From the part's keys to their rows, whatever the optimizer thinks of the
+/// sizes: an update that looks through a small table locks the rows of other modules.
 const OUTDATED: &str = "\
-    UPDATE entity_state s \
-    JOIN (SELECT audience, entity_key, MAX(position) AS position FROM change_log \
-          WHERE module = ? GROUP BY audience, entity_key) AS l \
+    UPDATE (SELECT audience, entity_key, MAX(position) AS position \
+            FROM change_log FORCE INDEX (PRIMARY) \
+            WHERE module = ? AND position >= ? AND position <= ? \
+            GROUP BY audience, entity_key) AS l \
+    STRAIGHT_JOIN entity_state s FORCE INDEX (PRIMARY) \
       ON s.module = ? AND s.audience = l.audience AND s.entity_key = l.entity_key \
-    JOIN change_log c ON c.module = ? AND c.position = l.position \
+    STRAIGHT_JOIN change_log c FORCE INDEX (PRIMARY) \
+      ON c.module = ? AND c.position = l.position \
     SET s.op = c.op, s.position = c.position, s.value = c.value, \
         s.sequenced_at = c.sequenced_at \
     WHERE s.position < c.position";
@@ -37,47 +42,91 @@ const OUTDATED: &str = "\
 const MISSING: &str = "\
     INSERT INTO entity_state (module, audience, entity_key, op, position, value, sequenced_at) \
     SELECT c.module, c.audience, c.entity_key, c.op, c.position, c.value, c.sequenced_at \
-    FROM (SELECT audience, entity_key, MAX(position) AS position FROM change_log \
-          WHERE module = ? GROUP BY audience, entity_key) AS l \
-    JOIN change_log c ON c.module = ? AND c.position = l.position \
-    LEFT JOIN entity_state s \
+    FROM (SELECT audience, entity_key, MAX(position) AS position \
+          FROM change_log FORCE INDEX (PRIMARY) \
+          WHERE module = ? AND position >= ? AND position <= ? \
+          GROUP BY audience, entity_key) AS l \
+    LEFT JOIN entity_state s FORCE INDEX (PRIMARY) \
       ON s.module = ? AND s.audience = l.audience AND s.entity_key = l.entity_key \
+    STRAIGHT_JOIN change_log c FORCE INDEX (PRIMARY) \
+      ON c.module = ? AND c.position = l.position \
     WHERE s.module IS NULL";
+
+const CLOSE: &str = "\
+    UPDATE module_head FORCE INDEX (PRIMARY) SET stateless_from = ? WHERE module = ?";
 
 #[async_trait]
 impl States for MySqlStore {
-    async fn state_is_whole(&self, module: &ModuleName) -> Result<bool> {
-        let doing = "looking whether the state is whole";
-        let mut borrowed = self.borrow(doing).await?;
-        count_query(Purpose::State);
-        let select = sqlx::query_scalar(IS_WHOLE).bind(module.as_str());
-        let select = select.fetch_one(borrowed.connection());
-        let whole = within(self.call_timeout, doing, select).await?;
-        borrowed.put_back();
-        Ok(whole)
-    }
-
-    /// On a connection of its own: it reads all of a log and may take its time.
-    async fn rebuild_state(&self, module: &ModuleName) -> Result<u64> {
+    /// On a connection of its own: large values may take their time.
+    async fn mend_state(&self, module: &ModuleName) -> Result<Mended> {
+        let doing = "mending the state";
         let mut connection = self.migrating().await?;
-        let rebuilt = rebuild(&mut connection, module).await;
-        let written = rebuilt.map_err(failed("rebuilding the state"))?;
-        end(connection).await;
-        Ok(written)
+        let mut keys = 0;
+        loop {
+            let mend = mend(&mut connection, module).await;
+            let (gap, written) = mend.map_err(failed(doing))?;
+            keys += written;
+            if let Some(mended) = gap.outcome(keys) {
+                end(connection).await;
+                return Ok(mended);
+            }
+        }
     }
 }
 
-async fn rebuild(connection: &mut MySqlConnection, module: &ModuleName) -> sqlx::Result<u64> {
+impl MySqlStore {
+    /// A connection to read a state with that was whole a moment ago.
+    pub(super) async fn looked_at_state(
+        &self,
+        module: &ModuleName,
+        purpose: Purpose,
+    ) -> Result<Borrowed> {
+        let doing = "looking at the state";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(purpose);
+        let look = sqlx::query_scalar(LOOK).bind(module.as_str());
+        let look = look.fetch_optional(borrowed.connection());
+        let stateless_from = self.call(doing, look).await?;
+        if let Err(refused) = must_be_whole(module, stateless_from) {
+            borrowed.put_back();
+            return Err(refused);
+        }
+        Ok(borrowed)
+    }
+}
+
+/// A part of the gap, and how many keys were written for it.
+async fn mend(connection: &mut MySqlConnection, module: &ModuleName) -> sqlx::Result<(Gap, u64)> {
     begin(connection).await?;
-    let mut written = 0;
+    count_query(Purpose::State);
+    let gap = sqlx::query_as(GAP).bind(module.as_str());
+    let gap = Gap::new(gap.fetch_optional(&mut *connection).await?);
+    let mut keys = 0;
+    if let Gap::Open(part) = gap {
+        keys = mend_part(connection, module.as_str(), part).await?;
+    }
+    commit(connection).await?;
+    Ok((gap, keys))
+}
+
+async fn mend_part(
+    connection: &mut MySqlConnection,
+    module: &str,
+    part: Part,
+) -> sqlx::Result<u64> {
+    let mut keys = 0;
     for statement in [OUTDATED, MISSING] {
         count_query(Purpose::State);
         let change = sqlx::query(statement)
-            .bind(module.as_str())
-            .bind(module.as_str())
-            .bind(module.as_str());
-        written += change.execute(&mut *connection).await?.rows_affected();
+            .bind(module)
+            .bind(part.from.as_i64())
+            .bind(part.through.as_i64())
+            .bind(module)
+            .bind(module);
+        keys += change.execute(&mut *connection).await?.rows_affected();
     }
-    commit(connection).await?;
-    Ok(written)
+    count_query(Purpose::State);
+    let close = sqlx::query(CLOSE).bind(part.then.as_i64()).bind(module);
+    close.execute(connection).await?;
+    Ok(keys)
 }

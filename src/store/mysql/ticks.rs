@@ -17,7 +17,7 @@ use crate::{
 
 /// Rows of one batch share their time, so the least position is sought among those of the least time.
 const BOUNDS: &str = "\
-    SELECT h.epoch, h.retained_from, h.head, h.lost_after, h.lost_through, \
+    SELECT h.epoch, h.retained_from, h.head, h.lost_through, \
            (SELECT c.sequenced_at FROM change_log c FORCE INDEX (PRIMARY) \
             WHERE c.module = h.module AND c.position >= h.retained_from ORDER BY c.position LIMIT 1), \
            (SELECT MIN(c.position) FROM change_log c FORCE INDEX (change_log_tick) \
@@ -97,7 +97,7 @@ impl MySqlStore {
             return Ok(Vec::new());
         }
         let doing = "reading the state";
-        let mut borrowed = self.borrow(doing).await?;
+        let mut borrowed = self.looked_at_state(read.module, purpose).await?;
         count_query(purpose);
         let mut items = self
             .call(doing, state(borrowed.connection(), &read))

@@ -17,7 +17,8 @@ use crate::{
 
 const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, \
-           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, compacted_through \
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, compacted_through, \
+           stateless_from \
     FROM module_head ORDER BY module";
 
 const BOUNDS: &str = "SELECT epoch, retained_from FROM module_head WHERE module = $1";
@@ -108,7 +109,7 @@ impl ChangeLog for PostgresStore {
         purpose: Purpose,
     ) -> Result<Vec<StateItem>> {
         let doing = "reading the state";
-        let mut borrowed = self.borrow(doing).await?;
+        let mut borrowed = self.looked_at_state(read.module, purpose).await?;
         count_query(purpose);
         let select = channels(READ_STATE, &read).bind(tombstones);
         let rows = self

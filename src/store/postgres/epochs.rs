@@ -58,14 +58,9 @@ const CURSORS: &str = "\
     SET epoch = $2, position = $3, generation = generation + 1, version = version + 1 \
     WHERE module = $1";
 
-/// Of lost times the earliest counts: a bump may follow on another one.
 const HEAD: &str = "\
     UPDATE module_head \
     SET epoch = $2, head = $3, retained_from = $4, \
-        lost_after = LEAST( \
-            CASE lost_through WHEN 0 THEN 9223372036854775807 ELSE lost_after END, \
-            coalesce((SELECT sequenced_at FROM change_log WHERE module = $1 \
-                      ORDER BY position DESC LIMIT 1), 0)), \
         lost_through = GREATEST( \
             sequenced_through, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint), \
         sequenced_through = GREATEST( \

@@ -20,7 +20,7 @@ const CLOSE: &str = "\
 
 /// Rows of one batch share their time, so the least position is sought among those of the least time.
 const BOUNDS: &str = "\
-    SELECT h.epoch, h.retained_from, h.head, h.lost_after, h.lost_through, \
+    SELECT h.epoch, h.retained_from, h.head, h.lost_through, \
            (SELECT sequenced_at FROM change_log \
             WHERE module = h.module AND position >= h.retained_from ORDER BY position LIMIT 1), \
            (SELECT min(position) FROM change_log \
@@ -80,7 +80,7 @@ impl PostgresStore {
     ) -> Result<Vec<(Micros, StateItem)>> {
         let audiences: Vec<&str> = read.audiences.iter().map(Audience::as_str).collect();
         let doing = "reading the state";
-        let mut borrowed = self.borrow(doing).await?;
+        let mut borrowed = self.looked_at_state(read.module, purpose).await?;
         count_query(purpose);
         let select = sqlx::query(STATE)
             .bind(read.module.as_str())

@@ -18,7 +18,7 @@ use crate::{
 
 const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, ?1, \
-           compacted_through \
+           compacted_through, stateless_from \
     FROM module_head ORDER BY module";
 
 const BOUNDS: &str = "SELECT epoch, retained_from FROM module_head WHERE module = ?1";
@@ -111,6 +111,7 @@ impl ChangeLog for SqliteStore {
         tombstones: bool,
         purpose: Purpose,
     ) -> Result<Vec<StateItem>> {
+        self.look_at_state(read.module, purpose).await?;
         let reading = async {
             let mut snapshot = self.readers.begin().await?;
             let position = |item: &StateItem| item.position;

@@ -18,7 +18,7 @@ const CLOSE: &str = "\
 
 /// Rows of one batch share their time, so the least position is sought among those of the least time.
 const BOUNDS: &str = "\
-    SELECT h.epoch, h.retained_from, h.head, h.lost_after, h.lost_through, \
+    SELECT h.epoch, h.retained_from, h.head, h.lost_through, \
            (SELECT sequenced_at FROM change_log \
             WHERE module = h.module AND position >= h.retained_from ORDER BY position LIMIT 1), \
            (SELECT min(position) FROM change_log \
@@ -73,6 +73,7 @@ impl SqliteStore {
         read: StateTicks<'_>,
         purpose: Purpose,
     ) -> Result<Vec<(Micros, StateItem)>> {
+        self.look_at_state(read.module, purpose).await?;
         let reading = async {
             let mut snapshot = self.readers.begin().await?;
             let mut found = Vec::new();

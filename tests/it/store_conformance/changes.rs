@@ -55,6 +55,11 @@ pub async fn waiting(store: &Arc<dyn Store>, modules: &[ModuleName]) -> Vec<Outb
 
 /// Numbers everything that waits, in one transaction.
 pub async fn number(store: &Arc<dyn Store>, lease: &Lease) -> Result<()> {
+    number_with(store, lease, true).await
+}
+
+/// Numbers everything that waits, as a replica whose `state` is on or off.
+pub async fn number_with(store: &Arc<dyn Store>, lease: &Lease, state: bool) -> Result<()> {
     let rows = waiting(store, std::slice::from_ref(&lease.module)).await;
     let mut tx = store.begin_numbering(std::slice::from_ref(lease)).await?;
     let channels: Vec<_> = rows
@@ -82,10 +87,14 @@ pub async fn number(store: &Arc<dyn Store>, lease: &Lease) -> Result<()> {
         batch.delete.push(row.id);
     }
     keep_last_of_each_key(&mut batch.rows);
+    for row in &mut batch.rows {
+        row.state &= state;
+    }
     batch.heads.push(HeadUpdate {
         lease: lease.clone(),
         head: position,
         sequenced_through: now,
+        stateless_from: (!state && !rows.is_empty()).then(|| head.head.next()),
     });
     tx.write(&batch, LEASE).await?;
     tx.commit().await

@@ -101,6 +101,7 @@ async fn are_checked_when_numbers_are_written(database: DatabaseUnderTest) {
         lease: forged,
         head: changeover::domain::Position::new(5),
         sequenced_through: tx.now(),
+        stateless_from: None,
     };
     let batch = changeover::store::Batch {
         heads: vec![head],

@@ -12,4 +12,5 @@ mod reading;
 mod retention;
 mod server_defaults;
 mod speed;
+mod states;
 mod ticks;

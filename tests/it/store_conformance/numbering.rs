@@ -164,6 +164,7 @@ async fn rolls_back_when_a_row_is_gone(database: DatabaseUnderTest) {
         lease: lease.clone(),
         head: Position::new(9),
         sequenced_through: tx.now(),
+        stateless_from: None,
     };
     let batch = Batch {
         delete: vec![id, id + 1_000],
@@ -204,6 +205,7 @@ async fn rolls_back_when_dropped(database: DatabaseUnderTest) {
             lease: lease.clone(),
             head: Position::new(9),
             sequenced_through: tx.now(),
+            stateless_from: None,
         };
         let batch = Batch {
             delete: vec![id],

@@ -133,7 +133,6 @@ async fn of_an_older_state_are_filled_in(database: DatabaseUnderTest) {
         "DELETE FROM change_log WHERE position < 3",
         drop_index,
         "ALTER TABLE entity_state DROP COLUMN sequenced_at",
-        "ALTER TABLE module_head DROP COLUMN lost_after",
         "ALTER TABLE module_head DROP COLUMN lost_through",
         "DELETE FROM _sqlx_migrations WHERE version = 4",
     ] {

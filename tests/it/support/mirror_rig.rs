@@ -168,6 +168,7 @@ fn head(module: &ModuleName, length: usize) -> Head {
         epoch: Epoch::FIRST,
         head: Position::new(length as u64),
         retained_from: Position::new(1),
+        stateless_from: None,
         compacted_through: Position::ZERO,
         sequenced_through: Micros::default(),
         lease_holder: None,

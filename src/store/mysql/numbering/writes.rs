@@ -179,8 +179,10 @@ pub(super) async fn heads(
     by_module(&mut update, heads, |head| head.head.as_i64());
     update.push(", sequenced_through = GREATEST(sequenced_through, ");
     by_module(&mut update, heads, |head| head.sequenced_through.get());
+    update.push("), stateless_from = CASE stateless_from WHEN 0 THEN ");
+    by_module(&mut update, heads, HeadUpdate::stateless_from);
     update
-        .push("), lease_expires_at = ")
+        .push(" ELSE stateless_from END, lease_expires_at = ")
         .push(NOW)
         .push(" + ")
         .push_bind(length_micros(lease))

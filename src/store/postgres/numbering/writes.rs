@@ -41,9 +41,10 @@ const HEADS: &str = "\
     UPDATE module_head h \
     SET head = u.head, \
         sequenced_through = GREATEST(h.sequenced_through, u.sequenced_through), \
-        lease_expires_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $5 \
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) \
-        AS u(module, token, head, sequenced_through) \
+        stateless_from = CASE h.stateless_from WHEN 0 THEN u.stateless_from ELSE h.stateless_from END, \
+        lease_expires_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $6 \
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+        AS u(module, token, head, sequenced_through, stateless_from) \
     WHERE h.module = u.module AND h.lease_token = u.token \
     RETURNING h.module";
 
@@ -217,6 +218,12 @@ pub(super) async fn heads(
             heads
                 .iter()
                 .map(|head| head.sequenced_through.get())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            heads
+                .iter()
+                .map(HeadUpdate::stateless_from)
                 .collect::<Vec<_>>(),
         )
         .bind(length_micros(lease))

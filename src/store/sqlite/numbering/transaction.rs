@@ -66,6 +66,7 @@ const HEADS: &str = "\
     UPDATE module_head \
     SET head = u.value->>2, \
         sequenced_through = max(sequenced_through, u.value->>3), \
+        stateless_from = CASE stateless_from WHEN 0 THEN u.value->>4 ELSE stateless_from END, \
         lease_expires_at = ?2 \
     FROM json_each(?1) u \
     WHERE module = u.value->>0 AND lease_token = u.value->>1 \
@@ -289,5 +290,6 @@ fn head_columns(head: &HeadUpdate) -> impl Serialize {
         head.lease.token,
         head.head,
         head.sequenced_through,
+        head.stateless_from(),
     )
 }
