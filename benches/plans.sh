@@ -61,6 +61,7 @@ plan_of_mariadb() {
   printf '```\n%s\n```\n\n' "$(fold -s -w 150 <<<"$sent" | sed 's/ *$//')"
   mariadb_sql --column-names "USE plan; ANALYZE $sent" | awk -F '\t' '
     NR == 1 {for (i = 1; i <= NF; i++) column[$i] = i}
+    NR > 1 {$column["table"] = "`" $column["table"] "`"}
     {print "| " $column["id"] " | " $column["select_type"] " | " $column["table"] " | " $column["type"] " | " $column["key"] " | " $column["rows"] " | " $column["r_rows"] " | " $column["Extra"] " |"}
     NR == 1 {print "|---|---|---|---|---|---:|---:|---|"}'
   end "$mariadb"
