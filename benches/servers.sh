@@ -14,10 +14,12 @@ finish() {
 
 # Ends a server that was started here. Once: afterwards its id may be another's.
 end() {
+  local signal=INT
   [ -n "${running[$1]:-}" ] || return 0
+  [ "${running[$1]}" != mariadb ] || signal=TERM
   unset "running[$1]"
-  # SIGINT: PostgreSQL's fast shutdown, and as good as any for the others.
-  kill -INT "$1" 2>/dev/null || true
+  # SIGINT: PostgreSQL's fast shutdown, and as good as any for the others, except for MariaDB.
+  kill "-$signal" "$1" 2>/dev/null || true
   wait "$1" 2>/dev/null || true
 }
 
@@ -68,18 +70,24 @@ is_ready() (
   [ "$status" = 200 ]
 )
 
+# A folder for a server that is not to run as root: own_folder FOLDER USER. The words before its command are in $as.
+own_folder() {
+  as=()
+  mkdir "$1"
+  if [ "$(id -u)" = 0 ]; then
+    as=(setpriv --init-groups "--reuid=$(id -u "$2")" "--regid=$(id -g "$2")" --)
+    chmod 755 "$folder"
+    chown "$2" "$1"
+  fi
+}
+
 start_postgres() {
-  local programs as=() data=$folder/postgres
+  local -a as
+  local programs data=$folder/postgres
   programs=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -1)
   programs=$(dirname "${programs:-$(command -v initdb)}")
   psql=$programs/psql
-  mkdir "$data"
-  if [ "$(id -u)" = 0 ]; then
-    # PostgreSQL refuses root.
-    as=(setpriv --init-groups "--reuid=$(id -u postgres)" "--regid=$(id -g postgres)" --)
-    chmod 755 "$folder"
-    chown postgres "$data"
-  fi
+  own_folder "$data" postgres
   # From a folder that its user may enter, else it complains.
   (cd "$folder" && "${as[@]}" "$programs/initdb" -U changeover -A trust -E UTF8 --locale=C.UTF-8 -D "$data/data") >"$folder/initdb.log"
   free_port
@@ -93,6 +101,29 @@ start_postgres() {
 
 sql() { "$psql" -X -q -At -h 127.0.0.1 -p "$postgres_port" -U changeover -d "$1" -c "$2"; }
 url() { echo "postgres://changeover@127.0.0.1:$postgres_port/$1"; }
+
+# A MariaDB as it comes, in a folder of its own; its process id, port and version are in $mariadb, $mariadb_port and
+# $mariadb_version.
+start_mariadb() {
+  local -a as
+  local data=$folder/mariadb program
+  own_folder "$data" mysql
+  # For temporary files: a server that starts removes those of all others that share its folder for them.
+  (cd "$folder" && "${as[@]}" mkdir "$data/tmp")
+  (cd "$folder" && "${as[@]}" mariadb-install-db --no-defaults --datadir="$data/data" --tmpdir="$data/tmp" \
+    --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve) >"$folder/mariadb-install.log" 2>&1
+  program=$(command -v mariadbd || echo /usr/sbin/mariadbd)
+  free_port
+  mariadb_port=$port
+  start mariadb "${as[@]}" "$program" --no-defaults --datadir="$data/data" --tmpdir="$data/tmp" --socket="$data/socket" \
+    --pid-file="$data/pid" --bind-address=127.0.0.1 --port="$mariadb_port" --skip-name-resolve
+  mariadb=$pid
+  await mariadb mariadb_sql "DO 0"
+  mariadb_version=$(mariadb_sql "SELECT SUBSTRING_INDEX(VERSION(), '-', 1)")
+}
+
+# The last argument is the statement, those before it are options.
+mariadb_sql() { mariadb --no-defaults --protocol=tcp -h 127.0.0.1 -P "$mariadb_port" -u root -B -r -N "${@:1:$#-1}" -e "${!#}"; }
 
 # A broker with these lines in its configuration; its port is in $broker.
 start_mosquitto() {
@@ -109,8 +140,8 @@ start_mosquitto() {
 # The path of a module's legacy endpoint.
 path_of() { echo "/api/$1/list"; }
 
-# The configuration of a gateway on the database NAME: write_config NAME BROKER MODULE…; without a
-# broker ("") it publishes nowhere. Puts its ports into $public and $private.
+# The configuration of a gateway on the database NAME: write_config NAME BROKER MODULE…. Puts its ports into $public and
+# $private.
 write_config() {
   local name=$1 broker=$2 module
   shift 2
@@ -125,9 +156,7 @@ public = "127.0.0.1:$public"
 private = "127.0.0.1:$private"
 [database]
 url = "$(url "$name")"
-CONFIG
-    # Topics of its own: what another gateway has left at the broker would look like a history that this one lost.
-    [ -z "$broker" ] || cat <<CONFIG
+# Topics of its own: what another gateway has left at the broker would look like a history that this one lost.
 [mqtt]
 topic_prefix = "$name"
 [[mqtt.targets]]

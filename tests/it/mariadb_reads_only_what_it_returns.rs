@@ -89,6 +89,9 @@ async fn whatever_the_size() {
         cost("the tail", rows.len(), expected, before).await;
     }
     let before = rows_read(&database).await;
+    let beyond = store.beyond_heads().await.unwrap();
+    cost("what lies beyond the heads", beyond.len(), 0, before).await;
+    let before = rows_read(&database).await;
     let lease = held(&store, &big).await;
     let row = change(&big, "*", "one more", "1");
     store.append(&[row]).await.unwrap();

@@ -90,13 +90,18 @@ const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, `before`, `after`, reason, at) \
     VALUES (?, ?, ?, ?, ?, ?, TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6)))";
 
+/// Of each log only its last row is looked at. A plain join reads all of a log, for longer than a lease lives if it
+/// is large.
 const BEYOND: &str = "\
     SELECT CAST(h.module AS CHAR), c.epoch, c.position FROM module_head h \
     JOIN mirror_cursor c ON c.module = h.module \
     WHERE c.epoch > h.epoch OR (c.epoch = h.epoch AND c.position > h.head) \
     UNION ALL \
-    SELECT CAST(h.module AS CHAR), max(c.epoch), max(c.position) FROM module_head h \
-    JOIN change_log c ON c.module = h.module AND c.position > h.head GROUP BY h.module";
+    SELECT CAST(h.module AS CHAR), c.epoch, c.position FROM module_head h \
+    STRAIGHT_JOIN change_log c FORCE INDEX (PRIMARY) ON c.module = h.module AND c.position = ( \
+        SELECT l.position FROM change_log l FORCE INDEX (PRIMARY) WHERE l.module = h.module \
+        ORDER BY l.position DESC LIMIT 1) \
+    WHERE c.position > h.head";
 
 #[async_trait]
 impl Epochs for MySqlStore {

@@ -87,13 +87,18 @@ const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \
     VALUES ($1, $2, $3, $4, $5, $6, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
 
+/// LATERAL: of each log only its last row is looked at. A plain join reads all of a log that is large, for longer
+/// than a lease lives.
 const BEYOND: &str = "\
     SELECT h.module, c.epoch, c.position FROM module_head h \
     JOIN mirror_cursor c ON c.module = h.module \
     WHERE (c.epoch, c.position) > (h.epoch, h.head) \
     UNION ALL \
-    SELECT h.module, max(c.epoch), max(c.position) FROM module_head h \
-    JOIN change_log c ON c.module = h.module AND c.position > h.head GROUP BY h.module";
+    SELECT h.module, c.epoch, c.position FROM module_head h \
+    CROSS JOIN LATERAL ( \
+        SELECT epoch, position FROM change_log \
+        WHERE module = h.module AND position > h.head ORDER BY position DESC LIMIT 1 \
+    ) AS c";
 
 #[async_trait]
 impl Epochs for PostgresStore {

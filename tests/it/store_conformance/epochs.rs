@@ -1,21 +1,25 @@
 //! A new epoch: everything in one transaction, above every position known, and nobody numbers meanwhile.
 
+use std::time::{Duration, Instant};
+
 use changeover::{
     domain::{Audience, Cursor, Epoch, Micros, Position},
     store::{EpochBump, Error, Ground, MirrorCursor},
     telemetry::Purpose,
 };
+use tokio::time::sleep;
 
 use super::{
     changes::{LEASE, change, held, module, number},
     numbering::read,
 };
-use crate::support::database::DatabaseUnderTest;
+use crate::support::database::{DatabaseUnderTest, Kind};
 
 crate::on_each_database!(
     begin_with_everything_above_what_was_known,
     begin_only_on_a_ground_that_holds,
     show_what_lies_beyond_the_heads,
+    look_at_the_last_row_of_a_log_only,
     follow_one_another,
 );
 
@@ -168,6 +172,57 @@ async fn show_what_lies_beyond_the_heads(database: DatabaseUnderTest) {
         .unwrap();
     let beyond = store.beyond_heads().await.unwrap();
     assert_eq!(beyond, [(module("one"), cursor(1, 9))]);
+
+    let other = held(&store, &module("other")).await;
+    for key in ["a", "b", "c"] {
+        let row = change(&other.module, "*", key, "1");
+        store.append(&[row]).await.unwrap();
+    }
+    number(&store, &other).await.unwrap();
+    assert_eq!(store.beyond_heads().await.unwrap(), beyond);
+    let restored = "UPDATE module_head SET head = 1 WHERE module = 'other'";
+    database.execute(restored).await;
+    let mut beyond = store.beyond_heads().await.unwrap();
+    beyond.sort();
+    assert_eq!(
+        beyond,
+        [
+            (module("one"), cursor(1, 9)),
+            (module("other"), cursor(1, 3))
+        ]
+    );
+}
+
+/// Whatever the size of the log: it is asked within a lease. MariaDB counts by itself, and SQLite's plan does not
+/// depend on sizes.
+async fn look_at_the_last_row_of_a_log_only(database: DatabaseUnderTest) {
+    if database.kind != Kind::Postgres {
+        return;
+    }
+    let store = database.store().await;
+    for fill in [
+        "INSERT INTO change_log (module, position, epoch, audience, entity_key, op, value, previous, \
+                                 occurred_at, sequenced_at) \
+         SELECT 'big', i, 1, '*', 'k' || i, 'upsert', '1', 0, 1, i FROM generate_series(1, 40000) i",
+        "INSERT INTO module_head (module, head) VALUES ('big', 40000)",
+        "VACUUM ANALYZE change_log",
+    ] {
+        database.execute(fill).await;
+    }
+    assert_eq!(store.beyond_heads().await.unwrap(), []);
+    // What a session has read is known once it has ended.
+    drop(store);
+    let alone =
+        "SELECT (count(*) = 1)::text FROM pg_stat_activity WHERE datname = current_database()";
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while database.text(alone).await.as_deref() != Some("true") {
+        assert!(Instant::now() < deadline, "sessions go on");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let read = "SELECT (seq_tup_read + coalesce(idx_tup_fetch, 0))::text FROM pg_stat_user_tables \
+                WHERE relname = 'change_log'";
+    let read: u64 = database.text(read).await.unwrap().parse().unwrap();
+    assert!(read < 1_000, "{read} rows read");
 }
 
 async fn follow_one_another(database: DatabaseUnderTest) {
