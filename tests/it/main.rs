@@ -39,6 +39,7 @@ mod legacy_examples;
 mod legacy_gateway;
 mod legacy_headers;
 mod legacy_nothing_new;
+mod legacy_pace;
 mod legacy_places;
 mod legacy_quirks;
 mod legacy_times;
