@@ -5,6 +5,7 @@
 
 mod body;
 mod description;
+mod outflow;
 mod path;
 pub mod private;
 mod problem;

@@ -16,18 +16,30 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+
+use super::outflow::Outflow;
 
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Connections served at once; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's head, to take in an answer, or stay idle between
-    /// two requests.
+    /// How long a client may take to send a request's head, to take in a part of an answer, or stay idle
+    /// between two requests.
     pub idle_timeout: Duration,
+}
+
+/// How serving ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// No more requests: those under way are answered.
+    pub stop: CancellationToken,
+    /// Nothing more at all: whoever has not finished by now is cut off.
+    pub cut: CancellationToken,
 }
 
 /// Pause after a failed accept: the usual cause is that file descriptors have run out.
@@ -43,9 +55,9 @@ pub fn routed(
     TowerToHyperService::new(router)
 }
 
-/// Accepts until told to stop, then returns once the requests under way are answered. Idle
+/// Accepts until told to stop, then returns once the requests under way are answered, or cut off. Idle
 /// connections are closed at once.
-pub async fn serve<S, B>(listener: TcpListener, service: S, bounds: Bounds, stop: CancellationToken)
+pub async fn serve<S, B>(listener: TcpListener, service: S, bounds: Bounds, end: End)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
     S: Send + 'static,
@@ -57,22 +69,38 @@ where
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(bounds.idle_timeout);
-    while let Some(place) = next_place(&places, &stop).await {
-        let Some(stream) = next_stream(&listener, &stop).await else {
+    let mut open = JoinSet::new();
+    while let Some(place) = next_place(&places, &end.stop).await {
+        let Some(stream) = next_stream(&listener, &end.stop).await else {
             break;
         };
         prepare(&stream, bounds);
+        let stream = Outflow::new(stream, bounds.idle_timeout);
         let connection = http.serve_connection(TokioIo::new(stream), service.clone());
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        open.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         });
+        while open.try_join_next().is_some() {}
     }
     drop(listener);
-    graceful.shutdown().await;
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = end.cut.cancelled() => cut_off(open).await,
+    }
+}
+
+/// Ends what clients do not: one that neither reads nor closes must not hold up the rest of a stop.
+async fn cut_off(mut open: JoinSet<()>) {
+    while open.try_join_next().is_some() {}
+    tracing::warn!(
+        connections = open.len(),
+        "connections that did not end were cut off"
+    );
+    open.shutdown().await;
 }
 
 /// Refusals of the system are passed over: both settings only make a good connection better.
