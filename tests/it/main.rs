@@ -25,6 +25,7 @@ mod cloudevents_come_in;
 mod cloudevents_sdks_post_changes;
 mod cohorts;
 mod commit_order;
+mod compact_goes_on_with_the_others;
 mod cursor_order;
 mod descriptions_are_true;
 mod heavy_reads_delay_no_tail_poll;
