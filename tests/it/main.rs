@@ -27,6 +27,7 @@ mod cohorts;
 mod commit_order;
 mod compact_goes_on_with_the_others;
 mod cursor_order;
+mod deep_values_go_through;
 mod descriptions_are_true;
 mod heavy_reads_delay_no_tail_poll;
 mod ingest_refuses_whole;
