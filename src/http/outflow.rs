@@ -54,7 +54,9 @@ impl<S> Outflow<S> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                self.stalled.as_mut().map(|stalled| stalled.taken += bytes);
+                if let Some(stalled) = &mut self.stalled {
+                    stalled.taken += bytes;
+                }
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

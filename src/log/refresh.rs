@@ -90,7 +90,7 @@ mod tests {
 
     /// One that asks and waits, then the round that serves it with its outcome.
     async fn two_rounds(first: bool, second: bool) -> [Option<Result<(), Stale>>; 2] {
-        let refresh = Refresh::new(Duration::from_secs(60));
+        let refresh = Refresh::new(Duration::from_mins(1));
         let mut asking = [refresh.bring_to_head(), refresh.bring_to_head()].map(Box::pin);
         for (asking, succeeds) in asking.iter_mut().zip([first, second]) {
             assert!(poll!(asking).is_pending());

@@ -140,7 +140,7 @@ async fn who_reads_slowly_is_let_go_in_time_and_knows_where_to_go_on() {
     assert!(taken.len() < ALL * 3 / 4, "{} bytes", taken.len());
     assert!(taken.ends_with("\r\n0\r\n\r\n"), "an end in order");
     let (_, control) = taken.rsplit_once("event: control\ndata: ").unwrap();
-    let (control, _) = control.split_once("\n").unwrap();
+    let (control, _) = control.split_once('\n').unwrap();
     let control: Value = serde_json::from_str(control).unwrap();
     let next = control["streamNextOffset"].as_str().unwrap();
     let rest = stream(&gateway.client, &format!("offset={next}")).await;

@@ -108,7 +108,7 @@ error = '{"of":"$module","why":"$message"}'
 "#;
 
 /// Far below the wait that must not be waited out.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const NOT_A_WAIT: &str = "wait (query parameter waitMs): must be a whole number of milliseconds";
 
