@@ -16,6 +16,7 @@ mod contract;
 mod described;
 mod etag;
 mod failure;
+mod fields;
 mod floor;
 mod json;
 mod look;
