@@ -26,6 +26,7 @@ mod page;
 mod paths;
 mod read;
 mod read_ticks;
+mod refusal;
 mod render;
 mod request;
 mod route;
