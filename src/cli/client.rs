@@ -126,6 +126,18 @@ impl Client {
         actor: &Actor,
         version: Option<i64>,
     ) -> anyhow::Result<String> {
+        let answer = self.try_act(segments, body, actor, version).await?;
+        answer.accepted()
+    }
+
+    /// Acts; the answer, whatever its status.
+    pub(super) async fn try_act(
+        &self,
+        segments: &[&str],
+        body: &Value,
+        actor: &Actor,
+        version: Option<i64>,
+    ) -> anyhow::Result<Answer> {
         let mut request = self
             .request(Method::POST, segments)
             .header("Changeover-Actor", header_text(&actor.name))
@@ -137,7 +149,7 @@ impl Client {
         if let Some(version) = version {
             request = request.header("If-Match", format!("\"{version}\""));
         }
-        self.send(request).await?.accepted()
+        self.send(request).await
     }
 
     /// Sends a request and reads its answer, whatever its status.

@@ -1,6 +1,6 @@
 //! `changeover compact`: prunes and compacts now, or says what that would do.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -46,21 +46,46 @@ impl Compact {
             Some(module) => vec![module.as_str().to_owned()],
             None => names(&client).await?,
         };
-        let mut answers = Vec::with_capacity(modules.len());
+        let (mut answers, mut refused) = (Vec::with_capacity(modules.len()), Vec::new());
         for module in &modules {
-            answers.push(one(&client, module, &actor).await?);
+            match one(&client, module, &actor).await? {
+                Done::Answered(answer) => answers.push(answer),
+                Done::Refused(why) => refused.push(format!("module {module}: {why}")),
+            }
         }
-        let answer = json!({"modules": answers}).to_string();
-        Ok(self.output.print(&answer, table)?)
+        if !answers.is_empty() {
+            let answer = json!({"modules": answers}).to_string();
+            self.output.print(&answer, table)?;
+        }
+        all_done(&refused, modules.len())
     }
 }
 
-async fn one(client: &Client, module: &str, actor: &Actor) -> anyhow::Result<Value> {
+/// What came of one module.
+enum Done {
+    Answered(Value),
+    /// Not by this replica, or not now: the others go on.
+    Refused(String),
+}
+
+/// What was not done stands at the end, where it is seen.
+fn all_done(refused: &[String], asked: usize) -> Result<(), Failure> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let (of, which) = (refused.len(), refused.join("\n"));
+    Err(anyhow!("{of} of {asked} modules were not done:\n{which}").into())
+}
+
+async fn one(client: &Client, module: &str, actor: &Actor) -> anyhow::Result<Done> {
     let path = [&MODULES[..], &[module, "compact"]].concat();
     let body = json!({"reason": actor.reason});
-    let answer = client.act(&path, &body, actor, None).await;
-    let answer = answer.with_context(|| format!("module {module}"))?;
-    serde_json::from_str(&answer).context("the answer is not JSON")
+    let answer = client.try_act(&path, &body, actor, None).await?;
+    if !answer.status.is_success() {
+        return Ok(Done::Refused(answer.problem()));
+    }
+    let answer = serde_json::from_str(&answer.body).context("the answer is not JSON")?;
+    Ok(Done::Answered(answer))
 }
 
 async fn names(client: &Client) -> anyhow::Result<Vec<String>> {

@@ -2,9 +2,10 @@
 //!
 //! Invariant: every value in the merged tree still knows its layer. Lists of tables travel as
 //! tables keyed by index, so that a variable reaches into one: a broker's password comes as
-//! `CHANGEOVER__MQTT__TARGETS__0__URL` while the rest of the target stays in the file.
+//! `CHANGEOVER__MQTT__TARGETS__0__URL` while the rest of the target stays in the file. What somebody
+//! wrote as a table stays one, whatever its keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -32,16 +33,19 @@ impl Layers {
         if let Some(file) = sources.file.read(problems) {
             layers.push(file);
         }
+        let mut tables = layers.iter().fold(Tables::default(), Tables::with);
         let mut raw = BTreeMap::new();
         for (origin, path, text) in spoken(sources, problems) {
-            layers.push(Layer::at(&origin, &path, parse(&text)));
+            let value = parse(&text);
+            tables.note(&value, &tables.place(&path));
+            layers.push(Layer::at(&origin, &path, value));
             raw.insert(origin, text);
         }
         let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
         let mut tree = figment
             .find_value("")
             .unwrap_or_else(|_| Value::from(Dict::new()));
-        restore_lists(&mut tree, "", problems);
+        restore_lists(&mut tree, "", &tables, problems);
         Self { figment, tree, raw }
     }
 
@@ -109,19 +113,69 @@ fn parse(text: &str) -> Value {
     }
 }
 
+/// Where somebody wrote a table.
+#[derive(Debug, Default)]
+struct Tables(BTreeSet<String>);
+
+impl Tables {
+    fn with(mut self, layer: &Layer) -> Self {
+        self.0.extend(layer.tables.0.iter().cloned());
+        self
+    }
+
+    /// Notes the tables of a value that stands at `path`, before its lists are opened.
+    fn note(&mut self, value: &Value, path: &str) {
+        match value {
+            Value::Dict(_, dict) => {
+                self.0.insert(path.to_owned());
+                for (key, inner) in dict {
+                    self.note(inner, &self.join(path, key));
+                }
+            }
+            Value::Array(_, list) => {
+                for (n, inner) in list.iter().enumerate() {
+                    self.note(inner, &format!("{path}[{n}]"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The path of a variable's or flag's key.
+    fn place(&self, keys: &[String]) -> String {
+        let join = |path: String, key: &String| self.join(&path, key);
+        keys.iter().fold(String::new(), join)
+    }
+
+    /// A number is a key in a table, and an index elsewhere.
+    fn join(&self, path: &str, key: &str) -> String {
+        match key.parse::<usize>() {
+            _ if path.is_empty() => key.to_owned(),
+            Ok(index) if !self.0.contains(path) => format!("{path}[{index}]"),
+            _ => format!("{path}.{key}"),
+        }
+    }
+}
+
 /// One source of values, by the name that problems give it.
 pub(super) struct Layer {
     origin: String,
     values: Dict,
+    tables: Tables,
 }
 
 impl Layer {
     /// A whole file.
     pub(super) fn file(name: &str, mut values: Dict) -> Self {
-        values.values_mut().for_each(open_lists);
+        let mut tables = Tables::default();
+        for (key, value) in &mut values {
+            tables.note(value, key);
+            open_lists(value);
+        }
         Self {
             origin: name.to_owned(),
             values,
+            tables,
         }
     }
 
@@ -131,6 +185,7 @@ impl Layer {
         Self {
             origin: origin.to_owned(),
             values: nested.into_dict().unwrap_or_default(),
+            tables: Tables::default(),
         }
     }
 }
@@ -172,12 +227,15 @@ fn toml_time(value: &Value) -> Option<String> {
     time.as_str().map(str::to_owned)
 }
 
-/// Turns tables keyed by index back into lists.
-fn restore_lists(value: &mut Value, path: &str, problems: &mut Problems) {
+/// Turns tables keyed by index back into lists, except those that were tables before.
+fn restore_lists(value: &mut Value, path: &str, tables: &Tables, problems: &mut Problems) {
     match value {
         Value::Dict(tag, dict) => {
             for (key, inner) in dict.iter_mut() {
-                restore_lists(inner, &join(path, key), problems);
+                restore_lists(inner, &tables.join(path, key), tables, problems);
+            }
+            if tables.0.contains(path) {
+                return;
             }
             if let Some(list) = as_list(dict, path, problems) {
                 *value = Value::Array(*tag, list);
@@ -185,7 +243,7 @@ fn restore_lists(value: &mut Value, path: &str, problems: &mut Problems) {
         }
         Value::Array(_, list) => {
             for (n, inner) in list.iter_mut().enumerate() {
-                restore_lists(inner, &join(path, &n.to_string()), problems);
+                restore_lists(inner, &format!("{path}[{n}]"), tables, problems);
             }
         }
         _ => {}
@@ -216,12 +274,4 @@ fn as_list(dict: &Dict, path: &str, problems: &mut Problems) -> Option<Vec<Value
             .map(|(_, value)| value.clone())
             .collect(),
     )
-}
-
-fn join(path: &str, key: &str) -> String {
-    match (path.is_empty(), key.parse::<usize>()) {
-        (true, _) => key.to_owned(),
-        (false, Ok(index)) => format!("{path}[{index}]"),
-        (false, Err(_)) => format!("{path}.{key}"),
-    }
 }

@@ -22,11 +22,13 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// Name of this replica, unique among those that share a database; empty = host name and port.
     pub instance: String,
-    /// How long a shutdown may take before it is forced.
+    /// How long a shutdown may take before it is forced. Clients of the public listener that have not
+    /// finished are cut off at half of it, those of the private listener at five eighths.
     pub drain_ms: u64,
     /// Connections per listener; one more waits to be accepted.
     pub max_connections: usize,
-    /// How long a client may take to send a request's head, or stay idle between requests.
+    /// How long a client may take to send a request's head, to take in 64 KiB of what waits for it, or
+    /// stay idle between requests.
     pub idle_timeout_ms: u64,
     /// Answers of the public listener larger than this are compressed for clients that accept
     /// gzip; 0 = none.

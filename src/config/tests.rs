@@ -688,6 +688,32 @@ fn secrets_are_hidden_also_in_malformed_urls() {
 }
 
 #[test]
+fn a_table_stays_a_table_whatever_its_keys() {
+    const NAMES: &str = r#"
+        [[modules]]
+        name = "0"
+        [[modules]]
+        name = "1"
+        [[endpoints]]
+        modules = ["0", "1"]
+        module = { in = "query", name = "of" }
+        names = { 0 = ["zero"], 1 = ["one"] }
+        poll = { path = "/p", cursor = { in = "query", name = "c" } }
+    "#;
+    let names = |given: Given| format!("{:?}", given.config().endpoints[0].names);
+    assert_snapshot!(names(given(NAMES)), @r#"{"0": ["zero"], "1": ["one"]}"#);
+    let reached = given(NAMES)
+        .variable("CHANGEOVER__ENDPOINTS__0__NAMES__1", "[\"uno\"]")
+        .flag("endpoints[0].names.0", "[\"nil\"]");
+    assert_snapshot!(names(reached), @r#"{"0": ["nil"], "1": ["uno"]}"#);
+    let whole = given(&NAMES.replace("names =", "#"))
+        .variable("CHANGEOVER__ENDPOINTS__0__NAMES", "{1=[\"uno\"]}");
+    assert_snapshot!(names(whole), @r#"{"1": ["uno"]}"#);
+    let wrong = given(NAMES).variable("CHANGEOVER__ENDPOINTS__0__NAMES__1", "{a=3}");
+    assert_snapshot!(wrong.problems(), @"endpoints[0].names.1: must be a list, not a table (from environment variable CHANGEOVER__ENDPOINTS__0__NAMES__1)");
+}
+
+#[test]
 fn a_hole_in_a_list_is_named() {
     let toml = "[[modules]]\nname = \"a\"\n";
     let given = given(toml).variable("CHANGEOVER__MODULES__2__NAME", "c");

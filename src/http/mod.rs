@@ -5,7 +5,9 @@
 
 mod body;
 mod description;
+mod ending;
 mod idle_timer;
+mod outflow;
 mod path;
 pub mod private;
 mod problem;

@@ -1,27 +1,13 @@
 //! Serving a router on a listener, with a bound on connections and an orderly end.
 
-use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    task::Waker,
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     BoxError, Router,
     body::{Body, HttpBody},
     http::{Request, Response},
 };
-use hyper::{
-    body::Incoming,
-    server::conn::http1::{self, Connection},
-    service::{HttpService, Service},
-};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -30,16 +16,25 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::idle_timer::IdleTimer;
+use super::{ending::Ending, idle_timer::IdleTimer, outflow::Outflow};
 
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Connections served at once; further ones wait to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's head, to take in an answer, or stay idle between
-    /// two requests.
+    /// How long a client may take to send a request's head, to take in a part of an answer, or stay idle
+    /// between two requests.
     pub idle_timeout: Duration,
+}
+
+/// How serving ends.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// No more requests: those under way are answered.
+    pub stop: CancellationToken,
+    /// Nothing more at all: whoever has not finished by now is cut off.
+    pub cut: CancellationToken,
 }
 
 /// Pause after a failed accept: the usual cause is that file descriptors have run out.
@@ -55,9 +50,9 @@ pub fn routed(
     TowerToHyperService::new(router)
 }
 
-/// Accepts until told to stop, then returns once the requests under way are answered. Idle
+/// Accepts until told to stop, then returns once the requests under way are answered, or cut off. Idle
 /// connections are closed at once.
-pub async fn serve<S, B>(listener: TcpListener, service: S, bounds: Bounds, stop: CancellationToken)
+pub async fn serve<S, B>(listener: TcpListener, service: S, bounds: Bounds, end: End)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
     S: Send + 'static,
@@ -68,17 +63,18 @@ where
     let (ending, connections) = (Arc::new(Ending::default()), TaskTracker::new());
     let mut http = http1::Builder::new();
     http.header_read_timeout(bounds.idle_timeout);
-    while let Some(place) = next_place(&places, &stop).await {
-        let Some(stream) = next_stream(&listener, &stop).await else {
+    while let Some(place) = next_place(&places, &end.stop).await {
+        let Some(stream) = next_stream(&listener, &end.stop).await else {
             break;
         };
         prepare(&stream, bounds);
+        let stream = Outflow::new(stream, bounds.idle_timeout);
         let connection = http
             .timer(IdleTimer::default())
             .serve_connection(TokioIo::new(stream), service.clone());
         let ending = Arc::clone(&ending);
         connections.spawn(async move {
-            if let Err(error) = attend(connection, &ending).await {
+            if let Err(error) = ending.attend(connection).await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
@@ -87,55 +83,20 @@ where
     drop(listener);
     ending.begin();
     connections.close();
-    connections.wait().await;
-}
-
-/// The end of a listener, as its connections see it.
-#[derive(Debug, Default)]
-struct Ending {
-    /// Written once: looking at it costs a connection nothing, however many of them look.
-    has_begun: AtomicBool,
-    told: CancellationToken,
-}
-
-impl Ending {
-    fn begin(&self) {
-        self.has_begun.store(true, Relaxed);
-        self.told.cancel();
+    tokio::select! {
+        () = connections.wait() => {}
+        () = end.cut.cancelled() => cut_off(&ending, &connections).await,
     }
 }
 
-/// Serves a connection; once the end has begun, until the request under way is answered.
-async fn attend<S, B>(
-    connection: Connection<TokioIo<TcpStream>, S>,
-    ending: &Ending,
-) -> hyper::Result<()>
-where
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<BoxError>,
-    B: HttpBody<Error: Into<BoxError>> + 'static,
-{
-    let (mut connection, mut told) = (pin!(connection), pin!(ending.told.cancelled()));
-    // Who is woken by the end. Asking to be told takes a lock that all connections share, so it is done
-    // once and not at each look: the waker of a task stays the same.
-    let mut enlisted = None;
-    let mut is_told = false;
-    poll_fn(move |context| {
-        let waker = context.waker();
-        if !enlisted
-            .as_ref()
-            .is_some_and(|of: &Waker| of.will_wake(waker))
-        {
-            let _begun = told.as_mut().poll(context);
-            enlisted = Some(waker.clone());
-        }
-        if !is_told && ending.has_begun.load(Relaxed) {
-            is_told = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.as_mut().poll(context)
-    })
-    .await
+/// Ends what clients do not: one that neither reads nor closes must not hold up the rest of a stop.
+async fn cut_off(ending: &Ending, connections: &TaskTracker) {
+    tracing::warn!(
+        connections = connections.len(),
+        "connections that did not end were cut off"
+    );
+    ending.cut();
+    connections.wait().await;
 }
 
 /// Refusals of the system are passed over: both settings only make a good connection better.

@@ -17,10 +17,14 @@ use tokio::{
 #[error("the database cannot be asked now")]
 pub struct Stale;
 
+/// How far the rounds have come. A round may end before those that the round before served have
+/// looked, so what has succeeded stays known.
 #[derive(Debug, Clone, Copy, Default)]
-struct Round {
-    number: u64,
-    succeeded: bool,
+struct Rounds {
+    /// The last that has ended.
+    ended: u64,
+    /// The last that has succeeded.
+    succeeded: u64,
 }
 
 /// The meeting point of requests that need a fresh head and the task that fetches it.
@@ -28,7 +32,7 @@ struct Round {
 pub struct Refresh {
     wanted: AtomicU64,
     ask: Notify,
-    last: watch::Sender<Round>,
+    last: watch::Sender<Rounds>,
     patience: Duration,
 }
 
@@ -38,7 +42,7 @@ impl Refresh {
         Self {
             wanted: AtomicU64::new(0),
             ask: Notify::new(),
-            last: watch::Sender::new(Round::default()),
+            last: watch::Sender::new(Rounds::default()),
             patience,
         }
     }
@@ -48,9 +52,9 @@ impl Refresh {
         let ticket = self.wanted.fetch_add(1, Ordering::SeqCst) + 1;
         self.ask.notify_one();
         let mut last = self.last.subscribe();
-        let round = last.wait_for(|round| round.number >= ticket);
-        match timeout(self.patience, round).await {
-            Ok(Ok(round)) if round.succeeded => Ok(()),
+        let served = last.wait_for(|rounds| rounds.ended >= ticket);
+        match timeout(self.patience, served).await {
+            Ok(Ok(rounds)) if rounds.succeeded >= ticket => Ok(()),
             _ => Err(Stale),
         }
     }
@@ -64,11 +68,54 @@ impl Refresh {
     /// round that will serve them. To be called before the heads are read.
     pub fn begin_round(&self) -> Option<u64> {
         let wanted = self.wanted.load(Ordering::SeqCst);
-        (wanted > self.last.borrow().number).then_some(wanted)
+        (wanted > self.last.borrow().ended).then_some(wanted)
     }
 
     /// For the task: ends a round.
     pub fn end_round(&self, number: u64, succeeded: bool) {
-        self.last.send_replace(Round { number, succeeded });
+        self.last.send_modify(|rounds| {
+            rounds.ended = number;
+            if succeeded {
+                rounds.succeeded = number;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, poll};
+
+    use super::*;
+
+    /// One that asks and waits, then the round that serves it with its outcome.
+    async fn two_rounds(first: bool, second: bool) -> [Option<Result<(), Stale>>; 2] {
+        let refresh = Refresh::new(Duration::from_mins(1));
+        let mut asking = [refresh.bring_to_head(), refresh.bring_to_head()].map(Box::pin);
+        for (asking, succeeds) in asking.iter_mut().zip([first, second]) {
+            assert!(poll!(asking).is_pending());
+            let round = refresh.begin_round().expect("somebody has asked");
+            refresh.end_round(round, succeeds);
+        }
+        assert_eq!(refresh.begin_round(), None);
+        // Nobody has looked until now.
+        asking.map(FutureExt::now_or_never)
+    }
+
+    #[tokio::test]
+    async fn a_later_round_takes_no_success_away() {
+        assert_eq!(
+            two_rounds(true, false).await,
+            [Some(Ok(())), Some(Err(Stale))]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_later_round_makes_up_for_a_failure() {
+        assert_eq!(two_rounds(false, true).await, [Some(Ok(())), Some(Ok(()))]);
+        assert_eq!(
+            two_rounds(false, false).await,
+            [Some(Err(Stale)), Some(Err(Stale))]
+        );
     }
 }

@@ -101,6 +101,10 @@ impl Following<'_> {
         }
         let mut quiet = false;
         loop {
+            let left = self.left();
+            if left.is_zero() {
+                return None;
+            }
             let page = self.look().await.ok()?;
             if !page.changes.is_empty() {
                 return Some(self.tell(page));
@@ -113,16 +117,22 @@ impl Following<'_> {
                     Followed::Silence
                 });
             }
-            let left = self.ends.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
             match self.waiter.woken(left.min(self.keep_alive)).await {
                 Woken::Stopping => return None,
                 Woken::News => {}
                 Woken::TimeUp => (self.asks, quiet) = (true, true),
             }
         }
+    }
+
+    /// Whether its life is over, which it may be with more to tell: a client that reads slowly comes again
+    /// as any other.
+    pub fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    fn left(&self) -> Duration {
+        self.ends.saturating_duration_since(Instant::now())
     }
 
     async fn look(&mut self) -> Result<Page, Unread> {

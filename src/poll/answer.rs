@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ALLOW, ETAG, IF_NONE_MATCH, RETRY_AFTER},
+    header::{ETAG, IF_NONE_MATCH},
 };
 
 use super::{
@@ -21,6 +21,7 @@ use super::{
     look::{Look, Seen},
     meters::{Answered, Meters},
     page::Page,
+    refusal::allow,
     render::Around,
     request::Request,
     source::Parts,
@@ -49,8 +50,8 @@ pub struct Endpoint {
     meters: Meters,
     steering: Steering,
     floor: Option<Floor>,
-    allow: HeaderValue,
-    retry_after_s: u32,
+    pub(super) allow: HeaderValue,
+    pub(super) retry_after_s: u32,
 }
 
 impl Endpoint {
@@ -178,27 +179,6 @@ impl Endpoint {
         response
     }
 
-    /// The error envelope for a request that was not, or could not be, read.
-    pub fn refuse_unread(&self, failure: &Failure) -> Response<Bytes> {
-        let begun = Instant::now();
-        match self.contract.called {
-            Some(_) => self.refuse(failure, "", begun),
-            None => self.refuse_unattributed(failure, None, begun),
-        }
-    }
-
-    /// The error envelope for a request of no known module, which has no stage. `called` is what
-    /// the client calls the module.
-    pub(super) fn refuse_unattributed(
-        &self,
-        failure: &Failure,
-        called: Option<&str>,
-        begun: Instant,
-    ) -> Response<Bytes> {
-        let envelope = self.contract.refuse_called(failure, called);
-        self.wrap(envelope, failure, self.error_headers(), begun)
-    }
-
     /// What a request finds at once, whatever it allows.
     pub(super) async fn seen_at_once(&self, request: &Request<'_>) -> Result<Seen, Failure> {
         let look = Look {
@@ -232,42 +212,10 @@ impl Endpoint {
         response
     }
 
-    fn refuse(&self, failure: &Failure, client_id: &str, begun: Instant) -> Response<Bytes> {
-        let mut headers = self.error_headers();
-        self.announce(self.evaluate(client_id), &mut headers);
-        self.wrap(self.contract.refuse(failure), failure, headers, begun)
-    }
-
-    fn wrap(
-        &self,
-        (status, body): (StatusCode, Vec<u8>),
-        failure: &Failure,
-        mut headers: HeaderMap,
-        begun: Instant,
-    ) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = status;
-        if let Some(seconds) = failure.retry_after_s(self.retry_after_s) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if *failure == Failure::Method {
-            headers.insert(ALLOW, self.allow.clone());
-        }
-        *response.headers_mut() = headers;
-        self.count(failure.answered(), begun.elapsed());
-        response
-    }
-
     /// The headers of every answer, whatever the module's stage.
     pub(super) fn plain_headers(&self) -> HeaderMap {
         let mut headers = self.room_for_headers();
         self.contract.wording.head(&mut headers, true);
-        headers
-    }
-
-    fn error_headers(&self) -> HeaderMap {
-        let mut headers = self.room_for_headers();
-        self.contract.wording.error_head(&mut headers);
         headers
     }
 
@@ -277,12 +225,12 @@ impl Endpoint {
         headers
     }
 
-    fn room_for_headers(&self) -> HeaderMap {
+    pub(super) fn room_for_headers(&self) -> HeaderMap {
         HeaderMap::with_capacity(MOST_HEADERS + self.contract.wording.most_headers())
     }
 
     /// Stage and transport, and the end of the endpoint.
-    fn announce(&self, evaluation: Evaluation, headers: &mut HeaderMap) {
+    pub(super) fn announce(&self, evaluation: Evaluation, headers: &mut HeaderMap) {
         headers.insert(
             STAGE,
             HeaderValue::from_static(evaluation.effective.as_str()),
@@ -333,21 +281,4 @@ fn meters(contract: &Contract) -> Meters {
         Some(_) => Meters::new(contract.module().as_str()),
         None => Meters::new(NO_MODULE),
     }
-}
-
-fn allow(contract: &Contract) -> HeaderValue {
-    let has = |method| contract.allowed.contains(&method);
-    let (get, post) = (
-        has(config::modules::Method::Get),
-        has(config::modules::Method::Post),
-    );
-    HeaderValue::from_static(match (get, post, has(config::modules::Method::Put)) {
-        (true, true, true) => "GET, HEAD, POST, PUT",
-        (true, true, false) => "GET, HEAD, POST",
-        (true, false, true) => "GET, HEAD, PUT",
-        (true, false, false) => "GET, HEAD",
-        (false, true, true) => "POST, PUT",
-        (false, true, false) => "POST",
-        (false, false, _) => "PUT",
-    })
 }

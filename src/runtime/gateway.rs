@@ -6,6 +6,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Abort, RunError, StartError,
+    cuts::Cuts,
     listeners::Listeners,
     maintenance,
     parts::Parts,
@@ -51,6 +52,7 @@ pub struct Gateway {
     prerequisites: [watch::Receiver<bool>; 2],
     /// Accepts once the prerequisites are met; until then connections wait.
     public: Option<(TcpListener, Public)>,
+    cuts: Cuts,
 }
 
 impl Gateway {
@@ -83,8 +85,11 @@ impl Gateway {
         });
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
         let bounds = serving_bounds(&parts.config.server);
+        let cuts = Cuts::default();
+        let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
-            serving::serve(listeners.private, serving::routed(private), bounds, stop)
+            let (service, end) = (serving::routed(private), serving::End { stop, cut });
+            serving::serve(listeners.private, service, bounds, end)
         });
         let public = Some((listeners.public, parts.public(asyncapi)?));
         Ok(Self {
@@ -93,6 +98,7 @@ impl Gateway {
             addresses,
             prerequisites,
             public,
+            cuts,
         })
     }
 
@@ -124,8 +130,14 @@ impl Gateway {
             return;
         };
         let bounds = serving_bounds(&self.parts.config.server);
+        let cut = self.cuts.public.clone();
         self.tasks.spawn(Rank::Public, "public listener", |stop| {
-            serving::serve(listener, public.service(), bounds, stop)
+            serving::serve(
+                listener,
+                public.service(),
+                bounds,
+                serving::End { stop, cut },
+            )
         });
         self.parts.readiness.become_ready();
         let at = self.addresses;
@@ -140,7 +152,12 @@ impl Gateway {
         self.parts.no_more_waits.cancel();
         let drain = Duration::from_millis(self.parts.config.server.drain_ms);
         tracing::info!("stopping");
-        let stopping = self.tasks.stop(drain);
+        let stopping = async {
+            tokio::select! {
+                in_time = self.tasks.stop(drain) => in_time,
+                never = self.cuts.run(drain) => match never {},
+            }
+        };
         let in_time = match why {
             Ok(abort) => tokio::select! {
                 in_time = stopping => in_time,

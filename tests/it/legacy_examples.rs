@@ -11,7 +11,10 @@ use changeover::domain::Op;
 use http::Request;
 use toml::{Table, Value};
 
-use crate::legacy_gateway::{Answer, Gateway};
+use crate::{
+    legacy_gateway::{Answer, Gateway},
+    legacy_pace,
+};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LEGACY.md");
 
@@ -206,6 +209,7 @@ async fn the_document_shows_what_the_gateway_answers() {
         table(QUIRKS.iter().map(|(_, example)| example)).await
     );
     let page = put(&page, "quirks", &quirks);
+    let page = put(&page, "pace", &legacy_pace::table().await);
     if std::env::var_os("CHANGEOVER_BLESS").is_some() {
         fs::write(DOCUMENT, &page).unwrap();
     }
@@ -270,7 +274,7 @@ async fn both(example: &Example) -> (String, String) {
 }
 
 /// An option stands in place of the endpoint's own.
-fn merge(base: &mut Table, more: Table) {
+pub fn merge(base: &mut Table, more: Table) {
     for (key, value) in more {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(inner)), Value::Table(more)) if key != "cursor" => {
@@ -297,7 +301,7 @@ async fn shown(endpoint: &Table, example: &Example) -> String {
     written(&answer, example.headers)
 }
 
-fn written(answer: &Answer, headers: &[&str]) -> String {
+pub fn written(answer: &Answer, headers: &[&str]) -> String {
     let mut lines = vec![format!("{}", answer.status.as_u16())];
     for name in headers {
         if let Some(value) = answer.header(name) {

@@ -88,6 +88,76 @@ async fn errors_are_told_in_the_same_voice() {
     );
 }
 
+/// Parameters beyond the cursor: which module is asked, and how long the poll may wait.
+const SHARED: &str = r#"
+[[modules]]
+name = "orders"
+[[modules]]
+name = "stock"
+[[endpoints]]
+modules = ["orders", "stock"]
+module = { in = "query", name = "Module" }
+[endpoints.poll]
+path = "/shared"
+cursor = { in = "query", name = "since" }
+wait = { in = "query", name = "waitMs", max_ms = 600000 }
+quirks = ["any-case-parameters", "last-parameter-counts"]
+[endpoints.poll.response]
+body = '{"of":"$module","since":"$cursor"}'
+error = '{"of":"$module","why":"$message"}'
+"#;
+
+/// Far below the wait that must not be waited out.
+const SOON: Duration = Duration::from_mins(1);
+
+const NOT_A_WAIT: &str = "wait (query parameter waitMs): must be a whole number of milliseconds";
+
+#[tokio::test]
+async fn the_name_of_the_module_is_found_in_any_case_and_the_last_counts() {
+    let gateway = Gateway::of_config(SHARED, 9);
+    for query in [
+        "Module=orders",
+        "MODULE=orders",
+        "mod%55le=orders",
+        "module=none&Module=none&Module=orders",
+        "Module=&MODULE=stock&Module=orders",
+    ] {
+        let answer = gateway.get(&format!("/shared?{query}")).await;
+        assert_eq!(answer.body, r#"{"of":"orders","since":0}"#, "{query}");
+    }
+    let unknown = gateway.get("/shared?MODULE=orders&MODULE=none").await;
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+    assert_eq!(unknown.json()["of"], "none");
+
+    let strict = Gateway::of_config(&SHARED.replace("quirks", "#quirks"), 9);
+    assert_eq!(strict.get("/shared?MODULE=orders").await.status, 400);
+    let first = strict.get("/shared?Module=none&Module=orders").await;
+    assert_eq!(first.json()["of"], "none");
+}
+
+#[tokio::test]
+async fn the_wait_is_found_in_any_case_and_the_last_counts() {
+    let gateway = Gateway::of_config(SHARED, 9);
+    let get = async |gateway: &Gateway, query: &str| {
+        let path = format!("/shared?Module=orders&{query}");
+        crate::support::within(query, SOON, gateway.get(&path)).await
+    };
+    for query in ["WAITMS=0", "waitms=x&WaitMs=0", "waitMs=600000&waitMs=0"] {
+        let answer = get(&gateway, query).await;
+        assert_eq!(answer.body, r#"{"of":"orders","since":0}"#, "{query}");
+    }
+    for query in ["WAITMS=x", "waitMs=0&waitMs=x", "waitms=0&WAITMS=x"] {
+        let answer = get(&gateway, query).await;
+        assert_eq!(answer.status, 400, "{query}: {answer:?}");
+        let why = answer.json()["why"].as_str().unwrap().to_owned();
+        assert!(why.starts_with(NOT_A_WAIT), "{query}: {why}");
+    }
+
+    let strict = Gateway::of_config(&SHARED.replace("quirks", "#quirks"), 9);
+    assert_eq!(get(&strict, "WAITMS=x").await.status, 200, "not read");
+    assert_eq!(get(&strict, "waitMs=0&waitMs=x").await.status, 200);
+}
+
 const MODULES: &str = r#"
 [[modules]]
 name = "quirky"

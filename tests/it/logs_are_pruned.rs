@@ -117,6 +117,8 @@ async fn by_the_replica_that_takes_over(database: DatabaseUnderTest) {
     let path = format!("/admin/v1/modules/{MODULE}/compact");
     let refused = other.client.post(&path, &json!({"reason": "x"})).await;
     assert_eq!(refused.status, 409, "{refused:?}");
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.ends_with("it is held by gw-1"), "{detail}");
     one.stop().await;
     assert_eq!(previous_of_the_next(&other, 51).await, 41);
     ingest(&other.client, "l", 8).await;

@@ -293,6 +293,13 @@ fn any_json_is_answered() {
 #[tokio::test]
 async fn a_deep_body_is_refused() {
     let gateway = filled(BY_JSON);
+    // As docs/LEGACY.md says; the object around it is one level more.
+    for (levels, status) in [(126, 200), (127, 400)] {
+        let deep = "[".repeat(levels) + &"]".repeat(levels);
+        let body = format!("{{\"other\":{deep}}}");
+        let answer = gateway.send(Request::post("/json").body(Body::from(body)).unwrap());
+        assert_eq!(answer.await.status, status, "{levels}");
+    }
     for path in ["/json", "/shared", "/object", "/list"] {
         let request = Request::post(path).body(Body::from("[".repeat(1_000)));
         let answer = gateway.send(request.unwrap()).await;

@@ -1,62 +1,22 @@
-//! `GET /v1/streams/{module}` is the read side of the Durable Streams protocol: each header and each status, and what
-//! a client may conclude from them.
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! `GET /v1/streams/{module}` is the read side of the Durable Streams protocol: each header and each status of a
+//! page, and what a client may conclude from them.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     on_each_database,
     support::{
-        database::{DatabaseUnderTest, Kind},
-        gateway::{Answer, Client, InProcess, MODULE, Program, Setup},
-        native::{Sse, cursor, events, metric, numbered, page, pages, positions, stream},
+        database::DatabaseUnderTest,
+        gateway::{InProcess, MODULE, Setup},
+        native::{cursor, events, numbered, page, pages, positions, stream},
+        streams::{assert_safe, change, five, in_process, sqlite},
     },
 };
 
-on_each_database!(
-    pages_hold_what_the_mirror_publishes,
-    too_old_is_said_with_the_way_to_the_snapshot,
-    a_gap_read_never_gets_an_answer_from_before,
-);
+on_each_database!(pages_hold_what_the_mirror_publishes,);
 
 const KEPT: &str = "private, max-age=60, stale-while-revalidate=300";
-
-fn change(key: &str, audience: &str) -> Value {
-    json!({"key": key, "audience": audience, "value": {"n": 1.10}})
-}
-
-async fn in_process(database: &DatabaseUnderTest, keys: &[(&str, &str)]) -> InProcess {
-    let mut setup = Setup::new(database, "a");
-    for (key, value) in keys {
-        setup = setup.set(key, value);
-    }
-    InProcess::start(&setup).await
-}
-
-async fn sqlite() -> DatabaseUnderTest {
-    DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap()
-}
-
-async fn five(client: &Client) {
-    let audiences = ["*", "u1", "u2", "u1", "*"];
-    let changes = audiences.iter().enumerate();
-    let changes: Vec<_> = changes.map(|(n, a)| change(&format!("k{n}"), a)).collect();
-    client.ingest(&json!(changes)).await;
-    numbered(client, MODULE, 5).await;
-}
-
-fn assert_safe(answer: &Answer) {
-    assert_eq!(answer.header("x-content-type-options"), "nosniff");
-    let vary = answer.headers.get_all("vary").iter();
-    let mut vary = vary.filter_map(|value| value.to_str().ok());
-    assert!(
-        vary.any(|value| value.contains("authorization")),
-        "{answer:?}"
-    );
-    assert!(!answer.header("cache-control").is_empty(), "{answer:?}");
-}
 
 async fn pages_hold_what_the_mirror_publishes(database: DatabaseUnderTest) {
     // The tail holds less than the log, so that pages come from the database too.
@@ -252,157 +212,6 @@ async fn now_and_head_tell_where_the_stream_ends() {
     gateway.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_poll_waits() {
-    let database = sqlite().await;
-    let gateway = in_process(&database, &[("native.wait_ms", "300")]).await;
-    let client = &gateway.client;
-    five(client).await;
-    let at_end = format!("offset={}&live=long-poll&audience=u1", cursor(5));
-    let idle = stream(client, &at_end).await;
-    assert_eq!(
-        (idle.status, idle.text.as_str()),
-        (StatusCode::NO_CONTENT, "")
-    );
-    assert_eq!(idle.header("stream-next-offset"), cursor(5));
-    assert_eq!(idle.header("stream-up-to-date"), "true");
-    assert_eq!(idle.header("cache-control"), "no-store");
-    assert_safe(&idle);
-    let slot = |answer: &Answer| answer.header("stream-cursor").parse::<u64>().unwrap();
-    let since_2024 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-        - 1_728_432_000;
-    assert!(slot(&idle).abs_diff(since_2024 / 20) <= 1, "{idle:?}");
-    let ahead = slot(&idle) + 10;
-    let passed = stream(client, &format!("{at_end}&cursor={ahead}")).await;
-    assert!(
-        (ahead + 1..=ahead + 180).contains(&slot(&passed)),
-        "{passed:?}"
-    );
-    let odd = stream(client, &format!("{at_end}&cursor=x")).await;
-    assert!(
-        slot(&odd) <= slot(&idle) + 5,
-        "what is no number counts as none"
-    );
-
-    let there = stream(client, "offset=-1&live=long-poll&audience=u1").await;
-    assert_eq!(positions(there.json().as_array().unwrap()), [1, 2, 4, 5]);
-    assert_eq!(there.header("stream-up-to-date"), "true");
-    assert!(slot(&there) > 0 && !there.header("etag").is_empty());
-    gateway.stop().await;
-
-    let gateway = in_process(&database, &[("native.wait_ms", "600000")]).await;
-    let client = gateway.client.clone();
-    let comes = |offset: String| {
-        let client = client.clone();
-        tokio::spawn(async move {
-            let query = format!("offset={offset}&live=long-poll&audience=u1");
-            stream(&client, &query).await
-        })
-    };
-    let waits = [comes(cursor(5)), comes("now".to_owned())];
-    // Changes for others wake nobody in a way that shows.
-    client.ingest(&json!([change("k6", "u2")])).await;
-    numbered(&client, MODULE, 6).await;
-    let mut number = 6;
-    for wait in waits {
-        let mut wait = wait;
-        let answer = loop {
-            // Whether it has begun to wait is not to be seen from here: it gets one of these.
-            number += 1;
-            client.ingest(&json!([change("k7", "u1")])).await;
-            numbered(&client, MODULE, number).await;
-            tokio::select! {
-                answer = &mut wait => break answer.unwrap(),
-                () = tokio::time::sleep(Duration::from_millis(300)) => {}
-            }
-        };
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        let events = answer.json().as_array().unwrap().clone();
-        assert!(!events.is_empty());
-        assert!(
-            events.iter().all(|event| event["audience"] == "u1"),
-            "{events:?}"
-        );
-    }
-    gateway.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_sent_events() {
-    let database = sqlite().await;
-    let keys = [
-        ("native.page_changes", "2"),
-        ("native.stream_ms", "2000"),
-        ("native.keep_alive_ms", "100"),
-    ];
-    let gateway = in_process(&database, &keys).await;
-    let client = &gateway.client;
-    database
-        .execute("INSERT INTO outbox (module, entity_key, value) VALUES ('commission', 'k', '{\"a\":\r\n [1,\n\n 2],\r\"b\": \"\\n\"}')")
-        .await;
-    numbered(client, MODULE, 1).await;
-    five(client).await;
-
-    let mut sse = Sse::open(client, "offset=-1&audience=u1").await;
-    assert_eq!(sse.status, StatusCode::OK);
-    for (header, value) in [
-        ("content-type", "text/event-stream"),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-    ] {
-        assert_eq!(sse.headers[header], value);
-    }
-    let (mut seen, mut last) = (Vec::new(), Value::Null);
-    let mut last_slot = 0;
-    while last["upToDate"] != true {
-        let data = sse.event("data").await;
-        seen.extend(data.as_array().unwrap().clone());
-        last = sse.event("control").await;
-        let newest = positions(&seen).last().copied().unwrap();
-        assert!(last["streamNextOffset"].as_str().unwrap() >= cursor(newest).as_str());
-        let slot: u64 = last["streamCursor"].as_str().unwrap().parse().unwrap();
-        assert!(slot >= last_slot && slot > 0);
-        last_slot = slot;
-    }
-    assert_eq!(positions(&seen), [1, 2, 3, 5, 6]);
-    assert_eq!(seen[0]["data"], json!({"a": [1, 2], "b": "\n"}));
-    assert_eq!(last["streamNextOffset"], cursor(6));
-
-    // News for others moves the cursor, so that a quiet client does not fall out of retention.
-    client.ingest(&json!([change("k7", "u2")])).await;
-    let moved = sse.event("control").await;
-    assert_eq!(moved["streamNextOffset"], cursor(7));
-    assert_eq!(moved["upToDate"], true);
-    client.ingest(&json!([change("k8", "u1")])).await;
-    assert_eq!(positions(sse.event("data").await.as_array().unwrap()), [8]);
-    assert_eq!(sse.event("control").await["upToDate"], true);
-    let mut comments = 0;
-    while let Some(sent) = sse.next().await {
-        comments += u32::from(sent.event.is_empty());
-    }
-    assert!(
-        comments > 0,
-        "silence is broken, and the stream ends by itself"
-    );
-
-    let mut now = Sse::open(client, "offset=now&audience=u1").await;
-    let control = now.event("control").await;
-    assert_eq!(
-        (&control["streamNextOffset"], &control["upToDate"]),
-        (&json!(cursor(8)), &json!(true))
-    );
-    let ahead = control["streamCursor"].as_str().unwrap();
-    let mut passing = Sse::open(client, &format!("offset=-1&cursor={ahead}")).await;
-    passing.event("data").await;
-    let control = passing.event("control").await;
-    let slot = |text: &str| text.parse::<u64>().unwrap();
-    assert!(slot(control["streamCursor"].as_str().unwrap()) > slot(ahead));
-    gateway.stop().await;
-}
-
 #[tokio::test]
 async fn pages_of_other_origins_may_read_if_configured() {
     let database = sqlite().await;
@@ -445,115 +254,4 @@ async fn pages_of_other_origins_may_read_if_configured() {
             .contains("POST")
     );
     gateway.stop().await;
-}
-
-async fn too_old_is_said_with_the_way_to_the_snapshot(database: DatabaseUnderTest) {
-    const STATELESS: &str = "\n[[modules]]\nname = \"stateless\"\nstate = false\n";
-    let setup = Setup::new(&database, "a")
-        .set("tail.changes", 1)
-        .add(STATELESS);
-    let gateway = InProcess::start(&setup).await;
-    let client = &gateway.client;
-    five(client).await;
-    database
-        .execute("UPDATE module_head SET retained_from = 4 WHERE module = 'commission'")
-        .await;
-    database
-        .execute("DELETE FROM change_log WHERE module = 'commission' AND position < 4")
-        .await;
-    for live in ["", "&live=long-poll", "&live=sse"] {
-        for offset in [
-            cursor(0),
-            cursor(2),
-            cursor(6),
-            "00000002_0000000000000001".to_owned(),
-        ] {
-            let answer = stream(client, &format!("offset={offset}&audience=u%2f1{live}")).await;
-            assert_eq!(
-                answer.status,
-                StatusCode::GONE,
-                "{offset}{live}: {answer:?}"
-            );
-            assert_eq!(answer.header("content-type"), "application/problem+json");
-            assert_eq!(answer.header("cache-control"), "no-store");
-            let there = answer.header("location");
-            assert_eq!(there, "/v1/modules/commission/snapshot?audience=u%2F1");
-            let snapshot = format!("{}{there}", client.public);
-            let snapshot = client.send(client.http.get(snapshot)).await;
-            assert_eq!(snapshot.status, StatusCode::OK, "{snapshot:?}");
-        }
-    }
-    let (kept, end) = pages(client, &cursor(3), "&audience=u1").await;
-    assert_eq!((positions(&kept), end), (vec![4, 5], cursor(5)));
-    for beginning in ["", "offset=-1&", "live=long-poll&offset=-1&"] {
-        let (events, _) = page(client, &format!("{beginning}audience=u1")).await;
-        assert_eq!(positions(&events), [4, 5], "what is there");
-    }
-    let url = format!(
-        "{}/v1/streams/stateless?offset={}",
-        client.public,
-        cursor(9)
-    );
-    let stateless = client.send(client.http.get(url)).await;
-    assert_eq!(stateless.status, StatusCode::GONE);
-    assert_eq!(stateless.header("location"), "", "there is no snapshot");
-    gateway.stop().await;
-}
-
-/// A replica that is behind the log must not say "up to date" before it has looked, and no cache may say it in its
-/// place. And what waits asks nobody.
-async fn a_gap_read_never_gets_an_answer_from_before(database: DatabaseUnderTest) {
-    let gateway = Program::start(&Setup::new(&database, "a")).await;
-    let setup = Setup::new(&database, "b")
-        .target("mqtt://127.0.0.1:1")
-        .set("tail.tick_ms", 60_000)
-        .set("tail.full_ms", 60_000)
-        .set("sequencer.idle_tick_ms", 50)
-        .set("native.wait_ms", 50);
-    let behind = Program::start(&setup).await;
-    five(&gateway.client).await;
-
-    let before = stream(&behind.client, "audience=u1").await;
-    assert_eq!(positions(before.json().as_array().unwrap()), [1, 2, 4, 5]);
-    assert_eq!(before.header("stream-up-to-date"), "true");
-    assert_eq!(before.header("cache-control"), "no-store");
-    gateway.client.ingest(&json!([change("k6", "u1")])).await;
-    numbered(&gateway.client, MODULE, 6).await;
-    let url = format!("{}/v1/streams/commission?audience=u1", behind.client.public);
-    let request = behind
-        .client
-        .http
-        .get(url)
-        .header("if-none-match", before.header("etag"));
-    let after = behind.client.send(request).await;
-    assert_eq!(after.status, StatusCode::OK);
-    assert_eq!(positions(after.json().as_array().unwrap()), [1, 2, 4, 5, 6]);
-
-    let asked = async || {
-        let mut sum = 0;
-        for purpose in ["catchup", "snapshot", "state", "poll", "tail"] {
-            let label = format!("purpose=\"{purpose}\"");
-            sum += metric(&behind.client, "changeover_database_queries_total", &label).await;
-        }
-        sum
-    };
-    let queries = asked().await;
-    for _ in 0..20 {
-        let wait = format!("offset={}&live=long-poll&audience=u1", cursor(6));
-        assert_eq!(
-            stream(&behind.client, &wait).await.status,
-            StatusCode::NO_CONTENT
-        );
-        let body = json!({"cursors": {"commission": cursor(6)}, "wait_ms": 20});
-        let answer = crate::support::native::poll(&behind.client, &body).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    }
-    // A pass over all modules may have been due.
-    let more = asked().await - queries;
-    assert!(more <= 3, "40 idle waits cost {more} queries");
-    let answers = "changeover_native_reads_total";
-    assert_eq!(
-        metric(&behind.client, answers, "endpoint=\"long-poll\"").await,
-        20
-    );
 }

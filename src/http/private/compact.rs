@@ -14,6 +14,7 @@ use super::{
     PrivateState,
     acts::{self, ActQuery, actor},
     database_problem, known_module,
+    modules::heads_by_module,
     query::QueryOf,
 };
 use crate::{
@@ -111,12 +112,20 @@ pub async fn compact(
         .await;
     match done {
         Ok(done) => Ok(Json(has(module, done))),
-        Err(NotDone::NotOurs) => Err(Problem::new(
-            StatusCode::CONFLICT,
-            NotDone::NotOurs.to_string(),
-        )),
+        Err(NotDone::NotOurs) => Err(not_ours(&state, &module).await?),
         Err(NotDone::Store(error)) => Err(database_problem(&error)),
     }
+}
+
+/// Whom to ask instead.
+async fn not_ours(state: &PrivateState, module: &ModuleName) -> Result<Problem, Problem> {
+    let heads = heads_by_module(state).await?;
+    let holder = heads.get(module).and_then(|head| head.lease_holder.clone());
+    let detail = match holder {
+        Some(holder) => format!("{}: it is held by {holder}", NotDone::NotOurs),
+        None => format!("{}: nobody holds it now", NotDone::NotOurs),
+    };
+    Ok(Problem::new(StatusCode::CONFLICT, detail))
 }
 
 fn would(module: ModuleName, outlook: Outlook) -> CompactAnswer {

@@ -74,7 +74,8 @@ async fn make(
             Followed::Page(page) => {
                 let mut writer = Writer::new(&begun.channels, &page);
                 while let Some(event) = writer.next(&mut stream_cursor) {
-                    if events.send(event).await.is_err() {
+                    // Each event says where to go on, so any may be the last.
+                    if events.send(event).await.is_err() || following.is_over() {
                         return;
                     }
                 }

@@ -24,6 +24,7 @@ pub mod postgres;
 pub mod process;
 pub mod pruned;
 pub mod socket;
+pub mod streams;
 pub mod terminal;
 pub mod witness;
 
