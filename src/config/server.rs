@@ -23,7 +23,7 @@ pub struct Server {
     /// Name of this replica, unique among those that share a database; empty = host name and port.
     pub instance: String,
     /// How long a shutdown may take before it is forced. Clients of the public listener that have not
-    /// finished are cut off at half of it, those of the private listener at five eighths.
+    /// finished are cut off at two fifths of it, those of the private listener at half.
     pub drain_ms: u64,
     /// Connections per listener; one more waits to be accepted.
     pub max_connections: usize,

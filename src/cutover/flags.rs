@@ -1,11 +1,11 @@
 //! The flags of all modules in memory, and the answer to "poll or push" for one client.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use crate::{
-    domain::{Cohort, Micros, ModuleName, Stage, Transport},
+    domain::{Cohort, Micros, ModuleMap, ModuleName, Stage, Transport},
     store::StageRecord,
 };
 
@@ -25,7 +25,7 @@ pub struct Evaluation {
 /// The stored flags, as this replica last saw them. Reading costs no lock and no I/O.
 #[derive(Debug)]
 pub struct Flags {
-    records: ArcSwap<HashMap<ModuleName, Arc<StageRecord>>>,
+    records: ArcSwap<ModuleMap<Arc<StageRecord>>>,
 }
 
 impl Flags {
@@ -47,7 +47,7 @@ impl Flags {
         let mut changed = Vec::new();
         self.records.rcu(|old| {
             changed.clear();
-            let mut new = HashMap::clone(old);
+            let mut new = ModuleMap::clone(old);
             for record in records {
                 let current = new.get(&record.module).map_or(0, |known| known.version);
                 if record.version > current {

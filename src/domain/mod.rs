@@ -24,7 +24,7 @@ pub use cursor::Cursor;
 pub use invalid::Invalid;
 pub use json::JsonText;
 pub use limits::Limits;
-pub use module::ModuleName;
+pub use module::{ModuleMap, ModuleName};
 pub use position::{Epoch, LEAP, Position};
 pub use rfc3339::parse_rfc3339;
 pub use stage::{Stage, Transport};

@@ -1,7 +1,8 @@
 //! A module: one legacy polling feature, e.g. `commission`.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::Invalid;
@@ -10,6 +11,10 @@ use super::Invalid;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModuleName(Arc<str>);
+
+/// Something of each module. Its names come from the configuration, so nobody can choose them to collide, and a
+/// hash that is quick serves: each poll looks up a few.
+pub type ModuleMap<T> = HashMap<ModuleName, T, RandomState>;
 
 impl ModuleName {
     /// The longest name, in bytes.

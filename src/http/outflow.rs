@@ -22,6 +22,10 @@ use tokio::{
 /// What a client has to take in, in each span: slow lines manage that by far.
 const LEAST_BYTES: usize = 64 * 1024;
 
+/// An answer up to here is copied together: for the system, one part is cheaper than several by more than
+/// the copy costs (docs/PERFORMANCE.md, "Making the idle poll cheaper").
+const SMALL_BYTES: usize = 1024;
+
 /// A connection that is written to.
 #[derive(Debug)]
 pub(super) struct Outflow<S> {
@@ -84,6 +88,19 @@ impl<S> Outflow<S> {
     }
 }
 
+/// All of `bufs` in one piece; `None` if there is nothing to gather, or too much.
+fn gathered<'r>(bufs: &[io::IoSlice<'_>], room: &'r mut [u8]) -> Option<&'r [u8]> {
+    let bytes = bufs.iter().map(|buf| buf.len()).sum();
+    let room = room.get_mut(..bytes).filter(|_| bufs.len() > 1)?;
+    let mut rest = &mut *room;
+    for buf in bufs {
+        let (head, tail) = rest.split_at_mut(buf.len());
+        head.copy_from_slice(buf);
+        rest = tail;
+    }
+    Some(room)
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Outflow<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -109,7 +126,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Outflow<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let mut room = [0; SMALL_BYTES];
+        let written = match gathered(bufs, &mut room) {
+            Some(all) => Pin::new(&mut self.stream).poll_write(cx, all),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        };
         self.written(cx, written)
     }
 
@@ -158,6 +179,15 @@ mod tests {
         while client.read_exact(&mut [0; 1_000]).await.is_ok() {
             ticks.tick().await;
         }
+    }
+
+    #[test]
+    fn small_parts_are_gathered_and_nothing_else() {
+        let parts = ["head", "", "body"].map(|part| io::IoSlice::new(part.as_bytes()));
+        assert_eq!(gathered(&parts, &mut [0; 8]), Some(&b"headbody"[..]));
+        assert_eq!(gathered(&parts, &mut [0; 7]), None, "too much");
+        assert_eq!(gathered(&parts[..1], &mut [0; 8]), None, "one part");
+        assert_eq!(gathered(&[], &mut [0; 8]), None);
     }
 
     #[tokio::test]

@@ -4,10 +4,7 @@
 //! position; a position is passed over only where the log was compacted; rows come from confirmed
 //! commits only; count and bytes are bounded; who waits for news is told after they can be read.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use tokio::sync::watch;
@@ -19,7 +16,7 @@ use super::{
 };
 use crate::{
     config,
-    domain::{Audience, Change, Cursor, Epoch, Micros, ModuleName, Position, Tick},
+    domain::{Audience, Change, Cursor, Epoch, Micros, ModuleMap, ModuleName, Position, Tick},
     store::{Closed, Head},
 };
 
@@ -74,7 +71,7 @@ impl TailRead {
 #[derive(Debug)]
 pub struct Tail {
     /// Read for every poll, by all cores at once: each has a part of the lock that only it writes.
-    modules: HashMap<ModuleName, ShardedLock<Ring>>,
+    modules: ModuleMap<ShardedLock<Ring>>,
     bounds: config::tail::Tail,
     news: watch::Sender<u64>,
     bells: Bells,

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderValue, Response, StatusCode,
     header::{ETAG, IF_NONE_MATCH},
 };
 
@@ -18,6 +18,7 @@ use super::{
     contract::Contract,
     failure::Failure,
     floor::{Floor, Key},
+    heads::{Heads, NEXT_POLL_MS},
     look::{Look, Seen},
     meters::{Answered, Meters},
     page::Page,
@@ -35,19 +36,15 @@ use crate::{
     domain::{Micros, Stage},
 };
 
-pub(super) const STAGE: HeaderName = HeaderName::from_static("changeover-stage");
-pub(super) const TRANSPORT: HeaderName = HeaderName::from_static("changeover-transport");
-pub(super) const NEXT_POLL_MS: HeaderName = HeaderName::from_static("changeover-next-poll-ms");
 /// The label `module` of what belongs to no module. No module can have this name.
 pub(super) const NO_MODULE: &str = "-";
-/// How many headers an answer has at most beside the configured ones, so that the map is made once.
-const MOST_HEADERS: usize = 10;
 
 /// A legacy endpoint that answers.
 pub struct Endpoint {
     pub(super) contract: Contract,
     pub(super) sources: Arc<Sources>,
     meters: Meters,
+    pub(super) heads: Heads,
     steering: Steering,
     floor: Option<Floor>,
     pub(super) allow: HeaderValue,
@@ -62,6 +59,7 @@ impl Endpoint {
         }
         Self {
             meters: meters(&contract),
+            heads: Heads::new(&contract.wording),
             steering: Steering::new(
                 contract.next_poll_ms,
                 contract.steer.clone(),
@@ -190,64 +188,27 @@ impl Endpoint {
         look.seen_at_once().await
     }
 
-    pub(super) fn around(&self, evaluation: Evaluation, now: Instant) -> Around {
+    pub(super) fn around(&self, evaluation: Evaluation, now: Instant) -> Around<'_> {
         Around {
-            now: self.sources.clock.now(),
+            clock: &*self.sources.clock,
             next_poll_ms: self.next_poll_ms(evaluation.effective, now),
             transport: evaluation.transport,
         }
     }
 
     fn respond(&self, told: Told, evaluation: Evaluation) -> Response<Bytes> {
-        let mut headers = self.room_for_headers();
-        let has_body = !told.body.is_empty();
-        self.contract.wording.head(&mut headers, has_body);
+        let mut headers = self.headers(evaluation, !told.body.is_empty());
         if let Some(tag) = told.tag {
             headers.insert(ETAG, tag.header());
         }
-        self.announce(evaluation, &mut headers);
         let mut response = Response::new(told.body);
         *response.status_mut() = told.status;
         *response.headers_mut() = headers;
         response
     }
 
-    /// The headers of every answer, whatever the module's stage.
-    pub(super) fn plain_headers(&self) -> HeaderMap {
-        let mut headers = self.room_for_headers();
-        self.contract.wording.head(&mut headers, true);
-        headers
-    }
-
-    pub(super) fn headers(&self, evaluation: Evaluation) -> HeaderMap {
-        let mut headers = self.plain_headers();
-        self.announce(evaluation, &mut headers);
-        headers
-    }
-
-    pub(super) fn room_for_headers(&self) -> HeaderMap {
-        HeaderMap::with_capacity(MOST_HEADERS + self.contract.wording.most_headers())
-    }
-
-    /// Stage and transport, and the end of the endpoint.
-    pub(super) fn announce(&self, evaluation: Evaluation, headers: &mut HeaderMap) {
-        headers.insert(
-            STAGE,
-            HeaderValue::from_static(evaluation.effective.as_str()),
-        );
-        headers.insert(
-            TRANSPORT,
-            HeaderValue::from_static(evaluation.transport.as_str()),
-        );
-        match evaluation.effective {
-            Stage::Sunset => self.contract.sunset.announce(self.since(), headers),
-            Stage::Retired => self.contract.sunset.link(headers),
-            Stage::Mirror | Stage::Ramp => {}
-        }
-    }
-
     /// When the module reached its stage.
-    fn since(&self) -> Micros {
+    pub(super) fn since(&self) -> Micros {
         let record = self.sources.flags.record(&self.contract.module);
         record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at)
     }

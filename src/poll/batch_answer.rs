@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 
 use super::{
-    answer::{Endpoint, TRANSPORT},
+    answer::Endpoint,
     batch::{Batch, BatchSlot, Wanted},
     failure::Failure,
+    heads::TRANSPORT,
     json,
     look::Seen,
     page::Page,
@@ -237,7 +238,7 @@ fn headers(whole: &Endpoint, answers: &[Answer<'_>]) -> HeaderMap {
     let one_stage = known().all(|(_, other)| other.effective == evaluation.effective);
     let one_transport = known().all(|(_, other)| other.transport == evaluation.transport);
     let mut headers = if one_stage {
-        endpoint.headers(evaluation)
+        endpoint.headers(evaluation, true)
     } else {
         whole.plain_headers()
     };

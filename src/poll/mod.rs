@@ -18,6 +18,7 @@ mod etag;
 mod failure;
 mod fields;
 mod floor;
+mod heads;
 mod json;
 mod look;
 mod meters;

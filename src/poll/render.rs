@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     config::modules::CursorKind,
-    domain::{Micros, Transport},
+    domain::{Clock, Transport},
 };
 
 /// What a body tells besides the page.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Around {
-    pub(super) now: Micros,
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Asked only by a body that tells the time.
+    pub(super) clock: &'a dyn Clock,
     pub(super) next_poll_ms: u64,
     pub(super) transport: Transport,
 }
@@ -31,7 +32,7 @@ pub(super) fn render(
     body: &Template<BodySlot>,
     contract: &Contract,
     page: &Page,
-    around: Around,
+    around: Around<'_>,
 ) -> Vec<u8> {
     let wording = &contract.wording;
     let mut out = Vec::with_capacity(guess_bytes(body, wording, page));
@@ -41,7 +42,7 @@ pub(super) fn render(
         BodySlot::HasMore => json::push_bool(out, page.cut),
         BodySlot::Head => json::push_integer(out, page.head.get()),
         BodySlot::ServerTimeMs => {
-            json::push_integer(out, page.cursor.time(around.now).as_millis());
+            json::push_integer(out, page.cursor.time(around.clock.now()).as_millis());
         }
         BodySlot::Count => json::push_integer(out, page.items.len()),
         BodySlot::NextPollMs => json::push_integer(out, around.next_poll_ms),

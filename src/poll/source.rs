@@ -6,6 +6,7 @@
 use std::{borrow::Cow, fmt, str};
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
 use super::{
@@ -120,10 +121,14 @@ pub(super) fn find_in_pairs<'a>(
     pairs: &'a [u8],
     name: &str,
 ) -> Result<Option<Cow<'a, str>>, Unreadable> {
-    for pair in pairs.split(|byte| *byte == b'&') {
+    let mut rest = Some(pairs);
+    while let Some(pairs) = rest {
+        let (pair, after) = split_once(pairs, b'&').map_or((pairs, None), |(a, b)| (a, Some(b)));
+        rest = after;
         let (key, value) = split_once(pair, b'=').unwrap_or((pair, b""));
         // Another parameter's broken name is none of our business.
-        if key == name.as_bytes() || decode(key).is_ok_and(|key| key == name) {
+        let is_it = || is_encoded(key) && decode(key).is_ok_and(|key| key == name);
+        if key == name.as_bytes() || is_it() {
             return decode(value).map(Some);
         }
     }
@@ -131,13 +136,13 @@ pub(super) fn find_in_pairs<'a>(
 }
 
 fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|byte| *byte == at)?;
+    let at = memchr(at, bytes)?;
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
 /// Decodes a name or value: `+` is a blank, `%41` is `A`; a `%` that begins nothing stays.
 pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, Unreadable> {
-    if !text.iter().any(|byte| *byte == b'%' || *byte == b'+') {
+    if !is_encoded(text) {
         return as_text(text).map(Cow::Borrowed);
     }
     let blank = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
@@ -146,6 +151,10 @@ pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, Unreadable> {
     String::from_utf8(bytes)
         .map(Cow::Owned)
         .map_err(|_| Unreadable::NotUtf8)
+}
+
+fn is_encoded(text: &[u8]) -> bool {
+    memchr2(b'%', b'+', text).is_some()
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str, Unreadable> {

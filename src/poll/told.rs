@@ -31,7 +31,7 @@ impl Told {
         page: &Page,
         request: &Request<'_>,
         held: &HeaderMap,
-        around: Around,
+        around: Around<'_>,
     ) -> Self {
         let kind = contract.fields.kind;
         let is_news = page.is_news(kind);

@@ -1,6 +1,6 @@
 //! When clients that do not let go are cut off during a stop.
 //!
-//! Invariant: however clients behave, more than a third of `server.drain_ms` is left for what must not
+//! Invariant: however clients behave, half of `server.drain_ms` is left for what must not
 //! be lost: cursors are written and leases given back.
 
 use std::{convert::Infallible, time::Duration};
@@ -16,12 +16,12 @@ pub(super) struct Cuts {
 }
 
 impl Cuts {
-    /// Cuts in time, for a stop that begins now and may take `drain`: at half of it what polls and
-    /// streams, an eighth later what posts changes.
+    /// Cuts in time, for a stop that begins now and may take `drain`: at two fifths of it what polls
+    /// and streams, at half of it what posts changes.
     pub(super) async fn run(&self, drain: Duration) -> Infallible {
-        sleep(drain / 2).await;
+        sleep(drain * 2 / 5).await;
         self.public.cancel();
-        sleep(drain / 8).await;
+        sleep(drain / 10).await;
         self.private.cancel();
         std::future::pending().await
     }

@@ -38,7 +38,7 @@ pub(super) struct LegacyPath {
 }
 
 /// Paths without captures, which are looked up as they stand.
-pub(super) type FixedPaths = HashMap<Box<str>, LegacyPath>;
+pub(super) type FixedPaths = HashMap<Box<str>, LegacyPath, foldhash::fast::RandomState>;
 
 /// All legacy paths: those without captures, and a router for the others.
 pub(super) fn paths(state: PublicState, compression: Compression) -> (FixedPaths, Router) {
@@ -46,7 +46,7 @@ pub(super) fn paths(state: PublicState, compression: Compression) -> (FixedPaths
         bytes: state.body_bytes,
         patience: state.body_patience,
     };
-    let mut fixed = FixedPaths::new();
+    let mut fixed = FixedPaths::default();
     let mut router = Router::new().without_v07_checks();
     for (path, here) in by_path(state.endpoints) {
         let legacy = LegacyPath {

@@ -9,9 +9,9 @@ use super::{Answer, Whom};
 use crate::{
     config::modules::CursorKind,
     poll::{
-        answer::{NEXT_POLL_MS, STAGE, TRANSPORT},
         contract::Contract,
         failure::Failure,
+        heads::{NEXT_POLL_MS, STAGE, TRANSPORT},
         sunset,
     },
 };
