@@ -149,7 +149,8 @@ impl Reader {
         wanted: Wanted<'_>,
         freshness: Freshness,
     ) -> Result<Reading, ReadError> {
-        let fresh = freshness == Freshness::Head && self.refresh.bring_to_head().await.is_ok();
+        let fresh =
+            freshness == Freshness::Head && self.refresh.bring_to_head(wanted.module).await.is_ok();
         match self.judge(wanted)? {
             Judged::Found(found) => Ok(Reading::Found(Found { fresh, ..found })),
             Judged::Older => self.read_log(wanted).await,
@@ -168,7 +169,7 @@ impl Reader {
 
     /// The edge after the database's head was read; if it cannot be, what the tail has.
     pub async fn fresh_edge(&self, module: &ModuleName) -> Result<Edge, ReadError> {
-        let _stale = self.refresh.bring_to_head().await;
+        let _stale = self.refresh.bring_to_head(module).await;
         self.edge(module)
     }
 
@@ -208,7 +209,7 @@ impl Reader {
     /// need a place like any read of it.
     async fn ahead(&self, wanted: Wanted<'_>, edge: Edge) -> Result<Reading, ReadError> {
         let place = self.admission.enter(Class::Database, wanted.module).await;
-        if place.is_err() || self.refresh.bring_to_head().await.is_err() {
+        if place.is_err() || self.refresh.bring_to_head(wanted.module).await.is_err() {
             return Ok(Reading::NobodyToAsk(edge));
         }
         drop(place);
@@ -225,7 +226,7 @@ impl Reader {
     async fn read_log(&self, wanted: Wanted<'_>) -> Result<Reading, ReadError> {
         let _place = self.admission.enter(Class::Database, wanted.module).await?;
         let after = wanted.since.position;
-        let fresh = self.refresh.bring_to_head().await.is_ok();
+        let fresh = self.refresh.bring_to_head(wanted.module).await.is_ok();
         let edge = self.edge(wanted.module)?;
         if wanted.since.epoch.is_some_and(|epoch| epoch != edge.epoch) {
             // The log began anew while this waited.

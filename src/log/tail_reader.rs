@@ -1,7 +1,7 @@
 //! The reader that keeps the tail up with the log.
 //!
-//! Invariants: it reads log rows, and heads only at start, once in a while and when a request
-//! needs a fresh one; modules that this replica numbers come from the sequencer directly, and
+//! Invariants: it reads log rows, and heads only at start, once in a while and, of its module, when a
+//! request needs a fresh one; modules that this replica numbers come from the sequencer directly, and
 //! from here as well once in a while, so that a lost hand-over costs latency only.
 
 use std::{
@@ -57,6 +57,7 @@ pub struct TailReader {
     filled: watch::Sender<bool>,
     readiness: Arc<Readiness>,
     full_at: Instant,
+    follow_at: Instant,
     failing: bool,
     /// The modules with a time cursor.
     timed: Vec<ModuleName>,
@@ -85,6 +86,7 @@ impl TailReader {
             filled,
             readiness,
             full_at: Instant::now(),
+            follow_at: Instant::now(),
             failing: false,
             timed: Vec::new(),
         };
@@ -111,25 +113,31 @@ impl TailReader {
         }
     }
 
-    /// One activation: a whole pass if one is due or asked for, else the modules of others.
+    /// One activation: a whole pass if one is due, else the modules that are asked for, and from time to time
+    /// those of others.
     async fn activate(&mut self) -> store::Result<()> {
-        let round = self.refresh.begin_round();
         let now = Instant::now();
-        if round.is_none() && now < self.full_at {
-            let outcome = self.follow_others().await;
-            self.hurry_to_close(now);
-            return outcome;
+        let is_full = now >= self.full_at;
+        let round = self.refresh.begin_round();
+        if is_full || round.is_some() {
+            let asked = round.as_ref().map(|round| &*round.modules);
+            let outcome = self.catch_up(asked.filter(|_| !is_full)).await;
+            if let Some(round) = &round {
+                self.refresh.end_round(round, outcome.is_ok());
+            }
+            outcome?;
         }
-        let outcome = self.catch_up().await;
-        if let Some(number) = round {
-            self.refresh.end_round(number, outcome.is_ok());
-        }
-        if outcome.is_ok() {
+        if is_full {
             self.full_at = now + Duration::from_millis(self.bounds.full_ms);
             self.filled
                 .send_if_modified(|filled| !std::mem::replace(filled, true));
+        } else if now >= self.follow_at {
+            // However often somebody asks.
+            self.follow_at = now + Duration::from_millis(self.bounds.tick_ms);
+            self.follow_others().await?;
+            self.hurry_to_close(now);
         }
-        outcome
+        Ok(())
     }
 
     /// The holder closes a lone change's tick with the change itself, so the first look comes at once.
@@ -144,10 +152,10 @@ impl TailReader {
         }
     }
 
-    /// Brings every module to the head that the database has now.
-    async fn catch_up(&self) -> store::Result<()> {
+    /// Brings some modules, or every one, to the head that the database has now.
+    async fn catch_up(&self, some: Option<&[ModuleName]>) -> store::Result<()> {
         for _ in 0..ATTEMPTS {
-            if self.catch_up_to_heads().await? {
+            if self.catch_up_to_heads(some).await? {
                 return Ok(());
             }
         }
@@ -159,9 +167,12 @@ impl TailReader {
 
     /// Returns false if rows below a head are gone: retention may have overtaken this read, then
     /// the heads say so when they are read again.
-    async fn catch_up_to_heads(&self) -> store::Result<bool> {
-        let known = self.edges();
-        let heads = self.store.heads(Purpose::Tail).await?;
+    async fn catch_up_to_heads(&self, some: Option<&[ModuleName]>) -> store::Result<bool> {
+        let known = self.edges(some);
+        let heads = match some {
+            Some(modules) => self.store.heads_of(modules, Purpose::Tail).await?,
+            None => self.store.heads(Purpose::Tail).await?,
+        };
         self.testify(known, &heads);
         let mut goals = HashMap::new();
         for head in &heads {
@@ -189,7 +200,7 @@ impl TailReader {
         let others = self.positions(|module, _| !ours(module));
         if !others.is_empty() && self.load(&others).await? == Loaded::Hole {
             // Retention, or a new epoch: the heads tell.
-            return self.catch_up().await;
+            return self.catch_up(None).await;
         }
         Ok(())
     }
@@ -241,9 +252,10 @@ impl TailReader {
         Ok(whole)
     }
 
-    fn edges(&self) -> Vec<(ModuleName, Cursor)> {
+    fn edges(&self, some: Option<&[ModuleName]>) -> Vec<(ModuleName, Cursor)> {
         let modules = self.tail.modules();
         modules
+            .filter(|module| some.is_none_or(|some| some.contains(module)))
             .filter_map(|m| Some((m.clone(), self.tail.edge(m)?.cursor())))
             .collect()
     }

@@ -98,7 +98,7 @@ impl Reader {
         module: &ModuleName,
         tick: Tick,
     ) -> Result<TickEdge, ReadError> {
-        let _stale = self.refresh.bring_to_head().await;
+        let _stale = self.refresh.bring_to_head(module).await;
         self.tick_edge(module, tick)
     }
 

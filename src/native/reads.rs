@@ -133,7 +133,7 @@ impl Reads {
 
     /// What the database's head is, once this replica has reached it.
     pub(super) async fn head(&self, module: &ModuleName) -> Result<Edge, Unread> {
-        self.reader.refresh.bring_to_head().await?;
+        self.reader.refresh.bring_to_head(module).await?;
         Ok(self.reader.edge(module)?)
     }
 

@@ -115,7 +115,8 @@ impl WholeState<'_> {
         if held.items.is_none() {
             self.warn_too_large();
         }
-        if self.sources.reader.refresh.bring_to_head().await.is_err() {
+        let refresh = &self.sources.reader.refresh;
+        if refresh.bring_to_head(self.module).await.is_err() {
             return Ok((held, false));
         }
         Ok(match self.advance(&held) {

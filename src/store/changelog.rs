@@ -89,6 +89,9 @@ pub trait ChangeLog {
     /// The heads of all modules in the database. `purpose` says who asks, for the metric.
     async fn heads(&self, purpose: Purpose) -> Result<Vec<Head>>;
 
+    /// The heads of some modules; those without a head row are left out.
+    async fn heads_of(&self, modules: &[ModuleName], purpose: Purpose) -> Result<Vec<Head>>;
+
     /// Rows of all audiences above each module's position, by module and position, at most `limit` per
     /// module, in one statement.
     async fn rows_after(

@@ -167,6 +167,10 @@ impl ChangeLog for MemoryLog {
         Ok(vec![self.head()])
     }
 
+    async fn heads_of(&self, _: &[ModuleName], purpose: Purpose) -> Result<Vec<Head>> {
+        self.heads(purpose).await
+    }
+
     async fn rows_after(
         &self,
         from: &[(ModuleName, Position)],
@@ -291,7 +295,7 @@ async fn follow(log: Arc<MemoryLog>, tail: Arc<Tail>, refresh: Arc<Refresh>) {
             if up {
                 catch_up(&log, &tail);
             }
-            refresh.end_round(round, up);
+            refresh.end_round(&round, up);
         }
     }
 }

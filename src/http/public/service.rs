@@ -28,6 +28,10 @@ pub struct Public {
 
 /// What one connection serves: its requests count references of the connection's own, where a count
 /// shared by all would be written by every core for each request.
+#[expect(
+    clippy::redundant_allocation,
+    reason = "the outer count is the connection's"
+)]
 struct OfConnection(Arc<Arc<Public>>);
 
 impl Clone for OfConnection {

@@ -14,7 +14,7 @@ use sqlx::MySqlConnection;
 use super::{
     MySqlStore,
     lease::NOW,
-    statement::{Statement, ready},
+    statement::{Statement, list, ready},
     stored::Stored,
 };
 use crate::{
@@ -33,7 +33,17 @@ impl ChangeLog for MySqlStore {
         let doing = "reading heads";
         let mut borrowed = self.borrow(doing).await?;
         count_query(purpose);
-        let heads = self.call(doing, heads(borrowed.connection())).await?;
+        let heads = self.call(doing, heads(borrowed.connection(), None)).await?;
+        borrowed.put_back();
+        Ok(heads)
+    }
+
+    async fn heads_of(&self, modules: &[ModuleName], purpose: Purpose) -> Result<Vec<Head>> {
+        let doing = "reading heads";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(purpose);
+        let heads = heads(borrowed.connection(), Some(modules));
+        let heads = self.call(doing, heads).await?;
         borrowed.put_back();
         Ok(heads)
     }
@@ -119,14 +129,24 @@ impl ChangeLog for MySqlStore {
     }
 }
 
-async fn heads(connection: &mut MySqlConnection) -> sqlx::Result<Vec<Head>> {
+/// Of all modules, or of some.
+async fn heads(
+    connection: &mut MySqlConnection,
+    of: Option<&[ModuleName]>,
+) -> sqlx::Result<Vec<Head>> {
     let mut select = Statement::new(
         "SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, \
                 lease_expires_at, ",
     );
     select
         .push(NOW)
-        .push(", compacted_through, stateless_from FROM module_head ORDER BY module");
+        .push(", compacted_through, stateless_from FROM module_head ");
+    if let Some(modules) = of {
+        select.push("WHERE module IN (");
+        list(&mut select, modules.iter().map(ModuleName::as_str));
+        select.push(") ");
+    }
+    select.push("ORDER BY module");
     let rows = select.build().fetch_all(connection).await?;
     Stored::all(rows).iter().map(row::head).collect()
 }

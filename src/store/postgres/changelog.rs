@@ -21,6 +21,12 @@ const HEADS: &str = "\
            stateless_from \
     FROM module_head ORDER BY module";
 
+const HEADS_OF: &str = "\
+    SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, \
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, compacted_through, \
+           stateless_from \
+    FROM module_head WHERE module = ANY($1) ORDER BY module";
+
 const BOUNDS: &str = "SELECT epoch, retained_from FROM module_head WHERE module = $1";
 
 const ROWS_AFTER: &str = "\
@@ -59,6 +65,18 @@ impl ChangeLog for PostgresStore {
         count_query(purpose);
         let rows = sqlx::query(HEADS).fetch_all(borrowed.connection());
         let rows = self.call(doing, rows).await?;
+        borrowed.put_back();
+        decode(rows.iter().map(row::head).collect())
+    }
+
+    async fn heads_of(&self, modules: &[ModuleName], purpose: Purpose) -> Result<Vec<Head>> {
+        let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
+        let doing = "reading heads";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(purpose);
+        let select = sqlx::query(HEADS_OF).bind(names);
+        let rows = self.call(doing, select.fetch_all(borrowed.connection()));
+        let rows = rows.await?;
         borrowed.put_back();
         decode(rows.iter().map(row::head).collect())
     }

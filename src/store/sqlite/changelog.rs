@@ -16,6 +16,11 @@ use crate::{
     telemetry::{Purpose, count_query},
 };
 
+const HEADS_OF: &str = "\
+    SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, ?1, \
+           compacted_through, stateless_from \
+    FROM module_head WHERE module IN (SELECT value FROM json_each(?2)) ORDER BY module";
+
 const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, sequenced_through, lease_holder, lease_expires_at, ?1, \
            compacted_through, stateless_from \
@@ -55,6 +60,19 @@ impl ChangeLog for SqliteStore {
     async fn heads(&self, purpose: Purpose) -> Result<Vec<Head>> {
         count_query(purpose);
         let select = sqlx::query(HEADS).bind(Self::now().get());
+        let rows = select
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("reading heads"))?;
+        decode(rows.iter().map(row::head).collect())
+    }
+
+    async fn heads_of(&self, modules: &[ModuleName], purpose: Purpose) -> Result<Vec<Head>> {
+        count_query(purpose);
+        let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
+        let select = sqlx::query(HEADS_OF)
+            .bind(Self::now().get())
+            .bind(serde_json::json!(names).to_string());
         let rows = select
             .fetch_all(&self.readers)
             .await

@@ -16,7 +16,36 @@ crate::on_each_database!(
     the_log_merges_channels_by_position,
     the_tail_follows_every_module_up_to_a_limit,
     the_state_keeps_the_last_change_and_tombstones,
+    heads_of_some_modules_are_those_of_all_without_the_others,
 );
+
+async fn heads_of_some_modules_are_those_of_all_without_the_others(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let names = ["one", "two", "three"].map(module);
+    for name in &names {
+        let lease = held(&store, name).await;
+        store.append(&[change(name, "*", "k", "1")]).await.unwrap();
+        number(&store, &lease).await.unwrap();
+    }
+    let of = async |asked: &[&str]| {
+        let asked: Vec<_> = asked.iter().map(|name| module(name)).collect();
+        let heads = store.heads_of(&asked, Purpose::Tail).await.unwrap();
+        let shown = heads
+            .into_iter()
+            .map(|head| (head.module.to_string(), head.head.get()));
+        shown.collect::<Vec<_>>()
+    };
+    let at_one = |name: &str| (name.to_owned(), 1);
+    assert_eq!(of(&["two"]).await, [at_one("two")]);
+    let asked = ["two", "nobody", "one"];
+    assert_eq!(of(&asked).await, [at_one("one"), at_one("two")], "by name");
+    let mut whole = store.heads(Purpose::Tail).await.unwrap();
+    whole.retain(|head| head.module == names[2]);
+    let alone = store.heads_of(&names[2..], Purpose::Tail).await.unwrap();
+    assert_eq!(alone.len(), 1);
+    assert_eq!(alone[0].cursor(), whole[0].cursor());
+    assert_eq!(alone[0].lease_holder, whole[0].lease_holder);
+}
 
 async fn the_log_merges_channels_by_position(database: DatabaseUnderTest) {
     let store = database.store().await;

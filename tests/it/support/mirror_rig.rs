@@ -81,6 +81,12 @@ impl ChangeLog for MemoryStore {
             .collect())
     }
 
+    async fn heads_of(&self, modules: &[ModuleName], purpose: Purpose) -> Result<Vec<Head>> {
+        let mut heads = self.heads(purpose).await?;
+        heads.retain(|head| modules.contains(&head.module));
+        Ok(heads)
+    }
+
     async fn rows_after(
         &self,
         from: &[(ModuleName, Position)],
