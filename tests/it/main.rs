@@ -29,6 +29,7 @@ mod compact_goes_on_with_the_others;
 mod cursor_order;
 mod deep_values_go_through;
 mod descriptions_are_true;
+mod every_broker;
 mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
 mod ingest_refuses_whole;
