@@ -11,7 +11,7 @@ use super::{
 };
 use crate::domain::ModuleName;
 
-/// Filters in one packet at least: AWS IoT Core takes no more.
+/// Filters in one packet, as long as [`PACKETS`] are enough: the broker of AWS takes no more.
 const FILTERS: usize = 8;
 
 /// Packets at most, so that they fit into the connection's queue whatever the number of modules is.

@@ -1,7 +1,7 @@
 //! `mosquitto_sub`, paho-mqtt and MQTT.js, on both versions of MQTT, over TCP and WebSocket, receive every event of their topics at
 //! QoS 1 and in order, and the SDKs of `CloudEvents` accept each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -171,8 +171,17 @@ fn assert_received(name: &str, lines: &[Value], wanted: &[Value]) {
     }
 }
 
-/// What the SDK made of an event: the same attributes and data.
+/// What the SDK made of an event: the same attributes and data, and none of its own in place of one that it misses.
 fn assert_accepted(name: &str, sdk: &Value, event: &Value) {
+    let names = |event: &Value| {
+        event
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(names(sdk), names(event), "{name}");
     for (attribute, value) in event.as_object().unwrap() {
         if attribute == "time" {
             assert!(sdk["time"].as_f64().unwrap() > 1.6e9, "{name}: {sdk}");

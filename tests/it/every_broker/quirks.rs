@@ -174,6 +174,25 @@ async fn rabbitmq_makes_slashes_of_dots() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mosquitto_and_the_embedded_broker_leave_topics_as_they_are() {
+    if servers_are_skipped() {
+        return;
+    }
+    for broker in [
+        Broker::mosquitto(),
+        #[cfg(feature = "embedded-broker")]
+        Broker::embedded("gateway").await,
+    ] {
+        let mut client = Client::enter(&broker, "gateway", false).await;
+        for topic in ["quirks.dots/x", "quirks spaces/x"] {
+            client.subscribe(topic, true).await;
+            client.publish(topic, "text", false).await.unwrap();
+            assert_eq!(client.message().await.0, topic);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_takes_no_dots_and_no_spaces() {
     if servers_are_skipped() {
         return;

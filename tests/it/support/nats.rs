@@ -1,4 +1,4 @@
-//! A NATS server with JetStream and MQTT in a temporary folder, on free ports of the loopback. What it keeps, it
+//! A NATS server with `JetStream` and MQTT in a temporary folder, on free ports of the loopback. What it keeps, it
 //! keeps over a kill.
 
 use std::{fs, net::TcpStream, path::PathBuf};
