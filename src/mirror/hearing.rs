@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    asking,
     bookmark::Seen,
     connection::Admitted,
     history::History,
@@ -137,11 +138,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let asks = admitted.seen.is_some();
         self.was_connected = true;
         let connection = self.connection.as_mut()?;
-        let asked = !asks
-            || connection
-                .link
-                .subscribe(&[self.topics.bookmarks()], false)
-                .is_ok();
+        let ask = |link| asking::ask(link, &self.topics, &self.modules, &self.target.client_id);
+        let asked = !asks || ask(&connection.link).is_ok();
         let admitted = connection.admitted.insert(admitted);
         let now = Instant::now();
         if lost_all {

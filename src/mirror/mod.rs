@@ -5,6 +5,7 @@
 //! nothing else, because the log on disk is the buffer; the library that speaks MQTT is known to
 //! [`mqtt`] alone.
 
+mod asking;
 mod asyncapi;
 mod backoff;
 mod bookmark;

@@ -44,9 +44,10 @@ impl Topics {
         self.below('m', module)
     }
 
-    /// The retained messages of all modules, as a filter.
-    pub fn bookmarks(&self) -> String {
-        format!("{}/m/+", self.prefix)
+    /// A topic where nothing is ever published, for the session of this client: beside the retained messages, so that
+    /// whoever may read those may ask for it, and not the name of a module, because of its `_`.
+    pub fn session(&self, client_id: &str) -> String {
+        format!("{}/m/_{client_id}", self.prefix)
     }
 
     /// The module whose retained message stands at `topic`.
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(topics.bookmark(&module), "a/b/m/m1");
         assert_eq!(topics.bookmark_module("a/b/m/m1"), Some(module));
         assert_eq!(topics.bookmark_module("a/b/c/m1"), None);
+        assert_eq!(topics.bookmark_module(&topics.session("m1")), None);
     }
 
     proptest! {

@@ -29,6 +29,7 @@ mod compact_goes_on_with_the_others;
 mod cursor_order;
 mod deep_values_go_through;
 mod descriptions_are_true;
+mod every_broker;
 mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
 mod ingest_refuses_whole;
@@ -52,6 +53,8 @@ mod malformed_polls;
 mod many_modules_at_one_endpoint;
 mod mariadb_reads_only_what_it_returns;
 mod mirror_follows_the_log;
+#[cfg(feature = "embedded-broker")]
+mod mqtt_clients_of_others_receive_the_events;
 mod only_the_newest_change_of_a_key;
 mod poisonous_rows_are_parked;
 mod polls_are_steered;

@@ -1,9 +1,10 @@
-//! 20,000 changes through a whole gateway while its broker is killed and restarted ten times. What
-//! the broker did not acknowledge is never passed over, and terminals that follow the client's rule
+//! 20,000 changes through a whole gateway while its broker is killed and restarted ten times (RabbitMQ and NATS, which start
+//! slowly, fewer times). What the broker did not acknowledge is never passed over, and terminals that follow the client's rule
 //! end with exactly the log: what a killed broker took along they get by the legacy poll.
 
 use std::{sync::Arc, time::Duration};
 
+use changeover::config::mqtt::Protocol;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::task::JoinHandle;
 
@@ -13,13 +14,16 @@ use crate::support::{
     eventually,
     gateway::{InProcess, Setup},
     load::{Load, Plan},
-    logbook,
-    terminal::{MODULES, flow, pair},
+    logbook, servers_are_skipped,
+    terminal::{MODULES, flow, pair_speaking},
     witness::{Testimony, Witness},
 };
 
 const KILLS: u64 = 10;
 const CHANGES: u64 = 20_000;
+
+/// Of brokers that keep sessions and messages on disk.
+const SLOW_KILLS: u64 = 3;
 const PRODUCERS: u64 = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -34,6 +38,49 @@ async fn mosquitto_and_sqlite() {
 async fn mosquitto_and_postgres() {
     if let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await {
         survive(database, Broker::mosquitto()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mosquitto_with_3_1_1() {
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::Sqlite).await {
+        let story = Story {
+            protocol: Protocol::V311,
+            ..Story::FORGETFUL
+        };
+        survive_as(story, database, Broker::mosquitto()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_with_3_1_1() {
+    if servers_are_skipped() {
+        return;
+    }
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::Sqlite).await {
+        survive_as(Story::KEEPING, database, Broker::rabbitmq()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nats_with_3_1_1() {
+    if servers_are_skipped() {
+        return;
+    }
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::Sqlite).await {
+        survive_as(Story::KEEPING, database, Broker::nats()).await;
+    }
+}
+
+#[cfg(feature = "embedded-broker")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_broker_with_3_1_1() {
+    if let Some(database) = DatabaseUnderTest::fresh(Kind::Sqlite).await {
+        let story = Story {
+            protocol: Protocol::V311,
+            ..Story::FORGETFUL
+        };
+        survive_as(story, database, Broker::embedded("changeover-gw-1-1").await).await;
     }
 }
 
@@ -53,7 +100,32 @@ async fn the_embedded_broker_and_postgres() {
     }
 }
 
-async fn survive(database: DatabaseUnderTest, mut broker: Broker) {
+/// What is done to a broker, and what it is expected to remember.
+struct Story {
+    protocol: Protocol,
+    kills: u64,
+    /// Whether a kill takes the sessions along.
+    forgets: bool,
+}
+
+impl Story {
+    const FORGETFUL: Self = Self {
+        protocol: Protocol::V5,
+        kills: KILLS,
+        forgets: true,
+    };
+    const KEEPING: Self = Self {
+        protocol: Protocol::V311,
+        kills: SLOW_KILLS,
+        forgets: false,
+    };
+}
+
+async fn survive(database: DatabaseUnderTest, broker: Broker) {
+    survive_as(Story::FORGETFUL, database, broker).await;
+}
+
+async fn survive_as(story: Story, database: DatabaseUnderTest, mut broker: Broker) {
     let database = Arc::new(database);
     let seed = rand::random();
     println!("seed {seed}");
@@ -61,12 +133,21 @@ async fn survive(database: DatabaseUnderTest, mut broker: Broker) {
     let witness = Arc::new(Witness::before(broker.port()).await);
     let setup = Setup::new(&database, "gw-1")
         .modules(MODULES)
-        .target(&broker.gateway_url(witness.port()))
+        .add(&format!(
+            "\n[[mqtt.targets]]\nname = \"local\"\nurl = \"{}\"\nprotocol = \"{}\"\n",
+            broker.gateway_url(witness.port()),
+            story.protocol.as_str()
+        ))
         .set("mirror.settle_ms", 200)
         .set("mirror.replay_on_reconnect", "500ms")
         .set("mirror.backoff_max_ms", 400);
     let gateway = InProcess::start(&setup).await;
-    let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
+    let terminals = pair_speaking(
+        story.protocol,
+        &[&gateway.client.public],
+        &broker.url(),
+        seed,
+    );
     let auditor = audit(Arc::clone(&database), Arc::clone(&witness));
     let mut load = Load::start(&Plan {
         ingest: vec![format!(
@@ -80,8 +161,8 @@ async fn survive(database: DatabaseUnderTest, mut broker: Broker) {
         seed,
     });
 
-    let slice = CHANGES / (KILLS + 1);
-    for _ in 0..KILLS {
+    let slice = CHANGES / (story.kills + 1);
+    for _ in 0..story.kills {
         // New changes come by MQTT again: a kill hits a mirror at work, not one that still waits.
         flow(&terminals, PATIENCE).await;
         let part = rng.random_range(0..slice / 2);
@@ -120,7 +201,8 @@ async fn survive(database: DatabaseUnderTest, mut broker: Broker) {
         terminal.assert_holds(&log);
         terminal.look(|memory| {
             let lost = memory.counts.sessions_lost;
-            assert_eq!(lost, KILLS + 1, "each kill took the sessions along");
+            let forgotten = if story.forgets { story.kills } else { 0 };
+            assert_eq!(lost, forgotten + 1, "what a kill takes along");
         });
     }
 }

@@ -1,13 +1,18 @@
 //! MQTT 5 by rumqttc.
 
+use std::io;
+
 use bytes::Bytes;
 use rumqttc::{
     Outgoing,
     v5::{
-        AsyncClient, Event, EventLoop, Incoming, MqttOptions,
+        AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
         mqttbytes::{
             QoS,
-            v5::{ConnAck, Filter, PubAckReason, PublishProperties, SubscribeReasonCode},
+            v5::{
+                ConnAck, ConnectReturnCode, Filter, PubAckReason, PublishProperties,
+                SubscribeReasonCode,
+            },
         },
     },
 };
@@ -29,7 +34,8 @@ pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V5) 
         mqtt.set_credentials(user, password);
     }
     let (client, events) = AsyncClient::new(mqtt, capacity);
-    (client, V5 { events })
+    let admitted = false;
+    (client, V5 { events, admitted })
 }
 
 pub(super) fn publish(
@@ -64,15 +70,45 @@ pub(super) fn subscribe(
 
 pub(super) struct V5 {
     events: EventLoop,
+    /// Whether the broker has answered.
+    admitted: bool,
+}
+
+impl V5 {
+    /// Why the connection is over, with what may help.
+    fn explain(&self, error: &ConnectionError) -> String {
+        if self.admitted || !may_be_version(error) {
+            return error.to_string();
+        }
+        format!(
+            "{error}, instead of an answer to MQTT 5; if the broker speaks 3.1.1 only, set `mqtt.targets.protocol` = \"3.1.1\""
+        )
+    }
+}
+
+/// Whether this is how a broker that does not know MQTT 5 ends a connection: RabbitMQ 3.10 says nothing, NATS
+/// answers in the shorter form of 3.1.1, newer ones say so.
+fn may_be_version(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(_) | ConnectionError::NotConnAck(_) => true,
+        ConnectionError::Io(why) => matches!(
+            why.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::BrokenPipe
+        ),
+        ConnectionError::ConnectionRefused(code) => {
+            *code == ConnectReturnCode::UnsupportedProtocolVersion
+        }
+        _ => false,
+    }
 }
 
 impl Wire for V5 {
     async fn turn(&mut self) -> Result<(), String> {
-        let event = self
-            .events
-            .poll()
-            .await
-            .map_err(|error| error.to_string())?;
+        let turned = self.events.poll().await;
+        let event = turned.map_err(|error| self.explain(&error))?;
+        self.admitted = true;
         self.events.state.events.push_front(event);
         Ok(())
     }

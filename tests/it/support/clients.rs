@@ -38,9 +38,13 @@ pub async fn python(script: &str, arguments: &[&str]) -> Script {
 
 impl Script {
     fn start(program: &str, script: &Path, arguments: &[&str]) -> Self {
+        Self::of_program(program, &[&[script.to_str().unwrap()], arguments].concat())
+    }
+
+    /// A program that is there already, in the role of a script.
+    pub fn of_program(program: &str, arguments: &[&str]) -> Self {
         let output = folder::fresh("client").join("output");
-        let mut command = vec![program, script.to_str().unwrap()];
-        command.extend_from_slice(arguments);
+        let command = [&[program], arguments].concat();
         let process = Some(Process::start_ended_by("KILL", &command, &output));
         Self { process, output }
     }

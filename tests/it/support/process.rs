@@ -125,8 +125,13 @@ pub fn unprivileged(user: &str) -> (Vec<String>, Option<User>) {
 }
 
 /// Asks until the answer is yes; panics when it takes too long.
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+pub fn wait_until(what: &str, done: impl FnMut() -> bool) {
+    wait_at_most(Duration::from_secs(30), what, done);
+}
+
+/// The same for what takes longer.
+pub fn wait_at_most(patience: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !done() {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         std::thread::park_timeout(Duration::from_millis(20));

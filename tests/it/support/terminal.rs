@@ -44,6 +44,7 @@ pub struct Setup {
     /// The public listener of each replica: `http://…`.
     pub gateways: Vec<String>,
     pub broker: String,
+    pub protocol: Protocol,
     /// Whose changes it gets, beside everyone's.
     pub audience: String,
     /// The session's `resync_ms`: the loss of a channel's last message shows nowhere else.
@@ -147,10 +148,21 @@ pub fn part_of<'a>(log: &'a [Held], audience: &'a str) -> impl Iterator<Item = &
 
 /// The terminals of `u1` and `u2`.
 pub fn pair(gateways: &[&str], broker: &str, seed: u64) -> Vec<Terminal> {
+    pair_speaking(Protocol::V5, gateways, broker, seed)
+}
+
+/// The same on a version of MQTT.
+pub fn pair_speaking(
+    protocol: Protocol,
+    gateways: &[&str],
+    broker: &str,
+    seed: u64,
+) -> Vec<Terminal> {
     let start = |audience: &str| {
         Terminal::start(Setup {
             gateways: gateways.iter().map(|&at| at.to_owned()).collect(),
             broker: broker.to_owned(),
+            protocol,
             audience: audience.to_owned(),
             resync: Duration::from_secs(2),
             seed,
@@ -349,7 +361,7 @@ impl Life {
 
     fn link_options(&self) -> LinkOptions {
         LinkOptions {
-            endpoint: Endpoint::parse(&self.setup.broker, Protocol::V5).unwrap(),
+            endpoint: Endpoint::parse(&self.setup.broker, self.setup.protocol).unwrap(),
             client_id: format!("terminal-{}", self.setup.audience),
             keep_alive: Duration::from_secs(5),
             inflight: 10,

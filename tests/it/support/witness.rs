@@ -182,7 +182,7 @@ async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> 
     Ok(Packet { first, body, whole })
 }
 
-/// The packet id and the position of a change that is published at QoS 1 on MQTT 5.
+/// The packet id and the position of a change that is published at QoS 1.
 fn published(packet: &Packet) -> Option<(u16, u64)> {
     if packet.first & 0xF6 != 0x32 {
         return None;
@@ -192,8 +192,11 @@ fn published(packet: &Packet) -> Option<(u16, u64)> {
         return None;
     }
     let (id, rest) = rest.split_at(2);
-    // The properties are few: their length is one byte.
-    let payload = &rest[1 + usize::from(rest[0])..];
+    // MQTT 5 has properties before the payload. They are few: their length is one byte, and not that of 123 bytes.
+    let payload = match rest[0] {
+        b'{' => rest,
+        properties => &rest[1 + usize::from(properties)..],
+    };
     let position = Event::parse(payload).change.position;
     Some((u16::from_be_bytes(id.try_into().unwrap()), position))
 }
