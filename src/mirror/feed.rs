@@ -3,18 +3,14 @@
 //! Invariants: at most `mirror.inflight` publishes are outstanding, and no more than the broker
 //! takes, at once and in a second; the lanes take turns, so one that is far behind holds up no other.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     event,
     fitting::Fitting,
     jobs::{Asked, Kind, MirrorStore, Rows},
-    ledger::{LaneId, Sending},
+    ledger::Sending,
     publisher::Publisher,
-    trouble::{Halt, Next},
 };
 use crate::{
     domain::{Change, Cursor},
@@ -252,50 +248,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             self.ledger.open(id, to);
         } else {
             lane.take_in(changes);
-        }
-    }
-
-    /// A connection is over: notes which changes it left behind, and blames the one that was sent
-    /// alone.
-    pub(super) fn note_stalls(&mut self, alone: Option<LaneId>, reason: &str) {
-        let tries = self.settings.refusal_tries;
-        for at in 0..self.lanes.len() {
-            let lane = &mut self.lanes[at];
-            let Some((oldest, _)) = self.ledger.oldest(lane.id) else {
-                continue;
-            };
-            lane.trouble.stall(oldest);
-            if alone == Some(lane.id) && lane.trouble.abandon(oldest, tries) == Next::Halt {
-                let position = oldest.position;
-                self.halt(
-                    at,
-                    oldest,
-                    format!(
-                        "position {position}: the connection ends whenever it is sent: {reason}"
-                    ),
-                );
-            }
-        }
-    }
-
-    /// A lane sends nothing more for a while.
-    pub(super) fn halt(&mut self, at: usize, cursor: Cursor, reason: String) {
-        let rest = Duration::from_millis(self.settings.halt_retry_ms);
-        let halt = Halt::new(cursor, reason, Instant::now(), rest);
-        self.lanes[at].halt(&self.target.name, halt);
-    }
-
-    /// Halted lanes that have rested are tried once more; those that got past their trouble go on.
-    pub(super) fn tend_halted(&mut self, now: Instant) {
-        let tries = self.settings.refusal_tries;
-        for lane in &mut self.lanes {
-            let Some(prefix) = self.ledger.prefix(lane.id) else {
-                continue;
-            };
-            if lane.tries_again(now, prefix, tries) {
-                self.ledger.open(lane.id, prefix);
-            }
-            lane.goes_on(&self.target.name, prefix);
         }
     }
 }

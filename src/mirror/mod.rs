@@ -14,6 +14,7 @@ mod connection;
 mod cursors;
 mod feed;
 mod fitting;
+mod halting;
 mod hearing;
 mod history;
 mod jobs;
