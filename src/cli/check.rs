@@ -1,4 +1,4 @@
-//! `changeover check`: every problem of the configuration, before it is put in force.
+//! `changeover check`: every problem of the configuration, before it is put in force, and what may become one.
 
 use super::{Failure, Globals, output::say};
 use crate::config::modules::Quirk;
@@ -8,6 +8,9 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let modules = config.modules.len();
     let noun = if modules == 1 { "module" } else { "modules" };
     say(&format!("the configuration is sound: {modules} {noun}"))?;
+    for warning in &config.warnings() {
+        say(&format!("warning: {warning}"))?;
+    }
     for module in &config.modules {
         for quirk in module.poll.iter().flat_map(|poll| &poll.quirks) {
             say(&told(&module.name, *quirk))?;

@@ -21,6 +21,9 @@ impl Serve {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
         let config = globals.load_to_serve()?;
         telemetry::init(&config.log).map_err(|why| anyhow!("log.filter: {why}"))?;
+        for warning in &config.warnings() {
+            tracing::warn!(%warning, "the configuration may not fit the brokers");
+        }
         let shutdown = shutdown_signal().context("cannot listen for signals")?;
         raise_open_files(&config);
         let options = Options {

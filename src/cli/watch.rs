@@ -42,10 +42,19 @@ impl Watch {
         let target = target.context("no target is configured: see mqtt.targets")?;
         let endpoint = Endpoint::parse(&target.url, target.protocol)
             .map_err(|why| anyhow!("mqtt.targets: {why}"))?;
-        let prefix = &config.mqtt.topic_prefix;
+        let longest = target.broker_limits().topic_bytes;
+        let topics = Topics::within(&config.mqtt.topic_prefix, longest);
         let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());
         let audience = self.audience.as_ref();
-        watch(endpoint, prefix, &self.module, audience, &mut out, terminal).await?;
+        watch(
+            endpoint,
+            &topics,
+            &self.module,
+            audience,
+            &mut out,
+            terminal,
+        )
+        .await?;
         Ok(())
     }
 }
@@ -58,13 +67,12 @@ fn audience(text: &str) -> Result<Audience, Invalid> {
 /// interrupted. On a terminal the lines are short; elsewhere each is the JSON as it came.
 async fn watch(
     endpoint: Endpoint,
-    topic_prefix: &str,
+    topics: &Topics,
     module: &ModuleName,
     audience: Option<&Audience>,
     out: &mut (impl Write + Send),
     terminal: bool,
 ) -> anyhow::Result<()> {
-    let topics = Topics::new(topic_prefix);
     let changes = match audience {
         Some(audience) => topics.channel(module, audience),
         None => topics.channels(module),

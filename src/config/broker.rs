@@ -16,7 +16,7 @@ pub struct Broker {
     /// messages that wait, and 2 x `client_queue` + 128 messages more for each client that is
     /// connected and does not read.
     pub max_sessions: usize,
-    /// The largest packet, in bytes. It must hold a change at its limits as an event.
+    /// The largest packet, in bytes. A change that is larger as an event goes as a pointer.
     pub packet_bytes: usize,
     /// Messages that wait in memory for one connected client.
     pub client_queue: usize,

@@ -24,8 +24,11 @@ pub struct Mirror {
     pub settle_ms: u64,
     /// After a loss of state, positions younger than this at the moment of loss are sent again.
     pub replay_on_reconnect: Span,
-    /// Refusals of one position before its module's mirror halts on this target.
+    /// Refusals of one position before it is sent as a pointer; if that is refused too, its module's
+    /// mirror halts on this target.
     pub refusal_tries: u32,
+    /// How long a halted module rests before it is tried once more.
+    pub halt_retry_ms: u64,
     /// How often the retained message of each module is published again.
     pub bookmark_ms: u64,
     /// MQTT keep-alive of the gateway's own connections, at least 5.
@@ -47,6 +50,7 @@ impl Default for Mirror {
             settle_ms: 1_000,
             replay_on_reconnect: Span::from_secs(2),
             refusal_tries: 5,
+            halt_retry_ms: 60_000,
             bookmark_ms: 5_000,
             keep_alive_s: 15,
             drain_ms: 2_000,
@@ -67,6 +71,7 @@ impl Mirror {
         bound("backoff_max_ms", self.backoff_max_ms, 1, 3_600_000);
         bound("settle_ms", self.settle_ms, 0, 600_000);
         bound("refusal_tries", self.refusal_tries.into(), 1, 1_000);
+        bound("halt_retry_ms", self.halt_retry_ms, 100, 86_400_000);
         bound("bookmark_ms", self.bookmark_ms, 100, 3_600_000);
         bound("drain_ms", self.drain_ms, 1, 600_000);
         bound("keep_alive_s", self.keep_alive_s.into(), 5, 65_535);

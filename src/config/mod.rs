@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod poll;
 pub mod poll_path;
 mod problems;
+pub mod profile;
 pub mod quirks;
 mod reading;
 pub mod redact;
@@ -40,6 +41,7 @@ pub mod server;
 pub mod span;
 pub mod steer;
 pub mod tail;
+mod target_lint;
 #[cfg(test)]
 mod tests;
 pub mod wait;
@@ -172,6 +174,13 @@ impl Config {
         modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
         endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);
+        problems.add_unless_known(target_lint::look(self).errors);
+    }
+
+    /// What is allowed and may still not be what was meant: with some data the brokers will not take
+    /// everything as it is.
+    pub fn warnings(&self) -> Problems {
+        target_lint::look(self).warnings
     }
 
     /// Every address that the process opens, with its key.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Problems,
     endpoint::{BrokerKind, Endpoint},
+    profile::{BrokerLimits, Overrides, Profile},
     redact,
 };
 
@@ -48,6 +49,10 @@ pub struct Target {
     pub public_websocket_url: Option<String>,
     /// The protocol that the gateway speaks to it.
     pub protocol: Protocol,
+    /// What it is, and so what it takes; absent = `embedded`, or `mqtt` for an external one.
+    pub profile: Option<Profile>,
+    /// What stands in place of the profile's limits.
+    pub limits: Overrides,
 }
 
 impl Default for Target {
@@ -59,6 +64,8 @@ impl Default for Target {
             public_url: None,
             public_websocket_url: None,
             protocol: Protocol::V5,
+            profile: None,
+            limits: Overrides::default(),
         }
     }
 }
@@ -117,6 +124,8 @@ impl fmt::Debug for Target {
                 &self.public_websocket_url.as_deref().map(redact::url),
             )
             .field("protocol", &self.protocol)
+            .field("profile", &self.profile)
+            .field("limits", &self.limits)
             .finish()
     }
 }
@@ -144,13 +153,13 @@ impl Mqtt {
             problems.push(format!("{path}.topic_prefix"), why);
         }
         let prefix = &self.client_id_prefix;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '@');
         if prefix.is_empty() || prefix.len() > CLIENT_ID_PREFIX_BYTES || !prefix.chars().all(plain)
         {
             problems.push(
                 format!("{path}.client_id_prefix"),
                 format!(
-                    "must be 1 to {CLIENT_ID_PREFIX_BYTES} characters of A-Z, a-z, 0-9, `_` and `-`"
+                    "must be 1 to {CLIENT_ID_PREFIX_BYTES} characters of A-Z, a-z, 0-9, `_`, `-` and `@`"
                 ),
             );
         }
@@ -208,6 +217,21 @@ fn check_topic_prefix(prefix: &str) -> Result<(), &'static str> {
 }
 
 impl Target {
+    /// What it is.
+    pub fn effective_profile(&self) -> Profile {
+        let embedded = || self.url.starts_with("embedded:");
+        self.profile.unwrap_or(if embedded() {
+            Profile::Embedded
+        } else {
+            Profile::Mqtt
+        })
+    }
+
+    /// What it takes, as far as the configuration knows.
+    pub fn broker_limits(&self) -> BrokerLimits {
+        self.limits.over(self.effective_profile().limits())
+    }
+
     /// Where and how to reach the broker.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::parse(&self.url).expect("the URL of a loaded target was checked")
@@ -239,6 +263,7 @@ impl Target {
             Ok(endpoint) => self.validate_kind(&endpoint, path, problems),
             Err(why) => problems.push(format!("{path}.url"), why),
         }
+        self.limits.validate(&format!("{path}.limits"), problems);
         let public = [
             ("public_url", &self.public_url, ["mqtt", "mqtts"]),
             (

@@ -12,6 +12,9 @@ use super::Problems;
 pub struct Server {
     /// Legacy polls and everything for clients.
     pub public: SocketAddr,
+    /// Where clients find the public listener, as an http:// or https:// URL. It begins the addresses in
+    /// pointer events; absent = they are relative.
+    pub public_url: Option<String>,
     /// Ingest, admin API, metrics. Loopback only unless `private_insecure`.
     pub private: SocketAddr,
     /// Names other than the loopback ones that requests to the private listener may carry in `Host`.
@@ -39,6 +42,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             public: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
             private: SocketAddr::from(([127, 0, 0, 1], 8081)),
             private_hosts: Vec::new(),
             private_insecure: false,
@@ -72,6 +76,9 @@ impl Server {
         problems.bound(idle, self.idle_timeout_ms, 100, 3_600_000);
         let compress = &format!("{path}.compress_above_bytes");
         problems.bound(compress, self.compress_above_bytes, 0, 1 << 30);
+        if let Some(why) = self.public_url.as_deref().and_then(check_public_url) {
+            problems.push(format!("{path}.public_url"), why);
+        }
         self.validate_private(path, problems);
         self.validate_origins(path, problems);
         self.validate_instance(path, problems);
@@ -122,6 +129,24 @@ impl Server {
             );
         }
     }
+}
+
+/// The longest public URL: a pointer event that holds it stays small.
+const PUBLIC_URL_BYTES: usize = 256;
+
+fn check_public_url(url: &str) -> Option<String> {
+    let parsed = match url::Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => parsed,
+        _ => return Some("must be an http:// or https:// URL".to_owned()),
+    };
+    if url.len() > PUBLIC_URL_BYTES {
+        return Some(format!("must have at most {PUBLIC_URL_BYTES} bytes"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Some("must not hold a user or password: every client is told this URL".to_owned());
+    }
+    let ends = parsed.query().is_none() && parsed.fragment().is_none();
+    (!ends).then(|| "must end with its path: paths of the gateway are added to it".to_owned())
 }
 
 /// The longest instance name. It becomes part of MQTT client ids.

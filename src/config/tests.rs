@@ -112,7 +112,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
-    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `cors_origins`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `public` (from changeover.toml)
+    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `cors_origins`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `public`, `public_url` (from changeover.toml)
     modules[1].poll.cursor.name: must not be empty (from changeover.toml)
     "#);
 }
@@ -416,7 +416,7 @@ fn targets_and_topics() {
     assert!(!problems.contains("geheim"), "{problems}");
     assert_snapshot!(problems, @r#"
     mqtt.topic_prefix: must not contain the wildcards `+` and `#` (from changeover.toml)
-    mqtt.client_id_prefix: must be 1 to 32 characters of A-Z, a-z, 0-9, `_` and `-` (from changeover.toml)
+    mqtt.client_id_prefix: must be 1 to 32 characters of A-Z, a-z, 0-9, `_`, `-` and `@` (from changeover.toml)
     mqtt.targets: 9 are configured; this version feeds one target: keep one (from changeover.toml)
     mqtt.targets[0].name: must be 1 to 32 characters of a-z, 0-9 and `-` (from changeover.toml)
     mqtt.targets[0].url: TLS to brokers is not available yet: use mqtt:// over a private network or a tunnel (from changeover.toml)

@@ -13,7 +13,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::{ChangeEvent, bookmark, event};
+use super::{ChangeEvent, PointerEvent, bookmark, event};
 use crate::{
     config::{
         endpoint::BrokerKind,
@@ -214,11 +214,11 @@ fn channels(prefix: &str, modules: &[String]) -> BTreeMap<&'static str, Channel>
         examples: &[],
     };
     let audience = Parameter {
-        description: "An audience. `*`, which is everyone, is written `_all`, an audience's own leading `_` as `=5F`, and each byte outside `[A-Za-z0-9_-]` as `=XX` in hexadecimal.",
+        description: "An audience. `*`, which is everyone, is written `_all`, an audience's own leading `_` as `=5F`, and each byte outside `[A-Za-z0-9_-]` as `=XX` in hexadecimal. Where the topic would be longer than this broker takes, it is `=h` and the first 26 characters of the base32 of the audience's SHA-256: take topics from the gateway, do not compute them.",
         one_of: Vec::new(),
         examples: &["_all", "account-17"],
     };
-    let message = |name| BTreeMap::from([(name, refer(&format!("#/components/messages/{name}")))]);
+    let message = |name| (name, refer(&format!("#/components/messages/{name}")));
     BTreeMap::from([
         (
             "changes",
@@ -226,7 +226,7 @@ fn channels(prefix: &str, modules: &[String]) -> BTreeMap<&'static str, Channel>
                 address: format!("{prefix}/c/{{module}}/{{audience}}"),
                 description: "The changes of one module for one audience, in the order of their positions.",
                 parameters: BTreeMap::from([("module", module()), ("audience", audience)]),
-                messages: message("change"),
+                messages: BTreeMap::from([message("change"), message("pointer")]),
             },
         ),
         (
@@ -235,18 +235,21 @@ fn channels(prefix: &str, modules: &[String]) -> BTreeMap<&'static str, Channel>
                 address: format!("{prefix}/m/{{module}}"),
                 description: "How far this broker is with a module, and where the module is on its way; retained.",
                 parameters: BTreeMap::from([("module", module())]),
-                messages: message("bookmark"),
+                messages: BTreeMap::from([message("bookmark")]),
             },
         ),
     ])
 }
 
 fn operations() -> BTreeMap<&'static str, Operation> {
-    let sends = |channel: &str, message: &str, summary, retain| Operation {
+    let sends = |channel: &str, messages: &[&str], summary, retain| Operation {
         action: "send",
         channel: refer(&format!("#/channels/{channel}")),
         summary,
-        messages: vec![refer(&format!("#/channels/{channel}/messages/{message}"))],
+        messages: messages
+            .iter()
+            .map(|message| refer(&format!("#/channels/{channel}/messages/{message}")))
+            .collect(),
         bindings: json!({"mqtt": {"qos": 1, "retain": retain, "bindingVersion": "0.2.0"}}),
     };
     BTreeMap::from([
@@ -254,7 +257,7 @@ fn operations() -> BTreeMap<&'static str, Operation> {
             "publishChanges",
             sends(
                 "changes",
-                "change",
+                &["change", "pointer"],
                 "every change of the log, at least once",
                 false,
             ),
@@ -263,7 +266,7 @@ fn operations() -> BTreeMap<&'static str, Operation> {
             "publishBookmarks",
             sends(
                 "bookmarks",
-                "bookmark",
+                &["bookmark"],
                 "on each act, and at an interval",
                 true,
             ),
@@ -280,6 +283,15 @@ fn messages() -> BTreeMap<&'static str, Message> {
                 summary: "One CloudEvent in structured JSON. `(epoch, sequence)` says what a client has already; `previous` whether it has missed something.",
                 content_type: event::CONTENT_TYPE,
                 payload: ChangeEvent::schema(),
+            },
+        ),
+        (
+            "pointer",
+            Message {
+                title: "A pointer",
+                summary: "A change that this broker does not take whole: its `CloudEvent` without `data`, with `dataref`. A client takes it for a gap and reads from its own cursor.",
+                content_type: event::CONTENT_TYPE,
+                payload: PointerEvent::schema(),
             },
         ),
         (

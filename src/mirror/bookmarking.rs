@@ -1,7 +1,7 @@
 //! When a module's retained message is published: on a connection's first occasion, after a burst, on a flip,
 //! and at an interval. At most one per module is outstanding.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{bookmark, jobs::MirrorStore, ledger::Sending, publisher::Publisher};
 
@@ -12,7 +12,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             return;
         }
         for at in 0..self.lanes.len() {
-            if self.bookmark_due(at, now) {
+            if self.bookmark_due(at, now) && self.paced_room() > 0 {
                 self.send_bookmark(at, now);
             }
         }
@@ -25,7 +25,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         for at in 0..self.lanes.len() {
             let lane = &self.lanes[at];
             let sent = lane.bookmark.sent.map(|(_, head, ..)| head);
-            if self.may_bookmark(at, now) && self.ledger.prefix(lane.id) != sent {
+            let moved = self.ledger.prefix(lane.id) != sent;
+            if moved && self.may_bookmark(at, now) && self.paced_room() > 0 {
                 self.send_bookmark(at, now);
             }
         }
@@ -43,9 +44,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let burst_over = self.ledger.oldest(lane.id).is_none()
             && lane.buffer.is_empty()
             && self.ledger.prefix(lane.id) != Some(head)
-            && since >= self.settings.cursor_ms;
+            && since >= self.settings.cursor_ms
+            && now.duration_since(sent_at) >= self.bookmark_span();
         let flipped = bookmark::version(&self.sources.flags, &lane.module) != version;
         burst_over || flipped || lane.generation != generation || since >= self.settings.bookmark_ms
+    }
+
+    /// Where the rate is bounded, the retained messages after bursts leave half of it to the changes.
+    fn bookmark_span(&self) -> Duration {
+        let pace = self.pace.as_ref();
+        pace.map_or(Duration::ZERO, |pace| pace.half_rate_span(self.lanes.len()))
     }
 
     fn may_bookmark(&self, at: usize, now: Instant) -> bool {
@@ -83,6 +91,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 head,
             });
             debug_assert!(queued, "only changes can be out of order");
+            self.note_pace();
+            let lane = &mut self.lanes[at];
             lane.bookmark.outstanding = true;
             lane.bookmark.sent = Some((now, head, lane.generation, version));
             let told = self.told.entry(lane.module.clone()).or_insert(head);

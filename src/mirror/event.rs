@@ -24,7 +24,33 @@ macro_rules! push {
 
 /// Appends the event to `out`.
 pub fn encode(module: &ModuleName, change: &Change, out: &mut BytesMut) {
-    let texts = change.key.len() + change.audience.as_str().len() + change.value.as_str().len();
+    push_attributes(module, change, HAS_DATA, change.value.as_str().len(), out);
+    out.put_slice(br#","data":"#);
+    out.put_slice(change.value.as_str().as_bytes());
+    out.put_u8(b'}');
+}
+
+/// Appends the event without its value, and with the address at which that is found: the `dataref` of
+/// `CloudEvents`.
+pub fn encode_pointer(module: &ModuleName, change: &Change, dataref: &str, out: &mut BytesMut) {
+    push_attributes(module, change, "", dataref.len(), out);
+    out.put_slice(br#","dataref":"#);
+    push_text(out, dataref);
+    out.put_u8(b'}');
+}
+
+/// What an event with a value says of it.
+const HAS_DATA: &str = r#","datacontenttype":"application/json""#;
+
+/// Appends what every event begins with, `of_data` among it. So many bytes follow.
+fn push_attributes(
+    module: &ModuleName,
+    change: &Change,
+    of_data: &str,
+    follow: usize,
+    out: &mut BytesMut,
+) {
+    let texts = change.key.len() + change.audience.as_str().len() + follow;
     out.reserve(FRAME_BYTES + 3 * module.as_str().len() + texts);
     let (epoch, position) = (change.epoch, change.position);
     let kind = match change.op {
@@ -40,14 +66,11 @@ pub fn encode(module: &ModuleName, change: &Change, out: &mut BytesMut) {
     push_time(out, change.occurred_at);
     push!(
         out,
-        r#"","datacontenttype":"application/json","sequence":"{:020}","previous":"{:020}","epoch":"{epoch}","audience":"#,
+        r#""{of_data},"sequence":"{:020}","previous":"{:020}","epoch":"{epoch}","audience":"#,
         position.get(),
         change.previous.get()
     );
     push_text(out, change.audience.as_str());
-    out.put_slice(br#","data":"#);
-    out.put_slice(change.value.as_str().as_bytes());
-    out.put_u8(b'}');
 }
 
 fn push_text(out: &mut BytesMut, text: &str) {
@@ -127,6 +150,20 @@ mod tests {
         );
         let value = r#"{"a":1.10,"b":1e3,"c":12345678901234567890}"#;
         assert_eq!(encoded(&change("k\\ü", value)), expected);
+    }
+
+    #[test]
+    fn a_pointer_is_the_event_with_an_address_for_its_value() {
+        let mut out = BytesMut::new();
+        let change = change("k", r#"{"a":1}"#);
+        encode_pointer(&"commission".parse().unwrap(), &change, "/v1/x?y", &mut out);
+        let pointer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let mut whole: serde_json::Value = serde_json::from_str(&encoded(&change)).unwrap();
+        let members = whole.as_object_mut().unwrap();
+        members.remove("data");
+        members.remove("datacontenttype");
+        members.insert("dataref".to_owned(), "/v1/x?y".into());
+        assert_eq!(pointer, whole);
     }
 
     #[test]

@@ -1,18 +1,16 @@
 //! From the lanes to the connection: whose turn it is, and what is sent.
 //!
 //! Invariants: at most `mirror.inflight` publishes are outstanding, and no more than the broker
-//! takes; the lanes take turns, so one that is far behind holds up no other.
+//! takes, at once and in a second; the lanes take turns, so one that is far behind holds up no other.
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
-
 use super::{
     event,
+    fitting::Fitting,
     jobs::{Asked, Kind, MirrorStore, Rows},
-    ledger::{LaneId, Sending},
+    ledger::Sending,
     publisher::Publisher,
-    topic,
 };
 use crate::{
     domain::{Change, Cursor},
@@ -22,29 +20,26 @@ use crate::{
 /// Changes that one lane sends before the next one has its turn.
 const QUANTUM: usize = 64;
 
-/// Memory that is taken at once for encoded events.
-const SCRATCH_BYTES: usize = 64 * 1024;
-
-/// A publish packet's bytes besides topic and payload, rounded up.
-const PACKET_FRAME_BYTES: usize = 128;
-
 impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// Hands over as much as the window allows.
     pub(super) fn feed(&mut self) {
         let Some(window) = self.window() else {
             return;
         };
+        if self.pace.is_some() {
+            // Else the lanes would leave nothing for them.
+            self.send_bookmarks(Instant::now());
+        }
         if self.probe() {
             return;
         }
         let mut passed = 0;
         while passed < self.lanes.len() {
-            let Some(room) = window
-                .checked_sub(self.ledger.outstanding())
-                .filter(|room| *room > 0)
-            else {
+            let room = window.saturating_sub(self.ledger.outstanding());
+            let room = room.min(self.paced_room());
+            if room == 0 {
                 break;
-            };
+            }
             let at = self.turn % self.lanes.len();
             self.turn = at + 1;
             passed = if self.feed_lane(at, room.min(QUANTUM)) {
@@ -60,6 +55,19 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     pub(super) fn window(&self) -> Option<usize> {
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
         (Instant::now() >= admitted.feed_after).then_some(admitted.window)
+    }
+
+    /// How many publishes the rate leaves now.
+    pub(super) fn paced_room(&mut self) -> usize {
+        let pace = self.pace.as_mut();
+        pace.map_or(usize::MAX, |pace| pace.room(Instant::now()))
+    }
+
+    /// One publish has gone.
+    pub(super) fn note_pace(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.take();
+        }
     }
 
     /// If a lane's next change is under suspicion of ending the connections, sends it alone.
@@ -84,7 +92,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         else {
             return false;
         };
-        if self.ledger.outstanding() > 0 {
+        if self.ledger.outstanding() > 0 || self.paced_room() == 0 {
             return true;
         }
         let id = self.lanes[at].id;
@@ -109,7 +117,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = &self.lanes[at];
         let ours = || self.sources.leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
         let disputed = || self.sources.witnesses.are_open(&lane.module);
-        if lane.halted.is_some() || !lane.cleared || !ours() || disputed() {
+        if lane.is_halted() || !lane.cleared || !ours() || disputed() {
             return false;
         }
         if lane.buffer.is_empty() {
@@ -146,16 +154,18 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let Some((after, change)) = lane.buffer.front().cloned() else {
             return false;
         };
-        let topic = self.topics.channel(&lane.module, &change.audience);
-        if self.scratch.capacity() < change.value.as_str().len() + SCRATCH_BYTES / 16 {
-            self.scratch.reserve(SCRATCH_BYTES);
-        }
-        event::encode(&lane.module, &change, &mut self.scratch);
-        let payload = self.scratch.split().freeze();
-        if let Some(reason) = self.cannot_be_sent(&change, &topic, &payload) {
-            self.lanes[at].halt(&self.target.name, reason);
-            return false;
-        }
+        let fitting = match self.fit(at, &change) {
+            Ok(fitting) => fitting,
+            Err(reason) => {
+                self.halt(at, change.cursor(), reason);
+                return false;
+            }
+        };
+        let Fitting {
+            topic,
+            payload,
+            pointer,
+        } = fitting;
         let Some(connection) = &self.connection else {
             return false;
         };
@@ -167,8 +177,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             // The reason comes with the last signal of the connection.
             return false;
         }
+        self.note_pace();
         let lane = &mut self.lanes[at];
         lane.buffer.pop_front();
+        if let Some(why) = pointer {
+            lane.count_pointer(&self.target.name, change.cursor(), why);
+        }
         let queued = self.ledger.queue(Sending::Change {
             lane: lane.id,
             cursor: change.cursor(),
@@ -180,23 +194,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             self.lose("the ledger and the lane disagree");
         }
         queued
-    }
-
-    /// Why the broker would refuse the change however often it is sent.
-    fn cannot_be_sent(&self, change: &Change, topic: &str, payload: &Bytes) -> Option<String> {
-        let position = change.position;
-        if topic.len() > topic::MAX_BYTES {
-            return Some(format!(
-                "position {position}: its topic has {} bytes, more than MQTT can carry",
-                topic.len()
-            ));
-        }
-        let admitted = self.connection.as_ref()?.admitted.as_ref()?;
-        let most = usize::try_from(admitted.max_packet_bytes?).unwrap_or(usize::MAX);
-        let size = topic.len() + payload.len() + PACKET_FRAME_BYTES;
-        (size > most).then(|| {
-            format!("position {position}: its message has about {size} bytes, the broker takes packets of at most {most}: raise the broker's limit, then restart")
-        })
     }
 
     fn ask_database(&mut self) {
@@ -251,27 +248,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             self.ledger.open(id, to);
         } else {
             lane.take_in(changes);
-        }
-    }
-
-    /// A connection is over: notes which changes it left behind, and blames the one that was sent
-    /// alone.
-    pub(super) fn note_stalls(&mut self, alone: Option<LaneId>, reason: &str) {
-        for lane in &mut self.lanes {
-            let Some((oldest, _)) = self.ledger.oldest(lane.id) else {
-                continue;
-            };
-            lane.trouble.stall(oldest);
-            if alone == Some(lane.id) && lane.trouble.refuse(oldest) >= self.settings.refusal_tries
-            {
-                lane.halt(
-                    &self.target.name,
-                    format!(
-                        "position {}: the connection ends whenever it is sent: {reason}",
-                        oldest.position
-                    ),
-                );
-            }
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     ledger::{LaneId, Sending},
     mqtt::Signal,
     publisher::Publisher,
+    trouble::Next,
 };
 use crate::{
     domain::{Cursor, ModuleName, Position},
@@ -56,7 +57,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 retains,
             } => {
                 let settle = Duration::from_millis(self.settings.settle_ms);
-                let inflight = self.settings.inflight;
+                let limits = &self.target.limits;
+                let inflight = limits.inflight.unwrap_or(u16::MAX);
+                let inflight = inflight.min(self.settings.inflight);
+                let retains = retains && limits.retained;
                 let admitted =
                     Admitted::new(receive_maximum, max_packet_bytes, retains, inflight, settle);
                 self.on_connected(admitted, session_present, settle)
@@ -103,17 +107,19 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let name = self.target.name.clone();
         match self.ledger.refuse(connection, packet) {
             Some(Sending::Change { lane, cursor, .. }) => {
-                let Some(lane) = self.lane_mut(lane) else {
+                let prefix = self.ledger.prefix(lane);
+                let found = self.lanes.iter().position(|one| one.id == lane);
+                let (Some(at), Some(prefix)) = (found, prefix) else {
                     return;
                 };
-                if lane.trouble.refuse(cursor) >= tries {
-                    lane.halt(
-                        &name,
-                        format!(
-                            "position {}: refused {tries} times: {reason}",
-                            cursor.position
-                        ),
+                let trouble = &mut self.lanes[at].trouble;
+                trouble.progress(prefix);
+                if trouble.refuse(cursor, tries) == Next::Halt {
+                    let position = cursor.position;
+                    let reason = format!(
+                        "position {position}: refused {tries} times, and as a pointer: {reason}"
                     );
+                    self.halt(at, cursor, reason);
                 }
             }
             Some(Sending::Bookmark { lane, .. }) => {

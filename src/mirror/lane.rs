@@ -2,7 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use super::{history::History, ledger::LaneId};
+use super::{
+    history::History,
+    ledger::LaneId,
+    pointers::Why,
+    trouble::{Halt, Trouble},
+};
 use crate::{
     domain::{Change, Cursor, Epoch, ModuleName, Position},
     store::{Lease, MirrorCursor},
@@ -24,7 +29,7 @@ pub(super) struct Lane {
     pub(super) buffer: VecDeque<(Cursor, Arc<Change>)>,
     /// The tail begins later: the edge that it had when it said so.
     pub(super) wants_database: Option<Cursor>,
-    pub(super) halted: Option<String>,
+    pub(super) halted: Option<Halt>,
     /// What it had to leave out last, and why.
     pub(super) skipped: Option<String>,
     pub(super) trouble: Trouble,
@@ -34,15 +39,6 @@ pub(super) struct Lane {
     pub(super) history: History,
     pub(super) published: metrics::Counter,
     pub(super) lag_seconds: metrics::Gauge,
-}
-
-/// What stands in the way of one position.
-#[derive(Debug, Default)]
-pub(super) struct Trouble {
-    refused_at: Option<Cursor>,
-    refusals: u32,
-    stalled_at: Option<Cursor>,
-    stalls: u32,
 }
 
 /// The retained message, as far as it got.
@@ -58,9 +54,6 @@ pub(super) struct Bookmark {
 
 /// Any retained message at all reaches this.
 const ANY: Cursor = Cursor::new(Epoch::new(0), Position::ZERO);
-
-/// After so many connections that ended without progress of a lane, its next change is sent alone.
-const STALLS: u32 = 2;
 
 impl Lane {
     pub(super) fn new(
@@ -138,10 +131,48 @@ impl Lane {
     }
 
     /// Sends nothing more, for this reason.
-    pub(super) fn halt(&mut self, target: &str, reason: String) {
-        tracing::error!(%target, module = %self.module, reason, "the mirror of this module halts on this target");
+    pub(super) fn halt(&mut self, target: &str, halt: Halt) {
+        tracing::error!(%target, module = %self.module, reason = halt.reason, "the mirror of this module halts on this target");
         self.buffer.clear();
-        self.halted = Some(reason);
+        self.halted = Some(halt);
+    }
+
+    /// Whether it sends nothing.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.as_ref().is_some_and(Halt::holds)
+    }
+
+    /// Reads on from `prefix` if it has been halted for long enough. Returns whether it does.
+    pub(super) fn tries_again(&mut self, now: Instant, prefix: Cursor, tries: u32) -> bool {
+        let over = self.halted.as_mut().is_some_and(|halt| halt.is_over(now));
+        if over {
+            self.trouble.try_once_more(tries);
+            self.restart(prefix);
+        }
+        over
+    }
+
+    /// Forgets a halt whose cause is gone.
+    pub(super) fn goes_on(&mut self, target: &str, prefix: Cursor) {
+        if self
+            .halted
+            .take_if(|halt| halt.is_overcome(prefix))
+            .is_some()
+        {
+            tracing::info!(%target, module = %self.module, "the mirror of this module goes on");
+        }
+    }
+
+    /// A change was sent without its value.
+    pub(super) fn count_pointer(&self, target: &str, cursor: Cursor, why: Why) {
+        let why = why.as_str();
+        tracing::debug!(%target, module = %self.module, position = %cursor.position, why, "sent as a pointer");
+        let labels = [
+            ("target", target.to_owned()),
+            ("module", self.module.as_str().to_owned()),
+            ("reason", why.to_owned()),
+        ];
+        metrics::counter!(metric::MIRROR_POINTERS, &labels).increment(1);
     }
 
     /// Changes between what was read and `next` are gone. Who listens finds out by the gap, or else by the
@@ -158,32 +189,6 @@ impl Lane {
 
     /// Whether its next change must be sent alone, to see if it is what ends the connections.
     pub(super) fn is_suspect(&self) -> bool {
-        self.halted.is_none() && self.trouble.stalls >= STALLS
-    }
-}
-
-impl Trouble {
-    /// One more refusal of the change at `cursor`; returns how many there were.
-    pub(super) fn refuse(&mut self, cursor: Cursor) -> u32 {
-        if self.refused_at.replace(cursor) != Some(cursor) {
-            self.refusals = 0;
-        }
-        self.refusals += 1;
-        self.refusals
-    }
-
-    /// A connection ended while the change at `cursor` was the oldest outstanding one.
-    pub(super) fn stall(&mut self, cursor: Cursor) {
-        if self.stalled_at.replace(cursor) != Some(cursor) {
-            self.stalls = 0;
-        }
-        self.stalls += 1;
-    }
-
-    /// Everything up to `prefix` was acknowledged.
-    pub(super) fn progress(&mut self, prefix: Cursor) {
-        if self.stalled_at.is_some_and(|at| at <= prefix) {
-            (self.stalled_at, self.stalls) = (None, 0);
-        }
+        !self.is_halted() && self.trouble.is_suspicious()
     }
 }

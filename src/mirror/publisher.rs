@@ -23,6 +23,7 @@ use super::{
     lane::Lane,
     ledger::{LaneId, Ledger},
     mqtt::{Link, Signal},
+    pace::{self, Pace},
     status::TargetStatus,
     target::Target,
     topic::Topics,
@@ -77,6 +78,8 @@ pub struct Publisher<S: ?Sized> {
     pub(super) unwritten_acks: u64,
     pub(super) written_at: Instant,
     pub(super) scratch: BytesMut,
+    /// Absent if the broker takes as much as comes.
+    pub(super) pace: Option<Pace>,
     pub(super) inflight: metrics::Gauge,
 }
 
@@ -88,6 +91,7 @@ enum Wake {
     Job(Done),
     Tick,
     News,
+    Refilled,
     Stop,
 }
 
@@ -112,7 +116,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             jobs: Jobs::new(Arc::clone(&sources.store), &target.name, pause),
             status: Arc::new(TargetStatus::new(&target.name)),
             settings: settings.clone(),
-            topics: Topics::new(topic_prefix),
+            topics: Topics::within(topic_prefix, target.limits.topic_bytes),
+            pace: target
+                .limits
+                .publishes_per_s
+                .map(|rate| Pace::new(rate, now)),
             sources,
             target,
             modules,
@@ -154,12 +162,14 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 _ = tick.tick() => Wake::Tick,
                 () = leadership.next() => Wake::Tick,
                 Ok(()) = news.changed() => Wake::News,
+                () = pace::refilled(self.pace.as_ref()) => Wake::Refilled,
             };
             match wake {
                 Wake::Signals(signals) => self.on_signals(signals),
                 Wake::Job(done) => self.on_job(done),
                 Wake::Tick => self.tend(),
                 Wake::News => {}
+                Wake::Refilled => self.pace.iter_mut().for_each(Pace::wake),
                 Wake::Stop => break,
             }
             self.feed();
@@ -175,6 +185,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if self.connection.is_none() && now >= self.connect_at {
             self.connect();
         }
+        self.tend_halted(now);
         self.review(now);
         self.send_bookmarks(now);
         for lane in &mut self.lanes {

@@ -50,7 +50,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                         .or_else(|| self.next_at(lane, acknowledged))
                 })
                 .flatten(),
-            halted: lane.halted.clone(),
+            halted: lane.halted.as_ref().map(|halt| halt.reason.clone()),
             skipped: lane.skipped.clone(),
         }
     }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::mqtt::{Endpoint, LinkOptions};
-use crate::config;
+use super::{
+    Pointers,
+    mqtt::{Endpoint, LinkOptions},
+};
+use crate::config::{self, profile::BrokerLimits};
 
 /// A broker to feed.
 #[derive(Debug, Clone)]
@@ -14,6 +17,12 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Our MQTT client id, unique per replica and target.
     pub client_id: String,
+    /// What its profile and its `limits` say that it takes.
+    pub limits: BrokerLimits,
+    /// The largest packet that it takes, if that is known before it says so.
+    pub packet_bytes: Option<usize>,
+    /// How changes are told that it does not take whole.
+    pub pointers: Pointers,
 }
 
 /// A broker keeps our session for a day: long enough to tell a restarted gateway from a broker
@@ -31,10 +40,15 @@ impl Target {
         instance: &str,
         number: usize,
     ) -> Result<Self, String> {
+        let limits = target.broker_limits();
+        let longest = limits.client_id_bytes;
         Ok(Self {
             name: target.name.clone(),
             endpoint: Endpoint::parse(&target.url, target.protocol)?,
-            client_id: client_id(client_id_prefix, instance, number),
+            client_id: client_id(client_id_prefix, instance, number, longest),
+            limits,
+            packet_bytes: None,
+            pointers: Pointers::default(),
         })
     }
 
@@ -53,18 +67,20 @@ impl Target {
 /// rumqttc panics on a shorter one.
 const MIN_KEEP_ALIVE_S: u16 = 5;
 
-/// `{prefix}-{instance}-{number}` in the letters that every broker takes. Two instances that
-/// differ only in other letters keep different ids by a hash of the original.
-pub fn client_id(prefix: &str, instance: &str, number: usize) -> String {
+/// `{prefix}-{instance}-{number}` in the letters that every broker takes, and the `@` of Aliyun's groups,
+/// of at most so many bytes. Two instances that differ only in other letters keep different ids by a hash of the
+/// original.
+pub fn client_id(prefix: &str, instance: &str, number: usize, longest: usize) -> String {
+    let longest = longest.min(MAX_CLIENT_ID);
     let wanted = format!("{prefix}-{instance}-{number}");
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if wanted.len() <= MAX_CLIENT_ID && wanted.chars().all(plain) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@');
+    if wanted.len() <= longest && wanted.chars().all(plain) {
         return wanted;
     }
     let mut source = wanted.as_bytes();
     let hash = murmur3::murmur3_32(&mut source, 0).expect("reading from memory does not fail");
     let shown = wanted.chars().map(|c| if plain(c) { c } else { '_' });
-    let shown: String = shown.take(MAX_CLIENT_ID - 9).collect();
+    let shown: String = shown.take(longest - 9).collect();
     format!("{shown}-{hash:08x}")
 }
 
@@ -77,11 +93,18 @@ mod tests {
 
     #[test]
     fn client_ids_are_plain_and_differ() {
-        assert_eq!(client_id("changeover", "gw-1", 1), "changeover-gw-1-1");
-        let a = client_id("changeover", "host:8080", 1);
-        let b = client_id("changeover", "host_8080", 1);
+        let client_id = |prefix, instance: &str, longest| client_id(prefix, instance, 1, longest);
+        assert_eq!(client_id("changeover", "gw-1", 999), "changeover-gw-1-1");
+        assert_eq!(client_id("GID_x@@@gw", "a", 64), "GID_x@@@gw-a-1");
+        let a = client_id("changeover", "host:8080", 64);
+        let b = client_id("changeover", "host_8080", 64);
         assert_ne!(a, b);
         assert!(a.starts_with("changeover-host_8080-1-"), "{a}");
-        assert!(client_id("c", &"ü".repeat(200), 1).len() <= 64);
+        assert!(client_id("c", &"ü".repeat(200), 999).len() <= 64);
+        let short = client_id("changeover", "gateway-12", 22);
+        assert!(
+            short.len() == 22 && short.starts_with("changeover-ga-"),
+            "{short}"
+        );
     }
 }

@@ -1,9 +1,12 @@
 //! Topics: from module and audience to the name on the broker.
 //!
 //! Invariant: two channels never share a topic, and no audience can reach outside its level of
-//! the topic or make a wildcard of it.
+//! the topic or make a wildcard of it. What would be longer than the broker takes has a hash in the
+//! audience's place: nothing that is escaped begins like it.
 
 use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
 
 use crate::domain::{Audience, ModuleName};
 
@@ -14,22 +17,46 @@ pub const MAX_BYTES: usize = 65_535;
 #[derive(Debug, Clone)]
 pub struct Topics {
     prefix: Box<str>,
+    most_bytes: usize,
 }
+
+/// What stands before a hash: no escaped byte begins so, because hexadecimal is written in upper case.
+const HASH_MARK: &str = "=h";
+
+/// Characters of the hash, of five bits each.
+const HASH_CHARACTERS: usize = 26;
 
 impl Topics {
     /// Topics below `mqtt.topic_prefix`.
     pub fn new(prefix: &str) -> Self {
+        Self::within(prefix, MAX_BYTES)
+    }
+
+    /// The same for a broker that takes topics of at most so many bytes.
+    pub fn within(prefix: &str, most_bytes: usize) -> Self {
         Self {
             prefix: prefix.trim_end_matches('/').into(),
+            most_bytes,
         }
     }
 
-    /// Where the changes of a channel go: `{prefix}/c/{module}/{audience}`.
+    /// Where the changes of a channel go: `{prefix}/c/{module}/{audience}`, and where that is too long
+    /// `{prefix}/c/{module}/=h{hash}`.
     pub fn channel(&self, module: &ModuleName, audience: &Audience) -> String {
         let mut topic = self.below('c', module);
         topic.push('/');
+        let level = topic.len();
         push_audience(&mut topic, audience);
+        if topic.len() > self.most_bytes && !audience.is_everyone() {
+            topic.truncate(level);
+            push_hash(&mut topic, audience);
+        }
         topic
+    }
+
+    /// Whether the broker takes a topic at all.
+    pub fn can_be(&self, topic: &str) -> bool {
+        topic.len() <= self.most_bytes
     }
 
     /// All channels of a module, as a filter.
@@ -83,6 +110,21 @@ fn push_audience(topic: &mut String, audience: &Audience) {
     }
 }
 
+/// The first 130 bits of the audience's SHA-256 in base32 (RFC 4648).
+fn push_hash(topic: &mut String, audience: &Audience) {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    topic.push_str(HASH_MARK);
+    let hash = Sha256::digest(audience.as_str());
+    for character in 0..HASH_CHARACTERS {
+        let bits = (0..5).map(|n| {
+            let bit = character * 5 + n;
+            hash[bit / 8] >> (7 - bit % 8) & 1
+        });
+        let index = bits.fold(0, |index, bit| index << 1 | bit);
+        topic.push(char::from(ALPHABET[usize::from(index)]));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -103,6 +145,25 @@ mod tests {
             topic("a/+#=ü"),
             "changeover/c/commission/a=2F=2B=23=3D=C3=BC"
         );
+    }
+
+    #[test]
+    fn a_topic_that_is_too_long_has_a_hash() {
+        let module: ModuleName = "commission".parse().unwrap();
+        let topics = Topics::within("changeover", 64);
+        let topic = |audience: &str| topics.channel(&module, &Audience::stored(audience));
+        let longest = "a".repeat(40);
+        assert_eq!(
+            topic(&longest),
+            format!("changeover/c/commission/{longest}")
+        );
+        // printf %s aaaa… | sha256sum | xxd -r -p | base32 | cut -c-26
+        assert_eq!(
+            topic(&"a".repeat(41)),
+            "changeover/c/commission/=hYD4L2TN4FMGAGED4DQ3ZCPZKOU"
+        );
+        assert_eq!(topic("*"), "changeover/c/commission/_all");
+        assert!(topics.can_be(&topic(&"ü".repeat(500))));
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Targets {
             let number = index + 1;
             let mut made =
                 Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
+            made.pointers = mirror::Pointers::below(config.server.public_url.as_deref());
             targets.embed(config, target, &mut made).await?;
             targets.fed.push(made);
         }
@@ -75,6 +76,7 @@ impl Targets {
             .map_err(|why| StartError::Target(why.to_string()))?;
         let bound = broker.addresses();
         let (user, password) = login.credentials();
+        made.packet_bytes = Some(config.broker.packet_bytes);
         made.endpoint.port = bound.mqtt.port();
         made.endpoint.login = Some((user.to_owned(), password.to_owned()));
         self.mqtt = Some(bound.mqtt);

@@ -34,6 +34,8 @@ pub const REJECTED: &str = "changeover_rejected_total";
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.
 pub const MIRROR_LAG_SECONDS: &str = "changeover_mirror_lag_seconds";
+/// Changes sent without their value, repeats included, by target, module and reason.
+pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
@@ -133,6 +135,10 @@ pub fn describe() {
     metrics::describe_counter!(
         MIRROR_PUBLISHED,
         "Publishes handed to a broker, repeats included"
+    );
+    metrics::describe_counter!(
+        MIRROR_POINTERS,
+        "Changes sent without their value: too_large or refused"
     );
     metrics::describe_gauge!(
         MIRROR_LAG_SECONDS,

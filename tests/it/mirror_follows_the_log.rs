@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use changeover::{
     config::{mqtt::Protocol, tail},
-    domain::{JsonText, ModuleName, Stage},
+    domain::{ModuleName, Stage},
     mirror::mqtt::{Link, LinkOptions, Signal},
 };
 
@@ -269,26 +269,6 @@ async fn a_refused_module_halts_with_its_reason_and_the_others_go_on() {
     let bad = publisher.status.module(&"bad".parse().unwrap()).unwrap();
     assert_eq!((bad.acknowledged.position.get(), bad.behind), (0, 1));
     publisher.stop().await;
-}
-
-#[tokio::test]
-async fn a_change_that_is_too_large_for_the_broker_halts_its_module_only() {
-    both(async |protocol| {
-        let broker = Mosquitto::start_with("allow_anonymous true\nmax_packet_size 20000\n");
-        let mut rig = Rig::new(&broker.url(), protocol, &["bad", "good"]);
-        let publisher = rig.start();
-        rig.append("good", ["*"]);
-        rig.acknowledged(&publisher, "good", 1).await;
-        let large = JsonText::parse(&format!("\"{}\"", "x".repeat(30_000))).unwrap();
-        rig.append_values("bad", [("*", JsonText::null()), ("*", large)]);
-        rig.append("good", std::iter::repeat_n("*", 50));
-        let reason = halted(&publisher, "bad").await;
-        assert!(reason.contains("position 2"), "{reason}");
-        rig.append("good", ["*"]);
-        rig.acknowledged(&publisher, "good", 52).await;
-        publisher.stop().await;
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The client's rule of algorithms.md §6, without any I/O.
 //!
 //! Invariants: `cursor` moves by the answers of polls alone; per channel what is applied ascends,
-//! each change after the one that it names as its predecessor. What breaks that is written down as
-//! trouble, which a test shows.
+//! each change after the one that it names as its predecessor; a pointer is taken for a gap. What breaks that
+//! is written down as trouble, which a test shows.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,23 +23,28 @@ pub struct Held {
 #[derive(Debug, Clone)]
 pub struct Event {
     pub epoch: u32,
+    /// Its value is empty if it came as a pointer.
     pub change: Held,
+    /// Where its value is, if it came without.
+    pub dataref: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct CloudEvent {
     subject: String,
     sequence: String,
     previous: String,
     epoch: String,
     audience: String,
-    data: Box<RawValue>,
+    data: Option<Box<RawValue>>,
+    dataref: Option<String>,
 }
 
 impl Event {
     /// Reads a structured `CloudEvent`.
     pub fn parse(payload: &[u8]) -> Self {
         let event: CloudEvent = serde_json::from_slice(payload).unwrap();
+        assert!(event.data.is_some() != event.dataref.is_some(), "{event:?}");
         Self {
             epoch: event.epoch.parse().unwrap(),
             change: Held {
@@ -47,8 +52,11 @@ impl Event {
                 previous: event.previous.parse().unwrap(),
                 audience: event.audience,
                 key: event.subject,
-                value: event.data.get().to_owned(),
+                value: event
+                    .data
+                    .map_or(String::new(), |data| data.get().to_owned()),
             },
+            dataref: event.dataref,
         }
     }
 }
@@ -83,6 +91,8 @@ pub struct Counts {
     pub twice: u64,
     /// Events that showed that something before them is missing.
     pub gaps: u64,
+    /// Events that came without their value and had to be read.
+    pub pointers: u64,
     /// Subscriptions that stood.
     pub connections: u64,
     /// Those without the session of before.
@@ -139,8 +149,14 @@ impl Memory {
         let have = self.have(&event.change.audience);
         if event.change.position <= have {
             self.counts.twice += 1;
-            self.must_hold(&event.change);
+            if event.dataref.is_none() {
+                self.must_hold(&event.change);
+            }
             return Verdict::Dropped;
+        }
+        if event.dataref.is_some() {
+            self.counts.pointers += 1;
+            return Verdict::ReadFirst;
         }
         if event.change.previous > have {
             self.counts.gaps += 1;

@@ -23,7 +23,10 @@ pub struct Event {
     pub epoch: u32,
     pub position: u64,
     pub previous: u64,
+    /// Null in a pointer.
     pub data: Value,
+    /// Where the value of a pointer is.
+    pub dataref: Option<String>,
 }
 
 /// What was received, in order.
@@ -164,5 +167,6 @@ fn note(record: &Mutex<Record>, topic: &str, payload: &[u8]) {
         position: text("sequence").parse().unwrap(),
         previous: text("previous").parse().unwrap(),
         data: message["data"].clone(),
+        dataref: message["dataref"].as_str().map(str::to_owned),
     });
 }

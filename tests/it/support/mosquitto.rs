@@ -56,6 +56,12 @@ impl Mosquitto {
         broker
     }
 
+    /// Writes a file of its folder anew and has it read (SIGHUP).
+    pub fn reload(&self, name: &str, content: &str) {
+        fs::write(self.folder.path().join(name), content).unwrap();
+        kill(self.pid(), Signal::SIGHUP).unwrap();
+    }
+
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }

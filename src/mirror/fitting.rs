@@ -1,0 +1,89 @@
+//! What of a change this broker takes: its event, or a pointer to it.
+//!
+//! Invariant: nothing is passed over. A change that goes in no form at all halts its module.
+
+use bytes::Bytes;
+
+use super::{event, jobs::MirrorStore, pointers::Why, publisher::Publisher};
+use crate::domain::Change;
+
+/// Memory that is taken at once for encoded events.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// A publish packet's bytes besides topic and payload, rounded up.
+const PACKET_FRAME_BYTES: usize = 128;
+
+/// What is sent for a change.
+pub(super) struct Fitting {
+    pub(super) topic: String,
+    pub(super) payload: Bytes,
+    /// Why it is a pointer, if it is one.
+    pub(super) pointer: Option<Why>,
+}
+
+impl<S: MirrorStore + ?Sized> Publisher<S> {
+    /// The change of a lane as this broker takes it, or why it takes no form of it.
+    pub(super) fn fit(&mut self, at: usize, change: &Change) -> Result<Fitting, String> {
+        let position = change.position;
+        let lane = &self.lanes[at];
+        let topic = self.topics.channel(&lane.module, &change.audience);
+        if !self.topics.can_be(&topic) {
+            return Err(format!(
+                "position {position}: its topic has {} bytes, more than this broker takes",
+                topic.len()
+            ));
+        }
+        let most = self.payload_room(&topic);
+        let why = if lane.trouble.points_at(change.cursor()) {
+            Why::Refused
+        } else {
+            if change.value.as_str().len() <= most {
+                let payload = self.encode_whole(at, change);
+                if payload.len() <= most {
+                    let pointer = None;
+                    return Ok(Fitting {
+                        topic,
+                        payload,
+                        pointer,
+                    });
+                }
+            }
+            Why::TooLarge
+        };
+        let lane = &self.lanes[at];
+        let pointers = &self.target.pointers;
+        pointers.encode(&lane.module, change, &mut self.scratch);
+        let payload = self.scratch.split().freeze();
+        if payload.len() > most {
+            return Err(format!(
+                "position {position}: without its value its message has {} bytes, the broker takes {most}",
+                payload.len()
+            ));
+        }
+        Ok(Fitting {
+            topic,
+            payload,
+            pointer: Some(why),
+        })
+    }
+
+    fn encode_whole(&mut self, at: usize, change: &Change) -> Bytes {
+        if self.scratch.capacity() < change.value.as_str().len() + SCRATCH_BYTES / 16 {
+            self.scratch.reserve(SCRATCH_BYTES);
+        }
+        event::encode(&self.lanes[at].module, change, &mut self.scratch);
+        self.scratch.split().freeze()
+    }
+
+    /// The largest payload that goes to this topic.
+    fn payload_room(&self, topic: &str) -> usize {
+        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
+        let announced = admitted.and_then(|admitted| admitted.max_packet_bytes);
+        let announced = announced.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        let packet = announced.into_iter().chain(self.target.packet_bytes).min();
+        let frame = topic.len() + PACKET_FRAME_BYTES;
+        let room = packet.map(|packet| packet.saturating_sub(frame));
+        let rooms = room.into_iter().chain(self.target.limits.payload_bytes);
+        rooms.min().unwrap_or(usize::MAX)
+    }
+}
