@@ -26,6 +26,7 @@ pub mod event;
 pub mod ledger;
 pub mod mqtt;
 pub mod topic;
+mod verifier;
 
 pub use asyncapi::{AsyncApi, Bound};
 pub use change_event::ChangeEvent;
@@ -33,3 +34,4 @@ pub use jobs::MirrorStore;
 pub use publisher::{Publisher, Sources};
 pub use status::{ModuleStatus, Status, TargetStatus};
 pub use target::Target;
+pub use verifier::{ModuleVerification, Outcome, Problem, Verification, Verifier};

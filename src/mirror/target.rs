@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::mqtt::{Endpoint, LinkOptions};
+use super::{
+    mqtt::{Endpoint, LinkOptions},
+    topic::Topics,
+};
 use crate::config;
 
 /// A broker to feed.
@@ -14,11 +17,16 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Our MQTT client id, unique per replica and target.
     pub client_id: String,
+    /// The MQTT client id of the subscriber that reads back what was published.
+    pub verifier_client_id: String,
 }
 
 /// A broker keeps our session for a day: long enough to tell a restarted gateway from a broker
 /// that lost its state, short enough that replicas which are gone leave nothing behind.
 const SESSION: Duration = Duration::from_hours(24);
+
+/// The largest packet that MQTT knows: a verifier takes what any client is sent.
+const MAX_PACKET_BYTES: u32 = 268_435_455;
 
 /// What is sent to us is our own retained messages, each below this.
 const MAX_INCOMING_BYTES: u32 = 1024 * 1024;
@@ -35,6 +43,11 @@ impl Target {
             name: target.name.clone(),
             endpoint: Endpoint::parse(&target.url, target.protocol)?,
             client_id: client_id(client_id_prefix, instance, number),
+            verifier_client_id: client_id(
+                client_id_prefix,
+                &format!("{instance}-verifier"),
+                number,
+            ),
         })
     }
 
@@ -47,6 +60,26 @@ impl Target {
             session: Some(SESSION),
             max_packet_bytes: MAX_INCOMING_BYTES,
         }
+    }
+
+    /// The verifier's connection: a client like others, that keeps no session.
+    pub(super) fn verifier_options(&self, mirror: &config::mirror::Mirror) -> LinkOptions {
+        LinkOptions {
+            client_id: self.verifier_client_id.clone(),
+            inflight: 1,
+            session: None,
+            max_packet_bytes: MAX_PACKET_BYTES,
+            ..self.link_options(mirror)
+        }
+    }
+
+    /// What the verifier subscribes to.
+    #[expect(
+        clippy::unused_self,
+        reason = "which filters a broker takes is the target's to say"
+    )]
+    pub(super) fn verifier_filters(&self, topics: &Topics) -> Vec<String> {
+        vec![topics.every_channel()]
     }
 }
 

@@ -26,6 +26,7 @@ pub mod pruned;
 pub mod socket;
 pub mod streams;
 pub mod terminal;
+pub mod verifying;
 pub mod witness;
 
 use std::{
