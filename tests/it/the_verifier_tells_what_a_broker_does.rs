@@ -349,6 +349,10 @@ async fn above_its_rate_it_compares_a_share_of_the_channels() {
         (least <= 0.25).then_some(())
     })
     .await;
+    // It takes a second per step to rise again.
+    let same = audiences.iter().map(String::as_str).cycle().take(640);
+    scene.append("open", same).await;
+    appended += 640;
     crate::support::eventually("all of the channels again", PATIENCE, async || {
         (scene.verifying.share() >= 1.0).then_some(())
     })
