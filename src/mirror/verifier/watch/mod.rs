@@ -222,3 +222,7 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../watch_tests.rs"]
+mod tests;
