@@ -17,6 +17,7 @@ mod outbox;
 mod output;
 mod serve;
 mod show_config;
+mod verified_table;
 mod watch;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     epoch,
     output::{cell, columns},
+    verified_table,
 };
 
 /// All modules, a line each.
@@ -66,6 +67,10 @@ pub(super) fn module(m: &Value) -> String {
             &["TARGET", "POSITION", "LAG", "CONNECTED"],
             &targets,
         ));
+    }
+    if let Some(verified) = verified_table::verified(list(m, "targets")) {
+        text.push_str("\n\n");
+        text.push_str(&verified);
     }
     text
 }

@@ -44,6 +44,7 @@ pub mod tail;
 mod target_lint;
 #[cfg(test)]
 mod tests;
+pub mod verifier;
 pub mod wait;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -88,6 +89,8 @@ pub struct Config {
     pub mqtt: mqtt::Mqtt,
     /// Publishing.
     pub mirror: mirror::Mirror,
+    /// Reading back what was published.
+    pub verifier: verifier::Verifier,
     /// Bounds of the embedded broker.
     pub broker: broker::Broker,
     /// Log output.
@@ -165,6 +168,7 @@ impl Config {
         self.retention.validate("retention", problems);
         self.mqtt.validate("mqtt", problems);
         self.mirror.validate("mirror", problems);
+        self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);

@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `outbox`, `poll`, `retention`, `sequencer`, `server`, `tail`, `verifier` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -289,6 +289,11 @@ fn numbers_have_bounds() {
         bookmark_ms = 0
         keep_alive_s = 0
         replay_on_reconnect = "2days"
+        [verifier]
+        late_ms = 0
+        missing_after_ms = 99
+        window = 0
+        rate = 0
         [log]
         filter = "info,=x=y"
     "#;
@@ -328,6 +333,10 @@ fn numbers_have_bounds() {
     mirror.keep_alive_s: must be from 5 to 65535, not 0 (from changeover.toml)
     mirror.replay_on_reconnect: must be from 0s to 1day, not 2days (from changeover.toml)
     mirror.backoff_min_ms: must not be above mirror.backoff_max_ms (400) (from changeover.toml)
+    verifier.late_ms: must be from 1 to 3600000, not 0 (from changeover.toml)
+    verifier.missing_after_ms: must be from 100 to 3600000, not 99 (from changeover.toml)
+    verifier.window: must be from 1 to 10000000, not 0 (from changeover.toml)
+    verifier.rate: must be from 1 to 1000000000, not 0 (from changeover.toml)
     log.filter: `info,=x=y` is no list of levels such as "info,changeover::poll=debug": invalid filter directive (from changeover.toml)
     "#);
 }

@@ -32,6 +32,7 @@ pub mod event;
 pub mod ledger;
 pub mod mqtt;
 pub mod topic;
+mod verifier;
 
 pub use asyncapi::{AsyncApi, Bound};
 pub use change_event::ChangeEvent;
@@ -40,3 +41,4 @@ pub use pointers::{PointerEvent, Pointers};
 pub use publisher::{Publisher, Sources};
 pub use status::{ModuleStatus, Status, TargetStatus};
 pub use target::Target;
+pub use verifier::{ModuleVerification, Outcome, Problem, Verification, Verifier};

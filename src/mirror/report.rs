@@ -41,6 +41,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let buffered = || lane.buffer.front().map(|(_, change)| change.sequenced_at);
         ModuleStatus {
             acknowledged,
+            stay: lane.id.0,
             generation: lane.generation,
             behind,
             oldest: (behind > 0)

@@ -5,11 +5,12 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use super::verifier::Verification;
 use crate::domain::{Cursor, Micros, ModuleName};
 
 /// All targets of this replica.
@@ -36,6 +37,8 @@ impl Status {
 pub struct TargetStatus {
     name: Box<str>,
     connected: AtomicBool,
+    connections: AtomicU64,
+    verification: Verification,
     modules: RwLock<BTreeMap<ModuleName, ModuleStatus>>,
 }
 
@@ -44,6 +47,8 @@ pub struct TargetStatus {
 pub struct ModuleStatus {
     /// Everything up to here was acknowledged.
     pub acknowledged: Cursor,
+    /// Which stay of the module here it is: a new one begins again at the stored cursor.
+    pub stay: u64,
     /// Grows with each loss of the broker's state.
     pub generation: u64,
     /// Changes of the log above `acknowledged`.
@@ -70,6 +75,8 @@ impl TargetStatus {
         Self {
             name: name.into(),
             connected: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
+            verification: Verification::default(),
             modules: RwLock::default(),
         }
     }
@@ -82,6 +89,16 @@ impl TargetStatus {
     /// Whether the broker has let us in and the connection stands.
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// How often the broker has let us in. What was under way before comes again after.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// What a subscriber of the target has found.
+    pub const fn verification(&self) -> &Verification {
+        &self.verification
     }
 
     /// The modules that this replica mirrors there.
@@ -98,6 +115,8 @@ impl TargetStatus {
 
     pub(super) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
+        self.connections
+            .fetch_add(connected.into(), Ordering::Relaxed);
     }
 
     pub(super) fn set_modules(&self, fresh: BTreeMap<ModuleName, ModuleStatus>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Pointers,
     mqtt::{Endpoint, LinkOptions},
+    topic::Topics,
 };
 use crate::config::{self, profile::BrokerLimits};
 
@@ -23,11 +24,16 @@ pub struct Target {
     pub packet_bytes: Option<usize>,
     /// How changes are told that it does not take whole.
     pub pointers: Pointers,
+    /// The MQTT client id of the subscriber that reads back what was published.
+    pub verifier_client_id: String,
 }
 
 /// A broker keeps our session for a day: long enough to tell a restarted gateway from a broker
 /// that lost its state, short enough that replicas which are gone leave nothing behind.
 const SESSION: Duration = Duration::from_hours(24);
+
+/// The largest packet that MQTT knows: a verifier takes what any client is sent.
+const MAX_PACKET_BYTES: u32 = 268_435_455;
 
 /// What is sent to us is our own retained messages, each below this.
 const MAX_INCOMING_BYTES: u32 = 1024 * 1024;
@@ -46,6 +52,12 @@ impl Target {
             name: target.name.clone(),
             endpoint: Endpoint::parse(&target.url, target.protocol)?,
             client_id: client_id(client_id_prefix, instance, number, longest),
+            verifier_client_id: client_id(
+                client_id_prefix,
+                &format!("{instance}-verifier"),
+                number,
+                longest,
+            ),
             limits,
             packet_bytes: None,
             pointers: Pointers::default(),
@@ -61,6 +73,26 @@ impl Target {
             session: Some(SESSION),
             max_packet_bytes: MAX_INCOMING_BYTES,
         }
+    }
+
+    /// The verifier's connection: a client like others, that keeps no session.
+    pub(super) fn verifier_options(&self, mirror: &config::mirror::Mirror) -> LinkOptions {
+        LinkOptions {
+            client_id: self.verifier_client_id.clone(),
+            inflight: 1,
+            session: None,
+            max_packet_bytes: MAX_PACKET_BYTES,
+            ..self.link_options(mirror)
+        }
+    }
+
+    /// What the verifier subscribes to.
+    #[expect(
+        clippy::unused_self,
+        reason = "which filters a broker takes is the target's to say"
+    )]
+    pub(super) fn verifier_filters(&self, topics: &Topics) -> Vec<String> {
+        vec![topics.every_channel()]
     }
 }
 

@@ -66,6 +66,17 @@ impl Topics {
         filter
     }
 
+    /// All channels of all modules, as a filter.
+    pub fn every_channel(&self) -> String {
+        format!("{}/c/+/+", self.prefix)
+    }
+
+    /// The module's name in the topic of a channel.
+    pub fn channel_module<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        let rest = topic.strip_prefix(&*self.prefix)?.strip_prefix("/c/")?;
+        rest.split_once('/').map(|(module, _audience)| module)
+    }
+
     /// Where the retained message of a module stands: `{prefix}/m/{module}`.
     pub fn bookmark(&self, module: &ModuleName) -> String {
         self.below('m', module)
@@ -164,6 +175,15 @@ mod tests {
         );
         assert_eq!(topic("*"), "changeover/c/commission/_all");
         assert!(topics.can_be(&topic(&"ü".repeat(500))));
+    }
+
+    #[test]
+    fn a_channel_names_its_module() {
+        let topics = Topics::new("a/b");
+        assert_eq!(topics.every_channel(), "a/b/c/+/+");
+        assert_eq!(topics.channel_module("a/b/c/m1/u/1"), Some("m1"));
+        assert_eq!(topics.channel_module("a/b/m/m1"), None);
+        assert_eq!(topics.channel_module("a/b/c/m1"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{Config, mqtt},
     domain::SystemClock,
-    mirror::{self, Publisher, Target},
+    mirror::{self, Publisher, Target, Verifier},
     store::Store,
 };
 
@@ -110,11 +110,30 @@ impl Targets {
         for target in self.fed {
             let sources = sources(parts);
             let (settings, prefix) = (&parts.config.mirror, &parts.config.mqtt.topic_prefix);
-            let publisher = Publisher::new(sources, settings, prefix, target);
+            let publisher = Publisher::new(sources, settings, prefix, target.clone());
+            verify(tasks, parts, target, publisher.status());
             status.push(publisher.status());
             tasks.spawn(Rank::Mirror, "mirror", |stop| publisher.run(stop));
         }
         mirror::Status::new(status)
+    }
+}
+
+/// Starts the verifier of a target. It ends after the mirror, whose last changes it still compares, and before
+/// the embedded broker.
+fn verify(tasks: &mut Tasks, parts: &Parts, target: Target, status: Arc<mirror::TargetStatus>) {
+    let config = &parts.config;
+    if config.verifier.enabled {
+        let verifier = Verifier::new(
+            &config.verifier,
+            &config.mirror,
+            &config.mqtt.topic_prefix,
+            target,
+            status,
+            Arc::clone(&parts.tail),
+            Arc::new(SystemClock),
+        );
+        tasks.spawn(Rank::Reader, "verifier", |stop| verifier.run(stop));
     }
 }
 

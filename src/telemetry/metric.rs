@@ -39,6 +39,13 @@ pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
+/// Changes as a subscriber of a target received them, by module and outcome.
+pub const VERIFIED: &str = "changeover_verified_total";
+/// The share of a target's channels that is compared with the log at present.
+pub const VERIFIED_SHARE: &str = "changeover_verified_share";
+/// Time from a change's numbering to its arrival at a subscriber.
+pub const DELIVERY_SECONDS: &str = "changeover_delivery_seconds";
+
 /// Rows that retention has deleted, by module and what they were.
 pub const RETENTION_ROWS: &str = "changeover_retention_rows_total";
 /// Changes that were pruned before a target had acknowledged them.
@@ -146,6 +153,19 @@ pub fn describe() {
         "Age of the oldest change without acknowledgement"
     );
     metrics::describe_gauge!(MIRROR_INFLIGHT, "Publishes without acknowledgement");
+    metrics::describe_counter!(
+        VERIFIED,
+        "Changes read back from a target: ok, missing, duplicate, reordered, previous, late, foreign or unobserved"
+    );
+    metrics::describe_gauge!(
+        VERIFIED_SHARE,
+        "Share of a target's channels that is compared with the log"
+    );
+    metrics::describe_histogram!(
+        DELIVERY_SECONDS,
+        metrics::Unit::Seconds,
+        "Time from numbering to arrival at a subscriber"
+    );
     metrics::describe_counter!(
         RETENTION_ROWS,
         "Rows deleted by retention: pruned, superseded or tombstone"

@@ -81,6 +81,8 @@ mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
 mod the_legacy_page_is_true;
+mod the_verifier_raises_nothing_false;
+mod the_verifier_tells_what_a_broker_does;
 mod time_cursors;
 mod time_cursors_across_epochs;
 mod two_gateways_take_over;

@@ -13,6 +13,7 @@ mod ingest;
 mod metrics;
 mod modules;
 mod outbox;
+mod verified;
 
 use std::sync::Arc;
 

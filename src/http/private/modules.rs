@@ -11,7 +11,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PrivateState, database_problem, known_module, query::QueryOf};
+use super::{PrivateState, database_problem, known_module, query::QueryOf, verified::VerifiedView};
 use crate::{
     cutover::evaluate,
     domain::{Micros, ModuleName},
@@ -55,6 +55,8 @@ pub struct TargetView {
     generation: u64,
     halted: Option<String>,
     skipped: Option<String>,
+    /// What a subscriber of the target has found; absent without a verifier.
+    verified: Option<VerifiedView>,
 }
 
 impl TargetView {
@@ -72,6 +74,7 @@ impl TargetView {
                 generation: status.generation,
                 halted: status.halted,
                 skipped: status.skipped,
+                verified: VerifiedView::new(target.verification(), module),
             })
         };
         targets.filter_map(view).collect()
@@ -248,6 +251,6 @@ pub async fn history(
     Ok(Json(History { entries }))
 }
 
-fn rfc3339(time: Micros) -> String {
+pub(super) fn rfc3339(time: Micros) -> String {
     humantime::format_rfc3339_micros(SystemTime::from(time)).to_string()
 }

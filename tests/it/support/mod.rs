@@ -28,6 +28,7 @@ pub mod rabbitmq;
 pub mod socket;
 pub mod streams;
 pub mod terminal;
+pub mod verifying;
 pub mod witness;
 
 use std::{
