@@ -153,7 +153,7 @@ impl Scene {
             print: Print::of(&change),
         };
         self.at(second, |watch, sight, tally| {
-            watch.hear(event, sight, tally)
+            watch.hear(event, sight, tally);
         });
     }
 
@@ -194,7 +194,7 @@ fn what_is_numbered_after_the_subscription_must_arrive() {
     scene.look(13, 1, 8);
     assert!(scene.is_overdue(14));
     assert_eq!(scene.counts(KNOWN), [1, 0, 5], "nobody has asked yet");
-    scene.at(14, |watch, sight, tally| watch.miss(sight, tally));
+    scene.at(14, Watch::miss);
     assert_eq!(scene.counts(KNOWN), [1, 2, 5]);
     let problem = scene.found().last_problem.as_ref().unwrap();
     assert_eq!(problem.position, Some(Position::new(7)));
@@ -212,7 +212,7 @@ fn the_first_event_shows_how_far_the_mirror_was() {
     scene.look(3, 1, 100);
     scene.look(20, 1, 100);
     assert!(scene.is_overdue(20));
-    scene.at(20, |watch, sight, tally| watch.miss(sight, tally));
+    scene.at(20, Watch::miss);
     assert_eq!(scene.counts(KNOWN), [59, 1, 40]);
 }
 

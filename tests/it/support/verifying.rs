@@ -52,7 +52,7 @@ impl Rig {
         super::eventually("the verifier listens", PATIENCE, async || {
             let watched = |module: &&str| verifying.found(module).is_some();
             let listens = verifying.status.verification().listening();
-            (listens && modules.iter().all(|module| watched(module))).then_some(())
+            (listens && modules.iter().all(watched)).then_some(())
         })
         .await;
         verifying
