@@ -29,9 +29,7 @@ fn install() -> Result<PrometheusHandle, String> {
     let delivery_seconds = Matcher::Full(metric::DELIVERY_SECONDS.to_owned());
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(poll_seconds, &POLL_BUCKETS)
-        .and_then(|builder| {
-            builder.set_buckets_for_metric(delivery_seconds, &DELIVERY_BUCKETS)
-        })
+        .and_then(|builder| builder.set_buckets_for_metric(delivery_seconds, &DELIVERY_BUCKETS))
         .map_err(|error| error.to_string())?;
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
