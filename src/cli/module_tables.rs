@@ -56,7 +56,7 @@ pub(super) fn module(m: &Value) -> String {
     };
     let mut text = facts.iter().map(fact).collect::<Vec<_>>().join("\n");
     let row = |t: &Value| {
-        ["target", "position", "lag", "connected"]
+        ["target", "position", "lag_ms", "connected"]
             .map(|member| cell(t, member))
             .to_vec()
     };
@@ -154,7 +154,7 @@ fn percent(m: &Value) -> String {
 
 /// The largest lag, with the name of its target; a target without connection says so.
 fn lag(m: &Value) -> String {
-    let lag_of = |t: &&Value| t.get("lag").and_then(Value::as_f64).unwrap_or(0.0);
+    let lag_of = |t: &&Value| t.get("lag_ms").and_then(Value::as_f64).unwrap_or(0.0);
     let worst = list(m, "targets").max_by(|a, b| lag_of(a).total_cmp(&lag_of(b)));
     let Some(target) = worst else {
         return "-".to_owned();
@@ -162,7 +162,7 @@ fn lag(m: &Value) -> String {
     let down = target.get("connected") == Some(&Value::Bool(false));
     format!(
         "{}{}",
-        cell(target, "lag"),
+        cell(target, "lag_ms"),
         if down { " (not connected)" } else { "" }
     )
 }

@@ -33,6 +33,7 @@ mod descriptions_are_true;
 mod every_broker;
 mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
+mod idle_connections_are_closed;
 mod ingest_refuses_whole;
 #[cfg(feature = "embedded-broker")]
 mod kept_sessions_of_the_embedded_broker_are_bounded;

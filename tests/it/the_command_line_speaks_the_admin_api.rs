@@ -97,7 +97,7 @@ fn commission(stage: &str, percent: f64) -> Value {
         "reason": "edge first", "percent": percent, "paused": false, "version": 3,
         "changed_by": "ada", "changed_at": "2030-01-01T00:00:00Z", "head": 42, "epoch": 1,
         "retained_from": 1, "lease_holder": "gw-1",
-        "targets": [{"target": "local", "position": 40, "lag": 2, "connected": true}]})
+        "targets": [{"target": "local", "position": 40, "lag_ms": 2, "connected": true}]})
 }
 
 #[test]

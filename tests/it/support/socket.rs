@@ -21,6 +21,17 @@ impl Socket {
         self.0.write_all(head.as_bytes()).await.unwrap();
     }
 
+    /// Sends bytes as they are.
+    pub async fn send_raw(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// Returns when the other side has ended the connection, which must not say anything before.
+    pub async fn end(&mut self) {
+        let read = self.0.read(&mut [0; 64]).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?} bytes came");
+    }
+
     /// Head and body of the next answer.
     pub async fn answer(&mut self) -> (String, String) {
         let mut bytes = Vec::with_capacity(1_024);
