@@ -65,6 +65,7 @@ mod polls_on_real_databases;
 mod pruning_waits_for_targets;
 mod publishes_are_paced;
 mod readers_beside_pruning;
+mod reads_of_one_module_hold_up_no_other;
 mod refusals_end_in_a_pointer_or_a_halt;
 mod repeatable_read_would_lose_rows;
 mod repeats_are_ignored;
