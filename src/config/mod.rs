@@ -40,6 +40,7 @@ pub mod server;
 pub mod span;
 pub mod steer;
 pub mod tail;
+pub mod targets;
 #[cfg(test)]
 mod tests;
 pub mod wait;
@@ -162,6 +163,7 @@ impl Config {
         self.tail.validate("tail", problems);
         self.retention.validate("retention", problems);
         self.mqtt.validate("mqtt", problems);
+        targets::validate(self, "mqtt.targets", problems);
         self.mirror.validate("mirror", problems);
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);

@@ -8,6 +8,7 @@ use super::{
     Problems,
     endpoint::{BrokerKind, Endpoint},
     redact,
+    targets::Encoding,
 };
 
 /// Topics and the brokers that the mirror feeds.
@@ -18,7 +19,7 @@ pub struct Mqtt {
     pub topic_prefix: String,
     /// First part of the gateway's own MQTT client ids.
     pub client_id_prefix: String,
-    /// The brokers. Today at most one; none = the embedded broker at `embedded://127.0.0.1:1883`.
+    /// The brokers; none = the embedded broker at `embedded://127.0.0.1:1883`.
     pub targets: Vec<Target>,
 }
 
@@ -48,6 +49,12 @@ pub struct Target {
     pub public_websocket_url: Option<String>,
     /// The protocol that the gateway speaks to it.
     pub protocol: Protocol,
+    /// First part of its topics; absent = `mqtt.topic_prefix`.
+    pub topic_prefix: Option<String>,
+    /// How an event stands in a message.
+    pub encoding: Encoding,
+    /// The modules that it gets; absent = all.
+    pub modules: Option<Vec<String>>,
 }
 
 impl Default for Target {
@@ -59,6 +66,9 @@ impl Default for Target {
             public_url: None,
             public_websocket_url: None,
             protocol: Protocol::V5,
+            topic_prefix: None,
+            encoding: Encoding::Structured,
+            modules: None,
         }
     }
 }
@@ -117,6 +127,9 @@ impl fmt::Debug for Target {
                 &self.public_websocket_url.as_deref().map(redact::url),
             )
             .field("protocol", &self.protocol)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("encoding", &self.encoding)
+            .field("modules", &self.modules)
             .finish()
     }
 }
@@ -158,15 +171,6 @@ impl Mqtt {
     }
 
     fn validate_targets(&self, path: &str, problems: &mut Problems) {
-        if self.targets.len() > 1 {
-            problems.push(
-                path,
-                format!(
-                    "{} are configured; this version feeds one target: keep one",
-                    self.targets.len()
-                ),
-            );
-        }
         for (n, target) in self.targets.iter().enumerate() {
             target.validate(&format!("{path}[{n}]"), problems);
             if let Some(first) = self.targets[..n].iter().position(|t| t.name == target.name) {
@@ -234,6 +238,13 @@ impl Target {
                 format!("{path}.name"),
                 format!("must be 1 to {TARGET_NAME_BYTES} characters of a-z, 0-9 and `-`"),
             );
+        }
+        if let Some(why) = self
+            .topic_prefix
+            .as_deref()
+            .and_then(|p| check_topic_prefix(p).err())
+        {
+            problems.push(format!("{path}.topic_prefix"), why);
         }
         match Endpoint::parse(&self.url) {
             Ok(endpoint) => self.validate_kind(&endpoint, path, problems),

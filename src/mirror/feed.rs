@@ -5,16 +5,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
-
 use super::{
-    event,
+    binary_event, event,
     jobs::{Asked, Kind, MirrorStore, Rows},
     ledger::{LaneId, Sending},
     publisher::Publisher,
     topic,
 };
 use crate::{
+    config::targets::Encoding,
     domain::{Change, Cursor},
     log::TailRead,
 };
@@ -59,7 +58,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// How many publishes may be outstanding now; `None` while nothing may be sent.
     pub(super) fn window(&self) -> Option<usize> {
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
-        (Instant::now() >= admitted.feed_after).then_some(admitted.window)
+        (self.may_send() && Instant::now() >= admitted.feed_after).then_some(admitted.window)
     }
 
     /// If a lane's next change is under suspicion of ending the connections, sends it alone.
@@ -150,20 +149,22 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if self.scratch.capacity() < change.value.as_str().len() + SCRATCH_BYTES / 16 {
             self.scratch.reserve(SCRATCH_BYTES);
         }
-        event::encode(&lane.module, &change, &mut self.scratch);
+        let attributes = self.encode(at, &change);
         let payload = self.scratch.split().freeze();
-        if let Some(reason) = self.cannot_be_sent(&change, &topic, &payload) {
+        let size = payload.len() + attributes.as_ref().map_or(0, binary_event::size);
+        if let Some(reason) = self.cannot_be_sent(&change, &topic, size) {
             self.lanes[at].halt(&self.target.name, reason);
             return false;
         }
         let Some(connection) = &self.connection else {
             return false;
         };
-        if connection
-            .link
-            .publish(&topic, payload, false, event::CONTENT_TYPE)
-            .is_err()
-        {
+        let link = &connection.link;
+        let handed = match attributes {
+            Some(attributes) => link.publish_binary(&topic, payload, attributes),
+            None => link.publish(&topic, payload, false, event::CONTENT_TYPE),
+        };
+        if handed.is_err() {
             // The reason comes with the last signal of the connection.
             return false;
         }
@@ -182,8 +183,24 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         queued
     }
 
-    /// Why the broker would refuse the change however often it is sent.
-    fn cannot_be_sent(&self, change: &Change, topic: &str, payload: &Bytes) -> Option<String> {
+    /// Writes the payload of a change; in binary mode its event's attributes stand beside it.
+    fn encode(&mut self, at: usize, change: &Change) -> Option<binary_event::Attributes> {
+        let module = &self.lanes[at].module;
+        match self.target.encoding {
+            Encoding::Structured => {
+                event::encode(module, change, &mut self.scratch);
+                None
+            }
+            Encoding::Binary => {
+                let value = change.value.as_str().as_bytes();
+                self.scratch.extend_from_slice(value);
+                Some(binary_event::attributes(module, change))
+            }
+        }
+    }
+
+    /// Why the broker would refuse the change, of so many bytes, however often it is sent.
+    fn cannot_be_sent(&self, change: &Change, topic: &str, bytes: usize) -> Option<String> {
         let position = change.position;
         if topic.len() > topic::MAX_BYTES {
             return Some(format!(
@@ -193,7 +210,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
         let most = usize::try_from(admitted.max_packet_bytes?).unwrap_or(usize::MAX);
-        let size = topic.len() + payload.len() + PACKET_FRAME_BYTES;
+        let size = topic.len() + bytes + PACKET_FRAME_BYTES;
         (size > most).then(|| {
             format!("position {position}: its message has about {size} bytes, the broker takes packets of at most {most}: raise the broker's limit, then restart")
         })

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::mqtt::{Endpoint, LinkOptions};
-use crate::config;
+use crate::{
+    config::{self, targets::Encoding},
+    domain::ModuleName,
+};
 
 /// A broker to feed.
 #[derive(Debug, Clone)]
@@ -14,6 +17,10 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// Our MQTT client id, unique per replica and target.
     pub client_id: String,
+    /// How an event stands in a message.
+    pub encoding: Encoding,
+    /// The modules that it gets; absent = all.
+    pub modules: Option<Vec<ModuleName>>,
 }
 
 /// A broker keeps our session for a day: long enough to tell a restarted gateway from a broker
@@ -35,7 +42,15 @@ impl Target {
             name: target.name.clone(),
             endpoint: Endpoint::parse(&target.url, target.protocol)?,
             client_id: client_id(client_id_prefix, instance, number),
+            encoding: target.encoding,
+            modules: target.module_names(),
         })
+    }
+
+    /// Whether it gets the changes of a module.
+    pub fn takes(&self, module: &ModuleName) -> bool {
+        let modules = self.modules.as_ref();
+        modules.is_none_or(|modules| modules.contains(module))
     }
 
     pub(super) fn link_options(&self, mirror: &config::mirror::Mirror) -> LinkOptions {

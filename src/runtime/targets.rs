@@ -22,7 +22,8 @@ use crate::{
 
 /// The targets, and the embedded broker if one of them is it.
 pub(super) struct Targets {
-    fed: Vec<Target>,
+    /// Each with the first part of its topics.
+    fed: Vec<(Target, String)>,
     #[cfg(feature = "embedded-broker")]
     brokers: Vec<EmbeddedBroker>,
     /// Where the embedded broker takes MQTT, if there is one.
@@ -48,7 +49,8 @@ impl Targets {
             let mut made =
                 Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
             targets.embed(config, target, &mut made).await?;
-            targets.fed.push(made);
+            let prefix = target.effective_prefix(&config.mqtt).to_owned();
+            targets.fed.push((made, prefix));
         }
         Ok(targets)
     }
@@ -105,10 +107,9 @@ impl Targets {
             });
         }
         let mut status = Vec::new();
-        for target in self.fed {
-            let sources = sources(parts);
-            let (settings, prefix) = (&parts.config.mirror, &parts.config.mqtt.topic_prefix);
-            let publisher = Publisher::new(sources, settings, prefix, target);
+        for (target, prefix) in self.fed {
+            let publisher = Publisher::new(sources(parts), &parts.config.mirror, &prefix, target)
+                .obeying(Arc::clone(&parts.standings));
             status.push(publisher.status());
             tasks.spawn(Rank::Mirror, "mirror", |stop| publisher.run(stop));
         }

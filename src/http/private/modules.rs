@@ -248,6 +248,6 @@ pub async fn history(
     Ok(Json(History { entries }))
 }
 
-fn rfc3339(time: Micros) -> String {
+pub(super) fn rfc3339(time: Micros) -> String {
     humantime::format_rfc3339_micros(SystemTime::from(time)).to_string()
 }

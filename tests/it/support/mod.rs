@@ -25,6 +25,7 @@ pub mod process;
 pub mod pruned;
 pub mod socket;
 pub mod streams;
+pub mod targets;
 pub mod terminal;
 pub mod witness;
 
