@@ -7,6 +7,9 @@
 
 mod support;
 
+mod a_bad_network_loses_nothing;
+mod a_broker_killed_every_two_seconds;
+mod a_broker_that_does_not_answer;
 mod a_clean_stop_keeps_its_word;
 mod a_database_outage;
 mod a_floor_under_tight_loops;
