@@ -30,6 +30,7 @@ pub mod rabbitmq;
 pub mod reckoning;
 pub mod socket;
 pub mod streams;
+pub mod targets;
 pub mod terminal;
 pub mod verifying;
 pub mod witness;
