@@ -15,6 +15,7 @@ mod a_clean_stop_keeps_its_word;
 mod a_database_outage;
 mod a_dead_target_holds_up_nobody;
 mod a_floor_under_tight_loops;
+mod a_full_disk_refuses_and_goes_on;
 mod a_killed_broker_loses_nothing;
 mod a_killed_gateway_loses_nothing;
 mod a_million_rows_are_pruned_beside_a_producer;
