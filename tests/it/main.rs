@@ -13,6 +13,7 @@ mod a_broker_killed_every_two_seconds;
 mod a_broker_that_does_not_answer;
 mod a_clean_stop_keeps_its_word;
 mod a_database_outage;
+mod a_database_that_dies_while_numbering;
 mod a_dead_target_holds_up_nobody;
 mod a_floor_under_tight_loops;
 mod a_full_disk_refuses_and_goes_on;
