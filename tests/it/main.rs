@@ -11,6 +11,7 @@ mod a_bad_network_loses_nothing;
 mod a_broker_is_replaced_under_load;
 mod a_broker_killed_every_two_seconds;
 mod a_broker_that_does_not_answer;
+mod a_broker_that_refuses_for_a_while;
 mod a_clean_stop_keeps_its_word;
 mod a_database_outage;
 mod a_database_that_dies_while_numbering;

@@ -70,7 +70,7 @@ impl Testimony {
     }
 }
 
-/// A listening witness. It follows one module.
+/// A listening witness. It follows the module `orders`.
 pub struct Witness {
     port: u16,
     testimony: Arc<Mutex<Testimony>>,
@@ -212,7 +212,7 @@ fn published(packet: &Packet) -> Option<(u16, u64)> {
         return None;
     }
     let (topic, rest) = split_text(&packet.body);
-    if !String::from_utf8_lossy(topic).contains("/c/") {
+    if !String::from_utf8_lossy(topic).contains("/c/orders/") {
         return None;
     }
     let (id, rest) = rest.split_at(2);
