@@ -43,6 +43,11 @@ impl Testimony {
         self.prefix
     }
 
+    /// Changes that were acknowledged within the last moments.
+    pub fn lately(&self) -> u64 {
+        self.lately.len() as u64
+    }
+
     fn acknowledge(&mut self, position: u64) {
         let now = Instant::now();
         self.lately.push_back(now);
