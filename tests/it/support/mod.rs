@@ -28,6 +28,7 @@ pub mod proxy;
 pub mod pruned;
 pub mod rabbitmq;
 pub mod reckoning;
+pub mod session;
 pub mod socket;
 pub mod streams;
 pub mod targets;
