@@ -126,6 +126,7 @@ impl Scene {
                 gateways: publics.to_vec(),
                 broker: through.url(),
                 protocol: changeover::config::mqtt::Protocol::V5,
+                client_id: None,
                 audience: audience.to_owned(),
                 resync: Duration::from_secs(2),
                 seed,
@@ -193,8 +194,13 @@ impl Scene {
         let after = look(self);
         // A connection that ends repeats what was under way on it.
         self.may_repeat += (after.1 - before.1) * INFLIGHT;
-        // Once a broker's loss of state and once a lease that moved go further back, to a moment before the trouble.
-        self.may_repeat += 2 * (after.0 - before.0 + before.2 + CURSOR_ACKS);
+        // Once a broker's loss of state and once a lease that moved go further back: to a moment before the trouble, and to a
+        // cursor that was stored then, or, while nobody can store one, to the beginning of the trouble.
+        let unstored = match kind {
+            Trouble::DatabaseKilled => after.0 - before.0,
+            _ => 0,
+        };
+        self.may_repeat += 2 * (before.2 + CURSOR_ACKS + INFLIGHT + unstored);
         println!(
             "{:>4} s: {kind:?}: {:.1?} until all had {accepted}",
             vitals::since_start().as_secs(),
