@@ -117,17 +117,20 @@ async fn story(moment: Moment) {
         pace: Duration::from_millis(50),
         seed,
     });
+    let mut attempts = 0;
     for death in 1..=DEATHS {
         flow(&terminals, PATIENCE).await;
-        let heads = moment.kill(&database).await;
-        println!("death {death}: the head was {} and is {}", heads.0, heads.1);
+        let (tried, before, after) = moment.kill(&database).await;
+        println!("death {death}, at attempt {tried}: the head was {before} and is {after}");
+        attempts += tried;
     }
     flow(&terminals, PATIENCE).await;
     let reckoning = Reckoning::of(&mut load, &witness, &terminals).await;
     gateway.stop().await;
     println!("refused: {:?}", load.refusals());
-    // A lease that was lost meanwhile begins again at the stored cursor.
-    let most = u64::from(DEATHS) * (INFLIGHT + CURSOR_ACKS);
+    // Each attempt may cost the lease, while the transaction is held and when the server is gone. A lease that is taken anew
+    // begins at the stored cursor.
+    let most = 2 * attempts * (INFLIGHT + CURSOR_ACKS);
     reckoning
         .assert_exact(&database, &load, &terminals, most)
         .await;
@@ -136,16 +139,18 @@ async fn story(moment: Moment) {
 }
 
 impl Moment {
-    /// Waits for the moment, kills the server in it and starts it again. Returns the heads before and after.
-    async fn kill(&self, database: &DatabaseUnderTest) -> (u64, u64) {
+    /// Waits for the moment, kills the server in it and starts it again. Returns how often that was tried, and
+    /// the heads before and after.
+    async fn kill(&self, database: &DatabaseUnderTest) -> (u64, u64, u64) {
         // Both are open before: a server that waits for a lock may take its time to let others in.
         let mut looking = database.producer().await;
         let mut holding = database.producer().await;
-        let before = head(&mut looking).await;
+        let (mut attempts, before) = (0, head(&mut looking).await);
         eventually(
             "the transaction is where it shall end",
             PATIENCE,
             async || {
+                attempts += 1;
                 execute(&mut holding, self.hold).await;
                 let there = self.comes(&mut looking).await;
                 if !there {
@@ -160,7 +165,8 @@ impl Moment {
         block_in_place(|| database.kill());
         drop((looking, holding));
         block_in_place(|| database.start());
-        (before, head(&mut database.producer().await).await)
+        let after = head(&mut database.producer().await).await;
+        (attempts, before, after)
     }
 
     /// Whether the transaction comes there before whoever writes loses patience.

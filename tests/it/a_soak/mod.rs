@@ -22,7 +22,7 @@ use crate::support::{
     proxy::{Proxy, Way, Weather},
     reckoning::Reckoning,
     terminal::{MODULES, Setup as TerminalSetup, Terminal},
-    witness::Witness,
+    witness::{Testimony, Witness},
 };
 use trouble::{KINDS, Trouble};
 use vitals::Vitals;
@@ -184,7 +184,7 @@ impl Scene {
         self.of_terminals.set(Weather::FAIR);
         let accepted = self.load.acknowledged();
         eventually("the broker has what was accepted", RECOVERY, async || {
-            let acknowledged = self.witness.look(|seen| seen.acknowledged());
+            let acknowledged = self.witness.look(Testimony::acknowledged);
             (acknowledged >= accepted).then_some(())
         })
         .await;

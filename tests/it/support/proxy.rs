@@ -401,7 +401,7 @@ impl Direction {
             note_gone(client, &self.counts);
         }
         if self.broken {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         End::ByPeers
     }
