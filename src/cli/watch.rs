@@ -40,8 +40,7 @@ impl Watch {
         }
         let target = config.mqtt.effective_targets().into_iter().next();
         let target = target.context("no target is configured: see mqtt.targets")?;
-        let endpoint = Endpoint::parse(&target.url, target.protocol)
-            .map_err(|why| anyhow!("mqtt.targets: {why}"))?;
+        let endpoint = Endpoint::of(&target).map_err(|why| anyhow!("mqtt.targets: {why}"))?;
         let longest = target.broker_limits().topic_bytes;
         let topics = Topics::within(&config.mqtt.topic_prefix, longest);
         let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());

@@ -19,6 +19,7 @@ mod key_path;
 mod layers;
 mod loading;
 pub mod log;
+pub mod login;
 pub mod mirror;
 pub mod modules;
 mod modules_check;
@@ -41,6 +42,7 @@ pub mod server;
 pub mod span;
 pub mod steer;
 pub mod tail;
+pub mod target_link;
 mod target_lint;
 #[cfg(test)]
 mod tests;
@@ -184,7 +186,9 @@ impl Config {
     /// What is allowed and may still not be what was meant: with some data the brokers will not take
     /// everything as it is.
     pub fn warnings(&self) -> Problems {
-        target_lint::look(self).warnings
+        let mut warnings = target_lint::look(self).warnings;
+        target_link::warn(&self.mqtt, &mut warnings);
+        warnings
     }
 
     /// Every address that the process opens, with its key.
