@@ -44,6 +44,7 @@ pub mod steer;
 pub mod tail;
 pub mod target_link;
 mod target_lint;
+pub mod targets;
 #[cfg(test)]
 mod tests;
 pub mod verifier;
@@ -169,6 +170,7 @@ impl Config {
         self.tail.validate("tail", problems);
         self.retention.validate("retention", problems);
         self.mqtt.validate("mqtt", problems);
+        targets::validate(self, "mqtt.targets", problems);
         self.mirror.validate("mirror", problems);
         self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);

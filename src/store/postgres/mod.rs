@@ -17,6 +17,7 @@ mod retention;
 mod schema;
 mod stages;
 mod states;
+mod targets;
 mod ticks;
 
 use std::{str::FromStr, time::Duration};
