@@ -21,6 +21,7 @@ mod a_restored_copy_begins_a_new_epoch;
 mod a_state_that_was_off_is_made_whole;
 mod alike_names_stay_apart;
 mod architecture;
+mod brokers_are_known_by_their_certificates;
 mod check_knows_the_brokers;
 mod clients_of_others_end_with_the_log;
 mod clients_that_hardly_read;

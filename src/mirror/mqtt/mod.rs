@@ -10,6 +10,7 @@ mod bridge;
 mod driver;
 mod endpoint;
 mod entry;
+pub mod files;
 mod link;
 mod route;
 pub mod subscriber;

@@ -8,33 +8,64 @@ use std::{fs, io::Read, path::Path, sync::Arc};
 
 use tokio_rustls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore,
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     pki_types::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use crate::config::{login::Unusable, target_link::TlsFiles};
 
 /// What is spoken to a broker, made of the files as they are now.
 pub(super) fn client_config(files: &TlsFiles) -> Result<ClientConfig, Unusable> {
-    let believed = match &files.ca {
-        Some(path) => roots_of(path)?,
-        None => roots_of_system()?,
-    };
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has what both versions of TLS need")
-        .with_root_certificates(believed);
+        .with_root_certificates(believed(files)?);
+    Ok(match identity(files)? {
+        Some(identity) => {
+            let only = SingleCertAndKey::from(identity);
+            builder.with_client_cert_resolver(Arc::new(only))
+        }
+        None => builder.with_no_client_auth(),
+    })
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// Everything that is wrong with the files.
+pub(super) fn problems(files: &TlsFiles) -> Vec<Unusable> {
+    let mut found: Vec<_> = believed(files).err().into_iter().collect();
+    if let Some((certificate, key)) = &files.client {
+        found.extend(chain_of(certificate).err());
+        found.extend(key_of(key).err());
+        let known = |one: &Unusable| found.iter().any(|other| other.key == one.key);
+        let misfit = identity(files).err().filter(|one| !known(one));
+        found.extend(misfit);
+    }
+    found
+}
+
+/// The CAs by which the broker is known.
+fn believed(files: &TlsFiles) -> Result<RootCertStore, Unusable> {
+    match &files.ca {
+        Some(path) => roots_of(path),
+        None => roots_of_system(),
+    }
+}
+
+/// What the gateway shows of itself.
+fn identity(files: &TlsFiles) -> Result<Option<CertifiedKey>, Unusable> {
     let Some((certificate, key)) = &files.client else {
-        return Ok(builder.with_no_client_auth());
+        return Ok(None);
     };
-    let chain = chain_of(certificate)?;
-    builder
-        .with_client_auth_cert(chain, key_of(key)?)
-        .map_err(|error| unusable("client_key_file", key, key_misfit(&error)))
+    let made = CertifiedKey::from_der(chain_of(certificate)?, key_of(key)?, &provider());
+    let made = made.map_err(|error| unusable("client_key_file", key, key_misfit(&error)))?;
+    Ok(Some(made))
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, Unusable> {
