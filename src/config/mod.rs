@@ -43,6 +43,8 @@ pub mod span;
 pub mod steer;
 pub mod tail;
 pub mod target_link;
+#[cfg(test)]
+mod target_link_tests;
 mod target_lint;
 pub mod targets;
 #[cfg(test)]

@@ -126,7 +126,7 @@ impl Target {
         if endpoint.password.is_some() {
             warnings.push(
                 format!("{path}.url"),
-                "holds a password, which is whoever's who sees the configuration: `username` with `password_file` or `password_env` keep it out",
+                "holds a password, and whoever sees the configuration sees it: `username` with `password_file` or `password_env` keeps it out",
             );
         }
         let secret = endpoint.password.is_some() || self.password_keys().next().is_some();

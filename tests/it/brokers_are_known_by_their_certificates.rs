@@ -26,7 +26,9 @@ async fn trouble(client: &Client, name: &str, wanted: &str) {
 }
 
 async fn ingest(client: &Client, count: u32) {
-    let changes: Vec<Value> = (0..count).map(|n| json!({"key": n.to_string(), "value": n})).collect();
+    let changes: Vec<Value> = (0..count)
+        .map(|n| json!({"key": n.to_string(), "value": n}))
+        .collect();
     let path = format!("/v1/modules/{MODULE}/changes");
     let answer = client.post(&path, &json!(changes)).await;
     assert_eq!(answer.status, 202, "{answer:?}");
@@ -44,9 +46,24 @@ async fn who_is_not_believed_is_not_entered_and_the_others_go_on() {
     let plain = Mosquitto::start();
     let url = |broker: &Mosquitto| format!("mqtts://127.0.0.1:{}", broker.port());
     let cases = [
-        ("stranger", &stranger, &*ca, "certificate is not of a CA in `ca_file`"),
-        ("system", &good, "", "is not of a CA that the system believes"),
-        ("name", &other_name, &ca, "certificate is not for `127.0.0.1`"),
+        (
+            "stranger",
+            &stranger,
+            &*ca,
+            "certificate is not of a CA in `ca_file`",
+        ),
+        (
+            "system",
+            &good,
+            "topic_prefix = \"system\"",
+            "is not of a CA that the system believes",
+        ),
+        (
+            "name",
+            &other_name,
+            &ca,
+            "certificate is not for `127.0.0.1`",
+        ),
         ("expired", &expired, &ca, "certificate has expired"),
         ("plain", &plain, &ca, "TLS failed"),
     ];
@@ -85,18 +102,39 @@ async fn the_gateway_shows_its_own_certificate() {
     let keys = |name: &str, issued| ca.clone() + &files.client(name, issued);
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let setup = setup(&database, "gw-1")
-        .add(&target("known", &url, &keys("known", &ours.client("gateway"))))
-        .add(&target("nobody", &url, &format!("topic_prefix = \"nobody\"\n{ca}")))
+        .add(&target(
+            "known",
+            &url,
+            &keys("known", &ours.client("gateway")),
+        ))
+        .add(&target(
+            "nobody",
+            &url,
+            &format!("topic_prefix = \"nobody\"\n{ca}"),
+        ))
         .add(&target(
             "stranger",
             &url,
-            &format!("topic_prefix = \"stranger\"\n{}", keys("stranger", &theirs.client("gateway"))),
+            &format!(
+                "topic_prefix = \"stranger\"\n{}",
+                keys("stranger", &theirs.client("gateway"))
+            ),
         ));
     let gateway = InProcess::start(&setup).await;
     let client = &gateway.client;
     begun(client, "known").await;
-    trouble(client, "nobody", "it asks for a client certificate: set `client_cert_file`").await;
-    trouble(client, "stranger", "it does not believe our client certificate").await;
+    trouble(
+        client,
+        "nobody",
+        "it asks for a client certificate: set `client_cert_file`",
+    )
+    .await;
+    trouble(
+        client,
+        "stranger",
+        "it does not believe our client certificate",
+    )
+    .await;
     // Renewed under the same names, it counts from the next connection on.
     files.client("stranger", &ours.client("gateway"));
     begun(client, "stranger").await;
@@ -123,7 +161,12 @@ async fn a_broken_file_keeps_a_target_down_until_it_is_right() {
     files.write("own.key", &ours.client("another").key);
     broker.kill();
     broker.restart();
-    trouble(client, "push", "own.key: does not belong to the certificate of client_cert_file").await;
+    trouble(
+        client,
+        "push",
+        "own.key: does not belong to the certificate of client_cert_file",
+    )
+    .await;
     files.write("own.key", "-----BEGIN PRIVATE KEY-----\nplanted\n");
     trouble(client, "push", "client_key_file: ").await;
     files.write("own.key", &own.key);

@@ -174,3 +174,7 @@ impl Drop for Crossing {
         self.task.abort();
     }
 }
+
+#[cfg(test)]
+#[path = "bridge_tests.rs"]
+mod tests;

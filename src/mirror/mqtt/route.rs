@@ -40,12 +40,19 @@ pub(super) async fn open(endpoint: &Endpoint) -> Result<Box<dyn Stream>, String>
 }
 
 async fn dial(endpoint: &Endpoint) -> Result<Box<dyn Stream>, String> {
+    // What cannot be shown or believed needs no connection to fail.
+    let tls = match &endpoint.tls {
+        Some(files) => Some((files, connector(files).await?)),
+        None => None,
+    };
     let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
     let tcp = tcp.map_err(|error| format!("no connection: {error}"))?;
     // The library hands over whole packets: waiting for more would only delay them.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    let stream: Box<dyn Stream> = match &endpoint.tls {
-        Some(files) => Box::new(encrypt(tcp, &endpoint.host, files).await?),
+    let stream: Box<dyn Stream> = match tls {
+        Some((files, connector)) => {
+            Box::new(encrypt(tcp, &connector, &endpoint.host, files).await?)
+        }
         None => Box::new(tcp),
     };
     if endpoint.websocket.is_none() {
@@ -54,17 +61,20 @@ async fn dial(endpoint: &Endpoint) -> Result<Box<dyn Stream>, String> {
     Ok(Box::new(upgrade(stream, endpoint).await?))
 }
 
+async fn connector(files: &TlsFiles) -> Result<TlsConnector, String> {
+    let files = files.clone();
+    let made = tokio::task::spawn_blocking(move || tls::client_config(&files)).await;
+    let config = made.map_err(|error| error.to_string())?;
+    let config = config.map_err(|unusable| unusable.to_string())?;
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 async fn encrypt(
     tcp: TcpStream,
+    connector: &TlsConnector,
     host: &str,
     files: &TlsFiles,
 ) -> Result<impl Stream + use<>, String> {
-    let config = {
-        let files = files.clone();
-        let read = tokio::task::spawn_blocking(move || tls::client_config(&files)).await;
-        read.map_err(|error| error.to_string())?
-    };
-    let connector = TlsConnector::from(Arc::new(config.map_err(|unusable| unusable.to_string())?));
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| "the host of the URL is no name that a certificate could hold".to_owned())?;
     let encrypted = connector.connect(name, tcp).await;

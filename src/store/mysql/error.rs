@@ -18,8 +18,8 @@ const PASSING: &[u16] = &[
 ];
 
 const NO_TLS: &str = "\
-    the server takes this user's password over TLS only, which this build does not speak to it: \
-    give the user the plugin mysql_native_password";
+    the server takes this user's password over TLS only, and none was spoken: let the server speak TLS and say \
+    ssl-mode=VERIFY_IDENTITY, or give the user the plugin mysql_native_password";
 
 /// A row with this key is there already.
 const DUPLICATE: [u16; 2] = [1022, 1062];

@@ -57,16 +57,27 @@ impl Files {
 /// A Mosquitto that shows `server`, believes clients of `authority`, and has these lines more. It drops nothing
 /// while it runs.
 pub fn tls_broker(authority: &Authority, server: &Issued, lines: &str) -> Mosquitto {
+    tls_broker_with_files(authority, server, lines, &[])
+}
+
+/// The same with files beside it; `{dir}` in a line is their folder.
+pub fn tls_broker_with_files(
+    authority: &Authority,
+    server: &Issued,
+    lines: &str,
+    files: &[(&str, &str)],
+) -> Mosquitto {
     let lines = format!(
         "cafile {{dir}}/ca.pem\ncertfile {{dir}}/server.pem\nkeyfile {{dir}}/server.key\n\
          max_queued_messages 0\nmax_inflight_messages 1000\n{lines}"
     );
-    let files = [
-        ("ca.pem", &*authority.certificate()),
+    let ca = authority.certificate();
+    let own = [
+        ("ca.pem", &*ca),
         ("server.pem", &server.certificate),
         ("server.key", &server.key),
     ];
-    Mosquitto::start_with_files(&lines, &files)
+    Mosquitto::start_with_files(&lines, &[&own, files].concat())
 }
 
 /// The content of a password file with one user.

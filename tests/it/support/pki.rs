@@ -1,10 +1,6 @@
 //! A CA of the test's own, and what it signs.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::time::SystemTime;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -76,7 +72,9 @@ impl Authority {
     ) -> Issued {
         let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, &names[0]);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, &names[0]);
         params.extended_key_usages = vec![usage];
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -84,16 +82,5 @@ impl Authority {
             certificate: params.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
-    }
-}
-
-impl Issued {
-    /// Writes both into a folder, as `NAME.pem` and `NAME.key`.
-    pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-        let certificate = folder.join(format!("{name}.pem"));
-        let key = folder.join(format!("{name}.key"));
-        fs::write(&certificate, &self.certificate).unwrap();
-        fs::write(&key, &self.key).unwrap();
-        (certificate, key)
     }
 }
