@@ -2,10 +2,13 @@
 //! passes what was not acknowledged, and what a subscriber gets keeps its order; a broker that stands still is left;
 //! a clean stop takes leave.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use changeover::{
-    config::{mqtt::Protocol, target_link::TlsFiles},
+    config::{mqtt::Protocol, tail, target_link::TlsFiles},
     mirror::mqtt::Endpoint,
 };
 
@@ -46,7 +49,7 @@ impl Reached {
                 ""
             }
         );
-        let tls = scheme.ends_with('s') && scheme != "ws";
+        let tls = matches!(scheme, "mqtts" | "wss");
         let broker = if tls {
             tls_broker(&ours, &ours.server(&HERE), &lines)
         } else {
@@ -68,7 +71,13 @@ impl Reached {
     }
 
     fn rig(&self, module: &str) -> Rig {
-        let mut rig = Rig::new(&self.plain, self.endpoint.protocol, &[module]);
+        let bounds = tail::Tail {
+            changes: 200_000,
+            bytes: 1 << 30,
+            ..tail::Tail::default()
+        };
+        let protocol = self.endpoint.protocol;
+        let mut rig = Rig::with_tail(&self.plain, protocol, &[module], &bounds);
         rig.target.endpoint = self.endpoint.clone();
         rig
     }
@@ -183,5 +192,26 @@ async fn a_clean_stop_takes_leave_of_the_broker() {
             log.lines().any(left).then_some(())
         })
         .await;
+    }
+}
+
+/// Not a proof of anything on a busy machine: run it alone, `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn how_fast_they_are() {
+    const CHANGES: u32 = 100_000;
+    for scheme in ["mqtt", "mqtts", "ws", "wss"] {
+        let reached = Reached::by(scheme, Protocol::V5);
+        let mut rig = reached.rig("orders");
+        let publisher = rig.start();
+        append(&mut rig, 1);
+        rig.acknowledged(&publisher, "orders", 1).await;
+        append(&mut rig, CHANGES.into());
+        let began = Instant::now();
+        rig.acknowledged(&publisher, "orders", 1 + u64::from(CHANGES))
+            .await;
+        let rate = f64::from(CHANGES) / began.elapsed().as_secs_f64();
+        println!("{scheme}: {rate:.0} changes/s from the tail to PUBACK");
+        publisher.stop().await;
     }
 }
