@@ -24,6 +24,7 @@ mod architecture;
 mod brokers_are_known_by_their_certificates;
 mod check_knows_the_brokers;
 mod check_looks_at_the_links;
+mod clients_move_to_another_broker;
 mod clients_of_others_end_with_the_log;
 mod clients_that_hardly_read;
 mod cloudevents_come_in;
