@@ -148,7 +148,9 @@ impl fmt::Debug for Target {
             .field("username", &self.username)
             .field("password_file", &self.password_file)
             .field("password_env", &self.password_env)
-            .field("tls_files", &self.tls_files())
+            .field("ca_file", &self.ca_file)
+            .field("client_cert_file", &self.client_cert_file)
+            .field("client_key_file", &self.client_key_file)
             .field("websocket", &self.websocket)
             .field("public_url", &self.public_url.as_deref().map(redact::url))
             .field(

@@ -157,9 +157,12 @@ impl AsyncApi {
 /// As clients find the target.
 fn servers(target: &Target, bound: Bound) -> Vec<(String, Server)> {
     let version = target.protocol.as_str();
+    // What the gateway itself uses may be the one or the other.
+    let own = || own(target, bound);
+    let by_websocket = target.endpoint().websocket.is_some();
     let mqtt = match &target.public_url {
         Some(url) => public(url, version),
-        None => own(target, bound),
+        None => own().filter(|_| !by_websocket),
     };
     let websocket = match (&target.public_websocket_url, target.websocket) {
         (Some(url), _) => public(url, version),
@@ -168,7 +171,7 @@ fn servers(target: &Target, bound: Bound) -> Vec<(String, Server)> {
             let url = format!("ws://{address}");
             public(&url, version)
         }
-        (None, None) => None,
+        (None, None) => own().filter(|_| by_websocket),
     };
     let name = &target.name;
     let over_mqtt = mqtt.map(|server| (name.clone(), server));
