@@ -346,7 +346,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.connection = None;
         let pause = self.backoff.pause(rand::random());
         self.connect_at = Instant::now() + pause;
-        self.status.set_connected(false);
+        self.status.set_away(reason);
         tracing::warn!(broker = %self.target.name, reason, ?pause, "the connection to the broker is lost");
     }
 
