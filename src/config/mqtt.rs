@@ -237,6 +237,11 @@ impl Target {
         Endpoint::parse(&self.url).expect("the URL of a loaded target was checked")
     }
 
+    /// Whether it is a broker of the gateway's own process.
+    pub fn is_embedded(&self) -> bool {
+        self.endpoint().kind == BrokerKind::Embedded
+    }
+
     /// The addresses that an embedded broker listens on, with the key of each below the target.
     pub(super) fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
         let Some(mqtt) = Endpoint::parse(&self.url)

@@ -59,7 +59,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn may_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
         let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
-        if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect() {
+        let busy = lane.bookmark.outstanding || lane.leaving;
+        if !lane.cleared || busy || given_up || lane.is_suspect() {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows

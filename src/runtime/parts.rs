@@ -15,7 +15,7 @@ use crate::{
         public::{self, NativeState, Public, PublicState},
     },
     log::{
-        Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh, Retention,
+        Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader, Refresh, Retention,
         Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
     mirror,
@@ -32,6 +32,7 @@ pub(super) struct Parts {
     pub(super) served: Served,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
+    pub(super) presence: Arc<Presence>,
     pub(super) leadership: Arc<Leadership>,
     pub(super) refresh: Arc<Refresh>,
     pub(super) witnesses: Arc<Witnesses>,
@@ -87,6 +88,7 @@ impl Parts {
             )),
             no_more_waits,
             tail,
+            presence: Arc::new(presence(&config)),
             leadership,
             retention: Arc::new(retention),
             witnesses,
@@ -200,6 +202,17 @@ impl Parts {
             served,
         )
     }
+}
+
+fn presence(config: &Config) -> Presence {
+    let targets = config.mqtt.effective_targets();
+    let mut embedded = targets.iter().filter(|target| target.is_embedded());
+    Presence::new(
+        config.server.instance_name(),
+        rand::random(),
+        Duration::from_millis(config.sequencer.lease_ms),
+        embedded.next().map(|target| target.name.clone()),
+    )
 }
 
 /// How long the body of a poll may take to arrive.

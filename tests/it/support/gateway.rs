@@ -97,6 +97,11 @@ impl Setup {
         ))
     }
 
+    /// Mirrors to a broker that is away: an embedded one is for a replica that is alone.
+    pub fn among_others(self) -> Self {
+        self.target("mqtt://127.0.0.1:1")
+    }
+
     /// Starts the program through other ones, which must hand over to it with `exec`.
     pub fn through(mut self, commands: &[&str]) -> Self {
         self.before = commands.iter().copied().map(str::to_owned).collect();

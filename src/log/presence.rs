@@ -1,0 +1,201 @@
+//! This process among those that share the database.
+//!
+//! Invariants: a name belongs to one living process; an embedded broker belongs to a process that is alone. Both are
+//! settled before anything is numbered, and of two that start at once exactly one goes on: the one that the database
+//! saw first.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{Micros, ModuleName},
+    store::{self, Beat, Instance, Store},
+};
+
+/// Why a process may not join the others.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Somebody lives under this name.
+    #[error(
+        "server.instance: another process runs as `{name}` on this database; give each replica a name of its own, or end the other one first"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// It has an embedded broker and is not alone.
+    #[error(
+        "mqtt.targets: `{target}` is an embedded broker, which belongs to one process, and `{other}` shares the database: feed a broker of its own (url = \"mqtt://host:1883\") from all replicas, or end `{other}` first"
+    )]
+    Embedded {
+        /// The target.
+        target: String,
+        /// The instance that was there before.
+        other: String,
+    },
+    /// Another one has an embedded broker.
+    #[error(
+        "`{other}` shares the database and feeds an embedded broker (its target `{target}`), which belongs to one process: feed a broker of its own (url = \"mqtt://host:1883\") from all replicas, or end `{other}` first"
+    )]
+    OtherEmbedded {
+        /// The instance that was there before.
+        other: String,
+        /// Its target.
+        target: String,
+    },
+}
+
+/// Dead instances are shown for so long.
+const REMEMBERED: Duration = Duration::from_hours(1);
+
+/// So often per lease it is looked whether whoever is in the way still lives.
+const LOOKS_PER_LEASE: u32 = 20;
+
+/// Who this process is, and who else there is. See the module's documentation.
+#[derive(Debug)]
+pub struct Presence {
+    name: String,
+    run: i64,
+    lease: Duration,
+    embedded: Option<String>,
+    others: Mutex<Arc<[Instance]>>,
+    displaced: CancellationToken,
+}
+
+impl Presence {
+    /// A process that is called `name`, counts as dead `lease` after its last beat, and has this target as its own
+    /// broker. `run` is drawn anew by each process.
+    pub fn new(name: String, run: i64, lease: Duration, embedded: Option<String>) -> Self {
+        Self {
+            name,
+            run,
+            lease,
+            embedded,
+            others: Mutex::new(Arc::default()),
+            displaced: CancellationToken::new(),
+        }
+    }
+
+    /// Its `server.instance`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which process of this name it is.
+    pub const fn run(&self) -> i64 {
+        self.run
+    }
+
+    /// Takes its place. Who is in the way and does not beat any more is waited for until it counts as dead; who beats
+    /// refuses the start.
+    pub async fn join(&self, store: &dyn Store) -> Result<(), JoinError> {
+        store.forget_instances(REMEMBERED).await?;
+        let mut seen = HashMap::<i64, Micros>::new();
+        while let Some(other) = self.obstacle(store).await? {
+            match seen.get(&other.run) {
+                Some(first) if other.heartbeat > *first => {
+                    self.leave(store).await?;
+                    return Err(self.refusal(other));
+                }
+                Some(_) => {}
+                None => {
+                    tracing::info!(other = other.name, "waiting to see whether this instance still lives");
+                    seen.insert(other.run, other.heartbeat);
+                }
+            }
+            sleep(self.lease / LOOKS_PER_LEASE).await;
+        }
+        Ok(())
+    }
+
+    /// Whoever was there before and cannot be there together with this process.
+    async fn obstacle(&self, store: &dyn Store) -> store::Result<Option<Instance>> {
+        let beaten = store.beat(&self.beating(0, &[])).await?;
+        if !beaten.ours {
+            let mut others = beaten.others.into_iter();
+            return Ok(others.find(|other| other.name == self.name));
+        }
+        // A look of its own: two beats at once do not see each other.
+        let all = store.instances().await?;
+        let Some(own) = all.iter().find(|one| one.run == self.run).cloned() else {
+            return Ok(None);
+        };
+        let mut before = all.into_iter().filter(|other| {
+            other.alive && (other.since, &other.name) < (own.since, &own.name)
+        });
+        Ok(before.find(|other| self.embedded.is_some() || other.embedded.is_some()))
+    }
+
+    fn refusal(&self, other: Instance) -> JoinError {
+        if other.name == self.name {
+            return JoinError::NameTaken { name: other.name };
+        }
+        match (&self.embedded, other.embedded) {
+            (None, Some(target)) => JoinError::OtherEmbedded {
+                other: other.name,
+                target,
+            },
+            (target, _) => JoinError::Embedded {
+                target: target.clone().unwrap_or_default(),
+                other: other.name,
+            },
+        }
+    }
+
+    /// Says that it lives, and learns who else does. False if another process has its name now: it must end.
+    pub async fn beat(
+        &self,
+        store: &dyn Store,
+        holds: usize,
+        wants: &[ModuleName],
+    ) -> store::Result<bool> {
+        let beaten = store.beat(&self.beating(holds, wants)).await?;
+        if !beaten.ours {
+            self.displaced.cancel();
+            return Ok(false);
+        }
+        let alive = beaten.others.into_iter().filter(|other| other.alive);
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = alive.collect();
+        Ok(true)
+    }
+
+    fn beating<'a>(&'a self, holds: usize, wants: &'a [ModuleName]) -> Beat<'a> {
+        Beat {
+            name: &self.name,
+            run: self.run,
+            lease: self.lease,
+            embedded: self.embedded.as_deref(),
+            holds,
+            wants,
+        }
+    }
+
+    /// The others that lived at the last beat, by name.
+    pub fn others(&self) -> Arc<[Instance]> {
+        Arc::clone(&self.others.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends its stay, so that nobody counts on it any more.
+    pub async fn leave(&self, store: &dyn Store) -> store::Result<()> {
+        store.leave(&self.name, self.run).await
+    }
+
+    /// Whether another process has its name.
+    pub fn is_displaced(&self) -> bool {
+        self.displaced.is_cancelled()
+    }
+
+    /// Returns when another process has its name.
+    pub async fn displaced(&self) {
+        self.displaced.cancelled().await;
+    }
+}
