@@ -17,6 +17,7 @@ mod outbox;
 mod output;
 mod serve;
 mod show_config;
+mod target;
 mod verified_table;
 mod watch;
 
@@ -73,6 +74,9 @@ pub enum Command {
     Module(module::Module),
     /// Prunes and compacts logs now, or says what that would do.
     Compact(compact::Compact),
+    /// Shows the brokers that are fed, pauses them, and sends changes again.
+    #[command(subcommand)]
+    Target(target::Target),
     /// Begins new epochs of logs.
     #[command(subcommand)]
     Epoch(epoch::Epoch),
@@ -119,6 +123,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
+        Command::Target(target) => block_on(target.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }

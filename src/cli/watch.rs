@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Failure, Globals};
 use crate::{
+    config::{Config, mqtt},
     domain::{Audience, Invalid, ModuleName},
     mirror::{
         mqtt::{
@@ -26,6 +27,9 @@ pub struct Watch {
     /// Only this audience; without it, all.
     #[arg(long, value_parser = audience)]
     audience: Option<Audience>,
+    /// The target whose broker is listened to; without it, the first one that gets the module.
+    #[arg(long)]
+    target: Option<String>,
 }
 
 impl Watch {
@@ -38,12 +42,11 @@ impl Watch {
         if !is_named && !config.modules.is_empty() {
             return Err(anyhow!("no module {} is configured", self.module).into());
         }
-        let target = config.mqtt.effective_targets().into_iter().next();
-        let target = target.context("no target is configured: see mqtt.targets")?;
+        let target = self.target(&config)?;
         let endpoint = Endpoint::parse(&target.url, target.protocol)
             .map_err(|why| anyhow!("mqtt.targets: {why}"))?;
         let longest = target.broker_limits().topic_bytes;
-        let topics = Topics::within(&config.mqtt.topic_prefix, longest);
+        let topics = Topics::within(target.effective_prefix(&config.mqtt), longest);
         let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());
         let audience = self.audience.as_ref();
         watch(
@@ -56,6 +59,21 @@ impl Watch {
         )
         .await?;
         Ok(())
+    }
+
+    fn target(&self, config: &Config) -> anyhow::Result<mqtt::Target> {
+        let module = &self.module;
+        let mut targets = config.mqtt.effective_targets().into_iter();
+        let wanted = |target: &mqtt::Target| {
+            let named = self.target.as_ref().is_none_or(|name| *name == target.name);
+            named && target.takes(module)
+        };
+        targets.find(wanted).with_context(|| match &self.target {
+            Some(name) => {
+                format!("no target {name} that gets {module} is configured: see mqtt.targets")
+            }
+            None => format!("no target that gets {module} is configured: see mqtt.targets"),
+        })
     }
 }
 

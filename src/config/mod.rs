@@ -42,6 +42,7 @@ pub mod span;
 pub mod steer;
 pub mod tail;
 mod target_lint;
+pub mod targets;
 #[cfg(test)]
 mod tests;
 pub mod verifier;
@@ -167,6 +168,7 @@ impl Config {
         self.tail.validate("tail", problems);
         self.retention.validate("retention", problems);
         self.mqtt.validate("mqtt", problems);
+        targets::validate(self, "mqtt.targets", problems);
         self.mirror.validate("mirror", problems);
         self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);

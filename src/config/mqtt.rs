@@ -9,6 +9,7 @@ use super::{
     endpoint::{BrokerKind, Endpoint},
     profile::{BrokerLimits, Overrides, Profile},
     redact,
+    targets::Encoding,
 };
 
 /// Topics and the brokers that the mirror feeds.
@@ -19,7 +20,7 @@ pub struct Mqtt {
     pub topic_prefix: String,
     /// First part of the gateway's own MQTT client ids.
     pub client_id_prefix: String,
-    /// The brokers. Today at most one; none = the embedded broker at `embedded://127.0.0.1:1883`.
+    /// The brokers; none = the embedded broker at `embedded://127.0.0.1:1883`.
     pub targets: Vec<Target>,
 }
 
@@ -53,6 +54,12 @@ pub struct Target {
     pub profile: Option<Profile>,
     /// What stands in place of the profile's limits.
     pub limits: Overrides,
+    /// First part of its topics; absent = `mqtt.topic_prefix`.
+    pub topic_prefix: Option<String>,
+    /// How an event stands in a message.
+    pub encoding: Encoding,
+    /// The modules that it gets; absent = all.
+    pub modules: Option<Vec<String>>,
 }
 
 impl Default for Target {
@@ -66,6 +73,9 @@ impl Default for Target {
             protocol: Protocol::V5,
             profile: None,
             limits: Overrides::default(),
+            topic_prefix: None,
+            encoding: Encoding::Structured,
+            modules: None,
         }
     }
 }
@@ -126,6 +136,9 @@ impl fmt::Debug for Target {
             .field("protocol", &self.protocol)
             .field("profile", &self.profile)
             .field("limits", &self.limits)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("encoding", &self.encoding)
+            .field("modules", &self.modules)
             .finish()
     }
 }
@@ -167,15 +180,6 @@ impl Mqtt {
     }
 
     fn validate_targets(&self, path: &str, problems: &mut Problems) {
-        if self.targets.len() > 1 {
-            problems.push(
-                path,
-                format!(
-                    "{} are configured; this version feeds one target: keep one",
-                    self.targets.len()
-                ),
-            );
-        }
         for (n, target) in self.targets.iter().enumerate() {
             target.validate(&format!("{path}[{n}]"), problems);
             if let Some(first) = self.targets[..n].iter().position(|t| t.name == target.name) {
@@ -237,11 +241,6 @@ impl Target {
         Endpoint::parse(&self.url).expect("the URL of a loaded target was checked")
     }
 
-    /// Whether it is a broker of the gateway's own process.
-    pub fn is_embedded(&self) -> bool {
-        self.endpoint().kind == BrokerKind::Embedded
-    }
-
     /// The addresses that an embedded broker listens on, with the key of each below the target.
     pub(super) fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
         let Some(mqtt) = Endpoint::parse(&self.url)
@@ -263,6 +262,13 @@ impl Target {
                 format!("{path}.name"),
                 format!("must be 1 to {TARGET_NAME_BYTES} characters of a-z, 0-9 and `-`"),
             );
+        }
+        if let Some(why) = self
+            .topic_prefix
+            .as_deref()
+            .and_then(|p| check_topic_prefix(p).err())
+        {
+            problems.push(format!("{path}.topic_prefix"), why);
         }
         match Endpoint::parse(&self.url) {
             Ok(endpoint) => self.validate_kind(&endpoint, path, problems),

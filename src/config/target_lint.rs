@@ -38,17 +38,26 @@ struct Look<'c> {
     target: &'c Target,
     limits: BrokerLimits,
     path: String,
+    /// The first part of its topics, and the key that it comes from.
+    prefix: &'c str,
+    prefix_key: String,
 }
 
 /// Looks at every target.
 pub(super) fn look(config: &Config) -> Findings {
     let mut findings = Findings::default();
     for (n, target) in config.mqtt.effective_targets().iter().enumerate() {
+        let path = format!("mqtt.targets[{n}]");
         let look = Look {
             config,
             target,
             limits: target.broker_limits(),
-            path: format!("mqtt.targets[{n}]"),
+            prefix: target.effective_prefix(&config.mqtt),
+            prefix_key: match target.topic_prefix {
+                Some(_) => format!("{path}.topic_prefix"),
+                None => "mqtt.topic_prefix".to_owned(),
+            },
+            path,
         };
         look.protocol(&mut findings);
         look.prefix(&mut findings);
@@ -77,11 +86,11 @@ impl Look<'_> {
     }
 
     fn prefix(&self, findings: &mut Findings) {
-        let prefix = &self.config.mqtt.topic_prefix;
+        let prefix = self.prefix;
         let levels = prefix.split('/').count() + LEVELS_BELOW;
         if levels > self.limits.topic_levels {
             findings.errors.push(
-                "mqtt.topic_prefix",
+                &self.prefix_key,
                 format!(
                     "makes topics of {levels} levels, {} takes {}: use fewer `/`",
                     self.name(),
@@ -91,7 +100,7 @@ impl Look<'_> {
         }
         if let Some(refused) = self.limits.topic_characters.refused_in(prefix) {
             findings.errors.push(
-                "mqtt.topic_prefix",
+                &self.prefix_key,
                 format!(
                     "holds `{}`, which {} does not take in topics: use letters, digits, `-` and `_`",
                     refused.escape_debug(),
@@ -103,7 +112,8 @@ impl Look<'_> {
 
     fn topics(&self, findings: &mut Findings) {
         let modules = self.config.modules.iter().enumerate();
-        let rooms = modules.filter_map(|(n, module)| self.topics_of(n, module, findings));
+        let taken = modules.filter(|(_, module)| self.target.takes_named(&module.name));
+        let rooms = taken.filter_map(|(n, module)| self.topics_of(n, module, findings));
         if let Some(room) = rooms.min() {
             self.audiences(room, findings);
         }
@@ -112,15 +122,13 @@ impl Look<'_> {
     /// Returns what is left for an audience, if the module may have others than everyone and a hash fits.
     fn topics_of(&self, n: usize, module: &Module, findings: &mut Findings) -> Option<usize> {
         let (name, most) = (self.name(), self.limits.topic_bytes);
-        let before = self.config.mqtt.topic_prefix.trim_end_matches('/').len()
-            + "/c/".len()
-            + module.name.len()
-            + "/".len();
+        let before =
+            self.prefix.trim_end_matches('/').len() + "/c/".len() + module.name.len() + "/".len();
         let needed = before + EVERYONE_BYTES;
         if needed > most {
             findings.errors.push(
                 format!("modules[{n}].name"),
-                format!("its shortest topic has {needed} bytes, {name} takes {most}: shorten the name or mqtt.topic_prefix"),
+                format!("its shortest topic has {needed} bytes, {name} takes {most}: shorten the name or {}", self.prefix_key),
             );
             return None;
         }
@@ -132,7 +140,7 @@ impl Look<'_> {
             let lacking = HASHED_AUDIENCE_BYTES - room;
             findings.warnings.push(
                 format!("modules[{n}].name"),
-                format!("an audience of more than {room} bytes has no topic on {name}, and would halt the module there: shorten the name or mqtt.topic_prefix by {lacking} bytes"),
+                format!("an audience of more than {room} bytes has no topic on {name}, and would halt the module there: shorten the name or {} by {lacking} bytes", self.prefix_key),
             );
             return None;
         }
@@ -236,7 +244,9 @@ impl Look<'_> {
             }
             return;
         };
-        let bookmarks = 1_000 * self.config.modules.len() as u64;
+        let modules = self.config.modules.iter();
+        let taken = modules.filter(|module| self.target.takes_named(&module.name));
+        let bookmarks = 1_000 * taken.count() as u64;
         let needed = bookmarks.div_ceil(self.config.mirror.bookmark_ms.max(1));
         let rate = u64::from(rate);
         let told = |word: &str| {

@@ -426,7 +426,6 @@ fn targets_and_topics() {
     assert_snapshot!(problems, @r#"
     mqtt.topic_prefix: must not contain the wildcards `+` and `#` (from changeover.toml)
     mqtt.client_id_prefix: must be 1 to 32 characters of A-Z, a-z, 0-9, `_`, `-` and `@` (from changeover.toml)
-    mqtt.targets: 9 are configured; this version feeds one target: keep one (from changeover.toml)
     mqtt.targets[0].name: must be 1 to 32 characters of a-z, 0-9 and `-` (from changeover.toml)
     mqtt.targets[0].url: TLS to brokers is not available yet: use mqtt:// over a private network or a tunnel (from changeover.toml)
     mqtt.targets[1].websocket: is for embedded:// targets: an external broker opens its own, say where with public_websocket_url (from changeover.toml)

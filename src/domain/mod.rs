@@ -14,6 +14,7 @@ mod module;
 mod position;
 mod rfc3339;
 mod stage;
+mod standing;
 mod tick;
 mod time;
 
@@ -28,5 +29,6 @@ pub use module::{ModuleMap, ModuleName};
 pub use position::{Epoch, LEAP, Position};
 pub use rfc3339::parse_rfc3339;
 pub use stage::{Stage, Transport};
+pub use standing::Standing;
 pub use tick::{Pace, Tick};
 pub use time::{Clock, Micros, SystemClock};

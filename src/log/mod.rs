@@ -33,7 +33,7 @@ pub use leadership::{Leadership, Stay};
 pub use presence::{JoinError, Presence};
 pub use reader::{Found, Freshness, ReadError, Reader, Reading, Since, Wanted};
 pub use refresh::{Refresh, Stale};
-pub use retention::{Compacted, HeldBack, NotDone, Outlook, Policy, Retention};
+pub use retention::{Awaited, Compacted, HeldBack, NotDone, Outlook, Policy, Retention};
 pub use sequencer::{Rules, Sequencer, Served, Shared};
 pub use state_keeper::StateKeeper;
 pub use tail::{Edge, Tail, TailRead};

@@ -3,17 +3,17 @@
 //! Invariants: it tells what clients are told anyway, and of a broker's URL never the user and password; the messages are described by
 //! the types that are published.
 
+mod feeds;
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
-use utoipa::{
-    PartialSchema,
-    openapi::{RefOr, Schema},
-};
+use utoipa::openapi::{RefOr, Schema};
 
-use super::{ChangeEvent, PointerEvent, bookmark, event};
+use self::feeds::{Feed, messages};
+use super::event;
 use crate::{
     config::{
         endpoint::BrokerKind,
@@ -34,8 +34,8 @@ pub struct AsyncApi {
     info: Info,
     default_content_type: &'static str,
     servers: BTreeMap<String, Server>,
-    channels: BTreeMap<&'static str, Channel>,
-    operations: BTreeMap<&'static str, Operation>,
+    channels: BTreeMap<String, Channel>,
+    operations: BTreeMap<String, Operation>,
     components: Components,
 }
 
@@ -61,6 +61,9 @@ struct Server {
 struct Channel {
     address: String,
     description: &'static str,
+    /// Absent = all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<Reference>,
     parameters: BTreeMap<&'static str, Parameter>,
     messages: BTreeMap<&'static str, Reference>,
 }
@@ -94,6 +97,8 @@ struct Message {
     title: &'static str,
     summary: &'static str,
     content_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Value>,
     payload: RefOr<Schema>,
 }
 
@@ -119,9 +124,18 @@ impl AsyncApi {
         bound: Bound,
         modules: impl IntoIterator<Item = &'m ModuleName>,
     ) -> Self {
-        let mut names: Vec<_> = modules.into_iter().map(ToString::to_string).collect();
-        names.sort_unstable();
+        let mut modules: Vec<_> = modules.into_iter().collect();
+        modules.sort_unstable();
         let targets = config.effective_targets();
+        let of_targets = targets
+            .iter()
+            .map(|target| (target, servers(target, bound)));
+        let of_targets: Vec<_> = of_targets.collect();
+        let feeds = Feed::all(config, &of_targets, &modules);
+        let described = of_targets
+            .into_iter()
+            .flat_map(|(_, servers)| servers)
+            .collect();
         Self {
             asyncapi: "3.0.0",
             info: Info {
@@ -130,14 +144,11 @@ impl AsyncApi {
                 description: "The changes of each module's log, as the gateway publishes them on every broker that it feeds, and how far each broker is.",
             },
             default_content_type: event::CONTENT_TYPE,
-            servers: targets
-                .iter()
-                .flat_map(|target| servers(target, bound))
-                .collect(),
-            channels: channels(config.topic_prefix.trim_end_matches('/'), &names),
-            operations: operations(),
+            servers: described,
+            channels: feeds.iter().flat_map(Feed::channels).collect(),
+            operations: feeds.iter().flat_map(Feed::operations).collect(),
             components: Components {
-                messages: messages(),
+                messages: messages(&feeds),
             },
         }
     }
@@ -205,105 +216,6 @@ fn public(url: &str, protocol_version: &'static str) -> Option<Server> {
         protocol_version,
         description: description.to_owned(),
     })
-}
-
-fn channels(prefix: &str, modules: &[String]) -> BTreeMap<&'static str, Channel> {
-    let module = || Parameter {
-        description: "a module",
-        one_of: modules.to_vec(),
-        examples: &[],
-    };
-    let audience = Parameter {
-        description: "An audience. `*`, which is everyone, is written `_all`, an audience's own leading `_` as `=5F`, and each byte outside `[A-Za-z0-9_-]` as `=XX` in hexadecimal. Where the topic would be longer than this broker takes, it is `=h` and the first 26 characters of the base32 of the audience's SHA-256: take topics from the gateway, do not compute them.",
-        one_of: Vec::new(),
-        examples: &["_all", "account-17"],
-    };
-    let message = |name| (name, refer(&format!("#/components/messages/{name}")));
-    BTreeMap::from([
-        (
-            "changes",
-            Channel {
-                address: format!("{prefix}/c/{{module}}/{{audience}}"),
-                description: "The changes of one module for one audience, in the order of their positions.",
-                parameters: BTreeMap::from([("module", module()), ("audience", audience)]),
-                messages: BTreeMap::from([message("change"), message("pointer")]),
-            },
-        ),
-        (
-            "bookmarks",
-            Channel {
-                address: format!("{prefix}/m/{{module}}"),
-                description: "How far this broker is with a module, and where the module is on its way; retained.",
-                parameters: BTreeMap::from([("module", module())]),
-                messages: BTreeMap::from([message("bookmark")]),
-            },
-        ),
-    ])
-}
-
-fn operations() -> BTreeMap<&'static str, Operation> {
-    let sends = |channel: &str, messages: &[&str], summary, retain| Operation {
-        action: "send",
-        channel: refer(&format!("#/channels/{channel}")),
-        summary,
-        messages: messages
-            .iter()
-            .map(|message| refer(&format!("#/channels/{channel}/messages/{message}")))
-            .collect(),
-        bindings: json!({"mqtt": {"qos": 1, "retain": retain, "bindingVersion": "0.2.0"}}),
-    };
-    BTreeMap::from([
-        (
-            "publishChanges",
-            sends(
-                "changes",
-                &["change", "pointer"],
-                "every change of the log, at least once",
-                false,
-            ),
-        ),
-        (
-            "publishBookmarks",
-            sends(
-                "bookmarks",
-                &["bookmark"],
-                "on each act, and at an interval",
-                true,
-            ),
-        ),
-    ])
-}
-
-fn messages() -> BTreeMap<&'static str, Message> {
-    BTreeMap::from([
-        (
-            "change",
-            Message {
-                title: "A change",
-                summary: "One CloudEvent in structured JSON. `(epoch, sequence)` says what a client has already; `previous` whether it has missed something.",
-                content_type: event::CONTENT_TYPE,
-                payload: ChangeEvent::schema(),
-            },
-        ),
-        (
-            "pointer",
-            Message {
-                title: "A pointer",
-                summary: "A change that this broker does not take whole: its `CloudEvent` without `data`, with `dataref`. A client takes it for a gap and reads from its own cursor.",
-                content_type: event::CONTENT_TYPE,
-                payload: PointerEvent::schema(),
-            },
-        ),
-        (
-            "bookmark",
-            Message {
-                title: "A bookmark",
-                summary: "`head`: everything up to it was acknowledged by this broker.",
-                content_type: bookmark::CONTENT_TYPE,
-                payload: bookmark::schema(),
-            },
-        ),
-    ])
 }
 
 fn refer(to: &str) -> Reference {

@@ -47,3 +47,38 @@ fn the_embedded_broker_stands_where_it_was_bound() {
     let expected = ["a mqtt://127.0.0.1:7001", "a-websocket ws://127.0.0.1:7002"];
     assert_eq!(addresses(&described(toml, bound)), expected);
 }
+
+#[test]
+fn targets_that_differ_are_described_apart() {
+    let toml = "[[targets]]\nname = \"a\"\nurl = \"mqtt://one\"\n\
+                [[targets]]\nname = \"b\"\nurl = \"mqtt://two\"\ntopic_prefix = \"next\"\n\
+                encoding = \"binary\"\nmodules = [\"m1\"]\n\
+                [[targets]]\nname = \"c\"\nurl = \"mqtt://three\"";
+    let config: Mqtt = toml::from_str(toml).unwrap();
+    let modules = ["m1".parse().unwrap(), "m2".parse().unwrap()];
+    let described = AsyncApi::new(&config, Bound::default(), &modules);
+    let document = serde_json::to_value(described).unwrap();
+    let channels = &document["channels"];
+    let servers = |channel: &str| channels[channel]["servers"].to_string();
+    assert_eq!(
+        servers("changes-a"),
+        r##"[{"$ref":"#/servers/a"},{"$ref":"#/servers/c"}]"##
+    );
+    assert_eq!(servers("bookmarks-b"), r##"[{"$ref":"#/servers/b"}]"##);
+    let of_b = &channels["changes-b"];
+    assert_eq!(of_b["address"], "next/c/{module}/{audience}");
+    assert_eq!(
+        of_b["parameters"]["module"]["enum"],
+        serde_json::json!(["m1"])
+    );
+    let message = &document["components"]["messages"]["binaryChange"];
+    assert!(
+        message["headers"]["properties"]["sequence"].is_object(),
+        "{message}"
+    );
+    assert!(
+        message["headers"]["properties"]["data"].is_null(),
+        "{message}"
+    );
+    assert_eq!(channels.as_object().unwrap().len(), 4);
+}

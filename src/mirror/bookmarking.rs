@@ -21,6 +21,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// At a clean stop: how far each module got, for whoever connects next. After a restore it may be the only
     /// witness.
     pub(super) fn send_last_bookmarks(&mut self) {
+        if !self.may_send() {
+            return;
+        }
         let now = Instant::now();
         for at in 0..self.lanes.len() {
             let lane = &self.lanes[at];

@@ -54,7 +54,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// How many publishes may be outstanding now; `None` while nothing may be sent.
     pub(super) fn window(&self) -> Option<usize> {
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
-        (Instant::now() >= admitted.feed_after).then_some(admitted.window)
+        (self.may_send() && Instant::now() >= admitted.feed_after).then_some(admitted.window)
     }
 
     /// How many publishes the rate leaves now.
@@ -164,16 +164,18 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let Fitting {
             topic,
             payload,
+            attributes,
             pointer,
         } = fitting;
         let Some(connection) = &self.connection else {
             return false;
         };
-        if connection
-            .link
-            .publish(&topic, payload, false, event::CONTENT_TYPE)
-            .is_err()
-        {
+        let link = &connection.link;
+        let handed = match attributes {
+            Some(attributes) => link.publish_binary(&topic, payload, attributes),
+            None => link.publish(&topic, payload, false, event::CONTENT_TYPE),
+        };
+        if handed.is_err() {
             // The reason comes with the last signal of the connection.
             return false;
         }

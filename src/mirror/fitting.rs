@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 
-use super::{event, jobs::MirrorStore, pointers::Why, publisher::Publisher};
-use crate::domain::Change;
+use super::{binary_event, event, jobs::MirrorStore, pointers::Why, publisher::Publisher};
+use crate::{config::targets::Encoding, domain::Change};
 
 /// Memory that is taken at once for encoded events.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -17,6 +17,8 @@ const PACKET_FRAME_BYTES: usize = 128;
 pub(super) struct Fitting {
     pub(super) topic: String,
     pub(super) payload: Bytes,
+    /// What stands beside the payload, if it is an event in binary mode. A pointer never is: it has no value.
+    pub(super) attributes: Option<binary_event::Attributes>,
     /// Why it is a pointer, if it is one.
     pub(super) pointer: Option<Why>,
 }
@@ -38,13 +40,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             Why::Refused
         } else {
             if change.value.as_str().len() <= most {
-                let payload = self.encode_whole(at, change);
-                if payload.len() <= most {
-                    let pointer = None;
+                let (payload, attributes) = self.encode_whole(at, change);
+                if payload.len() + attributes.as_ref().map_or(0, binary_event::size) <= most {
                     return Ok(Fitting {
                         topic,
                         payload,
-                        pointer,
+                        attributes,
+                        pointer: None,
                     });
                 }
             }
@@ -63,16 +65,32 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         Ok(Fitting {
             topic,
             payload,
+            attributes: None,
             pointer: Some(why),
         })
     }
 
-    fn encode_whole(&mut self, at: usize, change: &Change) -> Bytes {
+    fn encode_whole(
+        &mut self,
+        at: usize,
+        change: &Change,
+    ) -> (Bytes, Option<binary_event::Attributes>) {
         if self.scratch.capacity() < change.value.as_str().len() + SCRATCH_BYTES / 16 {
             self.scratch.reserve(SCRATCH_BYTES);
         }
-        event::encode(&self.lanes[at].module, change, &mut self.scratch);
-        self.scratch.split().freeze()
+        let module = &self.lanes[at].module;
+        let attributes = match self.target.encoding {
+            Encoding::Structured => {
+                event::encode(module, change, &mut self.scratch);
+                None
+            }
+            Encoding::Binary => {
+                let value = change.value.as_str().as_bytes();
+                self.scratch.extend_from_slice(value);
+                Some(binary_event::attributes(module, change))
+            }
+        };
+        (self.scratch.split().freeze(), attributes)
     }
 
     /// The largest payload that goes to this topic.

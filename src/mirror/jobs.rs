@@ -53,15 +53,19 @@ pub(super) enum Done {
     Loaded(Result<Vec<Loaded>>),
     Read(Vec<Asked>, Result<Rows>),
     Written(Vec<(LaneId, MirrorCursor)>, Result<Vec<i64>>),
+    Looked(Result<Vec<MirrorCursor>>),
 }
 
-/// The three kinds of jobs.
+/// The kinds of jobs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Load,
     Read,
     Write,
+    Look,
 }
+
+const KINDS: usize = 4;
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
@@ -74,7 +78,7 @@ pub(super) struct Jobs<S: ?Sized> {
     store: Arc<S>,
     target: Arc<str>,
     set: JoinSet<Done>,
-    slots: [Slot; 3],
+    slots: [Slot; KINDS],
     pause: Duration,
 }
 
@@ -89,7 +93,7 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
             slots: [Slot {
                 busy: false,
                 not_before,
-            }; 3],
+            }; KINDS],
             pause,
         }
     }
@@ -98,6 +102,11 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
     pub(super) fn may(&self, kind: Kind, now: Instant) -> bool {
         let slot = self.slots[kind as usize];
         !slot.busy && slot.not_before <= now
+    }
+
+    /// Whether a job of this kind is under way.
+    pub(super) fn is_busy(&self, kind: Kind) -> bool {
+        self.slots[kind as usize].busy
     }
 
     /// Lets this kind rest, after an answer that asking again at once would not change.
@@ -121,6 +130,14 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
             let rows = read(&*store, &asked, limit).await;
             Done::Read(asked, rows)
         });
+    }
+
+    /// Looks at the stored cursors, because somebody may have moved them.
+    pub(super) fn look(&mut self) {
+        let (store, target) = (Arc::clone(&self.store), Arc::clone(&self.target));
+        self.slots[Kind::Look as usize].busy = true;
+        self.set
+            .spawn(async move { Done::Looked(store.mirror_cursors(&target).await) });
     }
 
     /// Writes cursors.
@@ -161,6 +178,7 @@ impl<S: MirrorStore + ?Sized> Jobs<S> {
             Done::Loaded(_) => (Kind::Load, true),
             Done::Read(_, rows) => (Kind::Read, rows.is_err()),
             Done::Written(_, versions) => (Kind::Write, versions.is_err()),
+            Done::Looked(rows) => (Kind::Look, rows.is_err()),
         };
         self.slots[kind as usize].busy = false;
         if failed {
@@ -221,8 +239,17 @@ async fn load<S: MirrorStore + ?Sized>(
     }
     if !missing.is_empty() {
         let heads = store.heads(Purpose::Cursor).await?;
+        let mirrored = store.mirrored_modules().await?;
         for lease in missing {
-            loaded.extend(create(store, target, lease, &heads, batch).await?);
+            let head = heads.iter().find(|head| head.module == lease.module);
+            let Some(head) = head else { continue };
+            let young = if mirrored.contains(&lease.module) {
+                0
+            } else {
+                batch
+            };
+            let beginning = beginning(head, young);
+            loaded.extend(create(store, target, lease, beginning).await?);
         }
     }
     Ok(loaded)
@@ -233,15 +260,11 @@ async fn create<S: MirrorStore + ?Sized>(
     store: &S,
     target: &str,
     lease: Lease,
-    heads: &[Head],
-    batch: u32,
+    beginning: Cursor,
 ) -> Result<Option<Loaded>> {
-    let Some(head) = heads.iter().find(|head| head.module == lease.module) else {
-        return Ok(None);
-    };
     let mut row = MirrorCursor {
         module: lease.module.clone(),
-        cursor: beginning(head, batch),
+        cursor: beginning,
         generation: 0,
         version: 0,
     };
@@ -261,12 +284,12 @@ async fn create<S: MirrorStore + ?Sized>(
     }))
 }
 
-/// A new target begins at the head. But a log of which nothing was pruned and that fits into one
-/// batch is new itself: between its first changes and this call lies nothing but a start of the
-/// program, and they shall not be lost. To repeat them harms nobody.
-fn beginning(head: &Head, batch: u32) -> Cursor {
+/// A new target begins at the head. But if it is the first that the module has, a log of which nothing was pruned and
+/// that holds no more than `young` changes is new itself: between its first changes and this call lies nothing but a
+/// start of the program, and they shall not be lost. To repeat them harms nobody.
+fn beginning(head: &Head, young: u32) -> Cursor {
     let whole = head.retained_from <= Position::ZERO.next();
-    let position = if whole && head.head.get() <= u64::from(batch) {
+    let position = if whole && head.head.get() <= u64::from(young) {
         Position::ZERO
     } else {
         head.head

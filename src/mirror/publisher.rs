@@ -23,6 +23,7 @@ use super::{
     lane::Lane,
     ledger::{LaneId, Ledger},
     mqtt::{Link, Signal},
+    obeying::Orders,
     pace::{self, Pace},
     status::TargetStatus,
     target::Target,
@@ -69,7 +70,8 @@ pub struct Publisher<S: ?Sized> {
     pub(super) jobs: Jobs<S>,
     pub(super) connection: Option<Connection>,
     backoff: Backoff,
-    connect_at: Instant,
+    pub(super) orders: Orders,
+    pub(super) connect_at: Instant,
     pub(super) was_connected: bool,
     /// The furthest head of each module that a retained message of ours has told of.
     pub(super) told: HashMap<ModuleName, Cursor>,
@@ -104,7 +106,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         target: Target,
     ) -> Self {
         let now = Instant::now();
-        let mut modules: Vec<_> = sources.tail.modules().cloned().collect();
+        let modules = sources.tail.modules();
+        let modules = modules.filter(|module| target.takes(module));
+        let mut modules: Vec<_> = modules.cloned().collect();
         modules.sort();
         let pause = Duration::from_millis(settings.cursor_ms);
         let backoff = Backoff::new(
@@ -130,6 +134,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             lanes_opened: 0,
             connection: None,
             backoff,
+            orders: Orders::default(),
             connect_at: now,
             was_connected: false,
             told: HashMap::new(),
@@ -161,6 +166,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 () = stop.cancelled() => Wake::Stop,
                 _ = tick.tick() => Wake::Tick,
                 () = leadership.next() => Wake::Tick,
+                () = self.orders.next() => Wake::Tick,
                 Ok(()) = news.changed() => Wake::News,
                 () = pace::refilled(self.pace.as_ref()) => Wake::Refilled,
             };
@@ -182,8 +188,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// What is to be done from time to time.
     fn tend(&mut self) {
         let now = Instant::now();
+        self.obey(now);
         self.follow_leases(now);
-        if self.connection.is_none() && now >= self.connect_at {
+        if self.may_send() && self.connection.is_none() && now >= self.connect_at {
             self.connect();
         }
         self.tend_halted(now);
@@ -209,7 +216,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         for lane in &mut self.lanes {
             lane.leaving = leadership.lease(&lane.module).is_none();
         }
-        if !self.jobs.may(Kind::Load, now) {
+        if !self.may_follow() || !self.jobs.may(Kind::Load, now) {
             return;
         }
         let has_lane = |module: &ModuleName| self.lanes.iter().any(|lane| lane.module == *module);
@@ -260,7 +267,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             row,
             created,
         } = loaded;
-        let Some(stay) = self.sources.leadership.stay(&lease) else {
+        let stay = self.sources.leadership.stay(&lease);
+        let Some(stay) = stay.filter(|_| self.may_follow()) else {
             return;
         };
         self.lanes_opened += 1;
@@ -301,6 +309,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 }
             }
             Done::Written(rows, Err(error)) => self.on_unwritten(&rows, &error),
+            Done::Looked(Ok(rows)) => self.on_looked(&rows),
+            Done::Looked(Err(error)) => {
+                self.on_unlooked();
+                self.complain(&error);
+            }
             Done::Loaded(Err(error)) | Done::Read(_, Err(error)) => self.complain(&error),
         }
     }

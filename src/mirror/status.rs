@@ -36,6 +36,7 @@ impl Status {
 #[derive(Debug)]
 pub struct TargetStatus {
     name: Box<str>,
+    fed: AtomicBool,
     connected: AtomicBool,
     connections: AtomicU64,
     verification: Verification,
@@ -74,6 +75,7 @@ impl TargetStatus {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
+            fed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             verification: Verification::default(),
@@ -84,6 +86,11 @@ impl TargetStatus {
     /// The target's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether anything is to be sent to it: it is neither paused nor retired.
+    pub fn is_fed(&self) -> bool {
+        self.fed.load(Ordering::Relaxed)
     }
 
     /// Whether the broker has let us in and the connection stands.
@@ -111,6 +118,10 @@ impl TargetStatus {
     pub fn module(&self, module: &ModuleName) -> Option<ModuleStatus> {
         let modules = self.modules.read().unwrap_or_else(PoisonError::into_inner);
         modules.get(module).cloned()
+    }
+
+    pub(super) fn set_fed(&self, fed: bool) {
+        self.fed.store(fed, Ordering::Relaxed);
     }
 
     pub(super) fn set_connected(&self, connected: bool) {

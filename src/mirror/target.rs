@@ -7,7 +7,10 @@ use super::{
     mqtt::{Endpoint, LinkOptions},
     topic::Topics,
 };
-use crate::config::{self, profile::BrokerLimits};
+use crate::{
+    config::{self, profile::BrokerLimits, targets::Encoding},
+    domain::ModuleName,
+};
 
 /// A broker to feed.
 #[derive(Debug, Clone)]
@@ -26,6 +29,10 @@ pub struct Target {
     pub pointers: Pointers,
     /// The MQTT client id of the subscriber that reads back what was published.
     pub verifier_client_id: String,
+    /// How an event stands in a message.
+    pub encoding: Encoding,
+    /// The modules that it gets; absent = all.
+    pub modules: Option<Vec<ModuleName>>,
 }
 
 /// A broker keeps our session for a day: long enough to tell a restarted gateway from a broker
@@ -61,7 +68,15 @@ impl Target {
             limits,
             packet_bytes: None,
             pointers: Pointers::default(),
+            encoding: target.encoding,
+            modules: target.module_names(),
         })
+    }
+
+    /// Whether it gets the changes of a module.
+    pub fn takes(&self, module: &ModuleName) -> bool {
+        let modules = self.modules.as_ref();
+        modules.is_none_or(|modules| modules.contains(module))
     }
 
     pub(super) fn link_options(&self, mirror: &config::mirror::Mirror) -> LinkOptions {

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cutover::FlagsReader,
     log::{IngestWriter, Sequencer, Shared, TailReader},
+    mirror::StandingsReader,
     telemetry::{self, metric},
 };
 
@@ -60,6 +61,9 @@ pub(super) fn start_log(
     );
     let tail_reader = tail_reader.with_time_cursors(parts.served.paces.keys().cloned());
     tasks.spawn(Rank::Reader, "tail reader", |stop| tail_reader.run(stop));
+
+    let standings = StandingsReader::new(Arc::clone(&parts.store), Arc::clone(&parts.standings));
+    tasks.spawn(Rank::Reader, "standings reader", |stop| standings.run(stop));
 
     let (flags_reader, flags_read) =
         FlagsReader::new(Arc::clone(&parts.store), Arc::clone(&parts.flags));

@@ -1,13 +1,17 @@
 //! The parts that the tasks of the process share, made from the configuration.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::{
-    config::{Config, modules},
+    config::{Config, modules, mqtt},
     cutover::{Acts, Flags},
     domain::{ModuleName, Pace, SystemClock},
     http::{
@@ -15,10 +19,10 @@ use crate::{
         public::{self, NativeState, Public, PublicState},
     },
     log::{
-        Admission, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader, Refresh, Retention,
-        Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
+        Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
+        Refresh, Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
-    mirror,
+    mirror::{self, Standings, TargetActs},
     native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
@@ -38,6 +42,8 @@ pub(super) struct Parts {
     pub(super) witnesses: Arc<Witnesses>,
     pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
+    /// What operators want of the targets.
+    pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
     pub(super) ingest: Ingest,
     /// Makes the sequencer look at the outbox at once.
@@ -95,6 +101,7 @@ impl Parts {
             epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
+            standings: Arc::default(),
             readiness: Arc::default(),
             config,
             served,
@@ -143,6 +150,9 @@ impl Parts {
             retention: Arc::clone(&self.retention),
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(Acts::new(Arc::clone(&self.store), Arc::clone(&self.flags))),
+            targets: self.config.mqtt.effective_targets().into(),
+            topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
+            target_acts: Arc::new(self.target_acts()),
             mirror,
             ingest: self.ingest.clone(),
             limits: self.config.limits,
@@ -152,6 +162,21 @@ impl Parts {
             asyncapi,
             hosts: self.config.server.private_hosts.clone().into(),
         })
+    }
+
+    fn target_acts(&self) -> TargetActs {
+        let targets = self.config.mqtt.effective_targets().into_iter();
+        let with_modules = |target: mqtt::Target| {
+            let modules = self.served.modules.iter();
+            let taken = modules.filter(|module| target.takes(module)).cloned();
+            (target.name.clone(), taken.collect())
+        };
+        let targets: BTreeMap<_, _> = targets.map(with_modules).collect();
+        TargetActs::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.standings),
+            targets,
+        )
     }
 
     pub(super) fn public(&self, asyncapi: Arc<mirror::AsyncApi>) -> Result<Public, StartError> {
@@ -221,6 +246,10 @@ const BODY_PATIENCE: Duration = Duration::from_secs(5);
 fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {
     let modules = config.modules_by_name().into_iter();
     let targets = config.mqtt.effective_targets().into_iter();
+    let awaited = |target: mqtt::Target| Awaited {
+        modules: target.module_names(),
+        name: target.name,
+    };
     Retention::new(
         Arc::clone(store),
         Arc::clone(leadership),
@@ -228,7 +257,7 @@ fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadershi
         modules
             .map(|(name, module)| (name, Policy::from(module)))
             .collect(),
-        targets.map(|target| target.name).collect(),
+        targets.map(awaited).collect(),
     )
 }
 

@@ -22,7 +22,8 @@ use crate::{
 
 /// The targets, and the embedded broker if one of them is it.
 pub(super) struct Targets {
-    fed: Vec<Target>,
+    /// Each with the first part of its topics.
+    fed: Vec<(Target, String)>,
     #[cfg(feature = "embedded-broker")]
     brokers: Vec<EmbeddedBroker>,
     /// Where the embedded broker takes MQTT, if there is one.
@@ -49,7 +50,8 @@ impl Targets {
                 Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
             made.pointers = mirror::Pointers::below(config.server.public_url.as_deref());
             targets.embed(config, target, &mut made).await?;
-            targets.fed.push(made);
+            let prefix = target.effective_prefix(&config.mqtt).to_owned();
+            targets.fed.push((made, prefix));
         }
         Ok(targets)
     }
@@ -107,11 +109,11 @@ impl Targets {
             });
         }
         let mut status = Vec::new();
-        for target in self.fed {
-            let sources = sources(parts);
-            let (settings, prefix) = (&parts.config.mirror, &parts.config.mqtt.topic_prefix);
-            let publisher = Publisher::new(sources, settings, prefix, target.clone());
-            verify(tasks, parts, target, publisher.status());
+        for (target, prefix) in self.fed {
+            let settings = &parts.config.mirror;
+            let publisher = Publisher::new(sources(parts), settings, &prefix, target.clone())
+                .obeying(Arc::clone(&parts.standings));
+            verify(tasks, parts, target, &prefix, publisher.status());
             status.push(publisher.status());
             tasks.spawn(Rank::Mirror, "mirror", |stop| publisher.run(stop));
         }
@@ -121,13 +123,19 @@ impl Targets {
 
 /// Starts the verifier of a target. It ends after the mirror, whose last changes it still compares, and before
 /// the embedded broker.
-fn verify(tasks: &mut Tasks, parts: &Parts, target: Target, status: Arc<mirror::TargetStatus>) {
+fn verify(
+    tasks: &mut Tasks,
+    parts: &Parts,
+    target: Target,
+    prefix: &str,
+    status: Arc<mirror::TargetStatus>,
+) {
     let config = &parts.config;
     if config.verifier.enabled {
         let verifier = Verifier::new(
             &config.verifier,
             &config.mirror,
-            &config.mqtt.topic_prefix,
+            prefix,
             target,
             status,
             Arc::clone(&parts.tail),

@@ -24,6 +24,9 @@ pub trait MirrorCursors {
     /// The cursors of one target.
     async fn mirror_cursors(&self, target: &str) -> Result<Vec<MirrorCursor>>;
 
+    /// The modules of which any target, configured or not, has acknowledged anything.
+    async fn mirrored_modules(&self) -> Result<Vec<ModuleName>>;
+
     /// Writes cursors of one target, each in a transaction that locks the module's head row under
     /// its lease's token: created if missing, else only over the version that the caller has read.
     /// The given `version` is the one read (0 = missing before); returns the new ones in the same

@@ -22,6 +22,8 @@ mod seat;
 mod sqlite;
 mod stages;
 mod states;
+mod target_step;
+mod targets;
 mod ticks;
 
 use std::sync::Arc;
@@ -40,6 +42,10 @@ pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which,
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, StageRecord, Stages};
 pub use states::{Mended, States};
+pub use targets::{
+    CursorMark, ReplayFrom, TargetAct, TargetActed, TargetBlocked, TargetCursor, TargetMark,
+    TargetRecord, TargetStep, Targets,
+};
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
 
 use crate::config::{database::Database, sequencer::Sequencer};
@@ -56,6 +62,7 @@ pub trait Store:
     + MirrorCursors
     + Retention
     + Stages
+    + Targets
     + Epochs
     + Ticks
     + Send
@@ -75,6 +82,7 @@ impl<T> Store for T where
         + MirrorCursors
         + Retention
         + Stages
+        + Targets
         + Epochs
         + Ticks
         + Send

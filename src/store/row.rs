@@ -8,7 +8,7 @@ use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::{
     Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, Result, StageRecord, StateItem,
-    TickBounds,
+    TargetCursor, TargetRecord, TickBounds, target_step::TargetSurvey, targets::TargetHead,
 };
 use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
 
@@ -200,6 +200,59 @@ pub(super) fn mirror_cursor(row: &impl Columns) -> sqlx::Result<MirrorCursor> {
         cursor: Cursor::new(epoch(row.integer(1)?), Position::from_i64(row.integer(2)?)),
         generation: row.integer(3)?.unsigned_abs(),
         version: row.integer(4)?,
+    })
+}
+
+/// `module, epoch, position, generation, version, retired_at`.
+pub(super) fn target_cursor(row: &impl Columns) -> sqlx::Result<TargetCursor> {
+    Ok(TargetCursor {
+        row: mirror_cursor(row)?,
+        retired_at: Micros::new(row.integer(5)?),
+    })
+}
+
+/// `target, standing, version, changed_by, changed_at, reason`.
+pub(super) fn target_record(row: &impl Columns) -> sqlx::Result<TargetRecord> {
+    Ok(TargetRecord {
+        target: row.text(0)?.to_owned(),
+        standing: row.text(1)?.parse().map_err(decode)?,
+        version: row.integer(2)?,
+        changed_by: row.text(3)?.to_owned(),
+        changed_at: Micros::new(row.integer(4)?),
+        reason: row.text(5)?.to_owned(),
+    })
+}
+
+/// `module, epoch, head, retained_from, lease_token` of all modules; the records of all targets; the cursors of one.
+pub(super) fn target_survey<R: Columns>(
+    target: &str,
+    heads: &[R],
+    records: &[R],
+    cursors: &[R],
+    now: Micros,
+) -> sqlx::Result<TargetSurvey> {
+    let head = |row: &R| -> sqlx::Result<TargetHead> {
+        Ok(TargetHead {
+            lease: Lease {
+                module: module(row.text(0)?)?,
+                token: row.integer(4)?,
+            },
+            head: Cursor::new(epoch(row.integer(1)?), Position::from_i64(row.integer(2)?)),
+            retained_from: Position::from_i64(row.integer(3)?),
+        })
+    };
+    let records: Vec<_> = records
+        .iter()
+        .map(target_record)
+        .collect::<sqlx::Result<_>>()?;
+    Ok(TargetSurvey {
+        record: records.into_iter().find(|record| record.target == target),
+        heads: heads.iter().map(head).collect::<sqlx::Result<_>>()?,
+        cursors: cursors
+            .iter()
+            .map(target_cursor)
+            .collect::<sqlx::Result<_>>()?,
+        now,
     })
 }
 

@@ -7,8 +7,10 @@
 
 mod support;
 
+mod a_broker_is_replaced_under_load;
 mod a_clean_stop_keeps_its_word;
 mod a_database_outage;
+mod a_dead_target_holds_up_nobody;
 mod a_floor_under_tight_loops;
 mod a_killed_broker_loses_nothing;
 mod a_killed_gateway_loses_nothing;
@@ -77,6 +79,8 @@ mod streams_follow_the_log;
 mod streams_speak_the_protocol;
 mod streams_tell_what_is_missing;
 mod streams_under_strain;
+mod targets_are_acted_on;
+mod targets_differ;
 mod ten_thousand_polls_wait;
 mod terminals_of_a_killed_broker_end_with_the_log;
 mod the_command_line_speaks_the_admin_api;

@@ -16,6 +16,7 @@ use crate::{
         mosquitto::Mosquitto,
         pruned::{compact, holds, ingest, numbered, poll, positions, retained_from, setup, wait},
         servers_are_skipped,
+        targets::{begun, done},
     },
 };
 
@@ -169,7 +170,7 @@ async fn compaction_waits_for_the_slowest_target(database: DatabaseUnderTest) {
     broker.restart();
     holds(&database, &[40]).await;
     gateway.stop().await;
-    // A target that begins with a young log gets what is left of it.
+    // A target that is sent the log again gets what is left of it.
     let second = Mosquitto::start();
     let follower = Follower::start(
         &second.url(),
@@ -184,6 +185,9 @@ async fn compaction_waits_for_the_slowest_target(database: DatabaseUnderTest) {
     );
     let setup = crate::support::pruned::setup(&database, "gw-1", LAST_VALUE).add(&other);
     let gateway = InProcess::start(&setup).await;
+    begun(&gateway.client, "second").await;
+    let all = ["replay", "second", "--module", "commission", "--from", "0"];
+    done(&gateway.client, &all).await;
     let got = |record: &Record| record.events.iter().any(|event| event.position == 40);
     follower.wait("the newest change", got).await;
     assert_eq!(follower.look(Record::distinct), 1);

@@ -12,14 +12,15 @@ use crate::{
         follower::Follower,
         gateway::{InProcess, START},
         mosquitto::Mosquitto,
-        pruned::{compact, holds, ingest, numbered, poll, setup, wait},
+        pruned::{compact, holds, ingest, numbered, setup, wait},
         servers_are_skipped,
     },
 };
 
 on_each_database!(
     that_are_away_until_their_time_is_up,
-    that_have_no_cursor_yet,
+    that_are_new,
+    but_not_for_those_that_do_not_get_the_module,
 );
 
 const KEPT: &str = "retention = { changes = 10 }";
@@ -99,8 +100,7 @@ async fn that_are_away_until_their_time_is_up(database: DatabaseUnderTest) {
     gateway.stop().await;
 }
 
-async fn that_have_no_cursor_yet(database: DatabaseUnderTest) {
-    // Nobody has made a cursor for a target whose module nobody holds.
+async fn that_are_new(database: DatabaseUnderTest) {
     let everything = setup(&database, "gw-1", "retention = {}");
     let gateway = InProcess::start(&everything).await;
     ingest(&gateway.client, "k", 50).await;
@@ -112,11 +112,23 @@ async fn that_have_no_cursor_yet(database: DatabaseUnderTest) {
     // Its broker never answers. Where it begins was settled at once, and that is what is waited for.
     let cursor = "SELECT CAST(position AS CHAR(20)) FROM mirror_cursor \
                   WHERE module = 'commission' AND target = 'second'";
-    wait(&database, cursor, 0, "a young log is mirrored whole").await;
+    wait(&database, cursor, 50, "a further target begins at the head").await;
+    ingest(&gateway.client, "l", 30).await;
+    numbered(&database, 80).await;
+    holds(&database, &(51..=80).collect::<Vec<_>>()).await;
     let would = compact(&gateway.client, true).await;
     assert_eq!(would["rows"], 0, "{would}");
     assert_eq!(would["held_back"]["target"], "second", "{would}");
-    let page = poll(&gateway.client, "since=0").await;
-    assert_eq!((page.positions.len(), page.snapshot), (50, false));
+    gateway.stop().await;
+}
+
+async fn but_not_for_those_that_do_not_get_the_module(database: DatabaseUnderTest) {
+    let dead = "\n[[modules]]\nname = \"stock\"\n[[mqtt.targets]]\nname = \"local\"\n\
+                url = \"embedded://127.0.0.1:0\"\n[[mqtt.targets]]\nname = \"dead\"\n\
+                url = \"mqtt://127.0.0.1:1\"\nmodules = [\"stock\"]\n";
+    let gateway = InProcess::start(&setup(&database, "gw-1", KEPT).add(dead)).await;
+    ingest(&gateway.client, "k", 30).await;
+    numbered(&database, 30).await;
+    holds(&database, &(21..=30).collect::<Vec<_>>()).await;
     gateway.stop().await;
 }

@@ -3,7 +3,9 @@
 use axum::http::StatusCode;
 use utoipa::OpenApi;
 
-use super::{PrivateState, acts, compact, epochs, health, ingest, metrics, modules, outbox};
+use super::{
+    PrivateState, acts, compact, epochs, health, ingest, metrics, modules, outbox, targets,
+};
 use crate::http::{
     description::{self, Document, Documents},
     problem::Body9457,
@@ -32,12 +34,15 @@ use crate::http::{
         outbox::discard,
         outbox::list,
         outbox::retry,
+        targets::act,
+        targets::list,
     ),
     components(schemas(Body9457)),
     tags(
         (name = "Ingest", description = "the way in for changes"),
         (name = "Cutover", description = "where modules are, and moving them"),
         (name = "Log", description = "pruning, compaction, epochs"),
+        (name = "Targets", description = "the brokers that are fed"),
         (name = "Outbox", description = "rows that could not be numbered"),
         (name = "Operations", description = "is it well"),
         (name = "Descriptions", description = "of the interfaces"),

@@ -13,6 +13,7 @@ mod ingest;
 mod metrics;
 mod modules;
 mod outbox;
+mod targets;
 mod verified;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::{Problem, description as descriptions, query};
 use crate::{
+    config,
     cutover::{Acts, Flags},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Retention, Tail},
@@ -49,6 +51,12 @@ pub struct PrivateState {
     pub flags: Arc<Flags>,
     /// How the targets stand.
     pub mirror: mirror::Status,
+    /// The configured targets.
+    pub targets: Arc<[config::mqtt::Target]>,
+    /// The first part of the topics of those that name no other.
+    pub topic_prefix: Arc<str>,
+    /// Where acts on targets are done.
+    pub target_acts: Arc<mirror::TargetActs>,
     /// Where logs are pruned.
     pub retention: Arc<Retention>,
     /// Where epochs begin.
@@ -86,6 +94,8 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
         .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
+        .route("/admin/v1/targets", get(targets::list))
+        .route("/admin/v1/targets/{target}/{act}", post(targets::act))
         .route("/admin/v1/outbox/rejected", get(outbox::list))
         .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))
         .route("/admin/v1/outbox/rejected/drop", post(outbox::discard))

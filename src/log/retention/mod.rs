@@ -8,6 +8,7 @@
 //! cursor is too old. An activation that is cut short anywhere is finished by the next one.
 
 mod act;
+mod awaited;
 mod decision;
 mod outlook;
 mod pass;
@@ -15,7 +16,7 @@ mod tombstones;
 mod work;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     act::{Compacted, NotDone},
+    awaited::Awaited,
     outlook::{HeldBack, Outlook},
 };
 use self::{
@@ -70,7 +72,7 @@ pub struct Retention {
     leadership: Arc<Leadership>,
     settings: config::retention::Retention,
     policies: BTreeMap<ModuleName, Policy>,
-    targets: Vec<String>,
+    targets: Vec<Awaited>,
     work: Mutex<HashMap<ModuleName, Work>>,
 }
 
@@ -78,6 +80,8 @@ pub struct Retention {
 struct Survey {
     heads: HashMap<ModuleName, Head>,
     positions: Vec<TargetPosition>,
+    /// Targets that nothing is kept for.
+    retired: HashSet<String>,
 }
 
 impl Retention {
@@ -87,7 +91,7 @@ impl Retention {
         leadership: Arc<Leadership>,
         settings: &config::retention::Retention,
         policies: BTreeMap<ModuleName, Policy>,
-        targets: Vec<String>,
+        targets: Vec<Awaited>,
     ) -> Self {
         Self {
             store,
@@ -177,6 +181,7 @@ impl Retention {
     async fn survey(&self) -> store::Result<Survey> {
         // Cursors first: a head that is younger than they are holds back no less.
         let positions = self.store.target_positions().await?;
+        let retired = awaited::retired(self.store.target_records().await?);
         let heads = self.store.heads(Purpose::Retention).await?;
         Ok(Survey {
             heads: heads
@@ -184,6 +189,7 @@ impl Retention {
                 .map(|head| (head.module.clone(), head))
                 .collect(),
             positions,
+            retired,
         })
     }
 
@@ -205,7 +211,7 @@ impl Retention {
             None => None,
         };
         let wanted = wanted(head, *policy, aged);
-        let targets = self.target_states(module, &survey.positions);
+        let targets = self.target_states(module, survey);
         let expired = if targets.iter().any(|target| target.position() < wanted) {
             let force_after = self.settings.force_after.get();
             self.older_than(module, force_after, oldest).await?
@@ -230,15 +236,20 @@ impl Retention {
         self.store.last_older_than(module, age).await
     }
 
-    fn target_states(&self, module: &ModuleName, positions: &[TargetPosition]) -> Vec<TargetState> {
-        let state = |name: &String| {
+    /// The targets that get the module, as far as the database knows.
+    fn target_states(&self, module: &ModuleName, survey: &Survey) -> Vec<TargetState> {
+        let state = |target: &Awaited| {
+            let name = &target.name;
             let of_target = |row: &&TargetPosition| row.target == *name && row.module == *module;
+            let row = survey.positions.iter().find(of_target);
             TargetState {
                 name: name.clone(),
-                acknowledged: positions.iter().find(of_target).map(|row| row.position),
+                acknowledged: row.map(|row| row.position),
             }
         };
-        self.targets.iter().map(state).collect()
+        let waits =
+            |target: &&Awaited| target.takes(module) && !survey.retired.contains(&target.name);
+        self.targets.iter().filter(waits).map(state).collect()
     }
 
     const fn pause(&self) -> Duration {

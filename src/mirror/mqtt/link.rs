@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{Endpoint, driver, v5, v311};
-use crate::config::mqtt::Protocol;
+use crate::{config::mqtt::Protocol, mirror::binary_event::Attributes};
 
 /// How a connection is opened.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub enum Signal {
     Message {
         /// Its topic.
         topic: String,
-        /// Its payload.
+        /// Its payload; of an event in binary mode, the event in its structured form.
         payload: Bytes,
     },
     /// The connection is over, with the reason. Nothing comes after it.
@@ -127,6 +127,19 @@ impl Link {
         match &self.client {
             Client::V5(client) => v5::publish(client, topic, payload, retain, content_type),
             Client::V311(client) => v311::publish(client, topic, payload, retain),
+        }
+    }
+
+    /// Hands over an event in binary mode, at QoS 1. MQTT 3.1.1 has no place for its attributes.
+    pub fn publish_binary(
+        &self,
+        topic: &str,
+        data: Bytes,
+        attributes: Attributes,
+    ) -> Result<(), NotSent> {
+        match &self.client {
+            Client::V5(client) => v5::publish_binary(client, topic, data, attributes),
+            Client::V311(_) => Err(NotSent),
         }
     }
 

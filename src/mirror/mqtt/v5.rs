@@ -10,7 +10,7 @@ use rumqttc::{
         mqttbytes::{
             QoS,
             v5::{
-                ConnAck, ConnectReturnCode, Filter, PubAckReason, PublishProperties,
+                ConnAck, ConnectReturnCode, Filter, PubAckReason, Publish, PublishProperties,
                 SubscribeReasonCode,
             },
         },
@@ -18,6 +18,7 @@ use rumqttc::{
 };
 
 use super::{LinkOptions, NotSent, Signal, driver::Wire};
+use crate::mirror::binary_event::{self, Attributes};
 
 pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V5) {
     let endpoint = &options.endpoint;
@@ -51,6 +52,22 @@ pub(super) fn publish(
     };
     client
         .try_publish_with_properties(topic, QoS::AtLeastOnce, retain, payload, properties)
+        .map_err(|_| NotSent)
+}
+
+pub(super) fn publish_binary(
+    client: &AsyncClient,
+    topic: &str,
+    data: Bytes,
+    attributes: Attributes,
+) -> Result<(), NotSent> {
+    let properties = PublishProperties {
+        content_type: Some(binary_event::CONTENT_TYPE.to_owned()),
+        user_properties: attributes,
+        ..PublishProperties::default()
+    };
+    client
+        .try_publish_with_properties(topic, QoS::AtLeastOnce, false, data, properties)
         .map_err(|_| NotSent)
 }
 
@@ -137,7 +154,7 @@ fn signal(event: Event) -> Option<Signal> {
         }),
         Event::Incoming(Incoming::Publish(message)) => Some(Signal::Message {
             topic: String::from_utf8_lossy(&message.topic).into_owned(),
-            payload: message.payload,
+            payload: structured(&message).unwrap_or(message.payload),
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {
             let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
@@ -146,6 +163,13 @@ fn signal(event: Event) -> Option<Signal> {
         Event::Incoming(Incoming::ConnAck(ack)) => Some(connected(&ack)),
         Event::Incoming(_) | Event::Outgoing(_) => None,
     }
+}
+
+/// An event in binary mode, as those in structured mode are.
+fn structured(message: &Publish) -> Option<Bytes> {
+    let properties = message.properties.as_ref()?;
+    let content_type = properties.content_type.as_deref()?;
+    binary_event::structured(content_type, &properties.user_properties, &message.payload)
 }
 
 fn refusal(reason: PubAckReason, explanation: Option<String>) -> String {

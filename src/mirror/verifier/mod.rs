@@ -171,6 +171,14 @@ impl Verifier {
         self.forget();
     }
 
+    /// Leaves a broker that gets nothing any more.
+    fn leave(&mut self) {
+        if let Some(link) = self.link.take() {
+            tokio::spawn(link.close(LEAVE));
+            self.forget();
+        }
+    }
+
     fn forget(&mut self) {
         self.link = None;
         self.ear = Ear::Deaf;
@@ -189,7 +197,9 @@ impl Verifier {
     /// What is to be done from time to time.
     fn tend(&mut self) {
         let now = Instant::now();
-        if self.link.is_none() && now >= self.connect_at {
+        if !self.status.is_fed() {
+            self.leave();
+        } else if self.link.is_none() && now >= self.connect_at {
             self.link = Some(Link::open(&self.target.verifier_options(&self.mirror)));
         }
         if let Some(share) = self.sampler.look(now) {

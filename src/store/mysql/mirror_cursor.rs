@@ -12,6 +12,7 @@ use super::{
     stored::Stored,
 };
 use crate::{
+    domain::ModuleName,
     store::{
         Error, Lease, MirrorCursor, MirrorCursors, Result,
         mirror_cursor::{self, Outcome},
@@ -23,6 +24,8 @@ use crate::{
 const CURSORS: &str = "\
     SELECT module, epoch, position, generation, version FROM mirror_cursor \
     WHERE target = ? ORDER BY module";
+
+const MIRRORED: &str = "SELECT DISTINCT module FROM mirror_cursor WHERE position > 0";
 
 const INSERT: &str = "\
     INSERT INTO mirror_cursor (target, module, epoch, position, generation, version, lease_token) ";
@@ -50,6 +53,20 @@ impl MirrorCursors for MySqlStore {
             .map(row::mirror_cursor)
             .collect::<sqlx::Result<_>>();
         cursors.map_err(Error::Unexpected)
+    }
+
+    async fn mirrored_modules(&self) -> Result<Vec<ModuleName>> {
+        let doing = "reading mirror cursors";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Cursor);
+        let select = sqlx::query(MIRRORED).fetch_all(borrowed.connection());
+        let rows = self.call(doing, select).await?;
+        borrowed.put_back();
+        let modules = Stored::all(rows);
+        let modules = modules.iter().map(|row| row::module(row.text(0)?));
+        modules
+            .collect::<sqlx::Result<_>>()
+            .map_err(Error::Unexpected)
     }
 
     async fn write_mirror_cursors(&self, target: &str, cursors: &[Given]) -> Result<Vec<i64>> {

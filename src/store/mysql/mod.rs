@@ -25,6 +25,7 @@ mod stages;
 mod statement;
 mod states;
 mod stored;
+mod targets;
 mod ticks;
 
 use std::{str::FromStr, time::Duration};

@@ -5,6 +5,7 @@ use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, lease::columns};
 use crate::{
+    domain::ModuleName,
     store::{Error, Lease, MirrorCursor, MirrorCursors, Result, mirror_cursor, row},
     telemetry::{Purpose, count_query},
 };
@@ -12,6 +13,8 @@ use crate::{
 const CURSORS: &str = "\
     SELECT module, epoch, position, generation, version FROM mirror_cursor \
     WHERE target = $1 ORDER BY module";
+
+const MIRRORED: &str = "SELECT DISTINCT module FROM mirror_cursor WHERE position > 0";
 
 /// SHARE: several targets of one module do not wait for each other, a new holder waits for all.
 const FENCE: &str = "\
@@ -58,6 +61,19 @@ impl MirrorCursors for PostgresStore {
             .map(row::mirror_cursor)
             .collect::<sqlx::Result<_>>();
         cursors.map_err(Error::Unexpected)
+    }
+
+    async fn mirrored_modules(&self) -> Result<Vec<ModuleName>> {
+        let doing = "reading mirror cursors";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Cursor);
+        let select = sqlx::query_scalar(MIRRORED).fetch_all(borrowed.connection());
+        let names: Vec<String> = self.call(doing, select).await?;
+        borrowed.put_back();
+        let modules = names.iter().map(|name| row::module(name));
+        modules
+            .collect::<sqlx::Result<_>>()
+            .map_err(Error::Unexpected)
     }
 
     async fn write_mirror_cursors(

@@ -18,6 +18,7 @@ mod retention;
 mod schema;
 mod stages;
 mod states;
+mod targets;
 mod ticks;
 
 use std::{str::FromStr, time::Duration};

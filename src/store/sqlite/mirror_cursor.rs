@@ -5,6 +5,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{SqliteStore, error::failed, json, lease::pairs};
 use crate::{
+    domain::ModuleName,
     store::{Error, Lease, MirrorCursor, MirrorCursors, Result, mirror_cursor, row},
     telemetry::{Purpose, count_query},
 };
@@ -12,6 +13,8 @@ use crate::{
 const CURSORS: &str = "\
     SELECT module, epoch, position, generation, version FROM mirror_cursor \
     WHERE target = ?1 ORDER BY module";
+
+const MIRRORED: &str = "SELECT DISTINCT module FROM mirror_cursor WHERE position > 0";
 
 const FENCE: &str = "\
     SELECT module FROM module_head \
@@ -42,6 +45,16 @@ impl MirrorCursors for SqliteStore {
             .map(row::mirror_cursor)
             .collect::<sqlx::Result<_>>();
         cursors.map_err(Error::Unexpected)
+    }
+
+    async fn mirrored_modules(&self) -> Result<Vec<ModuleName>> {
+        count_query(Purpose::Cursor);
+        let select = sqlx::query_scalar(MIRRORED).fetch_all(&self.readers);
+        let names: Vec<String> = select.await.map_err(failed("reading mirror cursors"))?;
+        let modules = names.iter().map(|name| row::module(name));
+        modules
+            .collect::<sqlx::Result<_>>()
+            .map_err(Error::Unexpected)
     }
 
     async fn write_mirror_cursors(

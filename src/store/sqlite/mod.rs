@@ -20,6 +20,7 @@ mod retention;
 mod schema;
 mod stages;
 mod states;
+mod targets;
 mod ticks;
 
 use std::{

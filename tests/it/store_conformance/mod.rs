@@ -14,4 +14,5 @@ mod retention;
 mod server_defaults;
 mod speed;
 mod states;
+mod targets;
 mod ticks;

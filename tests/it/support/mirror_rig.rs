@@ -134,6 +134,13 @@ impl MirrorCursors for MemoryStore {
         Ok(ours.map(|(_, cursor)| cursor.clone()).collect())
     }
 
+    async fn mirrored_modules(&self) -> Result<Vec<ModuleName>> {
+        let inner = self.up()?;
+        let some = |cursor: &&MirrorCursor| cursor.cursor.position > Position::ZERO;
+        let mirrored = inner.cursors.values().filter(some);
+        Ok(mirrored.map(|cursor| cursor.module.clone()).collect())
+    }
+
     async fn write_mirror_cursors(
         &self,
         target: &str,

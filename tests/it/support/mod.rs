@@ -27,6 +27,7 @@ pub mod pruned;
 pub mod rabbitmq;
 pub mod socket;
 pub mod streams;
+pub mod targets;
 pub mod terminal;
 pub mod verifying;
 pub mod witness;

@@ -14,7 +14,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::free_port;
+use super::lasting_port;
 
 /// A broker in a temporary folder. It ends with this value, and with the test process.
 pub struct Mosquitto {
@@ -37,7 +37,7 @@ impl Mosquitto {
     /// The same with files beside it; `{dir}` in a line is their folder.
     pub fn start_with_files(lines: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = lasting_port();
         for (name, content) in files {
             fs::write(folder.path().join(name), content).unwrap();
         }

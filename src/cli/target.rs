@@ -1,0 +1,151 @@
+//! `changeover target …`: the brokers that are fed, and acts on them.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    Failure, Globals, Output,
+    actor::Actor,
+    client::Remote,
+    output::{cell, columns},
+};
+use crate::domain::ModuleName;
+
+/// The commands about targets.
+#[derive(Debug, Subcommand)]
+pub enum Target {
+    /// Shows the targets, and how far each is with each module.
+    List {
+        #[command(flatten)]
+        remote: Remote,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Stops publishing to a target, on every replica and over restarts, until it is resumed.
+    Pause(Act),
+    /// Feeds a target again, from where it was.
+    Resume {
+        /// From the heads of the logs: what the target has not got is left out. A retired target needs it, unless
+        /// each of its modules was replayed.
+        #[arg(long)]
+        at_head: bool,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Feeds a target no longer, and keeps nothing for it.
+    Retire(Act),
+    /// Sends changes of a module again.
+    Replay {
+        /// The module.
+        #[arg(long)]
+        module: ModuleName,
+        /// A cursor, or a position of the present epoch: what comes after it is sent.
+        #[arg(long, value_name = "CURSOR")]
+        from: String,
+        #[command(flatten)]
+        act: Act,
+    },
+}
+
+/// What every act on a target takes.
+#[derive(Debug, Clone, Args)]
+pub struct Act {
+    /// The target.
+    #[arg(value_name = "NAME")]
+    target: String,
+    #[command(flatten)]
+    actor: Actor,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    output: Output,
+}
+
+const PATH: [&str; 3] = ["admin", "v1", "targets"];
+
+impl Target {
+    pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
+        match self {
+            Self::List { remote, output } => {
+                let answer = remote.client(globals)?.get(&PATH, &[]).await?;
+                Ok(output.print(&answer, table)?)
+            }
+            Self::Pause(act) => act.run(globals, "pause", json!({})).await,
+            Self::Resume { at_head: true, act } => {
+                act.run(globals, "resume", json!({"at_head": true})).await
+            }
+            Self::Resume { act, .. } => act.run(globals, "resume", json!({})).await,
+            Self::Retire(act) => act.run(globals, "retire", json!({})).await,
+            Self::Replay { module, from, act } => {
+                let body = json!({"module": module, "from": from});
+                act.run(globals, "replay", body).await
+            }
+        }
+    }
+}
+
+impl Act {
+    async fn run(self, globals: &Globals, action: &str, mut body: Value) -> Result<(), Failure> {
+        let client = self.remote.client(globals)?;
+        body["reason"] = self.actor.reason.as_str().into();
+        let path = [&PATH[..], &[self.target.as_str(), action]].concat();
+        let answer = client.act(&path, &body, &self.actor, None).await?;
+        Ok(self.output.print(&answer, done)?)
+    }
+}
+
+fn done(answer: &Value) -> String {
+    let side = |name| answer.get(name).unwrap_or(&Value::Null);
+    let (before, after) = (side("before"), side("after"));
+    let mut lines = vec![format!(
+        "{}: {} -> {}",
+        cell(after, "target"),
+        cell(before, "standing"),
+        cell(after, "standing")
+    )];
+    let cursors = after.get("cursors").and_then(Value::as_array);
+    for cursor in cursors.into_iter().flatten() {
+        let (module, at) = (cell(cursor, "module"), cell(cursor, "cursor"));
+        let generation = cell(cursor, "generation");
+        lines.push(format!("{module}: from {at}, generation {generation}"));
+    }
+    if answer.get("dry_run") == Some(&Value::Bool(true)) {
+        lines.push("(dry run, nothing was changed)".to_owned());
+    }
+    lines.join("\n")
+}
+
+const HEADS: [&str; 8] = [
+    "TARGET",
+    "STANDING",
+    "CONNECTED",
+    "MODULE",
+    "CURSOR",
+    "BEHIND",
+    "GENERATION",
+    "NOTE",
+];
+
+/// A line per target and module.
+fn table(answer: &Value) -> String {
+    let targets = answer.get("targets").and_then(Value::as_array);
+    let mut rows = Vec::new();
+    for target in targets.into_iter().flatten() {
+        let of_target = ["target", "standing", "connected"].map(|member| cell(target, member));
+        let modules = target.get("modules").and_then(Value::as_array);
+        for module in modules.into_iter().flatten() {
+            let of_module = ["module", "cursor", "behind", "generation"];
+            let halted = cell(module, "halted");
+            let note = if halted == "-" {
+                cell(target, "note")
+            } else {
+                halted
+            };
+            let mut row = of_target.to_vec();
+            row.extend(of_module.map(|member| cell(module, member)));
+            row.push(note);
+            rows.push(row);
+        }
+    }
+    columns(&HEADS, &rows)
+}
