@@ -145,6 +145,7 @@ impl Parts {
         Ok(PrivateState {
             store: Arc::clone(&self.store),
             tail: Arc::clone(&self.tail),
+            presence: Arc::clone(&self.presence),
             leadership: Arc::clone(&self.leadership),
             flags: Arc::clone(&self.flags),
             retention: Arc::clone(&self.retention),

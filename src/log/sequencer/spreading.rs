@@ -106,3 +106,7 @@ pub(super) fn legacy(held: &[Lease], others: &[Instance]) -> BTreeMap<String, Ve
     }
     left
 }
+
+#[cfg(test)]
+#[path = "spreading_tests.rs"]
+mod tests;

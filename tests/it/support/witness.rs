@@ -44,10 +44,11 @@ impl Testimony {
         self.above = self.above.split_off(&(self.prefix + 1));
     }
 
-    /// On one connection the log is published without a hole, and it begins with nothing left out.
+    /// On one connection the log is published without a hole, and it begins with nothing left out. Of several mirrors
+    /// one may leave out what another one has brought.
     fn publish(&mut self, last: Option<u64>, position: u64) {
         self.published += 1;
-        let before = last.unwrap_or(self.prefix);
+        let before = last.unwrap_or_default().max(self.prefix);
         if position > before + 1 {
             let what = format!(
                 "{position} was published after {last:?}, with {} acknowledged",
