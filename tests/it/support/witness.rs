@@ -25,6 +25,8 @@ pub struct Testimony {
     /// Changes handed over, repeats included.
     pub published: u64,
     pub connections: u64,
+    /// Acknowledgements are not passed on.
+    swallows: bool,
     /// What must never happen.
     pub trouble: Vec<String>,
 }
@@ -84,6 +86,11 @@ impl Witness {
         self.port
     }
 
+    /// Passes no acknowledgement on from now on.
+    pub fn swallow_acknowledgements(&self) {
+        self.testimony.lock().unwrap().swallows = true;
+    }
+
     /// Looks at what it has seen.
     pub fn look<T>(&self, look: impl FnOnce(&Testimony) -> T) -> T {
         let testimony = self.testimony.lock().unwrap();
@@ -129,12 +136,18 @@ async fn stand_between(
             last = Some(position);
             packets.lock().unwrap().insert(id, position);
         }
+        true
     });
     let back = pass(from_broker, &mut to_mirror, |packet| {
         let position = acknowledged(packet).and_then(|id| packets.lock().unwrap().remove(&id));
-        if let Some(position) = position {
-            testimony.lock().unwrap().acknowledge(position);
+        let Some(position) = position else {
+            return true;
+        };
+        let mut testimony = testimony.lock().unwrap();
+        if !testimony.swallows {
+            testimony.acknowledge(position);
         }
+        !testimony.swallows
     });
     // The end of one direction ends both.
     tokio::select! {
@@ -151,16 +164,18 @@ struct Packet {
     whole: Vec<u8>,
 }
 
+/// Passes on what is not swallowed.
 async fn pass(
     from: impl AsyncRead + Unpin,
     to: &mut (impl AsyncWrite + Unpin),
-    mut note: impl FnMut(&Packet),
+    mut note: impl FnMut(&Packet) -> bool,
 ) -> io::Result<()> {
     let mut from = BufReader::with_capacity(64 * 1024, from);
     loop {
         let packet = read_packet(&mut from).await?;
-        note(&packet);
-        to.write_all(&packet.whole).await?;
+        if note(&packet) {
+            to.write_all(&packet.whole).await?;
+        }
     }
 }
 
