@@ -12,7 +12,8 @@ use crate::domain::Routing;
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {
     let heads = [
-        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "HOLDER", "VERSION", "CHANGED", "BY", "REASON",
+        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "HOLDER", "VERSION", "CHANGED",
+        "BY", "REASON",
     ];
     let row = |m: &Value| {
         vec![

@@ -108,7 +108,10 @@ impl Presence {
                 }
                 Some(_) => {}
                 None => {
-                    tracing::info!(other = other.name, "waiting to see whether this instance still lives");
+                    tracing::info!(
+                        other = other.name,
+                        "waiting to see whether this instance still lives"
+                    );
                     seen.insert(other.run, other.heartbeat);
                 }
             }
@@ -129,9 +132,9 @@ impl Presence {
         let Some(own) = all.iter().find(|one| one.run == self.run).cloned() else {
             return Ok(None);
         };
-        let mut before = all.into_iter().filter(|other| {
-            other.alive && (other.since, &other.name) < (own.since, &own.name)
-        });
+        let mut before = all
+            .into_iter()
+            .filter(|other| other.alive && (other.since, &other.name) < (own.since, &own.name));
         Ok(before.find(|other| self.embedded.is_some() || other.embedded.is_some()))
     }
 

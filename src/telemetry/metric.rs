@@ -34,7 +34,7 @@ pub const REJECTED: &str = "changeover_rejected_total";
 pub const INSTANCES: &str = "changeover_instances";
 /// Modules that this replica numbers and mirrors.
 pub const LEASES: &str = "changeover_leases";
-/// Leases that came and went, by what happened: taken, handed_over or lost.
+/// Leases that came and went, by what happened: `taken`, `handed_over` or `lost`.
 pub const LEASE_MOVES: &str = "changeover_lease_moves_total";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";

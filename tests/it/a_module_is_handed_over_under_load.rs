@@ -144,9 +144,11 @@ async fn past_a_broker_that_does_not_answer() {
     let cursor = database.text(logbook::MIRROR_CURSOR).await;
     assert_eq!(cursor.as_deref(), Some("1"), "only what was acknowledged");
     send("after").await;
-    eventually("the successor sends again and goes on", PATIENCE, async || {
-        witness.look(|seen| (seen.published >= 4).then_some(()))
-    })
+    eventually(
+        "the successor sends again and goes on",
+        PATIENCE,
+        async || witness.look(|seen| (seen.published >= 4).then_some(())),
+    )
     .await;
     drop((one, two));
 }

@@ -70,7 +70,10 @@ async fn stop_twice(database: Arc<DatabaseUnderTest>) {
     for (zombie, other, successor) in [(&a, &b, "b"), (&b, &a, "a")] {
         total = stop_inside(&database, zombie, total).await;
         let stopped = Instant::now();
-        other.client.ingest(&json!({"key": "after", "value": 1})).await;
+        other
+            .client
+            .ingest(&json!({"key": "after", "value": 1}))
+            .await;
         total += 1;
         other.client.items(0, total, SOON).await;
         let took = stopped.elapsed();
@@ -119,7 +122,10 @@ async fn stop_inside(database: &DatabaseUnderTest, holder: &Program, mut total: 
              WHERE module = 'commission' AND entity_key = 'locked' FOR UPDATE";
         locker.execute("BEGIN").await;
         locker.execute(lock).await;
-        holder.client.ingest(&json!({"key": "locked", "value": total})).await;
+        holder
+            .client
+            .ingest(&json!({"key": "locked", "value": total}))
+            .await;
         total += 1;
         eventually("the transaction waits for the row", SOON, async || {
             is_one(database, waiting(database.kind)).await.then_some(())
@@ -176,11 +182,15 @@ const fn idle(kind: Kind) -> &'static str {
 }
 
 async fn mirrored(database: &DatabaseUnderTest, witness: &Witness, total: usize) {
-    eventually("everything is mirrored and written down", SOON, async || {
-        let acknowledged = witness.look(Testimony::acknowledged) == total as u64;
-        let cursor = database.text(CURSOR).await.unwrap_or_default();
-        (acknowledged && cursor.trim() == total.to_string()).then_some(())
-    })
+    eventually(
+        "everything is mirrored and written down",
+        SOON,
+        async || {
+            let acknowledged = witness.look(Testimony::acknowledged) == total as u64;
+            let cursor = database.text(CURSOR).await.unwrap_or_default();
+            (acknowledged && cursor.trim() == total.to_string()).then_some(())
+        },
+    )
     .await;
 }
 
@@ -193,7 +203,10 @@ fn audit(database: Arc<DatabaseUnderTest>, witness: Arc<Witness>) -> JoinHandle<
             let cursor = connection.text(CURSOR).await;
             let cursor: u64 = cursor.map_or(0, |text| text.trim().parse().unwrap());
             let acknowledged = witness.look(Testimony::acknowledged);
-            assert!(before <= cursor && cursor <= acknowledged, "{before} {cursor}");
+            assert!(
+                before <= cursor && cursor <= acknowledged,
+                "{before} {cursor}"
+            );
             before = cursor;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

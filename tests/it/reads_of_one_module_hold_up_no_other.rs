@@ -30,7 +30,9 @@ async fn a_replica_follows_what_nobody_reads(database: DatabaseUnderTest) {
         .ingest(&json!({"key": "first", "value": 0}))
         .await;
     leader.client.items(0, 1, SOON).await;
-    let setup = Setup::new(&database, "b").among_others().set("tail.full_ms", 60_000);
+    let setup = Setup::new(&database, "b")
+        .among_others()
+        .set("tail.full_ms", 60_000);
     let other = InProcess::start(&setup).await;
     other.client.items(0, 1, SOON).await;
 

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::json;
@@ -46,11 +46,11 @@ fn module(number: usize) -> String {
 }
 
 fn setup(database: &DatabaseUnderTest, name: &str) -> Setup {
-    let modules: String = (0..MODULES)
+    let modules: Vec<_> = (0..MODULES)
         .map(|number| format!("[[modules]]\nname = \"{}\"\n", module(number)))
         .collect();
     Setup::new(database, name)
-        .modules(&modules)
+        .modules(&modules.concat())
         .among_others()
         .set("sequencer.even_out_after_ms", 500)
 }
@@ -72,8 +72,28 @@ async fn share(database: Arc<DatabaseUnderTest>) {
     rests(&database).await;
     numbers_everything(&one, 1).await;
     assert!(vacancies.longest() < LEASE, "{:?}", vacancies.longest());
-    let given = one.log().matches("this module is handed over").count();
-    assert_eq!(given, 8, "as many as were needed: {}", one.log());
+    let given = moments(&one, "this module is handed over");
+    assert_eq!(given.len(), 8, "as many as were needed: {}", one.log());
+    let mut taken = moments(&two, "this replica numbers and mirrors the module now");
+    taken.extend(moments(
+        &three,
+        "this replica numbers and mirrors the module now",
+    ));
+    let pause = |(module, at): (&String, &SystemTime)| {
+        // The successor may be a little faster to write it down.
+        taken[module].duration_since(*at).unwrap_or_default()
+    };
+    let longest = given.iter().map(pause).max().unwrap();
+    println!("between two holders a module was with nobody for {longest:?} at most");
+    assert!(longest < TRIES + SLACK, "{longest:?}");
+
+    let listed = one.client.get("/admin/v1/instances").await.json();
+    let listed = listed["instances"].as_array().unwrap().iter();
+    let held: Vec<_> = listed
+        .map(|i| (i["instance"].as_str(), i["modules"].as_u64()))
+        .collect();
+    let four = ["gw-1", "gw-2", "gw-3"].map(|name| (Some(name), Some(4)));
+    assert_eq!(held, four);
 
     let killed = Instant::now();
     three.kill();
@@ -114,6 +134,20 @@ async fn share(database: Arc<DatabaseUnderTest>) {
     let left = "SELECT CAST(count(*) AS CHAR(9)) FROM instance";
     let left = database.text(left).await.unwrap();
     assert_eq!(left.trim(), "0", "who ends in order leaves nothing");
+}
+
+/// When a replica has said this of each module.
+fn moments(replica: &Program, message: &str) -> HashMap<String, SystemTime> {
+    let log = replica.log();
+    let lines = log.lines();
+    let lines = lines.filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let said = lines.filter(|line| line["message"] == message);
+    said.map(|line| {
+        let at = line["timestamp"].as_str().unwrap();
+        let at = humantime::parse_rfc3339(at).unwrap();
+        (line["module"].as_str().unwrap().to_owned(), at)
+    })
+    .collect()
 }
 
 /// How many modules each holds, a vacant one by nobody.

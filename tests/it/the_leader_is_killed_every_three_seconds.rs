@@ -79,7 +79,10 @@ async fn kill_leaders(database: DatabaseUnderTest) {
         &["changeover/c/orders/+"],
     );
     stream.subscribed().await;
-    let public: Vec<_> = replicas.iter().map(|one| one.client.public.as_str()).collect();
+    let public: Vec<_> = replicas
+        .iter()
+        .map(|one| one.client.public.as_str())
+        .collect();
     let terminals = pair(&public, &broker.url(), seed);
     let ingest = |one: &Program| format!("{}/v1/modules/orders/changes", one.client.private);
     let mut load = Load::start(&Plan {

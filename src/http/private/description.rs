@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, compact, epochs, health, ingest, instances, metrics, modules, outbox, targets,
+    PrivateState, acts, compact, epochs, health, ingest, instances, metrics, modules, outbox,
+    targets,
 };
 use crate::http::{
     description::{self, Document, Documents},

@@ -132,9 +132,8 @@ async fn join(connection: &mut MySqlConnection, beat: &Beat<'_>) -> sqlx::Result
 
 async fn all(connection: &mut MySqlConnection) -> sqlx::Result<Vec<Instance>> {
     count_query(Purpose::Lease);
-    let mut select = Statement::new(
-        "SELECT id, run, since, heartbeat, expires_at, embedded, holds, wants, ",
-    );
+    let mut select =
+        Statement::new("SELECT id, run, since, heartbeat, expires_at, embedded, holds, wants, ");
     select.push(NOW).push(" FROM instance ORDER BY id");
     let rows = select.build().fetch_all(connection).await?;
     Stored::all(rows)

@@ -255,8 +255,7 @@ async fn hand_over(
     keep: Duration,
 ) -> sqlx::Result<()> {
     count_query(Purpose::Lease);
-    let mut update =
-        Statement::new("UPDATE module_head FORCE INDEX (PRIMARY) SET lease_holder = ");
+    let mut update = Statement::new("UPDATE module_head FORCE INDEX (PRIMARY) SET lease_holder = ");
     update
         .push_bind(to)
         .push(", lease_token = lease_token + 1, lease_expires_at = ")

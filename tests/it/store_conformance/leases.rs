@@ -29,10 +29,19 @@ async fn are_taken_once_and_given_back(database: DatabaseUnderTest) {
             .collect::<Vec<_>>(),
         names
     );
-    assert_eq!(other.acquire(&names, "other", LEASE, Share::ALL).await.unwrap(), []);
+    assert_eq!(
+        other
+            .acquire(&names, "other", LEASE, Share::ALL)
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(one.renew(&taken, LEASE).await.unwrap(), taken);
     one.release(&taken[..1]).await.unwrap();
-    let free = other.acquire(&names, "other", LEASE, Share::ALL).await.unwrap();
+    let free = other
+        .acquire(&names, "other", LEASE, Share::ALL)
+        .await
+        .unwrap();
     assert_eq!(free.len(), 1);
     assert_eq!(free[0].module, names[0]);
     assert!(free[0].token > taken[0].token);
@@ -51,7 +60,10 @@ async fn expire_by_time_and_the_token_grows(database: DatabaseUnderTest) {
     let store = database.store().await;
     let names = [module("a")];
     store.ensure_modules(&names).await.unwrap();
-    let first = store.acquire(&names, "same", Duration::ZERO, Share::ALL).await.unwrap();
+    let first = store
+        .acquire(&names, "same", Duration::ZERO, Share::ALL)
+        .await
+        .unwrap();
     assert!(
         store
             .heads(changeover::telemetry::Purpose::Tail)
@@ -59,7 +71,10 @@ async fn expire_by_time_and_the_token_grows(database: DatabaseUnderTest) {
             .unwrap()[0]
             .lease_vacant
     );
-    let second = store.acquire(&names, "same", LEASE, Share::ALL).await.unwrap();
+    let second = store
+        .acquire(&names, "same", LEASE, Share::ALL)
+        .await
+        .unwrap();
     assert!(second[0].token > first[0].token);
     assert_eq!(store.renew(&first, LEASE).await.unwrap(), []);
     // A lost lease gives back nothing.
@@ -148,7 +163,11 @@ async fn are_lost_to_who_took_over(database: DatabaseUnderTest) {
         .await
         .unwrap()
         .remove(0);
-    let lease = new.acquire(&names, "new", LEASE, Share::ALL).await.unwrap().remove(0);
+    let lease = new
+        .acquire(&names, "new", LEASE, Share::ALL)
+        .await
+        .unwrap()
+        .remove(0);
     old.append(&[change(&name, "*", "k", "1")]).await.unwrap();
     let error = number(&old, &late).await.unwrap_err();
     assert!(matches!(error, Error::LeaseLost { module } if module == name));

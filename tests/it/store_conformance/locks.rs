@@ -50,7 +50,10 @@ async fn no_wait_for_heads_of_other_modules(database: DatabaseUnderTest) {
         .execute("SELECT head FROM module_head WHERE module = 'z' FOR UPDATE")
         .await;
     store.ensure_modules(&names).await.unwrap();
-    let leases = store.acquire(ours, "test", LEASE, Share::ALL).await.unwrap();
+    let leases = store
+        .acquire(ours, "test", LEASE, Share::ALL)
+        .await
+        .unwrap();
     assert_eq!(leases.len(), 5);
     assert_eq!(store.renew(&leases, LEASE).await.unwrap(), leases);
     // Theirs is not free while they hold its row, and does not keep us waiting.

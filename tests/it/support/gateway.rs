@@ -313,7 +313,9 @@ pub struct InProcess {
 impl InProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(setup: &Setup) -> Self {
-        Self::try_start(setup).await.unwrap_or_else(|why| panic!("{why}"))
+        Self::try_start(setup)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// The same, or why it cannot be started.
