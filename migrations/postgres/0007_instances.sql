@@ -1,6 +1,6 @@
 -- The processes that share the database: who they are, how they are doing, and what they ask of each other.
 
--- `run` is drawn anew by each process: two with one name are told apart by it. `embedded` names the target that is this
+-- `run` is drawn anew by each process: two with one name are told apart by it. `since` is 0 while it looks whether it may join. `embedded` names the target that is this
 -- process's own broker. `holds` leases; `wants` the modules, separated by spaces, that it asks others to hand over.
 ALTER TABLE instance ADD COLUMN run BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE instance ADD COLUMN since BIGINT NOT NULL DEFAULT 0;

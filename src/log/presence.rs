@@ -1,8 +1,7 @@
 //! This process among those that share the database.
 //!
 //! Invariants: a name belongs to one living process; an embedded broker belongs to a process that is alone. Both are
-//! settled before anything is numbered, and of two that start at once exactly one goes on: the one that the database
-//! saw first.
+//! settled before anything is numbered, and of two that start at once exactly one goes on.
 
 use std::{
     collections::HashMap,
@@ -102,7 +101,8 @@ impl Presence {
         let mut seen = HashMap::<i64, Micros>::new();
         while let Some(other) = self.obstacle(store).await? {
             match seen.get(&other.run) {
-                Some(first) if other.heartbeat > *first => {
+                // One that is still looking may give way.
+                Some(first) if other.heartbeat > *first && other.since.is_some() => {
                     self.leave(store).await?;
                     return Err(self.refusal(other));
                 }
@@ -120,22 +120,60 @@ impl Presence {
         Ok(())
     }
 
-    /// Whoever was there before and cannot be there together with this process.
+    /// Whoever cannot be there together with this process. Joins if there is nobody.
+    ///
+    /// Two that look at the same time may each have looked before the other was to be seen. So who sees another one
+    /// looking does not go on: the later by name takes itself out, and the earlier waits for what becomes of it.
     async fn obstacle(&self, store: &dyn Store) -> store::Result<Option<Instance>> {
-        let beaten = store.beat(&self.beating(0, &[])).await?;
-        if !beaten.ours {
-            let mut others = beaten.others.into_iter();
+        if let Some(other) = self
+            .conflict(store, |other| self.gives_way_to(other))
+            .await?
+        {
+            return Ok(Some(other));
+        }
+        let looking = Beat {
+            joined: false,
+            ..self.beating(0, &[])
+        };
+        let found = store.beat(&looking).await?;
+        if !found.ours {
+            let mut others = found.others.into_iter();
             return Ok(others.find(|other| other.name == self.name));
         }
-        // A look of its own: two beats at once do not see each other.
-        let all = store.instances().await?;
-        let Some(own) = all.iter().find(|one| one.run == self.run).cloned() else {
-            return Ok(None);
-        };
-        let mut before = all
-            .into_iter()
-            .filter(|other| other.alive && (other.since, &other.name) < (own.since, &own.name));
-        Ok(before.find(|other| self.embedded.is_some() || other.embedded.is_some()))
+        let other = self.conflict(store, |_| true).await?;
+        match &other {
+            Some(other) if self.gives_way_to(other) => self.leave(store).await?,
+            Some(_) => {}
+            None => return self.settle(store).await,
+        }
+        Ok(other)
+    }
+
+    /// Joins. A process that stood still since it looked finds out now.
+    async fn settle(&self, store: &dyn Store) -> store::Result<Option<Instance>> {
+        store.beat(&self.beating(0, &[])).await?;
+        let other = self.conflict(store, |other| other.since.is_some()).await?;
+        if other.is_some() {
+            self.leave(store).await?;
+        }
+        Ok(other)
+    }
+
+    /// A living process beside which this one may not run.
+    async fn conflict(
+        &self,
+        store: &dyn Store,
+        counts: impl Fn(&Instance) -> bool,
+    ) -> store::Result<Option<Instance>> {
+        let all = store.instances().await?.into_iter();
+        let mut living = all.filter(|other| other.alive && other.name != self.name);
+        let alone = |other: &Instance| self.embedded.is_some() || other.embedded.is_some();
+        Ok(living.find(|other| alone(other) && counts(other)))
+    }
+
+    /// Whether this process, which is looking, has to take itself out.
+    fn gives_way_to(&self, other: &Instance) -> bool {
+        other.since.is_some() || other.name < self.name
     }
 
     fn refusal(&self, other: Instance) -> JoinError {
@@ -176,6 +214,7 @@ impl Presence {
             name: &self.name,
             run: self.run,
             lease: self.lease,
+            joined: true,
             embedded: self.embedded.as_deref(),
             holds,
             wants,

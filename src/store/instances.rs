@@ -16,8 +16,8 @@ pub struct Instance {
     pub name: String,
     /// Drawn anew by each process.
     pub run: i64,
-    /// When it first beat.
-    pub since: Micros,
+    /// Since when it is one of them; absent while it is still looking whether it may be.
+    pub since: Option<Micros>,
     /// When it last beat.
     pub heartbeat: Micros,
     /// Whether it has beaten as often as it promised.
@@ -39,6 +39,8 @@ pub struct Beat<'a> {
     pub run: i64,
     /// How long it counts as alive without another beat.
     pub lease: Duration,
+    /// Whether it is one of them; false while it is still looking whether it may be.
+    pub joined: bool,
     /// The target that is its own broker, if it has one.
     pub embedded: Option<&'a str>,
     /// How many leases it holds.

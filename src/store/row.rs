@@ -186,7 +186,7 @@ pub(super) fn instance(row: &impl Columns, first: usize) -> sqlx::Result<Instanc
     Ok(Instance {
         name: row.text(first)?.to_owned(),
         run: row.integer(first + 1)?,
-        since: Micros::new(row.integer(first + 2)?),
+        since: Some(Micros::new(row.integer(first + 2)?)).filter(|since| since.get() > 0),
         heartbeat: Micros::new(row.integer(first + 3)?),
         alive: row.integer(first + 4)? > row.integer(first + 8)?,
         embedded: row.optional_text(first + 5)?.map(str::to_owned),

@@ -22,7 +22,8 @@ pub struct InstanceView {
     answering: bool,
     /// Whether it has been heard of within its `sequencer.lease_ms`. Dead ones are shown for an hour.
     alive: bool,
-    since: String,
+    /// Since when it is one of them; null while it starts.
+    since: Option<String>,
     /// By the database's clock.
     heard_at: String,
     /// How many modules it numbers and mirrors.
@@ -39,7 +40,7 @@ impl InstanceView {
             answering: one.run == run,
             instance: one.name,
             alive: one.alive,
-            since: rfc3339(one.since),
+            since: one.since.map(rfc3339),
             heard_at: rfc3339(one.heartbeat),
             modules: if one.alive { one.holds } else { 0 },
             asks_for: one.wants.iter().map(ToString::to_string).collect(),

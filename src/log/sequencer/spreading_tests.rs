@@ -18,7 +18,7 @@ fn instance(number: usize, holds: usize, wants: &[usize]) -> Instance {
     Instance {
         name: format!("gw-{number}"),
         run: 1,
-        since: Micros::new(1),
+        since: Some(Micros::new(1)),
         heartbeat: Micros::new(1),
         alive: true,
         embedded: None,

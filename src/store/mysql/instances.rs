@@ -75,8 +75,8 @@ async fn renew(connection: &mut MySqlConnection, beat: &Beat<'_>) -> sqlx::Resul
     let mut update = Statement::new("UPDATE instance SET since = IF(run = ");
     update
         .push_bind(beat.run)
-        .push(", since, ")
-        .push(NOW)
+        .push(" AND since > 0, since, ")
+        .push(since(beat))
         .push("), heartbeat = ")
         .push(NOW)
         .push(", expires_at = ")
@@ -113,7 +113,7 @@ async fn join(connection: &mut MySqlConnection, beat: &Beat<'_>) -> sqlx::Result
         .push(", ")
         .push_bind(beat.run)
         .push(", ")
-        .push(NOW)
+        .push(since(beat))
         .push(", ")
         .push(NOW)
         .push(", ")
@@ -128,6 +128,11 @@ async fn join(connection: &mut MySqlConnection, beat: &Beat<'_>) -> sqlx::Result
         .push_bind(wants_text(beat.wants))
         .push(")");
     Ok(insert.build().execute(connection).await?.rows_affected() == 1)
+}
+
+/// The column `since` of a process that begins.
+const fn since(beat: &Beat<'_>) -> &'static str {
+    if beat.joined { NOW } else { "0" }
 }
 
 async fn all(connection: &mut MySqlConnection) -> sqlx::Result<Vec<Instance>> {

@@ -22,9 +22,9 @@ const BEAT: &str = "\
         SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now \
     ), mine AS ( \
         INSERT INTO instance AS i (id, run, since, heartbeat, expires_at, embedded, holds, wants) \
-        SELECT $1, $2, now, now, now + $3, $4, $5, $6 FROM clock \
+        SELECT $1, $2, CASE WHEN $7 THEN now ELSE 0 END, now, now + $3, $4, $5, $6 FROM clock \
         ON CONFLICT (id) DO UPDATE \
-        SET since = CASE WHEN i.run = excluded.run THEN i.since ELSE excluded.since END, \
+        SET since = CASE WHEN i.run = excluded.run AND i.since > 0 THEN i.since ELSE excluded.since END, \
             run = excluded.run, heartbeat = excluded.heartbeat, expires_at = excluded.expires_at, \
             embedded = excluded.embedded, holds = excluded.holds, wants = excluded.wants \
         WHERE i.run = excluded.run OR i.expires_at <= excluded.heartbeat \
@@ -57,7 +57,8 @@ impl Instances for PostgresStore {
             .bind(length_micros(beat.lease))
             .bind(beat.embedded)
             .bind(i64::try_from(beat.holds).unwrap_or(i64::MAX))
-            .bind(wants_text(beat.wants));
+            .bind(wants_text(beat.wants))
+            .bind(beat.joined);
         let rows = self
             .quick(doing, upsert.fetch_all(seated.connection()))
             .await?;

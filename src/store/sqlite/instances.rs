@@ -18,9 +18,9 @@ use crate::{
 
 const BEAT: &str = "\
     INSERT INTO instance (id, run, since, heartbeat, expires_at, embedded, holds, wants) \
-    VALUES (?1, ?2, ?3, ?3, ?3 + ?4, ?5, ?6, ?7) \
+    VALUES (?1, ?2, iif(?8, ?3, 0), ?3, ?3 + ?4, ?5, ?6, ?7) \
     ON CONFLICT (id) DO UPDATE \
-    SET since = CASE WHEN run = excluded.run THEN since ELSE excluded.since END, \
+    SET since = CASE WHEN run = excluded.run AND since > 0 THEN since ELSE excluded.since END, \
         run = excluded.run, heartbeat = excluded.heartbeat, expires_at = excluded.expires_at, \
         embedded = excluded.embedded, holds = excluded.holds, wants = excluded.wants \
     WHERE run = excluded.run OR expires_at <= excluded.heartbeat";
@@ -44,6 +44,7 @@ impl Instances for SqliteStore {
             .bind(beat.embedded)
             .bind(i64::try_from(beat.holds).unwrap_or(i64::MAX))
             .bind(wants_text(beat.wants))
+            .bind(beat.joined)
             .execute(writing.connection())
             .await
             .map_err(failed(doing))?;

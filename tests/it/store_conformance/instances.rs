@@ -13,6 +13,7 @@ crate::on_each_database!(
     a_name_belongs_to_one_at_a_time,
     everybody_is_seen_by_the_others,
     who_is_gone_is_forgotten,
+    who_looks_whether_it_may_join_is_not_in_yet,
 );
 
 fn beat(name: &str, run: i64) -> Beat<'_> {
@@ -20,6 +21,7 @@ fn beat(name: &str, run: i64) -> Beat<'_> {
         name,
         run,
         lease: LIFE,
+        joined: true,
         embedded: None,
         holds: 0,
         wants: &[],
@@ -83,7 +85,7 @@ async fn everybody_is_seen_by_the_others(database: DatabaseUnderTest) {
         wants: wants.to_vec(),
     };
     assert_eq!(*a, expected);
-    assert!(a.since.get() > 0 && a.since <= a.heartbeat);
+    assert!(a.since.is_some_and(|since| since <= a.heartbeat));
     assert!(!dead.alive && dead.name == "dead");
     let all = store.instances().await.unwrap();
     let names: Vec<_> = all.iter().map(|one| one.name.as_str()).collect();
@@ -93,6 +95,28 @@ async fn everybody_is_seen_by_the_others(database: DatabaseUnderTest) {
     let found = other.beat(&beat("b", 3)).await.unwrap();
     assert!(found.others[0].wants.is_empty() && found.others[0].embedded.is_none());
     assert_eq!(found.others[0].since, a.since, "it is the same process");
+}
+
+async fn who_looks_whether_it_may_join_is_not_in_yet(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let looking = Beat {
+        joined: false,
+        ..beat("gw", 1)
+    };
+    let since = async || store.instances().await.unwrap()[0].since;
+    assert!(store.beat(&looking).await.unwrap().ours);
+    assert_eq!(since().await, None);
+    assert!(store.beat(&looking).await.unwrap().ours);
+    assert_eq!(since().await, None);
+    store.beat(&beat("gw", 1)).await.unwrap();
+    let joined = since().await;
+    assert!(joined.is_some());
+    // What another process of the name leaves behind is not its own.
+    store.beat(&dying("gw", 1)).await.unwrap();
+    assert_eq!(since().await, joined);
+    let next = Beat { run: 2, ..looking };
+    assert!(store.beat(&next).await.unwrap().ours);
+    assert_eq!(since().await, None);
 }
 
 async fn who_is_gone_is_forgotten(database: DatabaseUnderTest) {
