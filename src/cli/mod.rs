@@ -10,6 +10,7 @@ mod client;
 mod compact;
 mod epoch;
 mod failure;
+mod instance;
 mod migrate;
 mod module;
 mod module_tables;
@@ -78,6 +79,9 @@ pub enum Command {
     /// Shows the brokers that are fed, pauses them, and sends changes again.
     #[command(subcommand)]
     Target(target::Target),
+    /// Shows the processes that share the database.
+    #[command(subcommand)]
+    Instance(instance::Instance),
     /// Begins new epochs of logs.
     #[command(subcommand)]
     Epoch(epoch::Epoch),
@@ -125,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Module(module) => block_on(module.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Target(target) => block_on(target.run(&globals)),
+        Command::Instance(instance) => block_on(instance.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }

@@ -12,7 +12,8 @@ use crate::domain::Routing;
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {
     let heads = [
-        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "VERSION", "CHANGED", "BY", "REASON",
+        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "HOLDER", "VERSION", "CHANGED",
+        "BY", "REASON",
     ];
     let row = |m: &Value| {
         vec![
@@ -22,6 +23,7 @@ pub(super) fn modules(answer: &Value) -> String {
             cell(m, "paused"),
             cell(m, "head"),
             lag(m),
+            cell(m, "lease_holder"),
             cell(m, "version"),
             cell(m, "changed_at"),
             cell(m, "changed_by"),

@@ -24,7 +24,16 @@ pub struct Sequencer {
     pub full_scan_ms: u64,
     /// Channels whose last position is remembered between batches.
     pub channel_cache: usize,
+    /// How long a replica runs before it asks others for its share of the modules.
+    pub even_out_after_ms: u64,
+    /// Most modules that a replica asks for at a time.
+    pub moves: u32,
+    /// How long a module that is handed over waits for what its targets have not acknowledged.
+    pub hand_over_ms: u64,
 }
+
+/// What is asked for fits into a row of the database.
+const MOST_MOVES: u64 = 64;
 
 impl Default for Sequencer {
     fn default() -> Self {
@@ -37,6 +46,9 @@ impl Default for Sequencer {
             idle_tick_ms: 20,
             full_scan_ms: 1_000,
             channel_cache: 100_000,
+            even_out_after_ms: 5_000,
+            moves: 4,
+            hand_over_ms: 500,
         }
     }
 }
@@ -54,6 +66,9 @@ impl Sequencer {
         bound("idle_tick_ms", self.idle_tick_ms, 1, 60_000);
         bound("full_scan_ms", self.full_scan_ms, 10, 600_000);
         bound("channel_cache", self.channel_cache as u64, 1, 100_000_000);
+        bound("even_out_after_ms", self.even_out_after_ms, 0, 3_600_000);
+        bound("moves", self.moves.into(), 1, MOST_MOVES);
+        bound("hand_over_ms", self.hand_over_ms, 0, 60_000);
         self.validate_rhythm(path, problems);
     }
 

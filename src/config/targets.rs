@@ -53,7 +53,8 @@ impl Target {
         Some(names.filter_map(|name| name.parse().ok()).collect())
     }
 
-    fn is_embedded(&self) -> bool {
+    /// Whether it is a broker of the gateway's own process.
+    pub fn is_embedded(&self) -> bool {
         Endpoint::parse(&self.url).is_ok_and(|endpoint| endpoint.kind == BrokerKind::Embedded)
     }
 

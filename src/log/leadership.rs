@@ -1,11 +1,15 @@
 //! Which modules this replica may number and mirror, as far as it knows.
 //!
 //! The fence in the database decides; this is what spares the others from asking it. A lease
-//! counts from before the call that took it, so this replica gives up before the database does.
+//! counts from before the call that took it, so this replica gives up before the database does. A lease that is being
+//! handed over is still held, so that what was begun under it can be finished; nothing new begins.
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,12 +20,25 @@ use crate::{
     store::Lease,
 };
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Held {
     lease: Lease,
     until: Instant,
     /// Where the log ended when the lease was taken, if that was looked at.
     began: Option<Cursor>,
+    /// It is being handed over.
+    leaving: bool,
+    stays: Arc<AtomicUsize>,
+}
+
+/// Work under a lease that a hand-over waits for, a little. Ends with this value.
+#[derive(Debug)]
+pub struct Stay(Arc<AtomicUsize>);
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 type HeldByModule = Arc<BTreeMap<ModuleName, Held>>;
@@ -55,6 +72,8 @@ impl Leadership {
                     lease: lease.clone(),
                     until: asked_at + span,
                     began: known.and_then(|known| known.began),
+                    leaving: known.is_some_and(|known| known.leaving),
+                    stays: known.map_or_else(Arc::default, |known| Arc::clone(&known.stays)),
                 };
                 held.insert(lease.module.clone(), fresh);
             }
@@ -93,11 +112,54 @@ impl Leadership {
         });
     }
 
-    /// The lease of a module, while it may be relied on.
+    /// The lease of a module, while it may be relied on and is not being handed over.
     pub fn lease(&self, module: &ModuleName) -> Option<Lease> {
         let held = self.held.borrow();
         let held = held.get(module)?;
-        (held.until > Instant::now()).then(|| held.lease.clone())
+        (held.until > Instant::now() && !held.leaving).then(|| held.lease.clone())
+    }
+
+    /// Whether a lease may be relied on, if only to finish what was begun under it.
+    pub fn keeps(&self, lease: &Lease) -> bool {
+        let held = self.held.borrow();
+        let held = held.get(&lease.module);
+        held.is_some_and(|held| held.lease == *lease && held.until > Instant::now())
+    }
+
+    /// Begins the hand-over of a lease: nothing new is begun under it.
+    pub fn begin_leaving(&self, lease: &Lease) {
+        self.set_leaving(lease, true);
+    }
+
+    /// Calls a hand-over off.
+    pub fn stop_leaving(&self, lease: &Lease) {
+        self.set_leaving(lease, false);
+    }
+
+    fn set_leaving(&self, lease: &Lease, leaving: bool) {
+        self.held.send_if_modified(|held| {
+            let ours = Arc::make_mut(held).get_mut(&lease.module);
+            let ours = ours.filter(|ours| ours.lease == *lease && ours.leaving != leaving);
+            ours.map(|ours| ours.leaving = leaving).is_some()
+        });
+    }
+
+    /// Enters work that a hand-over of this lease is to wait for. `None` if it is not held, or being handed over.
+    pub fn stay(&self, lease: &Lease) -> Option<Stay> {
+        let held = self.held.borrow();
+        let held = held.get(&lease.module)?;
+        let may = held.lease == *lease && held.until > Instant::now() && !held.leaving;
+        may.then(|| {
+            held.stays.fetch_add(1, Relaxed);
+            Stay(Arc::clone(&held.stays))
+        })
+    }
+
+    /// Whether work under this lease goes on.
+    pub fn is_in_use(&self, lease: &Lease) -> bool {
+        let held = self.held.borrow();
+        let held = held.get(&lease.module).filter(|held| held.lease == *lease);
+        held.is_some_and(|held| held.stays.load(Relaxed) > 0)
     }
 
     /// All leases that were taken and not lost, expired ones included: those the sequencer must

@@ -61,11 +61,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn may_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
-        if !lane.cleared
-            || lane.bookmark.outstanding
-            || self.gives_up_bookmark(at)
-            || lane.is_suspect()
-        {
+        let busy = lane.bookmark.outstanding || lane.leaving;
+        if !lane.cleared || busy || self.gives_up_bookmark(at) || lane.is_suspect() {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows

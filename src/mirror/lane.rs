@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::{Change, Cursor, Epoch, ModuleName, Position},
+    log::Stay,
     store::{Lease, MirrorCursor},
     telemetry::metric,
 };
@@ -19,6 +20,10 @@ pub(super) struct Lane {
     pub(super) id: LaneId,
     pub(super) module: ModuleName,
     pub(super) lease: Lease,
+    /// A hand-over of the lease waits for it.
+    _stay: Stay,
+    /// The lease is being handed over: nothing more is sent.
+    pub(super) leaving: bool,
     /// The row as it stands in the store.
     pub(super) stored: MirrorCursor,
     pub(super) generation: u64,
@@ -59,7 +64,7 @@ impl Lane {
     pub(super) fn new(
         id: LaneId,
         target: &str,
-        lease: Lease,
+        (lease, stay): (Lease, Stay),
         stored: MirrorCursor,
         created: bool,
         history: History,
@@ -72,6 +77,8 @@ impl Lane {
         Self {
             id,
             lease,
+            _stay: stay,
+            leaving: false,
             generation: stored.generation,
             read_to: stored.cursor,
             buffer: VecDeque::new(),

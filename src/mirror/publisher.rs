@@ -185,6 +185,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 Wake::Stop => break,
             }
             self.feed();
+            self.let_go();
             self.write_if_due();
         }
         self.finish().await;
@@ -213,15 +214,14 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn follow_leases(&mut self, now: Instant) {
         let leadership = Arc::clone(&self.sources.leadership);
-        let ours = |lane: &Lane| leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
-        let lost: Vec<_> = self
-            .lanes
-            .iter()
-            .filter(|lane| !ours(lane))
-            .map(|lane| lane.id)
-            .collect();
+        let lost = self.lanes.iter();
+        let lost = lost.filter(|lane| !leadership.keeps(&lane.lease));
+        let lost: Vec<_> = lost.map(|lane| lane.id).collect();
         for lane in lost {
             self.close_lane(lane);
+        }
+        for lane in &mut self.lanes {
+            lane.leaving = leadership.lease(&lane.module).is_none();
         }
         if !self.may_follow() || !self.jobs.may(Kind::Load, now) {
             return;
@@ -233,6 +233,29 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             .collect();
         if !leases.is_empty() {
             self.jobs.load(leases, self.settings.batch);
+        }
+    }
+
+    /// Ends the lanes that are handed over, once everything that was sent is acknowledged and written down.
+    fn let_go(&mut self) {
+        let leaving = self.lanes.iter().filter(|lane| lane.leaving);
+        let settled = leaving.filter(|lane| {
+            let outstanding = self.ledger.oldest(lane.id).is_some() || lane.bookmark.outstanding;
+            self.connection.is_none() || !outstanding
+        });
+        let settled: Vec<_> = settled.map(|lane| lane.id).collect();
+        let mut unwritten = false;
+        for id in settled {
+            let prefix = self.ledger.prefix(id);
+            let dirty = |lane: &mut Lane| prefix.is_some_and(|prefix| lane.is_dirty(prefix));
+            if self.lane_mut(id).is_some_and(dirty) {
+                unwritten = true;
+            } else {
+                self.close_lane(id);
+            }
+        }
+        if unwritten && self.jobs.may(Kind::Write, Instant::now()) {
+            self.write();
         }
     }
 
@@ -251,10 +274,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             row,
             created,
         } = loaded;
-        let ours = self.sources.leadership.lease(&lease.module);
-        if ours.as_ref() != Some(&lease) || !self.may_follow() {
+        let stay = self.sources.leadership.stay(&lease);
+        let Some(stay) = stay.filter(|_| self.may_follow()) else {
             return;
-        }
+        };
         self.lanes_opened += 1;
         let id = LaneId(self.lanes_opened);
         let prefix = row.cursor;
@@ -268,7 +291,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.lanes.push(Lane::new(
             id,
             &self.target.name,
-            lease,
+            (lease, stay),
             row,
             created,
             history,

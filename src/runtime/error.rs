@@ -1,6 +1,6 @@
 //! Why the process could not start, or ended.
 
-use crate::{domain::ModuleName, store};
+use crate::{domain::ModuleName, log::JoinError, store};
 
 /// Why the process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +8,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Another process is in the way.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// A listener.
     #[error("{key}: cannot listen on {address}; change `{key}` or stop what listens there")]
     Bind {
@@ -43,6 +46,11 @@ pub enum RunError {
     /// A maintenance task ended by itself.
     #[error("the task `{0}` ended, which it never should: see the log")]
     TaskEnded(&'static str),
+    /// Another process has taken its name.
+    #[error(
+        "server.instance: another process runs as `{0}` on this database; give each replica a name of its own"
+    )]
+    Displaced(String),
     /// The orderly end took too long.
     #[error("not everything ended within server.drain_ms")]
     Late,

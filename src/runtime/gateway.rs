@@ -74,8 +74,8 @@ impl Gateway {
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
-        let holder = parts.config.server.instance_name();
-        let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer, holder);
+        parts.presence.join(&*parts.store).await?;
+        let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
@@ -112,14 +112,22 @@ impl Gateway {
     pub async fn run(mut self, shutdown: impl Future<Output = Abort>) -> Result<(), RunError> {
         let mut shutdown = std::pin::pin!(shutdown);
         let prerequisites = self.prerequisites.clone();
+        let presence = Arc::clone(&self.parts.presence);
+        let displaced = async {
+            presence.displaced().await;
+            RunError::Displaced(presence.name().to_owned())
+        };
+        let mut displaced = std::pin::pin!(displaced);
         let ended = tokio::select! {
             abort = &mut shutdown => Ok(abort),
-            name = self.tasks.first_end() => Err(name),
+            error = &mut displaced => Err(error),
+            name = self.tasks.first_end() => Err(RunError::TaskEnded(name)),
             () = met(prerequisites) => {
                 self.open_to_the_public();
                 tokio::select! {
                     abort = &mut shutdown => Ok(abort),
-                    name = self.tasks.first_end() => Err(name),
+                    error = &mut displaced => Err(error),
+                    name = self.tasks.first_end() => Err(RunError::TaskEnded(name)),
                 }
             }
         };
@@ -147,8 +155,8 @@ impl Gateway {
         tracing::info!(public = %at.public, private = %at.private, mqtt, websocket, "ready");
     }
 
-    /// The orderly end, after a signal or after a task that broke down.
-    async fn end(self, why: Result<Abort, &'static str>) -> Result<(), RunError> {
+    /// The orderly end, after a signal or after what nobody asked for.
+    async fn end(self, why: Result<Abort, RunError>) -> Result<(), RunError> {
         self.parts.readiness.become_stopping();
         self.parts.no_more_waits.cancel();
         let drain = Duration::from_millis(self.parts.config.server.drain_ms);
@@ -164,9 +172,9 @@ impl Gateway {
                 in_time = stopping => in_time,
                 () = abort.requested() => return Err(RunError::Aborted),
             },
-            Err(task) => {
+            Err(error) => {
                 stopping.await;
-                return Err(RunError::TaskEnded(task));
+                return Err(error);
             }
         };
         self.parts.store.close().await;

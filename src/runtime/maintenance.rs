@@ -30,19 +30,19 @@ pub(super) fn start_log(
     tasks: &mut Tasks,
     parts: &Parts,
     ingest: IngestWriter,
-    holder: String,
 ) -> [watch::Receiver<bool>; 2] {
     tasks.spawn(Rank::Ingest, "ingest writer", |stop| ingest.run(stop));
 
     let shared = Shared {
         store: Arc::clone(&parts.store),
         tail: Arc::clone(&parts.tail),
+        presence: Arc::clone(&parts.presence),
         leadership: Arc::clone(&parts.leadership),
         witnesses: Arc::clone(&parts.witnesses),
         wake: Arc::clone(&parts.wake),
         readiness: Arc::clone(&parts.readiness),
     };
-    let sequencer = Sequencer::new(shared, holder, parts.served.clone(), parts.rules());
+    let sequencer = Sequencer::new(shared, parts.served.clone(), parts.rules());
     tasks.spawn(Rank::Sequencer, "sequencer", |stop| sequencer.run(stop));
 
     let retention = Arc::clone(&parts.retention);

@@ -19,8 +19,8 @@ use crate::{
         public::{self, NativeState, Public, PublicState},
     },
     log::{
-        Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh,
-        Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
+        Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
+        Refresh, Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
     mirror::{self, Sessions, Standings, TargetActs},
     native::{self, Reads},
@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub(super) served: Served,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
+    pub(super) presence: Arc<Presence>,
     pub(super) leadership: Arc<Leadership>,
     pub(super) refresh: Arc<Refresh>,
     pub(super) witnesses: Arc<Witnesses>,
@@ -95,6 +96,7 @@ impl Parts {
             )),
             no_more_waits,
             tail,
+            presence: Arc::new(presence(&config)),
             leadership,
             retention: Arc::new(retention),
             witnesses,
@@ -146,6 +148,7 @@ impl Parts {
         Ok(PrivateState {
             store: Arc::clone(&self.store),
             tail: Arc::clone(&self.tail),
+            presence: Arc::clone(&self.presence),
             leadership: Arc::clone(&self.leadership),
             flags: Arc::clone(&self.flags),
             retention: Arc::clone(&self.retention),
@@ -251,6 +254,17 @@ impl Parts {
             served,
         )
     }
+}
+
+fn presence(config: &Config) -> Presence {
+    let targets = config.mqtt.effective_targets();
+    let mut embedded = targets.iter().filter(|target| target.is_embedded());
+    Presence::new(
+        config.server.instance_name(),
+        rand::random(),
+        Duration::from_millis(config.sequencer.lease_ms),
+        embedded.next().map(|target| target.name.clone()),
+    )
 }
 
 /// How long the body of a poll may take to arrive.

@@ -7,6 +7,7 @@
 mod changelog;
 mod epochs;
 mod error;
+mod instances;
 mod lease;
 mod migration;
 mod mirror_cursor;
@@ -30,7 +31,8 @@ use std::sync::Arc;
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
-pub use lease::{Lease, Leases};
+pub use instances::{Beat, Beaten, Instance, Instances};
+pub use lease::{Lease, Leases, Share};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
 pub use numbering::{
     Batch, FencedHead, HeadUpdate, NumberedRow, Numbering, NumberingTx, OutboxRow, Parked, Scan,
@@ -53,6 +55,7 @@ pub trait Store:
     Schema
     + Outbox
     + Leases
+    + Instances
     + Numbering
     + ChangeLog
     + States
@@ -72,6 +75,7 @@ impl<T> Store for T where
     T: Schema
         + Outbox
         + Leases
+        + Instances
         + Numbering
         + ChangeLog
         + States

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::{
-    Closed, Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem,
+    Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, Result, StageRecord, StateItem,
     TargetCursor, TargetRecord, TickBounds, target_step::TargetSurvey, targets::TargetHead,
 };
 use crate::domain::{
@@ -178,6 +178,21 @@ pub(super) fn leases<'a>(
         })
     };
     Ok(modules.into_iter().filter_map(lease).collect())
+}
+
+/// `id, run, since, heartbeat, expires_at, embedded, holds, wants, now`, from column `first` on.
+pub(super) fn instance(row: &impl Columns, first: usize) -> sqlx::Result<Instance> {
+    let wants = row.text(first + 7)?.split_ascii_whitespace();
+    Ok(Instance {
+        name: row.text(first)?.to_owned(),
+        run: row.integer(first + 1)?,
+        since: Some(Micros::new(row.integer(first + 2)?)).filter(|since| since.get() > 0),
+        heartbeat: Micros::new(row.integer(first + 3)?),
+        alive: row.integer(first + 4)? > row.integer(first + 8)?,
+        embedded: row.optional_text(first + 5)?.map(str::to_owned),
+        holds: usize::try_from(row.integer(first + 6)?).unwrap_or_default(),
+        wants: wants.map(module).collect::<sqlx::Result<_>>()?,
+    })
 }
 
 /// `module, epoch, position, generation, version`.

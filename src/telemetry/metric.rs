@@ -30,6 +30,12 @@ pub const OUTBOX_DEPTH: &str = "changeover_outbox_depth";
 pub const SEQUENCED: &str = "changeover_sequenced_total";
 /// Outbox rows parked, by module and reason.
 pub const REJECTED: &str = "changeover_rejected_total";
+/// Living processes that share the database, this one included.
+pub const INSTANCES: &str = "changeover_instances";
+/// Modules that this replica numbers and mirrors.
+pub const LEASES: &str = "changeover_leases";
+/// Leases that came and went, by what happened: `taken`, `handed_over` or `lost`.
+pub const LEASE_MOVES: &str = "changeover_lease_moves_total";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.
@@ -139,6 +145,12 @@ pub fn describe() {
     );
     metrics::describe_counter!(SEQUENCED, "Changes numbered");
     metrics::describe_counter!(REJECTED, "Outbox rows parked");
+    metrics::describe_gauge!(
+        INSTANCES,
+        "Living processes on this database, this one included"
+    );
+    metrics::describe_gauge!(LEASES, "Modules that this replica numbers and mirrors");
+    metrics::describe_counter!(LEASE_MOVES, "Leases taken, handed_over or lost");
     metrics::describe_counter!(
         MIRROR_PUBLISHED,
         "Publishes handed to a broker, repeats included"

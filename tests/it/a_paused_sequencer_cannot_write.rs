@@ -115,12 +115,12 @@ async fn an_orderly_end_hands_over_at_once(database: DatabaseUnderTest) {
 
 /// Two replicas; `a` holds the lease.
 async fn two(database: &DatabaseUnderTest) -> (Program, Program) {
-    let a = Program::start(&Setup::new(database, "a")).await;
+    let a = Program::start(&Setup::new(database, "a").among_others()).await;
     eventually("a holds the lease", SOON, async || {
         (holder_of(&a).await == "a").then_some(())
     })
     .await;
-    let b = Program::start(&Setup::new(database, "b")).await;
+    let b = Program::start(&Setup::new(database, "b").among_others()).await;
     assert_eq!(holder_of(&b).await, "a");
     (a, b)
 }
@@ -188,7 +188,7 @@ async fn an_older_transaction_is_worth_nothing(database: DatabaseUnderTest) {
     use crate::store_conformance::changes::{change, module, number, waiting};
     use changeover::{
         domain::{Change, Epoch, Position},
-        store::{Batch, Error, HeadUpdate, NumberedRow},
+        store::{Batch, Error, HeadUpdate, NumberedRow, Share},
         telemetry::Purpose,
     };
 
@@ -196,14 +196,14 @@ async fn an_older_transaction_is_worth_nothing(database: DatabaseUnderTest) {
     let name = module("paused");
     let names = [name.clone()];
     old.ensure_modules(&names).await.unwrap();
-    let late = old.acquire(&names, "old", LEASE).await.unwrap();
+    let late = old.acquire(&names, "old", LEASE, Share::ALL).await.unwrap();
     old.append(&[change(&name, "*", "k", "1")]).await.unwrap();
     let rows = waiting(&old, &names).await;
     let mut zombie = old.begin_numbering(&late).await.unwrap();
     let now = zombie.now();
 
     let lease = eventually("the lease expires", SOON, async || {
-        let taken = new.acquire(&names, "new", LEASE).await.ok()?;
+        let taken = new.acquire(&names, "new", LEASE, Share::ALL).await.ok()?;
         taken.into_iter().next()
     })
     .await;

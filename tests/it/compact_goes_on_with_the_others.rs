@@ -15,9 +15,9 @@ const BOTH: &str = "[[modules]]\nname = \"alpha\"\n[[modules]]\nname = \"beta\"\
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_replica_holds_is_told_at_the_end() {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
-    let one = InProcess::start(&Setup::new(&database, "gw-1").modules(ONE)).await;
+    let one = InProcess::start(&Setup::new(&database, "gw-1").modules(ONE).among_others()).await;
     held_by(&one, "alpha", "gw-1").await;
-    let other = InProcess::start(&Setup::new(&database, "gw-2").modules(BOTH)).await;
+    let other = InProcess::start(&Setup::new(&database, "gw-2").modules(BOTH).among_others()).await;
     held_by(&other, "beta", "gw-2").await;
 
     let partly = changeover(&other.client, &["compact", "--reason", "test"]).await;

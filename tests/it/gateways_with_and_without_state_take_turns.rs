@@ -55,7 +55,7 @@ async fn without_state(database: &DatabaseUnderTest) -> InProcess {
 }
 
 fn setup(database: &DatabaseUnderTest, name: &str, modules: &str) -> Setup {
-    let setup = Setup::new(database, name).modules(modules);
+    let setup = Setup::new(database, name).modules(modules).among_others();
     setup.set("sequencer.lease_ms", LEASE_MS)
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     on_each_database,
     support::{
+        broker::Broker,
         database::DatabaseUnderTest,
         eventually,
         gateway::{InProcess, MODULE, START, changeover},
@@ -110,8 +111,10 @@ async fn and_a_channel_without_rows_goes_on_from_before_the_log(database: Databa
 
 async fn by_the_replica_that_takes_over(database: DatabaseUnderTest) {
     let kept = "retention = { changes = 10 }";
-    let one = InProcess::start(&setup(&database, "gw-1", kept)).await;
-    let other = InProcess::start(&setup(&database, "gw-2", kept)).await;
+    let broker = Broker::mosquitto();
+    let setup = |name| setup(&database, name, kept).target(&broker.url()).unmoved();
+    let one = InProcess::start(&setup("gw-1")).await;
+    let other = InProcess::start(&setup("gw-2")).await;
     one_and_then_others(&one, &database, 50).await;
     holds(&database, &(42..=51).collect::<Vec<_>>()).await;
     let path = format!("/admin/v1/modules/{MODULE}/compact");

@@ -105,6 +105,7 @@ impl Site {
         Setup::new(&self.database, name)
             .modules(MODULES)
             .target(&self.broker.url())
+            .unmoved()
             .set("tail.changes", tail)
     }
 

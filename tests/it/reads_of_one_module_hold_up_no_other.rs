@@ -24,13 +24,15 @@ crate::on_each_database!(a_replica_follows_what_nobody_reads);
 const SOON: Duration = Duration::from_secs(30);
 
 async fn a_replica_follows_what_nobody_reads(database: DatabaseUnderTest) {
-    let leader = InProcess::start(&Setup::new(&database, "a")).await;
+    let leader = InProcess::start(&Setup::new(&database, "a").among_others()).await;
     leader
         .client
         .ingest(&json!({"key": "first", "value": 0}))
         .await;
     leader.client.items(0, 1, SOON).await;
-    let setup = Setup::new(&database, "b").set("tail.full_ms", 60_000);
+    let setup = Setup::new(&database, "b")
+        .among_others()
+        .set("tail.full_ms", 60_000);
     let other = InProcess::start(&setup).await;
     other.client.items(0, 1, SOON).await;
 

@@ -298,8 +298,8 @@ async fn a_dry_run_changes_nothing(database: DatabaseUnderTest) {
 }
 
 async fn two(database: &DatabaseUnderTest) -> (InProcess, InProcess) {
-    let a = InProcess::start(&Setup::new(database, "a")).await;
-    let b = InProcess::start(&Setup::new(database, "b")).await;
+    let a = InProcess::start(&Setup::new(database, "a").among_others()).await;
+    let b = InProcess::start(&Setup::new(database, "b").among_others()).await;
     (a, b)
 }
 

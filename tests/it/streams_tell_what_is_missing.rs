@@ -74,7 +74,7 @@ async fn too_old_is_said_with_the_way_to_the_snapshot(database: DatabaseUnderTes
 /// A replica that is behind the log must not say "up to date" before it has looked, and no cache may say it in its
 /// place. And what waits asks nobody.
 async fn a_gap_read_never_gets_an_answer_from_before(database: DatabaseUnderTest) {
-    let gateway = Program::start(&Setup::new(&database, "a")).await;
+    let gateway = Program::start(&Setup::new(&database, "a").among_others()).await;
     let setup = Setup::new(&database, "b")
         .target("mqtt://127.0.0.1:1")
         .set("tail.tick_ms", 60_000)

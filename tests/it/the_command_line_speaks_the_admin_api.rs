@@ -195,8 +195,8 @@ fn tables_are_for_people() {
         "",
     );
     insta::assert_snapshot!(stdout(&output), @r#"
-    MODULE      STAGE  PERCENT  PAUSED  HEAD  LAG  VERSION  CHANGED               BY   REASON
-    commission  ramp   10       false   42    2    3        2030-01-01T00:00:00Z  ada  edge first
+    MODULE      STAGE  PERCENT  PAUSED  HEAD  LAG  HOLDER  VERSION  CHANGED               BY   REASON
+    commission  ramp   10       false   42    2    gw-1    3        2030-01-01T00:00:00Z  ada  edge first
     "#);
     let (output, _) = against(
         vec![answer("200 OK", "", &commission("sunset", 10.0))],
@@ -246,6 +246,26 @@ fn tables_are_for_people() {
     insta::assert_snapshot!(stdout(&output), @r#"
     AT                    ACTOR  ACTION  CHANGE                           REASON
     2030-01-01T00:00:00Z  ada    ramp    mirror at 0 % -> ramp at 10.5 %  edge [31m first
+    "#);
+}
+
+#[test]
+fn instances_are_listed() {
+    let instance = |name, alive, modules| {
+        json!({"instance": name, "answering": false, "alive": alive, "since": "2030-01-01T00:00:00Z",
+            "heard_at": "2030-01-01T00:00:09Z", "modules": modules, "asks_for": [], "embedded_target": null})
+    };
+    let list = json!({"instances": [instance("gw-1", true, 12), instance("gw-2", false, 0)]});
+    let (output, asked) = against(
+        vec![answer("200 OK", "", &list)],
+        &["instance", "list", "--output", "table"],
+        "",
+    );
+    assert_eq!(asked[0].line, "GET /admin/v1/instances HTTP/1.1");
+    insta::assert_snapshot!(stdout(&output), @r#"
+    INSTANCE  ALIVE  MODULES  SINCE                 HEARD                 EMBEDDED
+    gw-1      true   12       2030-01-01T00:00:00Z  2030-01-01T00:00:09Z  -
+    gw-2      false  0        2030-01-01T00:00:00Z  2030-01-01T00:00:09Z  -
     "#);
 }
 

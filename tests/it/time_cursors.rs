@@ -64,6 +64,7 @@ item  = '{{"key":"$key","audience":"$audience","position":"$position","at":"$seq
 fn setup(database: &DatabaseUnderTest, name: &str) -> Setup {
     Setup::new(database, name)
         .modules(&modules())
+        .among_others()
         .set("server.public", format!("127.0.0.1:{}", lasting_port()))
         .set("server.private", format!("127.0.0.1:{}", lasting_port()))
 }

@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, compact, epochs, health, ingest, metrics, modules, outbox, targets,
+    PrivateState, acts, compact, epochs, health, ingest, instances, metrics, modules, outbox,
+    targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -34,6 +35,7 @@ use crate::http::{
         outbox::discard,
         outbox::list,
         outbox::retry,
+        instances::list,
         targets::act,
         targets::list,
     ),

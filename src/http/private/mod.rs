@@ -10,6 +10,7 @@ mod epochs;
 mod health;
 mod host;
 mod ingest;
+mod instances;
 mod metrics;
 mod modules;
 mod outbox;
@@ -32,7 +33,7 @@ use crate::{
     config,
     cutover::{Acts, Flags, Routes},
     domain::{Limits, ModuleName},
-    log::{Epochs, Ingest, Leadership, Retention, Tail},
+    log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
     store::Store,
     telemetry::Readiness,
@@ -45,6 +46,8 @@ pub struct PrivateState {
     pub store: Arc<dyn Store>,
     /// The log in memory.
     pub tail: Arc<Tail>,
+    /// Who this replica is.
+    pub presence: Arc<Presence>,
     /// Which modules this replica numbers.
     pub leadership: Arc<Leadership>,
     /// The flags in force.
@@ -96,6 +99,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
         .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
+        .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/targets", get(targets::list))
         .route("/admin/v1/targets/{target}/{act}", post(targets::act))
         .route("/admin/v1/outbox/rejected", get(outbox::list))

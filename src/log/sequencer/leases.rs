@@ -1,14 +1,14 @@
-//! Taking, keeping and giving back the leases of the modules.
+//! Taking and keeping the leases of the modules, and saying that this replica lives.
 
 use std::time::{Duration, Instant};
 
-use super::Sequencer;
+use super::{Sequencer, spreading};
 use crate::{
     config::sequencer::Sequencer as Bounds,
     domain::{Cursor, ModuleName},
     log::witnesses::{Evidence, Witness},
-    store::{self, Lease},
-    telemetry::Purpose,
+    store::{self, Lease, Share},
+    telemetry::{Purpose, metric},
 };
 
 /// When leases are to be renewed, and when vacant ones are to be tried.
@@ -19,6 +19,8 @@ pub(super) struct Rhythm {
     attempt: Duration,
     renew_at: Instant,
     attempt_at: Instant,
+    /// When others may first be asked for modules.
+    pub(super) even_out_at: Instant,
     heads_exist: bool,
 }
 
@@ -35,8 +37,15 @@ impl Rhythm {
             attempt: renew / ATTEMPTS_PER_RENEWAL,
             renew_at: now,
             attempt_at: now,
+            even_out_at: now + Duration::from_millis(bounds.even_out_after_ms),
             heads_exist: false,
         }
+    }
+
+    /// How long until something is due here.
+    pub(super) fn wait(&self, now: Instant) -> Duration {
+        let due = self.renew_at.min(self.attempt_at);
+        due.saturating_duration_since(now)
     }
 }
 
@@ -48,6 +57,11 @@ impl Sequencer {
         }
         let now = Instant::now();
         if now >= self.rhythm.renew_at {
+            // First: who dies must not be counted any more when its leases have expired.
+            self.beat().await?;
+            if self.presence.is_displaced() {
+                return Ok(());
+            }
             self.renew().await?;
             self.rhythm.renew_at = now + self.rhythm.renew;
         }
@@ -55,7 +69,49 @@ impl Sequencer {
             self.attempt().await?;
             self.rhythm.attempt_at = now + self.rhythm.attempt;
         }
+        self.finish_hand_overs().await
+    }
+
+    /// Says that this replica lives, answers those who ask for modules, and decides what to ask for.
+    async fn beat(&mut self) -> store::Result<()> {
+        let holds = self.leadership.leases().len();
+        let lives = self.presence.beat(&*self.store, holds, &self.wants).await?;
+        if !lives {
+            self.give_up();
+            return Ok(());
+        }
+        let others = self.presence.others();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "so many processes or modules there are not"
+        )]
+        {
+            metrics::gauge!(metric::INSTANCES).set((others.len() + 1) as f64);
+            metrics::gauge!(metric::LEASES).set(holds as f64);
+        }
+        self.begin_hand_overs(&others);
+        let ask = Instant::now() >= self.rhythm.even_out_at && spreading::is_uneven(holds, &others);
+        self.wants = if ask {
+            let heads = self.store.heads(Purpose::Lease).await?;
+            let most = self.rules.bounds.moves as usize;
+            spreading::wants(holds, &self.served.modules, &others, &heads, most)
+        } else {
+            Vec::new()
+        };
         Ok(())
+    }
+
+    /// Another process has this one's name: whatever it held is not its own any more.
+    fn give_up(&mut self) {
+        let name = self.presence.name();
+        tracing::error!(
+            instance = name,
+            "another process runs under this server.instance: this one ends"
+        );
+        for lease in self.leadership.leases() {
+            self.leadership.lose(&lease);
+        }
+        self.leaving.clear();
     }
 
     async fn renew(&mut self) -> store::Result<()> {
@@ -68,6 +124,7 @@ impl Sequencer {
         for lease in held.iter().filter(|lease| !kept.contains(lease)) {
             tracing::warn!(module = %lease.module, "the lease is lost to another holder");
             self.leadership.lose(lease);
+            count_move("lost", 1);
             self.channels.clear();
             // In an older copy that was put in place, the row itself may be missing.
             self.rhythm.heads_exist = false;
@@ -82,12 +139,13 @@ impl Sequencer {
         if vacant.is_empty() {
             return Ok(());
         }
-        let asked_at = Instant::now();
-        let span = self.rhythm.lease;
-        let taken = self.store.acquire(&vacant, &self.holder, span).await?;
+        let (asked_at, span) = (Instant::now(), self.rhythm.lease);
+        let (holder, share) = (self.presence.name(), self.share(vacant.len()));
+        let taken = self.store.acquire(&vacant, holder, span, share).await?;
         if taken.is_empty() {
             return Ok(());
         }
+        count_move("taken", taken.len());
         let heads = self.look_at_heads(&taken).await?;
         for Lease { module, token } in &taken {
             tracing::info!(%module, token, "this replica numbers and mirrors the module now");
@@ -101,6 +159,22 @@ impl Sequencer {
             self.leadership.began(lease, head);
         }
         Ok(())
+    }
+
+    /// At once what belongs to a fair share; what is beyond it only if nobody else has taken it for one try.
+    fn share(&self, not_held: usize) -> Share {
+        let modules = self.served.modules.len();
+        let fair = spreading::fair_share(modules, self.presence.others().len());
+        match fair.saturating_sub(modules - not_held) {
+            0 => Share {
+                overdue: self.rhythm.attempt,
+                ..Share::ALL
+            },
+            room => Share {
+                most: u32::try_from(room).unwrap_or(u32::MAX),
+                ..Share::ALL
+            },
+        }
     }
 
     /// Where the logs of leases end that were just taken, so that nobody else moves them. Whatever
@@ -156,15 +230,8 @@ impl Sequencer {
         let modules = self.served.modules.iter();
         modules.filter(|module| !is_held(module)).cloned().collect()
     }
+}
 
-    /// Gives the leases back, so that another replica takes over at once. If that fails they expire.
-    pub(super) async fn hand_over(&mut self) {
-        let held = self.leadership.leases();
-        for lease in &held {
-            self.leadership.lose(lease);
-        }
-        if let Err(error) = self.store.release(&held).await {
-            tracing::warn!(%error, "leases were not given back, they expire by themselves");
-        }
-    }
+pub(super) fn count_move(what: &'static str, leases: usize) {
+    metrics::counter!(metric::LEASE_MOVES, "what" => what).increment(leases as u64);
 }

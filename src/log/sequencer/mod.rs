@@ -8,10 +8,12 @@
 mod channels;
 mod closing;
 mod floor;
+mod handing_over;
 mod leases;
 mod numbering;
 mod pacing;
 mod plan;
+mod spreading;
 mod strangers;
 mod tempo;
 
@@ -25,10 +27,10 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    channels::Channels, floor::Floor, leases::Rhythm, pacing::Pacing, strangers::Strangers,
-    tempo::Tempo,
+    channels::Channels, floor::Floor, handing_over::Leaving, leases::Rhythm, pacing::Pacing,
+    strangers::Strangers, tempo::Tempo,
 };
-use super::{Leadership, Tail, witnesses::Witnesses};
+use super::{Leadership, Presence, Tail, witnesses::Witnesses};
 use crate::{
     config::{outbox::Outbox, sequencer::Sequencer as Bounds},
     domain::{Limits, ModuleName, Pace},
@@ -66,6 +68,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// Gets the rows of each confirmed commit.
     pub tail: Arc<Tail>,
+    /// Who this replica is, and who else there is.
+    pub presence: Arc<Presence>,
     /// Learns which leases are held.
     pub leadership: Arc<Leadership>,
     /// Learns what was seen beyond the heads, and knows which modules must not be numbered.
@@ -80,11 +84,14 @@ pub struct Shared {
 pub struct Sequencer {
     store: Arc<dyn Store>,
     tail: Arc<Tail>,
+    presence: Arc<Presence>,
     leadership: Arc<Leadership>,
     witnesses: Arc<Witnesses>,
     wake: Arc<Notify>,
     readiness: Arc<Readiness>,
-    holder: String,
+    /// The modules that others are asked for.
+    wants: Vec<ModuleName>,
+    leaving: Vec<Leaving>,
     served: Served,
     rules: Rules,
     rhythm: Rhythm,
@@ -117,12 +124,13 @@ const FORGET_ROWS: u32 = 10_000;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 impl Sequencer {
-    /// A sequencer that holds its leases as `holder`, a name that no other replica has.
-    pub fn new(shared: Shared, holder: String, served: Served, rules: Rules) -> Self {
+    /// A sequencer that holds nothing yet.
+    pub fn new(shared: Shared, served: Served, rules: Rules) -> Self {
         let now = Instant::now();
         let Shared {
             store,
             tail,
+            presence,
             leadership,
             witnesses,
             wake,
@@ -138,13 +146,15 @@ impl Sequencer {
             tempo: Tempo::new(&rules.bounds, now),
             forget_at: now + FORGET_EVERY,
             failing: false,
+            wants: Vec::new(),
+            leaving: Vec::new(),
             store,
             tail,
+            presence,
             leadership,
             witnesses,
             wake,
             readiness,
-            holder,
             served,
             rules,
         }
@@ -154,12 +164,17 @@ impl Sequencer {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut pause = BACKOFF.0;
         while !stop.is_cancelled() {
+            if self.presence.is_displaced() {
+                // The supervisor knows, and ends the process.
+                stop.cancelled().await;
+                return;
+            }
             let began = Instant::now();
             let wait = match self.activate().await {
                 Ok(pass) => {
                     pause = BACKOFF.0;
                     self.recover();
-                    self.tempo.wait(pass, began, Instant::now())
+                    self.wait(pass, began)
                 }
                 Err(error) => {
                     self.forget(&error);
@@ -173,7 +188,19 @@ impl Sequencer {
                 () = sleep(wait) => {}
             }
         }
-        self.hand_over().await;
+        self.hand_all_over().await;
+    }
+
+    /// Until the outbox is looked at again, or something is due with the leases.
+    fn wait(&mut self, pass: Pass, began: Instant) -> Duration {
+        let now = Instant::now();
+        let wait = self.tempo.wait(pass, began, now);
+        let wait = wait.min(self.rhythm.wait(now));
+        if self.leaving.is_empty() {
+            wait
+        } else {
+            wait.min(handing_over::LOOK)
+        }
     }
 
     /// One activation: keep the leases, then number what is there.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::ModuleName,
-    store::{Lease, Leases, Result, lease::length_micros, row, row::Columns},
+    store::{Lease, Leases, Result, Share, lease::length_micros, row, row::Columns},
     telemetry::{Purpose, count_query},
 };
 
@@ -41,6 +41,7 @@ impl Leases for MySqlStore {
         modules: &[ModuleName],
         holder: &str,
         lease: Duration,
+        share: Share,
     ) -> Result<Vec<Lease>> {
         if modules.is_empty() {
             return Ok(Vec::new());
@@ -48,7 +49,10 @@ impl Leases for MySqlStore {
         let doing = "acquiring leases";
         let mut seated = self.seated(doing).await?;
         let taken = self
-            .quick(doing, acquire(seated.connection(), modules, holder, lease))
+            .quick(
+                doing,
+                acquire(seated.connection(), modules, holder, lease, share),
+            )
             .await?;
         seated.put_back();
         row::leases(&taken, modules).map(|before| before.into_iter().map(next).collect())
@@ -84,6 +88,18 @@ impl Leases for MySqlStore {
         let doing = "giving leases back";
         let mut seated = self.seated(doing).await?;
         self.quick(doing, release(seated.connection(), leases))
+            .await?;
+        seated.put_back();
+        Ok(())
+    }
+
+    async fn hand_over(&self, leases: &[Lease], to: &str, keep: Duration) -> Result<()> {
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let doing = "handing leases over";
+        let mut seated = self.seated(doing).await?;
+        self.quick(doing, hand_over(seated.connection(), leases, to, keep))
             .await?;
         seated.put_back();
         Ok(())
@@ -130,9 +146,13 @@ async fn acquire(
     modules: &[ModuleName],
     holder: &str,
     lease: Duration,
+    share: Share,
 ) -> sqlx::Result<Vec<Stored>> {
     // Most looks find nothing free, and such a look locks nothing.
-    if free(connection, modules, "").await?.is_empty() {
+    if free(connection, modules, holder, share, "")
+        .await?
+        .is_empty()
+    {
         return Ok(Vec::new());
     }
     begin(connection).await?;
@@ -140,7 +160,9 @@ async fn acquire(
     let taken = free(
         connection,
         modules,
-        " ORDER BY module FOR UPDATE SKIP LOCKED",
+        holder,
+        share,
+        " FOR UPDATE SKIP LOCKED",
     )
     .await?;
     if !taken.is_empty() {
@@ -167,6 +189,8 @@ async fn acquire(
 async fn free(
     connection: &mut MySqlConnection,
     modules: &[ModuleName],
+    holder: &str,
+    share: Share,
     lock: &'static str,
 ) -> sqlx::Result<Vec<Stored>> {
     count_query(Purpose::Lease);
@@ -175,9 +199,16 @@ async fn free(
     );
     list(&mut select, modules.iter().map(ModuleName::as_str));
     select
-        .push(") AND (lease_holder IS NULL OR lease_expires_at <= ")
+        .push(") AND (lease_holder IS NULL OR lease_holder = ")
+        .push_bind(holder)
+        .push(" OR lease_expires_at <= ")
         .push(NOW)
-        .push(")")
+        .push(" - ")
+        .push_bind(length_micros(share.overdue))
+        .push(") ORDER BY lease_holder <=> ")
+        .push_bind(holder)
+        .push(" DESC, module LIMIT ")
+        .push_bind(i64::from(share.most))
         .push(lock);
     let select = ready(&mut select, modules.len());
     Ok(Stored::all(select.fetch_all(connection).await?))
@@ -211,6 +242,27 @@ async fn release(connection: &mut MySqlConnection, leases: &[Lease]) -> sqlx::Re
         "UPDATE module_head FORCE INDEX (PRIMARY) \
          SET lease_holder = NULL, lease_expires_at = 0, lease_token = lease_token + 1 WHERE ",
     );
+    held(&mut update, leases);
+    ready(&mut update, leases.len()).execute(connection).await?;
+    Ok(())
+}
+
+/// The successor takes it under a token of its own.
+async fn hand_over(
+    connection: &mut MySqlConnection,
+    leases: &[Lease],
+    to: &str,
+    keep: Duration,
+) -> sqlx::Result<()> {
+    count_query(Purpose::Lease);
+    let mut update = Statement::new("UPDATE module_head FORCE INDEX (PRIMARY) SET lease_holder = ");
+    update
+        .push_bind(to)
+        .push(", lease_token = lease_token + 1, lease_expires_at = ")
+        .push(NOW)
+        .push(" + ")
+        .push_bind(length_micros(keep))
+        .push(" WHERE ");
     held(&mut update, leases);
     ready(&mut update, leases.len()).execute(connection).await?;
     Ok(())

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::PostgresStore;
 use crate::{
     domain::ModuleName,
-    store::{Lease, Leases, Result, lease::length_micros, row},
+    store::{Lease, Leases, Result, Share, lease::length_micros, row},
     telemetry::{Purpose, count_query},
 };
 
@@ -19,9 +19,9 @@ const ACQUIRE: &str = "\
     WITH free AS ( \
         SELECT module FROM module_head \
         WHERE module = ANY($1) \
-          AND (lease_holder IS NULL \
-               OR lease_expires_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) \
-        ORDER BY module FOR UPDATE SKIP LOCKED \
+          AND (lease_holder IS NULL OR lease_holder = $2 \
+               OR lease_expires_at <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $4) \
+        ORDER BY lease_holder IS DISTINCT FROM $2, module LIMIT $5 FOR UPDATE SKIP LOCKED \
     ) \
     UPDATE module_head h \
     SET lease_holder = $2, lease_token = h.lease_token + 1, \
@@ -45,6 +45,14 @@ const RELEASE: &str = "\
     FROM unnest($1::text[], $2::bigint[]) AS l(module, token) \
     WHERE h.module = l.module AND h.lease_token = l.token";
 
+/// The successor takes it under a token of its own.
+const HAND_OVER: &str = "\
+    UPDATE module_head h \
+    SET lease_holder = $3, lease_token = h.lease_token + 1, \
+        lease_expires_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $4 \
+    FROM unnest($1::text[], $2::bigint[]) AS l(module, token) \
+    WHERE h.module = l.module AND h.lease_token = l.token";
+
 #[async_trait]
 impl Leases for PostgresStore {
     async fn ensure_modules(&self, modules: &[ModuleName]) -> Result<()> {
@@ -63,6 +71,7 @@ impl Leases for PostgresStore {
         modules: &[ModuleName],
         holder: &str,
         lease: Duration,
+        share: Share,
     ) -> Result<Vec<Lease>> {
         let names: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
         let doing = "acquiring leases";
@@ -71,7 +80,9 @@ impl Leases for PostgresStore {
         let update = sqlx::query(ACQUIRE)
             .bind(names)
             .bind(holder)
-            .bind(length_micros(lease));
+            .bind(length_micros(lease))
+            .bind(length_micros(share.overdue))
+            .bind(i64::from(share.most));
         let rows = self
             .quick(doing, update.fetch_all(seated.connection()))
             .await?;
@@ -101,6 +112,22 @@ impl Leases for PostgresStore {
         let mut seated = self.seated(doing).await?;
         count_query(Purpose::Lease);
         let update = sqlx::query(RELEASE).bind(names).bind(held);
+        self.quick(doing, update.execute(seated.connection()))
+            .await?;
+        seated.put_back();
+        Ok(())
+    }
+
+    async fn hand_over(&self, leases: &[Lease], to: &str, keep: Duration) -> Result<()> {
+        let (names, held) = columns(leases);
+        let doing = "handing leases over";
+        let mut seated = self.seated(doing).await?;
+        count_query(Purpose::Lease);
+        let update = sqlx::query(HAND_OVER)
+            .bind(names)
+            .bind(held)
+            .bind(to)
+            .bind(length_micros(keep));
         self.quick(doing, update.execute(seated.connection()))
             .await?;
         seated.put_back();

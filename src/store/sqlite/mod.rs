@@ -10,6 +10,7 @@ mod connection;
 mod epochs;
 mod error;
 mod file;
+mod instances;
 mod json;
 mod lease;
 mod mirror_cursor;

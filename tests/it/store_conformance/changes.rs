@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use changeover::{
     domain::{Audience, Change, JsonText, Micros, ModuleName, NewChange, Op, Position},
-    store::{Batch, HeadUpdate, Lease, NumberedRow, OutboxRow, Result, Scan, Store},
+    store::{Batch, HeadUpdate, Lease, NumberedRow, OutboxRow, Result, Scan, Share, Store},
 };
 
 pub const LEASE: Duration = Duration::from_millis(1_500);
@@ -33,7 +33,7 @@ pub async fn held(store: &Arc<dyn Store>, name: &ModuleName) -> Lease {
         .await
         .unwrap();
     let taken = store
-        .acquire(std::slice::from_ref(name), "test", LEASE)
+        .acquire(std::slice::from_ref(name), "test", LEASE, Share::ALL)
         .await
         .unwrap();
     taken

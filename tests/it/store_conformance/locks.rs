@@ -1,7 +1,7 @@
 //! On a server, what others hold stands in nobody's way: rows that are not committed yet, and the heads of modules
 //! that are not ours. SQLite has one writer at a time, so there is nothing to show there.
 
-use changeover::{domain::Position, telemetry::Purpose};
+use changeover::{domain::Position, store::Share, telemetry::Purpose};
 
 use super::changes::{LEASE, change, held, module, number};
 use crate::support::database::DatabaseUnderTest;
@@ -50,11 +50,15 @@ async fn no_wait_for_heads_of_other_modules(database: DatabaseUnderTest) {
         .execute("SELECT head FROM module_head WHERE module = 'z' FOR UPDATE")
         .await;
     store.ensure_modules(&names).await.unwrap();
-    let leases = store.acquire(ours, "test", LEASE).await.unwrap();
+    let leases = store
+        .acquire(ours, "test", LEASE, Share::ALL)
+        .await
+        .unwrap();
     assert_eq!(leases.len(), 5);
     assert_eq!(store.renew(&leases, LEASE).await.unwrap(), leases);
     // Theirs is not free while they hold its row, and does not keep us waiting.
-    assert_eq!(store.acquire(&names, "test", LEASE).await.unwrap(), []);
+    let more = store.acquire(&names, "other", LEASE, Share::ALL).await;
+    assert_eq!(more.unwrap(), []);
     for lease in &leases {
         store
             .append(&[change(&lease.module, "*", "k", "1")])

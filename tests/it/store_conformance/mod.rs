@@ -3,6 +3,7 @@
 mod acts;
 pub mod changes;
 mod epochs;
+mod instances;
 mod leases;
 mod locks;
 mod migrations;

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use changeover::{
     domain::{Audience, NewChange, Op, Position},
-    store::{Batch, ChannelRead, Error, HeadUpdate, Scan},
+    store::{Batch, ChannelRead, Error, HeadUpdate, Scan, Share},
     telemetry::Purpose,
 };
 
@@ -353,12 +353,12 @@ async fn passes_a_paused_writer_by(database: DatabaseUnderTest) {
     let name = module("paused");
     let names = [name.clone()];
     old.ensure_modules(&names).await.unwrap();
-    let late = old.acquire(&names, "old", LEASE).await.unwrap();
+    let late = old.acquire(&names, "old", LEASE, Share::ALL).await.unwrap();
     let started = std::time::Instant::now();
     let mut paused = old.begin_numbering(&late).await.unwrap();
     let lease = loop {
         // A busy machine may not answer in time.
-        let taken = new.acquire(&names, "new", LEASE).await;
+        let taken = new.acquire(&names, "new", LEASE, Share::ALL).await;
         let taken = taken.unwrap_or_default();
         if let Some(lease) = taken.into_iter().next() {
             break lease;

@@ -97,6 +97,16 @@ impl Setup {
         ))
     }
 
+    /// Runs beside others: mirrors to a broker that is away, since an embedded one is for a replica that is alone.
+    pub fn among_others(self) -> Self {
+        self.target("mqtt://127.0.0.1:1").unmoved()
+    }
+
+    /// Asks no other replica for modules.
+    pub fn unmoved(self) -> Self {
+        self.set("sequencer.even_out_after_ms", 3_600_000)
+    }
+
     /// Starts the program through other ones, which must hand over to it with `exec`.
     pub fn through(mut self, commands: &[&str]) -> Self {
         self.before = commands.iter().copied().map(str::to_owned).collect();
@@ -303,8 +313,16 @@ pub struct InProcess {
 impl InProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(setup: &Setup) -> Self {
+        Self::try_start(setup)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same, or why it cannot be started.
+    pub async fn try_start(setup: &Setup) -> Result<Self, String> {
         let options = Options { migrate: true };
-        let gateway = Gateway::start(setup.load(), options).await.unwrap();
+        let gateway = Gateway::start(setup.load(), options).await;
+        let gateway = gateway.map_err(|error| error.to_string())?;
         let at = gateway.addresses();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(gateway.run(async {
@@ -314,20 +332,17 @@ impl InProcess {
         }));
         let client = Client::new(&at.public.to_string(), &at.private.to_string());
         until_ready(&client).await;
-        Self {
+        Ok(Self {
             client,
             stop,
             running,
-        }
+        })
     }
 
     /// Why it cannot be started.
     pub async fn refused(setup: &Setup) -> String {
-        let options = Options { migrate: true };
-        match Gateway::start(setup.load(), options).await {
-            Ok(_) => panic!("it started"),
-            Err(error) => error.to_string(),
-        }
+        let started = Self::try_start(setup).await;
+        started.err().expect("it started")
     }
 
     /// Ends it in order.

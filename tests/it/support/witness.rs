@@ -30,6 +30,8 @@ pub struct Testimony {
     /// when its broker has lost its state. Of all connections together.
     pub acknowledged_lately: u64,
     lately: VecDeque<Instant>,
+    /// Acknowledgements are not passed on.
+    swallows: bool,
     /// What must never happen.
     pub trouble: Vec<String>,
 }
@@ -61,10 +63,11 @@ impl Testimony {
         self.above = self.above.split_off(&(self.prefix + 1));
     }
 
-    /// On one connection the log is published without a hole, and it begins with nothing left out.
+    /// On one connection the log is published without a hole, and it begins with nothing left out. Of several mirrors
+    /// one may leave out what another one has brought.
     fn publish(&mut self, last: Option<u64>, position: u64) {
         self.published += 1;
-        let before = last.unwrap_or(self.prefix);
+        let before = last.unwrap_or_default().max(self.prefix);
         if position > before + 1 {
             let what = format!(
                 "{position} was published after {last:?}, with {} acknowledged",
@@ -98,6 +101,11 @@ impl Witness {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Passes no acknowledgement on from now on.
+    pub fn swallow_acknowledgements(&self) {
+        self.testimony.lock().unwrap().swallows = true;
     }
 
     /// Looks at what it has seen.
@@ -145,12 +153,18 @@ async fn stand_between(
             last = Some(position);
             packets.lock().unwrap().insert(id, position);
         }
+        true
     });
     let back = pass(from_broker, &mut to_mirror, |packet| {
         let position = acknowledged(packet).and_then(|id| packets.lock().unwrap().remove(&id));
-        if let Some(position) = position {
-            testimony.lock().unwrap().acknowledge(position);
+        let Some(position) = position else {
+            return true;
+        };
+        let mut testimony = testimony.lock().unwrap();
+        if !testimony.swallows {
+            testimony.acknowledge(position);
         }
+        !testimony.swallows
     });
     // The end of one direction ends both.
     let over = tokio::select! {
@@ -178,16 +192,18 @@ impl Packet {
     }
 }
 
+/// Passes on what is not swallowed.
 async fn pass(
     from: impl AsyncRead + Unpin,
     to: &mut (impl AsyncWrite + Unpin),
-    mut note: impl FnMut(&Packet),
+    mut note: impl FnMut(&Packet) -> bool,
 ) -> io::Result<()> {
     let mut from = BufReader::with_capacity(64 * 1024, from);
     loop {
         let packet = read_packet(&mut from).await?;
-        note(&packet);
-        to.write_all(&packet.whole).await?;
+        if note(&packet) {
+            to.write_all(&packet.whole).await?;
+        }
     }
 }
 
