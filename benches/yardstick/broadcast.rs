@@ -37,7 +37,7 @@ pub struct Arguments {
 }
 
 /// Longer than any broadcast takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Connections that are opened at once.
 const AT_ONCE: usize = 100;
@@ -46,10 +46,9 @@ type Arrivals = mpsc::UnboundedReceiver<(Instant, Bytes)>;
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
-    let mut begun = 0;
-    while begun < arguments.subscribers {
+    for begin in (0..arguments.subscribers).step_by(AT_ONCE) {
         let mut opening = JoinSet::new();
-        for number in begun..(begun + AT_ONCE).min(arguments.subscribers) {
+        for number in begin..(begin + AT_ONCE).min(arguments.subscribers) {
             let (broker, topic) = (arguments.broker.clone(), arguments.topic.clone());
             let arrived = arrived.clone();
             opening.spawn(async move {
@@ -57,7 +56,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 tokio::spawn(listen(client, events, arrived));
                 anyhow::Ok(())
             });
-            begun += 1;
         }
         while let Some(opened) = opening.join_next().await {
             opened??;
