@@ -1,4 +1,4 @@
-//! What the publisher knows about its present connection.
+//! What the publisher knows about the present connection of a line.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
 use super::{
     bookmark::Seen,
     ledger::LaneId,
-    mqtt::{Link, Signal},
+    mqtt::Link,
 };
 use crate::domain::ModuleName;
 
@@ -35,8 +35,8 @@ pub(super) struct Admitted {
     pub(super) answered: bool,
     /// Until when a retained message may take to come.
     pub(super) shown_by: Instant,
-    /// Nothing is sent before.
-    pub(super) feed_after: Instant,
+    /// When the broker was heard last on the connection before it.
+    pub(super) lost_at: Instant,
     /// The lane whose change was sent alone.
     pub(super) alone: Option<LaneId>,
 }
@@ -49,6 +49,7 @@ impl Admitted {
         retains: bool,
         inflight: u16,
         settle: Duration,
+        lost_at: Instant,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -58,20 +59,8 @@ impl Admitted {
             seen: retains.then(HashMap::new),
             answered: false,
             shown_by: now + settle,
-            feed_after: now,
+            lost_at,
             alone: None,
         }
-    }
-}
-
-/// The next signals of a connection; waits for ever while there is none. Cancel-safe.
-pub(super) async fn next(connection: &mut Option<Connection>) -> Vec<Signal> {
-    match connection {
-        Some(connection) => {
-            connection.link.next().await.unwrap_or_else(|| {
-                vec![Signal::Closed("the connection's task has ended".to_owned())]
-            })
-        }
-        None => std::future::pending().await,
     }
 }

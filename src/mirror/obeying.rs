@@ -106,13 +106,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if !settled {
             return;
         }
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        tracing::info!(broker = %self.target.name, %standing, "left the broker");
-        self.status.set_connected(false);
-        self.connect_at = now;
-        tokio::spawn(connection.link.close(patience));
+        if self.has_connection() {
+            tracing::info!(broker = %self.target.name, %standing, "left the broker");
+            self.leave(patience).detach_all();
+        }
+        for line in &mut self.lines {
+            line.connect_at = now;
+        }
     }
 
     /// Somebody has acted: asks for the stored cursors. Not while rows are being loaded, which may be those of before.

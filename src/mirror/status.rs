@@ -93,7 +93,7 @@ impl TargetStatus {
         self.fed.load(Ordering::Relaxed)
     }
 
-    /// Whether the broker has let us in and the connection stands.
+    /// Whether the broker has let us in and all connections stand.
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
@@ -126,8 +126,10 @@ impl TargetStatus {
 
     pub(super) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
-        self.connections
-            .fetch_add(connected.into(), Ordering::Relaxed);
+    }
+
+    pub(super) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn set_modules(&self, fresh: BTreeMap<ModuleName, ModuleStatus>) {
