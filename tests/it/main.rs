@@ -71,6 +71,7 @@ mod reads_of_one_module_hold_up_no_other;
 mod refusals_end_in_a_pointer_or_a_halt;
 mod repeatable_read_would_lose_rows;
 mod repeats_are_ignored;
+mod several_connections_keep_each_channel_in_order;
 mod snapshots_converge;
 mod stages_flip_everywhere;
 mod store_conformance;
