@@ -11,7 +11,7 @@ use super::{
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {
     let heads = [
-        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "VERSION", "CHANGED", "BY", "REASON",
+        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG MS", "VERSION", "CHANGED", "BY", "REASON",
     ];
     let row = |m: &Value| {
         vec![
@@ -64,7 +64,7 @@ pub(super) fn module(m: &Value) -> String {
     if !targets.is_empty() {
         text.push_str("\n\n");
         text.push_str(&columns(
-            &["TARGET", "POSITION", "LAG", "CONNECTED"],
+            &["TARGET", "POSITION", "LAG MS", "CONNECTED"],
             &targets,
         ));
     }

@@ -164,6 +164,13 @@ impl Lane {
         }
     }
 
+    /// It need not rest any longer, if it is halted.
+    pub(super) fn end_rest(&mut self, now: Instant) {
+        if let Some(halt) = &mut self.halted {
+            halt.end_rest(now);
+        }
+    }
+
     /// Forgets a halt whose cause is gone.
     pub(super) fn goes_on(&mut self, target: &str, prefix: Cursor) {
         if self

@@ -32,6 +32,8 @@ pub struct Account {
     lines: HashMap<String, String>,
     standing: Vec<(String, CancellationToken)>,
     pub cuts: u64,
+    /// The most publishes that were without acknowledgement at once on a connection, retained messages included.
+    pub most_outstanding: usize,
     trouble: Vec<String>,
 }
 
@@ -174,6 +176,7 @@ async fn stand_between(
     let (from_mirror, mut to_mirror) = mirror.into_split();
     let (from_broker, mut to_broker) = broker.into_split();
     let packets = Mutex::new(HashMap::new());
+    let outstanding = Mutex::new(BTreeSet::new());
     let mut line = String::new();
     let mut gone = BTreeSet::new();
     let there = pass(from_mirror, &mut to_broker, |packet| {
@@ -183,6 +186,11 @@ async fn stand_between(
             *account.connections.entry(line.clone()).or_default() += 1;
             account.standing.push((line.clone(), cut.clone()));
         }
+        if let Some(id) = publish_id(packet) {
+            let mut outstanding = outstanding.lock().unwrap();
+            outstanding.insert(id);
+            account.most_outstanding = account.most_outstanding.max(outstanding.len());
+        }
         if let Some((id, event)) = published_event(packet) {
             account.publish(&line, &gone, &event.change);
             gone.insert(event.change.position);
@@ -191,7 +199,11 @@ async fn stand_between(
         }
     });
     let back = pass(from_broker, &mut to_mirror, |packet| {
-        let position = acknowledged(packet).and_then(|id| packets.lock().unwrap().remove(&id));
+        let id = acknowledged(packet);
+        if let Some(id) = id {
+            outstanding.lock().unwrap().remove(&id);
+        }
+        let position = id.and_then(|id| packets.lock().unwrap().remove(&id));
         if let Some(position) = position {
             account.lock().unwrap().acknowledge(position);
         }
@@ -201,6 +213,15 @@ async fn stand_between(
         over = there => over,
         over = back => over,
     }
+}
+
+/// The packet id of any publish at QoS 1.
+fn publish_id(packet: &Packet) -> Option<u16> {
+    if packet.first & 0xF6 != 0x32 {
+        return None;
+    }
+    let (_, rest) = split_text(&packet.body);
+    rest.first_chunk().map(|id| u16::from_be_bytes(*id))
 }
 
 /// The client id in a CONNECT packet.
