@@ -19,6 +19,7 @@ mod a_million_rows_are_pruned_beside_a_producer;
 mod a_paused_sequencer_cannot_write;
 mod a_replaced_database_file_is_noticed;
 mod a_restored_copy_begins_a_new_epoch;
+mod a_slow_target_slows_only_itself;
 mod a_state_that_was_off_is_made_whole;
 mod alike_names_stay_apart;
 mod architecture;
