@@ -140,8 +140,10 @@ start_mosquitto() {
 # The path of a module's legacy endpoint.
 path_of() { echo "/api/$1/list"; }
 
-# The configuration of a gateway on the database NAME: write_config NAME BROKER MODULE…. Puts its ports into $public and
-# $private.
+# The configuration of a gateway on the database NAME: write_config NAME BROKER MODULE…, the broker being a port or the word
+# embedded. Puts its ports into $public, $private and $embedded. Its database is PostgreSQL's unless $database is a URL;
+# $more are further lines.
+database= more=
 write_config() {
   local name=$1 broker=$2 module
   shift 2
@@ -149,19 +151,22 @@ write_config() {
   public=$port
   free_port
   private=$port
+  free_port
+  embedded=$port
   {
     cat <<CONFIG
 [server]
 public = "127.0.0.1:$public"
 private = "127.0.0.1:$private"
 [database]
-url = "$(url "$name")"
+url = "${database:-$(url "$name")}"
 # Topics of its own: what another gateway has left at the broker would look like a history that this one lost.
 [mqtt]
 topic_prefix = "$name"
 [[mqtt.targets]]
 name = "bench"
-url = "mqtt://127.0.0.1:$broker"
+url = "$([ "$broker" = embedded ] && echo "embedded://127.0.0.1:$embedded" || echo "mqtt://127.0.0.1:$broker")"
+$more
 CONFIG
     for module in "$@"; do
       cat <<CONFIG

@@ -32,9 +32,12 @@ pub struct Arguments {
     /// Topic filter of the changes.
     #[arg(long, default_value = "changeover/c/commission/+")]
     filter: String,
-    /// Rows per second, each in a transaction of its own.
+    /// Rows per second.
     #[arg(long, default_value_t = 1000)]
     per_second: u32,
+    /// Rows of one transaction.
+    #[arg(long, default_value_t = 1)]
+    together: u32,
     /// How long.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
@@ -74,6 +77,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let count = arguments.per_second * arguments.seconds;
+    ensure!(
+        count.is_multiple_of(arguments.together),
+        "the rows must be whole transactions"
+    );
     let times: Shared = Arc::new(Mutex::new(vec![Times::default(); count as usize]));
     let (client, mut events) = mqtt::client(&arguments.broker, "latency", 100)?;
     client
@@ -128,11 +135,12 @@ async fn produce(arguments: &Arguments, times: &Shared) -> anyhow::Result<Durati
     let mut producers = JoinSet::new();
     for (lane, connection) in (0..).zip(connections) {
         let lane = Lane {
-            rows: (lane..arguments.per_second * arguments.seconds)
+            transactions: (lane..arguments.per_second * arguments.seconds / arguments.together)
                 .step_by(arguments.connections as usize)
                 .collect(),
+            together: arguments.together,
             first: arguments.first,
-            pace: Duration::from_secs(1) / arguments.per_second,
+            pace: Duration::from_secs(1) * arguments.together / arguments.per_second,
             begun,
         };
         producers.spawn(lane.produce(connection, Arc::clone(times)));
@@ -156,9 +164,10 @@ async fn connect(database: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
-/// The rows of one connection.
+/// The transactions of one connection, each of as many rows.
 struct Lane {
-    rows: Vec<u32>,
+    transactions: Vec<u32>,
+    together: u32,
     first: u32,
     pace: Duration,
     begun: Instant,
@@ -166,19 +175,23 @@ struct Lane {
 
 impl Lane {
     async fn produce(self, mut connection: PgConnection, times: Shared) -> anyhow::Result<()> {
-        for row in self.rows {
-            sleep_until((self.begun + self.pace * row).into()).await;
-            let number = i64::from(self.first + row);
+        for transaction in self.transactions {
+            sleep_until((self.begun + self.pace * transaction).into()).await;
+            let first = transaction * self.together;
+            let number = i64::from(self.first + first);
             let rows = Rows {
                 first: number,
-                last: number,
+                last: number + i64::from(self.together) - 1,
                 channels: 1000,
             };
             let sent = Instant::now();
             insert(&mut connection, rows).await?;
             let committed = Instant::now();
-            let times = &mut locked(&times)[row as usize];
-            (times.sent, times.committed) = (Some(sent), Some(committed));
+            let mut times = locked(&times);
+            for row in first..first + self.together {
+                let row = &mut times[row as usize];
+                (row.sent, row.committed) = (Some(sent), Some(committed));
+            }
         }
         Ok(())
     }

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
-use crate::outbox::{Rows, insert};
+use crate::outbox::{Producer, Rows};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -20,7 +19,7 @@ pub struct Arguments {
     #[arg(long)]
     transaction: i64,
     /// Channels that the rows are spread over.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 5000)]
     channels: i64,
     /// Give up after so many seconds.
     #[arg(long, default_value_t = 300)]
@@ -34,8 +33,8 @@ const ACKNOWLEDGED: &str = "SELECT coalesce(min(position), 0) FROM mirror_cursor
 const LOOK: Duration = Duration::from_millis(20);
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(&arguments.database).await?;
-    let before = acknowledged(&mut connection).await?;
+    let mut producer = Producer::connect(&arguments.database).await?;
+    let before = producer.number(ACKNOWLEDGED).await?;
     let goal = before + arguments.rows;
     let mut committed_first = None;
     let mut row = before;
@@ -47,13 +46,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             last,
             channels,
         };
-        insert(&mut connection, rows).await?;
+        producer.insert(rows).await?;
         committed_first.get_or_insert_with(Instant::now);
         row = last;
     }
     let begun = committed_first.unwrap_or_else(Instant::now);
     let patience = Duration::from_secs(arguments.patience_s);
-    while acknowledged(&mut connection).await? < goal {
+    while producer.number(ACKNOWLEDGED).await? < goal {
         ensure!(
             begun.elapsed() < patience,
             "the mirror is not through after {patience:?}"
@@ -63,8 +62,4 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let rate = f64::from(u32::try_from(arguments.rows)?) / begun.elapsed().as_secs_f64();
     println!("{rate:.0}");
     Ok(())
-}
-
-async fn acknowledged(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar(ACKNOWLEDGED).fetch_one(connection).await
 }

@@ -5,6 +5,7 @@
 //! it needs the servers that the script starts.
 
 mod bare_axum;
+mod broadcast;
 mod clients;
 mod connection;
 mod histogram;
@@ -46,6 +47,8 @@ enum Yardstick {
     Load(load::Arguments),
     /// Commits outbox rows at a pace, and times their arrival at a subscriber.
     Latency(latency::Arguments),
+    /// Tells thousands of subscribers one change, from the gateway and from rumqttc.
+    Broadcast(broadcast::Arguments),
     /// Polls as a fleet of clients, at fixed moments, and times the answers.
     Clients(clients::Arguments),
     /// Commits outbox rows at a pace.
@@ -64,6 +67,7 @@ async fn main() -> anyhow::Result<()> {
         Some(Yardstick::RawMqtt(arguments)) => raw_mqtt::run(arguments).await,
         Some(Yardstick::Load(arguments)) => load::run(arguments).await,
         Some(Yardstick::Latency(arguments)) => latency::run(arguments).await,
+        Some(Yardstick::Broadcast(arguments)) => broadcast::run(arguments).await,
         Some(Yardstick::Clients(arguments)) => clients::run(arguments).await,
         Some(Yardstick::Produce(arguments)) => produce::run(arguments).await,
         Some(Yardstick::Waiting(arguments)) => waiting::run(arguments).await,

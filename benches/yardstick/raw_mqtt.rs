@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long)]
     rows: usize,
     /// Topics that the messages are spread over.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 5000)]
     channels: usize,
     /// Publishes that may be without acknowledgement, as many as the gateway's.
     #[arg(long, default_value_t = 1000)]

@@ -19,7 +19,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 2000)]
     batch: i64,
     /// Channels that the rows are spread over.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 5000)]
     channels: i64,
     /// Keep the last change per key too.
     #[arg(long)]

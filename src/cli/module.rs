@@ -55,6 +55,17 @@ pub enum Module {
     Pause(Act),
     /// Ends a pause.
     Resume(Act),
+    /// Tells a share of the clients to connect to another target. Both targets are fed in any case.
+    Route {
+        /// The target that they are told.
+        #[arg(long)]
+        target: String,
+        /// Share of the clients, 0 to 100, with at most two decimals.
+        #[arg(long, default_value = "100")]
+        percent: BasisPoints,
+        #[command(flatten)]
+        act: Act,
+    },
 }
 
 /// What a reading command takes.
@@ -97,17 +108,26 @@ impl Module {
                 let query = [("limit", limit.to_string())];
                 reading.show(globals, &path, &query, tables::history).await
             }
-            Self::Promote(act) => act.run(globals, "promote", None).await,
+            Self::Promote(act) => act.run(globals, "promote", []).await,
             Self::Ramp { percent, act } => {
                 let percent = ("percent", Value::Number(as_number(percent)));
-                act.run(globals, "ramp", Some(percent)).await
+                act.run(globals, "ramp", [percent]).await
             }
             Self::Rollback { to, act } => {
                 let to = to.map(|stage| ("to", json!(stage.as_str())));
                 act.run(globals, "rollback", to).await
             }
-            Self::Pause(act) => act.run(globals, "pause", None).await,
-            Self::Resume(act) => act.run(globals, "resume", None).await,
+            Self::Pause(act) => act.run(globals, "pause", []).await,
+            Self::Resume(act) => act.run(globals, "resume", []).await,
+            Self::Route {
+                target,
+                percent,
+                act,
+            } => {
+                let percent = ("percent", Value::Number(as_number(percent)));
+                let target = ("target", Value::String(target));
+                act.run(globals, "route", [target, percent]).await
+            }
         }
     }
 }
@@ -140,11 +160,12 @@ impl Act {
         self,
         globals: &Globals,
         action: &str,
-        extra: Option<(&str, Value)>,
+        extra: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> Result<(), Failure> {
         let client: Client = self.reading.remote.client(globals)?;
         let mut body = Map::new();
         body.insert("reason".to_owned(), json!(self.actor.reason));
+        let extra = extra.into_iter();
         body.extend(extra.map(|(name, value)| (name.to_owned(), value)));
         let path = ["admin", "v1", "modules", self.module.as_str(), action];
         let answer = client

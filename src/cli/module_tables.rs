@@ -7,6 +7,7 @@ use super::{
     output::{cell, columns},
     verified_table,
 };
+use crate::domain::Routing;
 
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {
@@ -41,6 +42,7 @@ pub(super) fn module(m: &Value) -> String {
         "stage_effective",
         "reason",
         "percent",
+        "routes",
         "paused",
         "version",
         "changed_by",
@@ -52,6 +54,7 @@ pub(super) fn module(m: &Value) -> String {
     ];
     let fact = |name: &&str| match *name {
         "percent" => format!("{name:<16}{}", percent(m)),
+        "routes" => format!("{name:<16}{}", routes(m)),
         _ => format!("{name:<16}{}", cell(m, name)),
     };
     let mut text = facts.iter().map(fact).collect::<Vec<_>>().join("\n");
@@ -109,7 +112,26 @@ pub(super) fn act(answer: &Value) -> String {
 fn summary(m: &Value) -> String {
     let paused = m.get("paused") == Some(&Value::Bool(true));
     let frozen = if paused { ", paused" } else { "" };
-    format!("{} at {} %{frozen}", stage(m), percent(m))
+    let routes = match list(m, "routes").len() {
+        0 => String::new(),
+        _ => format!(", {}", routes(m)),
+    };
+    format!("{} at {} %{routes}{frozen}", stage(m), percent(m))
+}
+
+/// `old` for everybody, or `95 % old, 5 % new`.
+fn routes(m: &Value) -> String {
+    let shares: Vec<_> = list(m, "routes").collect();
+    match &shares[..] {
+        [] => "-".to_owned(),
+        [only] => cell(only, "target"),
+        several => {
+            let told = several
+                .iter()
+                .map(|share| format!("{} % {}", percent(share), cell(share, "target")));
+            told.collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// A stored record in the audit: its stage word, and its share in basis points; or a log's bounds.
@@ -130,8 +152,15 @@ fn record(value: &Value) -> String {
         .and_then(|points| crate::domain::BasisPoints::new(u16::try_from(points).ok()?).ok())
         .map(|share| format!(" at {share} %"))
         .unwrap_or_default();
+    let routing = value.get("routing").cloned().unwrap_or_default();
+    let routing: Routing = serde_json::from_value(routing).unwrap_or_default();
+    let routing = match routing.target {
+        Some(_) => format!(", {routing}"),
+        None => String::new(),
+    };
     let paused = value.get("paused") == Some(&Value::Bool(true));
-    format!("{stage}{share}{}", if paused { ", paused" } else { "" })
+    let paused = if paused { ", paused" } else { "" };
+    format!("{stage}{share}{routing}{paused}")
 }
 
 /// The requested stage, and the effective one where it differs.

@@ -38,6 +38,7 @@ pub mod retention;
 mod routes;
 pub mod sequencer;
 pub mod server;
+pub mod session;
 pub mod span;
 pub mod steer;
 pub mod tail;
@@ -84,6 +85,8 @@ pub struct Config {
     pub poll: poll::Poll,
     /// Streams, snapshots and polls of several modules.
     pub native: native::Native,
+    /// What clients on push are told.
+    pub session: session::Session,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -120,6 +123,11 @@ impl Config {
     pub fn is_for_everyone(&self, module: &modules::Module) -> bool {
         let mut polls = self.polls_of(module).peekable();
         polls.peek().is_some() && polls.all(modules::Poll::is_for_everyone)
+    }
+
+    /// The shortest time between two polls that an endpoint of the module tells its clients; absent if it has none.
+    pub fn shortest_poll_ms(&self, module: &modules::Module) -> Option<u64> {
+        self.polls_of(module).map(|poll| poll.next_poll_ms).min()
     }
 
     /// The contracts by which a module is polled, its own and shared ones.
@@ -174,6 +182,7 @@ impl Config {
         self.broker.validate("broker", problems);
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
+        self.session.validate("session", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

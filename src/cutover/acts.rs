@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Blocked, Flags, Step};
+use super::{Blocked, Flags, NoRoute, Route, Routes, Step};
 use crate::{
     domain::ModuleName,
     store::{self, Act, StageRecord, Store},
@@ -17,7 +17,7 @@ pub struct Asked {
     /// On which module.
     pub module: ModuleName,
     /// What.
-    pub step: Step,
+    pub change: Move,
     /// Who asks.
     pub actor: String,
     /// Why. Mandatory.
@@ -26,6 +26,25 @@ pub struct Asked {
     pub if_version: Option<i64>,
     /// Check everything, change nothing.
     pub dry_run: bool,
+}
+
+/// What is done to a module's flags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// A step of the ladder.
+    Step(Step),
+    /// Which target clients are told.
+    Route(Route),
+}
+
+impl Move {
+    /// The word in the audit.
+    const fn action(&self) -> &'static str {
+        match self {
+            Self::Step(step) => step.action(),
+            Self::Route(_) => "route",
+        }
+    }
 }
 
 /// The records before and after an act.
@@ -65,6 +84,9 @@ pub enum Refused {
     /// The ladder does not allow it from here.
     #[error(transparent)]
     Blocked(#[from] Blocked),
+    /// The clients cannot be told that target.
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
     /// Somebody else acted in between.
     #[error("the module's flags are at version {current}, not {expected}: look again, then repeat")]
     VersionConflict {
@@ -86,12 +108,17 @@ const ACTOR_BYTES: usize = 128;
 pub struct Acts {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
+    routes: Arc<Routes>,
 }
 
 impl Acts {
     /// Acts that are written to `store` and put in force in `flags`.
-    pub const fn new(store: Arc<dyn Store>, flags: Arc<Flags>) -> Self {
-        Self { store, flags }
+    pub const fn new(store: Arc<dyn Store>, flags: Arc<Flags>, routes: Arc<Routes>) -> Self {
+        Self {
+            store,
+            flags,
+            routes,
+        }
     }
 
     /// Decides and, unless it is a dry run, writes an act and puts it in force.
@@ -103,25 +130,40 @@ impl Acts {
             .record(&asked.module)
             .ok_or_else(|| Refused::UnknownModule(asked.module.clone()))?;
         check_version(&before, asked.if_version)?;
-        let mut after = asked.step.apply(&before)?;
+        let mut after = match &asked.change {
+            Move::Step(step) => step.apply(&before)?,
+            Move::Route(route) => self.route(&before, route).await?,
+        };
         after.changed_by = asked.actor;
         after.reason = asked.reason;
         let before = StageRecord::clone(&before);
         if !asked.dry_run {
-            after = self.write(&before, after, asked.step.action()).await?;
+            after = self.write(&before, after, asked.change.action()).await?;
             self.flags.adopt(std::slice::from_ref(&after));
             tracing::info!(
                 module = %after.module,
-                action = asked.step.action(),
+                action = asked.change.action(),
                 before = %before.stage,
                 after = %after.stage,
                 percent = %after.cohort.basis_points,
+                routing = %after.routing,
                 actor = after.changed_by,
                 reason = after.reason,
                 "the module's flags changed"
             );
         }
         Ok(Done { before, after })
+    }
+
+    async fn route(&self, before: &StageRecord, route: &Route) -> Result<StageRecord, Refused> {
+        let records = self.store.target_records().await.map_err(Refused::Store)?;
+        let routed = self
+            .routes
+            .step(&before.module, &before.routing, route, &records);
+        Ok(StageRecord {
+            routing: routed?,
+            ..before.clone()
+        })
     }
 
     /// Another replica may have acted a moment ago.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
-    domain::{Cohort, Micros, ModuleMap, ModuleName, Stage, Transport},
+    domain::{Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
     store::StageRecord,
 };
 
@@ -99,6 +99,7 @@ fn untouched(module: &ModuleName) -> StageRecord {
         module: module.clone(),
         stage: Stage::Mirror,
         cohort: Cohort::default(),
+        routing: Routing::default(),
         paused: false,
         version: 0,
         changed_by: String::new(),

@@ -7,8 +7,10 @@ mod acts;
 mod flags;
 mod flags_reader;
 mod ladder;
+mod routes;
 
-pub use acts::{Acts, Asked, Done, Refused, check_words};
+pub use acts::{Acts, Asked, Done, Move, Refused, check_words};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};
+pub use routes::{NoRoute, Route, Routes};

@@ -32,6 +32,11 @@ impl BasisPoints {
     pub const fn get(self) -> u16 {
         self.0
     }
+
+    /// What is left when another share is taken away; nothing if that is larger.
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
 }
 
 impl TryFrom<u16> for BasisPoints {

@@ -38,6 +38,13 @@ impl Micros {
         Self(self.0.saturating_sub(span))
     }
 
+    /// The time `span` after this one.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(span))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         let span = self.0.saturating_sub(earlier.0).max(0);

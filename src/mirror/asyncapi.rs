@@ -172,7 +172,7 @@ fn servers(target: &Target, bound: Bound) -> Vec<(String, Server)> {
     };
     let name = &target.name;
     let over_mqtt = mqtt.map(|server| (name.clone(), server));
-    let over_websocket = websocket.map(|server| (format!("{name}-websocket"), server));
+    let over_websocket = websocket.map(|server| (websocket_name(target), server));
     over_mqtt.into_iter().chain(over_websocket).collect()
 }
 
@@ -216,6 +216,21 @@ fn public(url: &str, protocol_version: &'static str) -> Option<Server> {
         protocol_version,
         description: description.to_owned(),
     })
+}
+
+/// Where clients find the target, over MQTT and over WebSocket.
+pub(super) fn urls(target: &Target, bound: Bound) -> [Option<String>; 2] {
+    let servers = servers(target, bound);
+    let url = |name: &str| {
+        let (_, server) = servers.iter().find(|(one, _)| one == name)?;
+        let path = server.pathname.as_deref().unwrap_or_default();
+        Some(format!("{}://{}{path}", server.protocol, server.host))
+    };
+    [url(&target.name), url(&websocket_name(target))]
+}
+
+fn websocket_name(target: &Target) -> String {
+    format!("{}-websocket", target.name)
 }
 
 fn refer(to: &str) -> Reference {

@@ -53,6 +53,12 @@ impl Standings {
         }))
     }
 
+    /// Whether anything is sent to a target, as far as is known.
+    pub fn is_fed(&self, target: &str) -> bool {
+        self.of(target)
+            .is_none_or(|(standing, _)| standing == Standing::Active)
+    }
+
     /// Changes with each act, and when they are known.
     pub fn changes(&self) -> StandingChanges {
         StandingChanges(self.records.subscribe())

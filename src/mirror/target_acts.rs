@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::Standings;
 use crate::{
-    cutover::{self, check_words},
+    cutover::{self, Flags, Routes, check_words},
     domain::ModuleName,
     store::{self, Store, TargetAct, TargetActed, TargetBlocked, TargetStep},
 };
@@ -36,6 +36,9 @@ pub enum TargetRefused {
     /// The target does not get the module.
     #[error("the target does not get module {0}: see mqtt.targets.modules")]
     NotItsModule(ModuleName),
+    /// Clients would sit at a broker that gets nothing any more.
+    #[error("clients of {} are told to connect there: route them to another target first", list(.0))]
+    HasClients(Vec<ModuleName>),
     /// Reason or actor may not stand in the audit.
     #[error(transparent)]
     Words(cutover::Refused),
@@ -51,20 +54,25 @@ pub enum TargetRefused {
 pub struct TargetActs {
     store: Arc<dyn Store>,
     standings: Arc<Standings>,
+    flags: Arc<Flags>,
+    routes: Arc<Routes>,
     /// The configured targets, with the modules that they get.
     targets: BTreeMap<String, Vec<ModuleName>>,
 }
 
 impl TargetActs {
     /// Acts that are written to `store` and put in force in `standings`.
-    pub const fn new(
+    pub fn new(
         store: Arc<dyn Store>,
         standings: Arc<Standings>,
+        (flags, routes): (Arc<Flags>, Arc<Routes>),
         targets: BTreeMap<String, Vec<ModuleName>>,
     ) -> Self {
         Self {
             store,
             standings,
+            flags,
+            routes,
             targets,
         }
     }
@@ -80,6 +88,9 @@ impl TargetActs {
             .filter(|module| !modules.contains(module))
         {
             return Err(TargetRefused::NotItsModule(module.clone()));
+        }
+        if asked.step == TargetStep::Retire {
+            self.check_routes(&asked.target).await?;
         }
         let act = TargetAct {
             target: asked.target,
@@ -107,4 +118,29 @@ impl TargetActs {
         }
         Ok(acted)
     }
+
+    async fn check_routes(&self, target: &str) -> Result<(), TargetRefused> {
+        // Another replica may have routed them a moment ago.
+        let records = self.store.stages().await.map_err(TargetRefused::Store)?;
+        self.flags.adopt(&records);
+        let modules = self.targets.get(target).into_iter().flatten();
+        let leads = |module: &&ModuleName| {
+            let record = self.flags.record(module);
+            let is_fed = |target: &str| self.standings.is_fed(target);
+            record.is_some_and(|record| {
+                self.routes
+                    .leads_to(module, &record.routing, target, is_fed)
+            })
+        };
+        let modules: Vec<_> = modules.filter(leads).cloned().collect();
+        if modules.is_empty() {
+            return Ok(());
+        }
+        Err(TargetRefused::HasClients(modules))
+    }
+}
+
+fn list(modules: &[ModuleName]) -> String {
+    let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
+    names.join(", ")
 }

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::base32;
 use crate::domain::{Audience, ModuleName};
 
 /// The longest topic that MQTT can carry, in bytes.
@@ -121,19 +122,11 @@ fn push_audience(topic: &mut String, audience: &Audience) {
     }
 }
 
-/// The first 130 bits of the audience's SHA-256 in base32 (RFC 4648).
+/// The first 130 bits of the audience's SHA-256.
 fn push_hash(topic: &mut String, audience: &Audience) {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     topic.push_str(HASH_MARK);
     let hash = Sha256::digest(audience.as_str());
-    for character in 0..HASH_CHARACTERS {
-        let bits = (0..5).map(|n| {
-            let bit = character * 5 + n;
-            hash[bit / 8] >> (7 - bit % 8) & 1
-        });
-        let index = bits.fold(0, |index, bit| index << 1 | bit);
-        topic.push(char::from(ALPHABET[usize::from(index)]));
-    }
+    topic.push_str(&base32::of_hash(&hash.into(), HASH_CHARACTERS));
 }
 
 #[cfg(test)]

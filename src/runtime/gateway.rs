@@ -79,10 +79,11 @@ impl Gateway {
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
-        let asyncapi = parts.asyncapi(mirror::Bound {
+        let bound = mirror::Bound {
             mqtt: addresses.mqtt,
             websocket: addresses.websocket,
-        });
+        };
+        let asyncapi = parts.asyncapi(bound);
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
         let bounds = serving_bounds(&parts.config.server);
         let cuts = Cuts::default();
@@ -91,7 +92,7 @@ impl Gateway {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
             serving::serve(listeners.private, service, bounds, end)
         });
-        let public = Some((listeners.public, parts.public(asyncapi)?));
+        let public = Some((listeners.public, parts.public(asyncapi, bound)?));
         Ok(Self {
             parts,
             tasks,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Flags},
+    cutover::{Acts, Flags, Routes},
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
@@ -22,7 +22,7 @@ use crate::{
         Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Reader, Refresh,
         Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
-    mirror::{self, Standings, TargetActs},
+    mirror::{self, Sessions, Standings, TargetActs},
     native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
@@ -41,6 +41,8 @@ pub(super) struct Parts {
     pub(super) witnesses: Arc<Witnesses>,
     pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
+    /// Which targets get which module.
+    pub(super) routes: Arc<Routes>,
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
@@ -99,6 +101,7 @@ impl Parts {
             epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
+            routes: Arc::new(routes(&config)),
             standings: Arc::default(),
             readiness: Arc::default(),
             config,
@@ -147,7 +150,8 @@ impl Parts {
             flags: Arc::clone(&self.flags),
             retention: Arc::clone(&self.retention),
             epochs: Arc::clone(&self.epochs),
-            acts: Arc::new(Acts::new(Arc::clone(&self.store), Arc::clone(&self.flags))),
+            acts: Arc::new(self.acts()),
+            routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
             topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
             target_acts: Arc::new(self.target_acts()),
@@ -162,6 +166,11 @@ impl Parts {
         })
     }
 
+    fn acts(&self) -> Acts {
+        let (store, flags) = (Arc::clone(&self.store), Arc::clone(&self.flags));
+        Acts::new(store, flags, Arc::clone(&self.routes))
+    }
+
     fn target_acts(&self) -> TargetActs {
         let targets = self.config.mqtt.effective_targets().into_iter();
         let with_modules = |target: mqtt::Target| {
@@ -173,11 +182,26 @@ impl Parts {
         TargetActs::new(
             Arc::clone(&self.store),
             Arc::clone(&self.standings),
+            (Arc::clone(&self.flags), Arc::clone(&self.routes)),
             targets,
         )
     }
 
-    pub(super) fn public(&self, asyncapi: Arc<mirror::AsyncApi>) -> Result<Public, StartError> {
+    fn sessions(&self, bound: mirror::Bound) -> Sessions {
+        Sessions::new(
+            &self.config,
+            bound,
+            (Arc::clone(&self.flags), Arc::clone(&self.routes)),
+            Arc::clone(&self.standings),
+            Arc::new(SystemClock),
+        )
+    }
+
+    pub(super) fn public(
+        &self,
+        asyncapi: Arc<mirror::AsyncApi>,
+        bound: mirror::Bound,
+    ) -> Result<Public, StartError> {
         let reader = Arc::new(Reader {
             log: Arc::clone(&self.store) as Arc<dyn ChangeLog + Send + Sync>,
             tail: Arc::clone(&self.tail),
@@ -193,6 +217,8 @@ impl Parts {
         ));
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),
+            sessions: Arc::new(self.sessions(bound)),
+            session_body_bytes: self.config.session.body_bytes,
             clock: Arc::new(SystemClock),
             body_patience: BODY_PATIENCE,
             audience_bytes: self.config.limits.audience_bytes,
@@ -229,6 +255,17 @@ impl Parts {
 
 /// How long the body of a poll may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
+
+fn routes(config: &Config) -> Routes {
+    let targets = config.mqtt.effective_targets();
+    let of = |module: &modules::Module| {
+        let module = module.module_name();
+        let taking = targets.iter().filter(|target| target.takes(&module));
+        let names = taking.map(|target| target.name.clone()).collect();
+        (module, names)
+    };
+    Routes::new(config.modules.iter().map(of).collect())
+}
 
 fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {
     let modules = config.modules_by_name().into_iter();

@@ -10,7 +10,9 @@ use super::{
     Closed, Error, FencedHead, Head, Lease, MirrorCursor, Result, StageRecord, StateItem,
     TargetCursor, TargetRecord, TickBounds, target_step::TargetSurvey, targets::TargetHead,
 };
-use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
+use crate::domain::{
+    Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position, Routing,
+};
 
 /// A row whose columns are integers and texts.
 pub(super) trait Columns {
@@ -265,6 +267,7 @@ pub(super) struct StoredStage {
     module: String,
     stage: String,
     cohort: String,
+    routing: Option<String>,
     paused: bool,
     version: i64,
     changed_by: String,
@@ -291,6 +294,11 @@ impl TryFrom<StoredStage> for StageRecord {
                 .map_err(|error| corrupt(format!("a {error}")))?,
             cohort: serde_json::from_str(&row.cohort)
                 .map_err(|error| corrupt(format!("a cohort that cannot be read ({error})")))?,
+            routing: row
+                .routing
+                .as_deref()
+                .map_or_else(|| Ok(Routing::default()), serde_json::from_str)
+                .map_err(|error| corrupt(format!("a routing that cannot be read ({error})")))?,
             paused: row.paused,
             version: row.version,
             changed_by: row.changed_by,

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Result;
-use crate::domain::{Cohort, Micros, ModuleName, Stage};
+use super::{Result, row::json_text};
+use crate::domain::{Cohort, Micros, ModuleName, Routing, Stage};
 
 /// A row of `module_stage`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -14,6 +14,8 @@ pub struct StageRecord {
     pub stage: Stage,
     /// Who is told to take the push at `ramp`. Kept at other stages, for the way back.
     pub cohort: Cohort,
+    /// Which target clients are told.
+    pub routing: Routing,
     /// Whether the ladder is frozen.
     pub paused: bool,
     /// Grows by one with every act.
@@ -77,4 +79,19 @@ pub trait Stages {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<AuditEntry>>;
+}
+
+/// What of a record is kept as JSON.
+pub(super) struct Texts {
+    pub(super) cohort: String,
+    pub(super) routing: String,
+}
+
+impl Texts {
+    pub(super) fn of(record: &StageRecord) -> Result<Self> {
+        Ok(Self {
+            cohort: json_text("module_stage", &record.cohort)?,
+            routing: json_text("module_stage", &record.routing)?,
+        })
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
         gateway::{InProcess, insert},
         mosquitto::Mosquitto,
         servers_are_skipped,
-        targets::{acknowledged, begun, broker, done, module, setup, target, until},
+        targets::{acknowledged, begun, broker, done, module, route_all, setup, target, until},
     },
 };
 
@@ -102,6 +102,7 @@ async fn without_losing_a_change(database: DatabaseUnderTest) {
     at_old
         .wait("what the new one began with", reaches(began))
         .await;
+    route_all(&gateway.client, "new").await;
     done(&gateway.client, &["retire", "old"]).await;
     until(&gateway.client, "old", "it is left", |target| {
         target["connected"] == false

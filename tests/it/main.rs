@@ -24,6 +24,7 @@ mod a_state_that_was_off_is_made_whole;
 mod alike_names_stay_apart;
 mod architecture;
 mod check_knows_the_brokers;
+mod clients_move_to_another_broker;
 mod clients_of_others_end_with_the_log;
 mod clients_that_hardly_read;
 mod cloudevents_come_in;

@@ -94,7 +94,8 @@ fn stderr(output: &Output) -> String {
 
 fn commission(stage: &str, percent: f64) -> Value {
     json!({"module": "commission", "stage_requested": stage, "stage_effective": stage,
-        "reason": "edge first", "percent": percent, "paused": false, "version": 3,
+        "reason": "edge first", "percent": percent,
+        "routes": [{"target": "local", "percent": 95}, {"target": "new", "percent": 5}], "paused": false, "version": 3,
         "changed_by": "ada", "changed_at": "2030-01-01T00:00:00Z", "head": 42, "epoch": 1,
         "retained_from": 1, "lease_holder": "gw-1",
         "targets": [{"target": "local", "position": 40, "lag_ms": 2, "connected": true}]})
@@ -123,7 +124,7 @@ fn a_ramp_says_who_why_and_how_far() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
         stdout(&output),
-        "commission: mirror at 0 % -> ramp at 33.33 % (version 3)\n"
+        "commission: mirror at 0 %, 95 % local, 5 % new -> ramp at 33.33 %, 95 % local, 5 % new (version 3)\n"
     );
     assert_eq!(
         asked[0].line,
@@ -208,6 +209,7 @@ fn tables_are_for_people() {
     stage_effective sunset
     reason          edge first
     percent         10
+    routes          95 % local, 5 % new
     paused          false
     version         3
     changed_by      ada

@@ -1,4 +1,4 @@
-//! `POST /admin/v1/modules/{module}/{promote|ramp|rollback|pause|resume}`.
+//! `POST /admin/v1/modules/{module}/{promote|ramp|rollback|pause|resume|route}`.
 
 use axum::{
     Json,
@@ -14,7 +14,7 @@ use super::{
     query::QueryOf,
 };
 use crate::{
-    cutover::{Asked, Refused, Step},
+    cutover::{Asked, Move, Refused, Route, Step},
     domain::BasisPoints,
     http::{Problem, body::BodyOf, path::PathOf},
 };
@@ -27,12 +27,15 @@ pub struct ActBody {
     /// Why: goes into the audit. Without control characters.
     #[schema(required = true, value_type = String, pattern = "\\S", max_length = 1024)]
     reason: Option<String>,
-    /// For `ramp`, which needs it: the share of clients that are told to push, to a hundredth of a percent.
+    /// For `ramp`, which needs it: the share of clients that are told to push, to a hundredth of a percent. For `route`:
+    /// the share that is told the target; absent = all.
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
     /// For `rollback`: an earlier stage; absent = the one before.
     #[schema(pattern = "^(mirror|ramp|sunset|retired)$")]
     to: Option<String>,
+    /// For `route`, which needs it: the target that clients are told to connect to.
+    target: Option<String>,
 }
 
 /// The query of an act. A misspelt `dry_run` must not become the real act.
@@ -67,6 +70,7 @@ enum Act {
     Rollback,
     Pause,
     Resume,
+    Route,
 }
 
 /// Does an act, or tries it with `?dry_run=true`.
@@ -84,7 +88,7 @@ enum Act {
         (status = 200, description = "done, or tried", body = ActAnswer),
         (status = 400, description = "the query, the body or `If-Match` is not as it should be, or there is no reason"),
         (status = 404, description = "no such module, or no such act"),
-        (status = 409, description = "the module's stage does not allow it"),
+        (status = 409, description = "the module's stage, or its targets, do not allow it"),
         (status = 412, description = "the module has changed since that version"),
         (status = 413, description = "the body is too large"),
         (status = 415, description = "the body is not `application/json`"),
@@ -102,7 +106,7 @@ pub async fn act(
     let module = known_module(&state.flags, &module)?;
     let BodyOf(body) = body?;
     let asked = Asked {
-        step: step(&act, &body)?,
+        change: change(&act, &body)?,
         module,
         actor: actor(&headers),
         reason: body.reason.unwrap_or_default(),
@@ -119,38 +123,56 @@ pub async fn act(
     }))
 }
 
-fn step(act: &str, body: &ActBody) -> Result<Step, Problem> {
+fn change(act: &str, body: &ActBody) -> Result<Move, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
     if let Some(member) = stray_member(act, body) {
         return Err(bad(format!("{member}: means nothing to this act")));
     }
     match act {
-        "promote" => Ok(Step::Promote),
+        "promote" => Ok(Move::Step(Step::Promote)),
         "ramp" => {
-            let percent = body.percent.as_ref();
-            let percent = percent.ok_or_else(|| bad("percent: is missing".to_owned()))?;
-            let share: Result<BasisPoints, _> = percent.to_string().parse();
-            Ok(Step::Ramp(share.map_err(|why| bad(why.to_string()))?))
+            let share = share(body)?;
+            let share = share.ok_or_else(|| bad("percent: is missing".to_owned()))?;
+            Ok(Move::Step(Step::Ramp(share)))
         }
         "rollback" => {
             let to = body.to.as_deref().map(str::parse).transpose();
-            Ok(Step::Rollback(to.map_err(
-                |why: crate::domain::Invalid| bad(why.to_string()),
-            )?))
+            let to = to.map_err(|why: crate::domain::Invalid| bad(why.to_string()))?;
+            Ok(Move::Step(Step::Rollback(to)))
         }
-        "pause" => Ok(Step::Pause),
-        "resume" => Ok(Step::Resume),
+        "pause" => Ok(Move::Step(Step::Pause)),
+        "resume" => Ok(Move::Step(Step::Resume)),
+        "route" => {
+            let target = body.target.clone();
+            Ok(Move::Route(Route {
+                target: target.ok_or_else(|| bad("target: is missing".to_owned()))?,
+                share: share(body)?.unwrap_or(BasisPoints::ALL),
+            }))
+        }
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,
-            "a module can be promoted, ramped, rolled back, paused and resumed",
+            "a module can be promoted, ramped, rolled back, paused, resumed and routed",
         )),
     }
 }
 
 /// Who says `"to": "retired"` with a promotion expects something else than what would happen.
 fn stray_member(act: &str, body: &ActBody) -> Option<&'static str> {
-    let percent = (body.percent.is_some() && act != "ramp").then_some("percent");
-    percent.or((body.to.is_some() && act != "rollback").then_some("to"))
+    let with_percent = ["ramp", "route"].contains(&act);
+    let percent = (body.percent.is_some() && !with_percent).then_some("percent");
+    let to = (body.to.is_some() && act != "rollback").then_some("to");
+    let target = (body.target.is_some() && act != "route").then_some("target");
+    percent.or(to).or(target)
+}
+
+fn share(body: &ActBody) -> Result<Option<BasisPoints>, Problem> {
+    let share = body
+        .percent
+        .as_ref()
+        .map(|percent| percent.to_string().parse());
+    share.transpose().map_err(|why: crate::domain::Invalid| {
+        Problem::new(StatusCode::BAD_REQUEST, why.to_string())
+    })
 }
 
 pub(super) fn actor(headers: &HeaderMap) -> String {
@@ -183,7 +205,7 @@ pub(super) fn problem(refused: &Refused) -> Problem {
         Refused::NoReason | Refused::TooLong { .. } | Refused::NotPlain { .. } => {
             StatusCode::BAD_REQUEST
         }
-        Refused::Blocked(_) => StatusCode::CONFLICT,
+        Refused::Blocked(_) | Refused::NoRoute(_) => StatusCode::CONFLICT,
         Refused::VersionConflict { .. } => StatusCode::PRECONDITION_FAILED,
         Refused::Store(error) => return database_problem(error),
     };

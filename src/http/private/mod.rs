@@ -30,7 +30,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Flags},
+    cutover::{Acts, Flags, Routes},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Retention, Tail},
     mirror,
@@ -49,6 +49,8 @@ pub struct PrivateState {
     pub leadership: Arc<Leadership>,
     /// The flags in force.
     pub flags: Arc<Flags>,
+    /// Which targets get which module.
+    pub routes: Arc<Routes>,
     /// How the targets stand.
     pub mirror: mirror::Status,
     /// The configured targets.

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{PrivateState, database_problem, known_module, query::QueryOf, verified::VerifiedView};
 use crate::{
     cutover::evaluate,
-    domain::{Micros, ModuleName},
+    domain::{BasisPoints, Micros, ModuleName},
     http::{Problem, path::PathOf},
     mirror,
     store::{AuditEntry, Head, StageRecord},
@@ -32,6 +32,8 @@ pub struct ModuleView {
     stage_effective: &'static str,
     reason: String,
     percent: f64,
+    /// Which share of the clients is told to connect to which target; empty if none gets the module.
+    routes: Vec<RouteView>,
     paused: bool,
     version: i64,
     changed_by: String,
@@ -42,6 +44,13 @@ pub struct ModuleView {
     lease_holder: Option<String>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
+}
+
+/// A share of a module's clients.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RouteView {
+    target: String,
+    percent: f64,
 }
 
 /// One target of a module.
@@ -94,7 +103,8 @@ impl ModuleView {
             stage_requested: record.stage.as_str(),
             stage_effective: evaluation.effective.as_str(),
             reason: record.reason.clone(),
-            percent: f64::from(record.cohort.basis_points.get()) / 100.0,
+            percent: percent(record.cohort.basis_points),
+            routes: routes(state, record),
             paused: record.paused,
             version: record.version,
             changed_by: record.changed_by.clone(),
@@ -108,6 +118,20 @@ impl ModuleView {
             targets: TargetView::all(state, &record.module),
         }
     }
+}
+
+fn routes(state: &PrivateState, record: &StageRecord) -> Vec<RouteView> {
+    let first = state.routes.first(&record.module);
+    let shares = first.map(|first| record.routing.shares(first));
+    let view = |(target, share): (&str, BasisPoints)| RouteView {
+        target: target.to_owned(),
+        percent: percent(share),
+    };
+    shares.unwrap_or_default().into_iter().map(view).collect()
+}
+
+fn percent(share: BasisPoints) -> f64 {
+    f64::from(share.get()) / 100.0
 }
 
 /// All modules.

@@ -315,7 +315,9 @@ fn stray_member(act: &str, body: &TargetActBody) -> Option<&'static str> {
 fn problem(refused: &TargetRefused) -> Problem {
     let status = match refused {
         TargetRefused::UnknownTarget => StatusCode::NOT_FOUND,
-        TargetRefused::NotItsModule(_) | TargetRefused::Blocked(_) => StatusCode::CONFLICT,
+        TargetRefused::NotItsModule(_)
+        | TargetRefused::HasClients(_)
+        | TargetRefused::Blocked(_) => StatusCode::CONFLICT,
         TargetRefused::Words(words) => return acts::problem(words),
         TargetRefused::Store(error) => return database_problem(error),
     };

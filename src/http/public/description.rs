@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use utoipa::{OpenApi, ToSchema};
 
-use super::{PublicState, legacy_description, poll, snapshot, streams};
+use super::{PublicState, legacy_description, poll, session, snapshot, streams};
 use crate::{
     domain::ModuleName,
     http::{
@@ -27,6 +27,7 @@ use crate::{
         description::openapi,
         super::healthz,
         poll::poll,
+        session::open,
         snapshot::snapshot,
         streams::head,
         streams::read,
@@ -35,6 +36,7 @@ use crate::{
     tags(
         (name = "Legacy polls", description = "as configured, for old clients"),
         (name = "Native reads", description = "for clients that know the log"),
+        (name = "Push", description = "for clients that connect to a broker"),
         (name = "Operations", description = "is it well"),
         (name = "Descriptions", description = "of the interfaces"),
     )

@@ -14,10 +14,11 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{cors, poll, snapshot, streams};
+use super::{cors, poll, session, snapshot, streams};
 use crate::{
     domain::{Audience, Clock, ModuleName},
     http::Problem,
+    mirror::Sessions,
     native::{Channels, Reads, Unread},
     store,
     telemetry::metric,
@@ -28,12 +29,16 @@ use crate::{
 pub struct NativeState {
     /// Catch-up, waits, snapshots.
     pub reads: Arc<Reads>,
+    /// What clients on push need.
+    pub sessions: Arc<Sessions>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// How long the body of a request may take.
     pub body_patience: Duration,
     /// The longest audience that a caller may name.
     pub audience_bytes: usize,
+    /// Largest body of a request for a session.
+    pub session_body_bytes: usize,
     /// Web pages of which origins may ask; `*` for all.
     pub cors_origins: Vec<String>,
 }
@@ -42,8 +47,10 @@ pub struct NativeState {
 pub fn routes(state: NativeState) -> Router {
     let cors = cors::layer(&state.cors_origins);
     let body = DefaultBodyLimit::max(state.reads.bounds().poll_body_bytes);
+    let session_body = DefaultBodyLimit::max(state.session_body_bytes);
     let routes = Router::new()
         .route("/v1/poll", post(poll::poll).layer(body))
+        .route("/v1/session", post(session::open).layer(session_body))
         .route("/v1/modules/{module}/snapshot", get(snapshot::snapshot))
         .route(
             "/v1/streams/{module}",
@@ -85,6 +92,7 @@ pub(super) enum Endpoint {
     Events,
     Head,
     Poll,
+    Session,
     Snapshot,
 }
 
@@ -96,6 +104,7 @@ impl Endpoint {
             Self::Events => "sse",
             Self::Head => "head",
             Self::Poll => "poll",
+            Self::Session => "session",
             Self::Snapshot => "snapshot",
         }
     }

@@ -6,20 +6,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
-    extract::{self, FromRequest, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    body::Body,
+    extract::{self, State},
+    http::{HeaderName, HeaderValue, header},
     response::Response,
 };
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
     description::{CursorSeen, PollAnswer},
     json::{push, push_events, push_json},
     native::{Endpoint, NativeState, bad_request, pause_s, snapshot_url},
+    request_body,
     streams::jittered,
 };
 use crate::{
@@ -73,12 +73,7 @@ pub(super) async fn poll(State(state): State<NativeState>, request: extract::Req
 }
 
 async fn answer(state: &NativeState, request: extract::Request) -> Result<Response, Problem> {
-    let body = timeout(state.body_patience, Bytes::from_request(request, &()));
-    let body = body
-        .await
-        .map_err(|_elapsed| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive"))?;
-    let body = body.map_err(|why| Problem::new(why.status(), "the body is too large or broken"))?;
-    let request = read(&body)?;
+    let request: Request = request_body::read(request, state.body_patience).await?;
     let most = state.reads.bounds().poll_modules;
     if request.cursors.is_empty() || request.cursors.len() > most {
         let why = format!("must name from 1 to {most} modules");
@@ -105,16 +100,6 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
         response.headers_mut().insert(NEXT_POLL, pause);
     }
     Ok(response)
-}
-
-fn read(body: &[u8]) -> Result<Request, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let request = serde_path_to_error::deserialize(&mut json);
-    let request: Request =
-        request.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}")))?;
-    let ended = json.end();
-    ended.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}")))?;
-    Ok(request)
 }
 
 fn wait(state: &NativeState, wait_ms: u64) -> Option<Duration> {

@@ -9,12 +9,13 @@ use crate::{
     store::{
         Act, AuditEntry, Error, Result, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
+        stages::Texts,
     },
     telemetry::{Purpose, count_query},
 };
 
 const STAGES: &str = "\
-    SELECT CAST(module AS CHAR) AS module, stage, cohort, paused, version, changed_by, changed_at, \
+    SELECT CAST(module AS CHAR) AS module, stage, cohort, routing, paused, version, changed_by, changed_at, \
            reason \
     FROM module_stage ORDER BY module_stage.module";
 
@@ -44,9 +45,9 @@ impl Stages for MySqlStore {
 
     async fn act(&self, act: &Act) -> Result<StageRecord> {
         let doing = "writing a stage";
-        let cohort = json_text("module_stage", &act.after.cohort)?;
+        let texts = Texts::of(&act.after)?;
         let mut borrowed = self.begin(doing).await?;
-        let write = write(borrowed.connection(), act, &cohort);
+        let write = write(borrowed.connection(), act, &texts);
         let Some((version, changed_at)) = self.call(doing, write).await? else {
             let current = self
                 .call(doing, version(borrowed.connection(), act))
@@ -99,13 +100,13 @@ impl Stages for MySqlStore {
 async fn write(
     connection: &mut MySqlConnection,
     act: &Act,
-    cohort: &str,
+    texts: &Texts,
 ) -> sqlx::Result<Option<(i64, i64)>> {
     count_query(Purpose::Flags);
     let mut change = if act.expected_version == 0 {
-        first(act, cohort)
+        first(act, texts)
     } else {
-        next(act, cohort)
+        next(act, texts)
     };
     match change.build().execute(&mut *connection).await {
         Ok(done) if done.rows_affected() == 1 => {}
@@ -120,17 +121,18 @@ async fn write(
         .await
 }
 
-fn first(act: &Act, cohort: &str) -> Statement {
+fn first(act: &Act, texts: &Texts) -> Statement {
     let after = &act.after;
     let mut insert = Statement::new(
         "INSERT INTO module_stage \
-         (module, stage, cohort, paused, version, changed_by, reason, changed_at) VALUES (",
+         (module, stage, cohort, routing, paused, version, changed_by, reason, changed_at) VALUES (",
     );
     let mut columns = insert.separated(", ");
     columns
         .push_bind(after.module.as_str())
         .push_bind(after.stage.as_str())
-        .push_bind(cohort)
+        .push_bind(&texts.cohort)
+        .push_bind(&texts.routing)
         .push_bind(after.paused)
         .push_bind(1_i64)
         .push_bind(&after.changed_by)
@@ -140,13 +142,15 @@ fn first(act: &Act, cohort: &str) -> Statement {
     insert
 }
 
-fn next(act: &Act, cohort: &str) -> Statement {
+fn next(act: &Act, texts: &Texts) -> Statement {
     let after = &act.after;
     let mut update = Statement::new("UPDATE module_stage SET stage = ");
     update
         .push_bind(after.stage.as_str())
         .push(", cohort = ")
-        .push_bind(cohort)
+        .push_bind(&texts.cohort)
+        .push(", routing = ")
+        .push_bind(&texts.routing)
         .push(", paused = ")
         .push_bind(after.paused)
         .push(", version = version + 1, changed_by = ")

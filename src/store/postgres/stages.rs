@@ -9,22 +9,23 @@ use crate::{
     store::{
         Act, AuditEntry, Error, Result, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
+        stages::Texts,
     },
     telemetry::{Purpose, count_query},
 };
 
 const STAGES: &str = "\
-    SELECT module, stage, cohort, paused, version, changed_by, changed_at, reason \
+    SELECT module, stage, cohort, routing, paused, version, changed_by, changed_at, reason \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, paused, version, changed_by, changed_at, reason) \
-    VALUES ($1, $2, $3, $4, $7 + 1, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $6) \
+    INSERT INTO module_stage (module, stage, cohort, routing, paused, version, changed_by, changed_at, reason) \
+    VALUES ($1, $2, $3, $8, $4, $7 + 1, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $6) \
     ON CONFLICT (module) DO NOTHING RETURNING version, changed_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
-    SET stage = $2, cohort = $3, paused = $4, version = version + 1, changed_by = $5, \
+    SET stage = $2, cohort = $3, routing = $8, paused = $4, version = version + 1, changed_by = $5, \
         changed_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, reason = $6 \
     WHERE module = $1 AND version = $7 RETURNING version, changed_at";
 
@@ -52,9 +53,9 @@ impl Stages for PostgresStore {
 
     async fn act(&self, act: &Act) -> Result<StageRecord> {
         let doing = "writing a stage";
-        let cohort = json_text("module_stage", &act.after.cohort)?;
+        let texts = Texts::of(&act.after)?;
         let mut borrowed = self.begin(doing).await?;
-        let write = write(borrowed.connection(), act, &cohort);
+        let write = write(borrowed.connection(), act, &texts);
         let Some((version, changed_at)) = self.call(doing, write).await? else {
             let current = self
                 .call(doing, version(borrowed.connection(), act))
@@ -104,7 +105,7 @@ impl Stages for PostgresStore {
 async fn write(
     connection: &mut PgConnection,
     act: &Act,
-    cohort: &str,
+    texts: &Texts,
 ) -> sqlx::Result<Option<(i64, i64)>> {
     count_query(Purpose::Flags);
     sqlx::query_as(if act.expected_version == 0 {
@@ -114,11 +115,12 @@ async fn write(
     })
     .bind(act.after.module.as_str())
     .bind(act.after.stage.as_str())
-    .bind(cohort)
+    .bind(&texts.cohort)
     .bind(act.after.paused)
     .bind(&act.after.changed_by)
     .bind(&act.after.reason)
     .bind(act.expected_version)
+    .bind(&texts.routing)
     .fetch_optional(connection)
     .await
 }

@@ -9,22 +9,23 @@ use crate::{
     store::{
         Act, AuditEntry, Error, Result, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
+        stages::Texts,
     },
     telemetry::{Purpose, count_query},
 };
 
 const STAGES: &str = "\
-    SELECT module, stage, cohort, paused, version, changed_by, changed_at, reason \
+    SELECT module, stage, cohort, routing, paused, version, changed_by, changed_at, reason \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, paused, version, changed_by, changed_at, reason) \
-    VALUES (?1, ?2, ?3, ?4, ?7 + 1, ?5, ?8, ?6) \
+    INSERT INTO module_stage (module, stage, cohort, routing, paused, version, changed_by, changed_at, reason) \
+    VALUES (?1, ?2, ?3, ?9, ?4, ?7 + 1, ?5, ?8, ?6) \
     ON CONFLICT (module) DO NOTHING RETURNING version, changed_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
-    SET stage = ?2, cohort = ?3, paused = ?4, version = version + 1, changed_by = ?5, \
+    SET stage = ?2, cohort = ?3, routing = ?9, paused = ?4, version = version + 1, changed_by = ?5, \
         changed_at = ?8, reason = ?6 \
     WHERE module = ?1 AND version = ?7 RETURNING version, changed_at";
 
@@ -49,9 +50,9 @@ impl Stages for SqliteStore {
 
     async fn act(&self, act: &Act) -> Result<StageRecord> {
         let doing = "writing a stage";
-        let cohort = json_text("module_stage", &act.after.cohort)?;
+        let texts = Texts::of(&act.after)?;
         let mut writing = self.begin_ordinary(doing).await?;
-        let written = write(writing.connection(), act, &cohort)
+        let written = write(writing.connection(), act, &texts)
             .await
             .map_err(failed(doing))?;
         let Some((version, changed_at)) = written else {
@@ -99,7 +100,7 @@ impl Stages for SqliteStore {
 async fn write(
     connection: &mut SqliteConnection,
     act: &Act,
-    cohort: &str,
+    texts: &Texts,
 ) -> sqlx::Result<Option<(i64, i64)>> {
     count_query(Purpose::Flags);
     sqlx::query_as(if act.expected_version == 0 {
@@ -109,12 +110,13 @@ async fn write(
     })
     .bind(act.after.module.as_str())
     .bind(act.after.stage.as_str())
-    .bind(cohort)
+    .bind(&texts.cohort)
     .bind(act.after.paused)
     .bind(&act.after.changed_by)
     .bind(&act.after.reason)
     .bind(act.expected_version)
     .bind(SqliteStore::now().get())
+    .bind(&texts.routing)
     .fetch_optional(connection)
     .await
 }

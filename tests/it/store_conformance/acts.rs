@@ -1,7 +1,7 @@
 //! What moves under a version: mirror cursors, stages; and parked rows, which come back as they were.
 
 use changeover::{
-    domain::{BasisPoints, Cohort, Cursor, Epoch, Micros, Position, Stage},
+    domain::{BasisPoints, Cohort, Cursor, Epoch, Micros, Position, Routing, Stage},
     store::{Act, Batch, Error, Lease, MirrorCursor, Parked, StageRecord},
 };
 
@@ -76,6 +76,13 @@ async fn cursors_move_under_lease_and_version(database: DatabaseUnderTest) {
     assert_eq!(store.mirror_cursors("other").await.unwrap(), []);
 }
 
+fn routing(stage: Stage) -> Routing {
+    let share = BasisPoints::new(if stage == Stage::Ramp { 250 } else { 10_000 });
+    Routing::default()
+        .toward("old", "new", share.unwrap())
+        .unwrap()
+}
+
 async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
     let store = database.store().await;
     let act = |stage, expected_version, reason: &str| Act {
@@ -83,6 +90,7 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
             module: module("m"),
             stage,
             cohort: Cohort::share(BasisPoints::new(1_050).unwrap()),
+            routing: routing(stage),
             paused: stage == Stage::Ramp,
             version: -1,
             changed_by: "ann".to_owned(),

@@ -101,6 +101,8 @@ pub struct Counts {
     pub generations: u64,
     /// Catch-ups: each is one or more polls.
     pub catch_ups: u64,
+    /// Times that the session named another broker.
+    pub moves: u64,
 }
 
 /// A client's memory of one module.

@@ -26,6 +26,7 @@ pub mod postgres;
 pub mod process;
 pub mod pruned;
 pub mod rabbitmq;
+pub mod session;
 pub mod socket;
 pub mod streams;
 pub mod targets;

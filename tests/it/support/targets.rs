@@ -92,7 +92,16 @@ pub async fn act(client: &Client, arguments: &[&str]) -> Output {
     changeover(client, &all).await
 }
 
-/// The same; it must be done.
+/// Tells all clients to connect to a target.
+pub async fn route_all(client: &Client, name: &str) {
+    for module in [MODULE, "notices"] {
+        let arguments = ["module", "route", module, "--target", name];
+        let output = changeover(client, &[&arguments[..], &["--reason", "a test"]].concat()).await;
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// [`act`], which must be done.
 pub async fn done(client: &Client, arguments: &[&str]) -> Value {
     let output = act(client, arguments).await;
     assert!(output.status.success(), "{output:?}");

@@ -21,7 +21,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::client_rule::{Buffer, Event, Held, Memory, Page, Verdict};
+use super::{
+    client_rule::{Buffer, Event, Held, Memory, Page, Verdict},
+    session::{self, Place},
+};
 
 /// The module that terminals know. The answers of its poll hold all that the rule needs.
 pub const MODULES: &str = r#"
@@ -44,6 +47,8 @@ pub struct Setup {
     /// The public listener of each replica: `http://…`.
     pub gateways: Vec<String>,
     pub broker: String,
+    /// Who asks the gateways where to connect, instead of knowing `broker`.
+    pub client_id: Option<String>,
     pub protocol: Protocol,
     /// Whose changes it gets, beside everyone's.
     pub audience: String,
@@ -94,6 +99,9 @@ impl Terminal {
             awaits_suback: true,
             session_present: false,
             generation: None,
+            place: None,
+            version: None,
+            told_at: None,
             read_at: Instant::now(),
         };
         Self {
@@ -162,6 +170,7 @@ pub fn pair_speaking(
         Terminal::start(Setup {
             gateways: gateways.iter().map(|&at| at.to_owned()).collect(),
             broker: broker.to_owned(),
+            client_id: None,
             protocol,
             audience: audience.to_owned(),
             resync: Duration::from_secs(2),
@@ -230,6 +239,12 @@ struct Life {
     awaits_suback: bool,
     session_present: bool,
     generation: Option<u64>,
+    /// What the session said; none if it does not ask for one.
+    place: Option<Place>,
+    /// Of the module's flags, as the retained message says.
+    version: Option<i64>,
+    /// The version that the session was asked at.
+    told_at: Option<i64>,
     /// When to read for no other reason.
     read_at: Instant,
 }
@@ -244,6 +259,7 @@ impl Life {
     async fn run(mut self) {
         self.resync_later();
         loop {
+            self.ask_where().await;
             let mut link = Link::open(&self.link_options());
             self.stay_connected(&mut link).await;
             sleep(PAUSE).await;
@@ -271,7 +287,27 @@ impl Life {
                 }
             }
             self.go_on();
+            if self.version != self.told_at && self.ask_where().await {
+                // Leaves the old broker's session behind.
+                return;
+            }
         }
+    }
+
+    /// Returns whether it is to be somewhere else from now on.
+    async fn ask_where(&mut self) -> bool {
+        self.told_at = self.version;
+        let Some(client_id) = &self.setup.client_id else {
+            return false;
+        };
+        let place = session::ask(&self.setup.gateways, client_id, &self.setup.audience).await;
+        let moved = self.place.as_ref().is_some_and(|before| *before != place);
+        if moved {
+            self.memory.lock().unwrap().counts.moves += 1;
+            self.generation = None;
+        }
+        self.place = Some(place);
+        moved
     }
 
     fn on_signal(&mut self, link: &Link, signal: Signal) {
@@ -302,6 +338,7 @@ impl Life {
 
     fn on_retained(&mut self, payload: &[u8]) {
         let message: serde_json::Value = serde_json::from_slice(payload).unwrap();
+        self.version = message["version"].as_i64();
         let generation = message["generation"].as_u64();
         let before = std::mem::replace(&mut self.generation, generation);
         if before.is_some() && before != generation {
@@ -352,6 +389,9 @@ impl Life {
     }
 
     fn filters(&self) -> Vec<String> {
+        if let Some(place) = &self.place {
+            return place.topics.clone();
+        }
         vec![
             "changeover/m/orders".to_owned(),
             "changeover/c/orders/_all".to_owned(),
@@ -360,9 +400,16 @@ impl Life {
     }
 
     fn link_options(&self) -> LinkOptions {
+        let (broker, client_id) = match &self.place {
+            Some(place) => (&place.url, place.mqtt_client_id.clone()),
+            None => (
+                &self.setup.broker,
+                format!("terminal-{}", self.setup.audience),
+            ),
+        };
         LinkOptions {
-            endpoint: Endpoint::parse(&self.setup.broker, self.setup.protocol).unwrap(),
-            client_id: format!("terminal-{}", self.setup.audience),
+            endpoint: Endpoint::parse(broker, self.setup.protocol).unwrap(),
+            client_id,
             keep_alive: Duration::from_secs(5),
             inflight: 10,
             session: Some(Duration::from_mins(10)),

@@ -1,0 +1,278 @@
+//! What a client that is ready for push needs at start: which module comes how, where to connect, what to subscribe to.
+//!
+//! Invariants: a session is answered from memory; it does not depend on the stage: topics and target are told of polled modules
+//! too, so that a flip needs no second question. Nobody is told a target that nothing is sent to.
+
+mod addresses;
+mod client_id;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use self::addresses::Address;
+use super::{Bound, Standings, event::rfc3339, topic::Topics};
+use crate::{
+    config::{self, Config, profile::BrokerLimits},
+    cutover::{Flags, Routes},
+    domain::{Audience, Clock, ModuleName, Transport},
+};
+
+/// Who asks, and for what. What is here was checked.
+#[derive(Debug, Clone)]
+pub struct AskedSession {
+    /// The client.
+    pub client_id: String,
+    /// Whose changes it may read, besides everyone's.
+    pub audience: Option<Audience>,
+    /// The modules that it wants; `None` = all.
+    pub modules: Option<Vec<ModuleName>>,
+    /// Spreads what clients do later: from 0 up to 1.
+    pub chance: f64,
+}
+
+/// The answer to a client that is ready for push.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Session {
+    client_id: String,
+    /// Until when the answer may be used.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// When to ask again; earlier if the `version` in a module's retained message is a new one.
+    next_session_ms: u64,
+    /// How often to read from the cursor although nothing seems to be missing.
+    resync_ms: u64,
+    /// The target of most of the modules. Null while there is none.
+    mqtt: Option<Connection>,
+    /// The targets of the modules, by name.
+    targets: BTreeMap<String, Connection>,
+    modules: BTreeMap<String, ModuleSession>,
+}
+
+/// How to connect to a target.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = SessionTarget)]
+pub struct Connection {
+    target: String,
+    /// MQTT over TCP or TLS.
+    url: Option<String>,
+    /// MQTT over WebSocket; null = none.
+    websocket_url: Option<String>,
+    /// The newest version that it speaks.
+    #[schema(pattern = "^(5|3\\.1\\.1)$")]
+    protocol: &'static str,
+    /// With which to connect: another one may be taken by another client.
+    client_id: String,
+    /// Null = connect without.
+    username: Option<String>,
+    /// Null = connect without.
+    password: Option<String>,
+    keep_alive_s: u16,
+}
+
+/// How one module comes to this client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ModuleSession {
+    #[schema(value_type = String, pattern = "^(poll|push)$")]
+    transport: Transport,
+    /// Why: a stable word.
+    reason: &'static str,
+    /// What to subscribe to at QoS 1: the module's retained message, and its channels for this client. Empty without a
+    /// target.
+    topics: Vec<String>,
+    /// Where. Null = none gets the module now.
+    target: Option<String>,
+    /// How long to wait between two polls while the transport is `poll`. Null = nothing is configured.
+    next_poll_ms: Option<u64>,
+}
+
+/// Where sessions are opened.
+pub struct Sessions {
+    settings: config::session::Session,
+    flags: Arc<Flags>,
+    routes: Arc<Routes>,
+    standings: Arc<Standings>,
+    clock: Arc<dyn Clock>,
+    targets: BTreeMap<String, Target>,
+    modules: BTreeMap<ModuleName, Module>,
+}
+
+struct Target {
+    address: Address,
+    topics: Topics,
+    limits: BrokerLimits,
+    protocol: &'static str,
+    /// What every client id begins with.
+    group: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Module {
+    next_poll_ms: Option<u64>,
+    /// No audience but everyone is known to it.
+    is_for_everyone: bool,
+}
+
+impl Sessions {
+    /// Sessions on the configured targets.
+    pub fn new(
+        config: &Config,
+        bound: Bound,
+        (flags, routes): (Arc<Flags>, Arc<Routes>),
+        standings: Arc<Standings>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let targets = config.mqtt.effective_targets().into_iter();
+        let target = |target: config::mqtt::Target| {
+            let limits = target.broker_limits();
+            let prefix = target.effective_prefix(&config.mqtt);
+            let made = Target {
+                address: Address::of(&target, bound),
+                topics: Topics::within(prefix, limits.topic_bytes),
+                protocol: target.protocol.as_str(),
+                group: client_id::group(&config.mqtt.client_id_prefix, limits.client_id_holds),
+                limits,
+            };
+            (target.name, made)
+        };
+        let module = |(name, module): (ModuleName, &config::modules::Module)| {
+            let settings = Module {
+                next_poll_ms: config.shortest_poll_ms(module),
+                is_for_everyone: config.is_for_everyone(module),
+            };
+            (name, settings)
+        };
+        Self {
+            settings: config.session.clone(),
+            flags,
+            routes,
+            standings,
+            clock,
+            targets: targets.map(target).collect(),
+            modules: config.modules_by_name().into_iter().map(module).collect(),
+        }
+    }
+
+    /// A configured module by its name.
+    pub fn module(&self, name: &str) -> Option<&ModuleName> {
+        self.modules.keys().find(|module| module.as_str() == name)
+    }
+
+    /// Answers a client.
+    pub fn open(&self, asked: &AskedSession) -> Session {
+        let wanted = |module: &ModuleName| {
+            let named = asked.modules.as_ref();
+            named.is_none_or(|named| named.contains(module))
+        };
+        let modules = self.modules.iter().filter(|(module, _)| wanted(module));
+        let modules: BTreeMap<_, _> = modules
+            .map(|(name, module)| (name.to_string(), self.module_session(name, *module, asked)))
+            .collect();
+        let told = modules.values().filter_map(|module| module.target.as_ref());
+        let mut uses = BTreeMap::<&String, usize>::new();
+        for target in told {
+            *uses.entry(target).or_default() += 1;
+        }
+        let most = uses.iter().max_by_key(|(_, count)| **count);
+        let most = most.map(|(target, _)| (*target).clone());
+        // Even a client without modules is told where it would go.
+        let most = most.or_else(|| self.any_target(&asked.client_id));
+        let targets: BTreeMap<_, _> = uses
+            .keys()
+            .copied()
+            .chain(&most)
+            .filter_map(|name| Some((name.clone(), self.connection(name, asked)?)))
+            .collect();
+        let lifetime = Duration::from_millis(self.settings.lifetime_ms);
+        let expires_at = self.clock.now().plus(lifetime);
+        Session {
+            client_id: asked.client_id.clone(),
+            expires_at: rfc3339(expires_at),
+            next_session_ms: spread(self.settings.lifetime_ms / 2, asked.chance),
+            resync_ms: spread(self.settings.resync_ms, asked.chance),
+            mqtt: most.and_then(|name| targets.get(&name).cloned()),
+            targets,
+            modules,
+        }
+    }
+
+    fn module_session(
+        &self,
+        name: &ModuleName,
+        module: Module,
+        asked: &AskedSession,
+    ) -> ModuleSession {
+        let evaluation = self.flags.evaluate(name, &asked.client_id);
+        let target = self.choose(name, &asked.client_id);
+        let (transport, reason) = match &target {
+            Some(_) => (evaluation.transport, evaluation.reason),
+            None => (Transport::Poll, "no-target"),
+        };
+        let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
+        let topics = target.as_ref().and_then(|name| self.targets.get(name));
+        let topics = topics.map(|target| topics_of(&target.topics, name, own));
+        ModuleSession {
+            transport,
+            reason,
+            topics: topics.unwrap_or_default(),
+            target,
+            next_poll_ms: module.next_poll_ms,
+        }
+    }
+
+    fn choose(&self, module: &ModuleName, client_id: &str) -> Option<String> {
+        let record = self.flags.record(module)?;
+        let is_fed = |target: &str| self.standings.is_fed(target);
+        let chosen = self
+            .routes
+            .choose(module, &record.routing, client_id, is_fed);
+        chosen.map(str::to_owned)
+    }
+
+    fn any_target(&self, client_id: &str) -> Option<String> {
+        let mut modules = self.modules.keys();
+        modules.find_map(|module| self.choose(module, client_id))
+    }
+
+    fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {
+        let target = self.targets.get(name)?;
+        let longest = target.limits.client_id_bytes;
+        let client_id = client_id::of(
+            &target.group,
+            asked.audience.as_ref(),
+            &asked.client_id,
+            longest,
+        );
+        Some(Connection {
+            target: name.to_owned(),
+            url: target.address.mqtt.clone(),
+            websocket_url: target.address.websocket.clone(),
+            protocol: target.protocol,
+            client_id,
+            username: None,
+            password: None,
+            keep_alive_s: self.settings.keep_alive_s,
+        })
+    }
+}
+
+/// The retained message and the channels.
+fn topics_of(topics: &Topics, module: &ModuleName, own: Option<&Audience>) -> Vec<String> {
+    let everyone = Audience::everyone();
+    let own = own.filter(|own| **own != everyone);
+    let channels = [Some(&everyone), own].into_iter().flatten();
+    let channels = channels.map(|audience| topics.channel(module, audience));
+    // One that the broker cannot have is not told: nothing will ever be published there.
+    let channels = channels.filter(|topic| topics.can_be(topic));
+    [topics.bookmark(module)]
+        .into_iter()
+        .chain(channels)
+        .collect()
+}
+
+/// A tenth less at most, so that clients that asked together do not come back together.
+fn spread(ms: u64, chance: f64) -> u64 {
+    let tenth = Duration::from_millis(ms / 10).mul_f64(chance.clamp(0.0, 1.0));
+    ms - u64::try_from(tenth.as_millis()).unwrap_or(0)
+}

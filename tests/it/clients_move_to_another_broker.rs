@@ -1,0 +1,250 @@
+//! `changeover module route`: a broker is replaced under load. Both are fed, the clients are told the new one in steps, and
+//! each ends with exactly the log; then nobody is left on the old one, and only then it may go.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use changeover::{config::mqtt::Protocol, domain};
+use serde_json::{Value, json};
+
+use crate::{
+    on_each_database,
+    support::{
+        database::{DatabaseUnderTest, Kind},
+        eventually,
+        gateway::{Client, InProcess, changeover},
+        load::{Load, Plan},
+        logbook, servers_are_skipped, session,
+        targets::{broker, done, refused, setup, target, until},
+        terminal::{self, MODULES, Terminal, flow},
+    },
+};
+
+on_each_database!(in_steps_and_under_load);
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const PRODUCERS: u64 = 2;
+const CHANGES: u64 = 1_000;
+const TERMINALS: u64 = 6;
+
+/// `changeover module route orders …`.
+async fn route(client: &Client, arguments: &[&str]) -> Value {
+    let all = [
+        &["module", "route", "orders", "--reason", "a new vendor"],
+        arguments,
+    ]
+    .concat();
+    let output = changeover(client, &all).await;
+    if output.status.success() {
+        return serde_json::from_slice(&output.stdout).unwrap();
+    }
+    Value::String(String::from_utf8(output.stderr).unwrap())
+}
+
+async fn told(client: &Client, client_id: &str) -> String {
+    let gateways = [client.public.clone()];
+    session::ask(&gateways, client_id, "u1").await.target
+}
+
+/// Those of 300 clients that are told the new one.
+async fn moved(client: &Client) -> BTreeSet<u32> {
+    let mut moved = BTreeSet::new();
+    for n in 0..300 {
+        if told(client, &format!("terminal-{n:04}")).await == "new" {
+            moved.insert(n);
+        }
+    }
+    moved
+}
+
+fn hashed(percent: u32) -> BTreeSet<u32> {
+    let taken = |n: &u32| domain::hash("route", &format!("terminal-{n:04}")) % 100 < percent;
+    (0..300).filter(taken).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_is_told_the_other_target() {
+    if servers_are_skipped() {
+        return;
+    }
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let (old, new) = (broker(), broker());
+    let setup = setup(&database, "gw-1")
+        .modules(MODULES)
+        .add(&target("old", &old, ""))
+        .add(&target("new", &new, ""));
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    assert_eq!(moved(client).await, BTreeSet::new());
+
+    let dry = route(client, &["--target", "new", "--percent", "5", "--dry-run"]).await;
+    let shares = json!([{"target": "old", "percent": 95.0}, {"target": "new", "percent": 5.0}]);
+    assert_eq!(dry["after"]["routes"], shares, "{dry}");
+    assert_eq!(moved(client).await, BTreeSet::new());
+    for percent in [5, 20, 5] {
+        let part = percent.to_string();
+        route(client, &["--target", "new", "--percent", &part]).await;
+        assert_eq!(moved(client).await, hashed(percent));
+    }
+    let why = route(client, &["--target", "old", "--percent", "50"]).await;
+    assert!(why.as_str().unwrap().contains("told anyway"), "{why}");
+    let why = route(client, &["--target", "odl"]).await;
+    assert!(why.as_str().unwrap().contains("old, new"), "{why}");
+    let why = refused(client, &["retire", "new"]).await;
+    assert!(why.contains("clients of orders"), "{why}");
+
+    done(client, &["pause", "new"]).await;
+    assert_eq!(
+        moved(client).await,
+        BTreeSet::new(),
+        "nothing is sent to the new one"
+    );
+    let why = route(client, &["--target", "new", "--percent", "30"]).await;
+    assert!(why.as_str().unwrap().contains("resume it first"), "{why}");
+    done(client, &["resume", "new"]).await;
+    route(client, &["--target", "new"]).await;
+    assert_eq!(moved(client).await.len(), 300);
+    let shown = changeover(
+        client,
+        &["module", "history", "orders", "--output", "table"],
+    );
+    let shown = String::from_utf8(shown.await.stdout).unwrap();
+    assert!(
+        shown.contains("mirror at 0 %, old, 5 % new -> mirror at 0 %, new"),
+        "{shown}"
+    );
+    gateway.stop().await;
+
+    // What was said is kept.
+    let gateway = InProcess::start(&setup).await;
+    assert_eq!(moved(&gateway.client).await.len(), 300);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_says_what_a_client_needs() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let gateway = InProcess::start(&setup(&database, "gw-1").modules(MODULES)).await;
+    let client = &gateway.client;
+    let ask = async |body: Value| {
+        let request = client
+            .http
+            .post(format!("{}/v1/session", client.public))
+            .json(&body);
+        client.send(request).await
+    };
+    let answer = ask(json!({"client_id": "t 1", "audience": "a/b", "agent": "x/1"})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let session = answer.json();
+    let orders = &session["modules"]["orders"];
+    let topics = json!([
+        "changeover/m/orders",
+        "changeover/c/orders/_all",
+        "changeover/c/orders/a=2Fb"
+    ]);
+    assert_eq!(
+        (&orders["transport"], &orders["reason"], &orders["topics"]),
+        (&json!("poll"), &json!("stage"), &topics)
+    );
+    assert_eq!(orders["next_poll_ms"], 5_000, "{session}");
+    assert_eq!(session["mqtt"], session["targets"]["local"]);
+    let url = session["mqtt"]["url"].as_str().unwrap();
+    assert!(url.starts_with("mqtt://127.0.0.1:"), "{url}");
+    assert!(session["mqtt"]["password"].is_null());
+    assert!(session["resync_ms"].as_u64().unwrap() <= 300_000);
+
+    let other = ask(json!({"client_id": "t 1", "audience": "b"}))
+        .await
+        .json();
+    assert_ne!(other["mqtt"]["client_id"], session["mqtt"]["client_id"]);
+    for (body, said) in [
+        (json!({"client_id": ""}), "client_id: must not be empty"),
+        (json!({"client_id": "a\nb"}), "client_id: must not contain"),
+        (json!({"client_id": "x".repeat(129)}), "client_id: has 129"),
+        (
+            json!({"client_id": "x", "modules": ["order"]}),
+            "modules: there is no module `order`",
+        ),
+        (
+            json!({"client_id": "x", "audience": ""}),
+            "audience: must not be empty",
+        ),
+        (
+            json!({"client_id": "x", "audiance": "y"}),
+            "unknown field `audiance`",
+        ),
+        (json!({}), "client_id"),
+    ] {
+        let refused = ask(body).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(said), "{detail}");
+    }
+    let large = ask(json!({"client_id": "x", "agent": "y".repeat(70_000)})).await;
+    assert_eq!(large.status, 413, "{large:?}");
+    gateway.stop().await;
+}
+
+async fn in_steps_and_under_load(database: DatabaseUnderTest) {
+    if servers_are_skipped() {
+        return;
+    }
+    let database = Arc::new(database);
+    let seed = rand::random();
+    println!("seed {seed}");
+    let (old, new) = (broker(), broker());
+    let setup = setup(&database, "gw-1")
+        .modules(MODULES)
+        .add(&target("old", &old, ""))
+        .add(&target("new", &new, ""));
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    let terminals: Vec<_> = (0..TERMINALS)
+        .map(|n| {
+            Terminal::start(terminal::Setup {
+                gateways: vec![client.public.clone()],
+                broker: String::new(),
+                client_id: Some(format!("terminal-{n}")),
+                protocol: Protocol::V5,
+                audience: format!("u{}", 1 + n % 2),
+                resync: PATIENCE,
+                seed: seed ^ n,
+            })
+        })
+        .collect();
+    let mut load = Load::start(&Plan {
+        ingest: vec![format!("{}/v1/modules/orders/changes", client.private)],
+        producers: PRODUCERS,
+        changes: CHANGES,
+        batch: 5,
+        pace: Duration::from_millis(20),
+        seed,
+    });
+    flow(&terminals, PATIENCE).await;
+    for percent in ["30", "70", "10", "100"] {
+        route(client, &["--target", "new", "--percent", percent]).await;
+        load.reaches(load.acknowledged() + 100).await;
+        flow(&terminals, PATIENCE).await;
+    }
+    eventually("all have moved", PATIENCE, async || {
+        let moved = |terminal: &Terminal| terminal.look(|memory| memory.counts.moves % 2 == 1);
+        terminals.iter().all(moved).then_some(())
+    })
+    .await;
+    done(client, &["retire", "old"]).await;
+    until(client, "old", "it is left", |target| {
+        target["connected"] == false
+    })
+    .await;
+    flow(&terminals, PATIENCE).await;
+    let (total, _) = load.finish().await;
+    for terminal in &terminals {
+        terminal.reached(total, PATIENCE).await;
+    }
+    gateway.stop().await;
+    let log = logbook::whole(&database).await;
+    load.assert_is(&log);
+    let log = logbook::held(&log);
+    for terminal in terminals {
+        terminal.assert_holds(&log);
+    }
+}
