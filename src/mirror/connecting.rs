@@ -20,10 +20,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    fn connect(&mut self, line: usize) {
-        let number = self.ledger.connect(line);
-        let link = Link::open(&self.target.link_options(&self.settings, line));
-        self.lines[line].connection = Some(Connection {
+    fn connect(&mut self, on: usize) {
+        let number = self.ledger.connect(on);
+        let link = Link::open(&self.target.link_options(&self.settings, on));
+        self.lines[on].connection = Some(Connection {
             link,
             number,
             admitted: None,
@@ -31,28 +31,28 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// The broker has acknowledged something: it works.
-    pub(super) fn note_success(&mut self, line: usize) {
-        self.lines[line].backoff.reset();
+    pub(super) fn note_success(&mut self, on: usize) {
+        self.lines[on].backoff.reset();
     }
 
     /// Gives a connection up. The next one of its line goes on from each lane's prefix.
-    pub(super) fn lose(&mut self, line: usize, reason: &str) {
-        let Some(connection) = &self.lines[line].connection else {
+    pub(super) fn lose(&mut self, on: usize, reason: &str) {
+        let Some(connection) = &self.lines[on].connection else {
             return;
         };
         let admitted = connection.admitted.as_ref();
-        self.note_stalls(line, admitted.and_then(|admitted| admitted.alone), reason);
-        let _dropped = self.part(line);
-        let lost = &mut self.lines[line];
+        self.note_stalls(on, admitted.and_then(|admitted| admitted.alone), reason);
+        let _dropped = self.part(on);
+        let lost = &mut self.lines[on];
         let pause = lost.backoff.pause(rand::random());
         lost.connect_at = Instant::now() + pause;
-        tracing::warn!(broker = %self.target.name, line, reason, ?pause, "the connection to the broker is lost");
+        tracing::warn!(broker = %self.target.name, line = on, reason, ?pause, "the connection to the broker is lost");
     }
 
     /// Takes the connection of a line away. What was under way on it will be handed over again.
-    pub(super) fn part(&mut self, line: usize) -> Option<Connection> {
-        let connection = self.lines[line].connection.take()?;
-        self.ledger.disconnect(line);
+    pub(super) fn part(&mut self, on: usize) -> Option<Connection> {
+        let connection = self.lines[on].connection.take()?;
+        self.ledger.disconnect(on);
         for lane in &mut self.lanes {
             if let Some(prefix) = self.ledger.prefix(lane.id) {
                 lane.restart(prefix);

@@ -21,10 +21,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lines = self.lines.len();
         let mut fed = false;
         for offset in 0..lines {
-            let line = (self.turn + offset) % lines;
-            if self.window(line).is_some() {
+            let on = (self.turn + offset) % lines;
+            if self.window(on).is_some() {
                 fed = true;
-                self.feed_line(line);
+                self.feed_line(on);
             }
         }
         if fed {
@@ -33,15 +33,15 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// How many publishes may be outstanding on a line now; `None` while nothing may be sent.
-    fn window(&self, line: usize) -> Option<usize> {
-        let admitted = self.lines[line].admitted()?;
+    fn window(&self, on: usize) -> Option<usize> {
+        let admitted = self.lines[on].admitted()?;
         (self.may_send() && Instant::now() >= self.feed_after).then_some(admitted.window)
     }
 
     /// How many more that are.
-    pub(super) fn room(&self, line: usize) -> Option<usize> {
-        let window = self.window(line)?;
-        Some(window.saturating_sub(self.ledger.outstanding_on(line)))
+    pub(super) fn room(&self, on: usize) -> Option<usize> {
+        let window = self.window(on)?;
+        Some(window.saturating_sub(self.ledger.outstanding_on(on)))
     }
 
     /// How many publishes the rate leaves now.
@@ -57,19 +57,19 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    fn feed_line(&mut self, line: usize) {
-        if self.probe(line) {
+    fn feed_line(&mut self, on: usize) {
+        if self.probe(on) {
             return;
         }
         let mut passed = 0;
         while passed < self.lanes.len() {
-            let room = self.room(line).unwrap_or(0).min(self.paced_room());
+            let room = self.room(on).unwrap_or(0).min(self.paced_room());
             if room == 0 {
                 break;
             }
-            let at = self.lines[line].turn % self.lanes.len();
-            self.lines[line].turn = at + 1;
-            passed = if self.feed_lane(at, line, room.min(QUANTUM)) {
+            let at = self.lines[on].turn % self.lanes.len();
+            self.lines[on].turn = at + 1;
+            passed = if self.feed_lane(at, on, room.min(QUANTUM)) {
                 0
             } else {
                 passed + 1
@@ -79,12 +79,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// If a lane's next change on a line is under suspicion of ending the connections, sends it alone.
     /// Returns whether the others must wait.
-    fn probe(&mut self, line: usize) -> bool {
-        let Some(admitted) = self.lines[line].admitted_mut() else {
+    fn probe(&mut self, on: usize) -> bool {
+        let Some(admitted) = self.lines[on].admitted_mut() else {
             return false;
         };
         if let Some(alone) = admitted.alone {
-            if self.ledger.oldest_on(line, alone).is_some() {
+            if self.ledger.oldest_on(on, alone).is_some() {
                 return true;
             }
             admitted.alone = None;
@@ -93,15 +93,15 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
         }
         let mut lanes = self.lanes.iter();
-        let Some(at) = lanes.position(|lane| lane.is_suspect(line) && lane.cleared) else {
+        let Some(at) = lanes.position(|lane| lane.is_suspect(on) && lane.cleared) else {
             return false;
         };
-        if self.ledger.outstanding_on(line) > 0 || self.paced_room() == 0 {
+        if self.ledger.outstanding_on(on) > 0 || self.paced_room() == 0 {
             return true;
         }
         let id = self.lanes[at].id;
-        let sent = self.feed_lane(at, line, 1);
-        let admitted = self.lines[line].admitted_mut();
+        let sent = self.feed_lane(at, on, 1);
+        let admitted = self.lines[on].admitted_mut();
         if let Some(admitted) = admitted.filter(|_| sent) {
             admitted.alone = Some(id);
         }
@@ -110,18 +110,18 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// Sends up to `most` changes of a lane over a line. Returns whether it sent any.
-    fn feed_lane(&mut self, at: usize, line: usize, most: usize) -> bool {
+    fn feed_lane(&mut self, at: usize, on: usize, most: usize) -> bool {
         let lane = &self.lanes[at];
         let ours = || self.sources.leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
         let disputed = || self.sources.witnesses.are_open(&lane.module);
         if lane.is_halted() || !lane.cleared || !ours() || disputed() {
             return false;
         }
-        if lane.ways[line].queue.is_empty() {
+        if lane.ways[on].queue.is_empty() {
             self.refill(at);
         }
         let mut sent = 0;
-        while sent < most && self.send_next(at, line) {
+        while sent < most && self.send_next(at, on) {
             sent += 1;
         }
         self.lanes[at].published.increment(sent as u64);
@@ -129,11 +129,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// Sends the first change that waits for a line. False if there is none or it cannot be sent.
-    fn send_next(&mut self, at: usize, line: usize) -> bool {
-        let Some(change) = self.lanes[at].ways[line].queue.front().cloned() else {
+    fn send_next(&mut self, at: usize, on: usize) -> bool {
+        let Some(change) = self.lanes[at].ways[on].queue.front().cloned() else {
             return false;
         };
-        let fitting = match self.fit(at, line, &change) {
+        let fitting = match self.fit(at, on, &change) {
             Ok(fitting) => fitting,
             Err(reason) => {
                 self.halt(at, change.cursor(), reason);
@@ -146,7 +146,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             attributes,
             pointer,
         } = fitting;
-        let Some(connection) = &self.lines[line].connection else {
+        let Some(connection) = &self.lines[on].connection else {
             return false;
         };
         let link = &connection.link;
@@ -160,15 +160,17 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         self.note_pace();
         let lane = &mut self.lanes[at];
-        lane.ways[line].queue.pop_front();
+        lane.ways[on].queue.pop_front();
         if let Some(why) = pointer {
             lane.count_pointer(&self.target.name, change.cursor(), why);
         }
         let (id, cursor) = (lane.id, change.cursor());
-        let queued = self.ledger.queue(line, Sending::Change { lane: id, cursor });
+        let queued = self
+            .ledger
+            .queue(on, Sending::Change { lane: id, cursor });
         if !queued {
             tracing::error!(broker = %self.target.name, module = %lane.module, %cursor, "a change was sent out of turn: beginning again at the cursor");
-            self.lose(line, "the ledger and the lane disagree");
+            self.lose(on, "the ledger and the lane disagree");
         }
         queued
     }

@@ -28,7 +28,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     pub(super) fn fit(
         &mut self,
         at: usize,
-        line: usize,
+        on: usize,
         change: &Change,
     ) -> Result<Fitting, String> {
         let position = change.position;
@@ -40,8 +40,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 topic.len()
             ));
         }
-        let most = self.payload_room(line, &topic);
-        let why = if lane.ways[line].trouble.points_at(change.cursor()) {
+        let most = self.payload_room(on, &topic);
+        let why = if lane.ways[on].trouble.points_at(change.cursor()) {
             Why::Refused
         } else {
             if change.value.as_str().len() <= most {
@@ -99,8 +99,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// The largest payload that goes to this topic.
-    fn payload_room(&self, line: usize, topic: &str) -> usize {
-        let admitted = self.lines[line].admitted();
+    fn payload_room(&self, on: usize, topic: &str) -> usize {
+        let admitted = self.lines[on].admitted();
         let announced = admitted.and_then(|admitted| admitted.max_packet_bytes);
         let announced = announced.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
         let packet = announced.into_iter().chain(self.target.packet_bytes).min();

@@ -13,14 +13,14 @@ use crate::domain::Cursor;
 impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// A line's connection is over: notes which changes it left behind, and blames the one that was
     /// sent alone.
-    pub(super) fn note_stalls(&mut self, line: usize, alone: Option<LaneId>, reason: &str) {
+    pub(super) fn note_stalls(&mut self, on: usize, alone: Option<LaneId>, reason: &str) {
         let tries = self.settings.refusal_tries;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
-            let Some(oldest) = self.ledger.oldest_on(line, lane.id) else {
+            let Some(oldest) = self.ledger.oldest_on(on, lane.id) else {
                 continue;
             };
-            let trouble = &mut lane.ways[line].trouble;
+            let trouble = &mut lane.ways[on].trouble;
             trouble.stall(oldest);
             if alone == Some(lane.id) && trouble.abandon(oldest, tries) == Next::Halt {
                 let position = oldest.position;

@@ -13,36 +13,36 @@ use crate::{
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// Takes what happened on a line's connection.
-    pub(super) fn on_signals(&mut self, line: usize, signals: Vec<Signal>) {
-        self.turn = line + 1;
-        let connection = self.lines[line].connection.as_ref();
+    pub(super) fn on_signals(&mut self, on: usize, signals: Vec<Signal>) {
+        self.turn = on + 1;
+        let connection = self.lines[on].connection.as_ref();
         let Some(number) = connection.map(|connection| connection.number) else {
             return;
         };
         let mut over = None;
         for signal in signals {
-            let trouble = self.on_signal(line, number, signal);
+            let trouble = self.on_signal(on, number, signal);
             over = over.or(trouble);
         }
         match over {
-            Some(reason) => self.lose(line, &reason),
-            None => self.lines[line].heard_at = Instant::now(),
+            Some(reason) => self.lose(on, &reason),
+            None => self.lines[on].heard_at = Instant::now(),
         }
     }
 
     /// Returns why the connection must be given up, if so.
-    fn on_signal(&mut self, line: usize, connection: u64, signal: Signal) -> Option<String> {
+    fn on_signal(&mut self, on: usize, connection: u64, signal: Signal) -> Option<String> {
         match signal {
             Signal::Sent(packet) => {
                 let agreed = self.ledger.sent(connection, packet);
                 (!agreed).then(|| format!("packet id {packet} was used twice"))
             }
             Signal::Acknowledged(packet) => {
-                self.on_acknowledged(line, connection, packet);
+                self.on_acknowledged(on, connection, packet);
                 None
             }
             Signal::Refused(packet, reason) => {
-                self.on_refused(line, connection, packet, &reason);
+                self.on_refused(on, connection, packet, &reason);
                 Some(format!("the broker refused a publish: {reason}"))
             }
             Signal::Connected {
@@ -56,7 +56,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 let inflight = limits.inflight.unwrap_or(u16::MAX);
                 let inflight = inflight.min(self.target.inflight(&self.settings));
                 let retains = retains && limits.retained;
-                let lost_at = self.lines[line].heard_at;
+                let lost_at = self.lines[on].heard_at;
                 let admitted = Admitted::new(
                     receive_maximum,
                     max_packet_bytes,
@@ -65,26 +65,26 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                     settle,
                     lost_at,
                 );
-                self.on_connected(line, admitted, session_present)
+                self.on_connected(on, admitted, session_present)
             }
             Signal::Subscribed(true) => None,
             Signal::Subscribed(false) => {
-                self.cannot_ask(line);
+                self.cannot_ask(on);
                 None
             }
             Signal::Message { topic, payload } => {
-                self.on_shown(line, &topic, &payload);
+                self.on_shown(on, &topic, &payload);
                 None
             }
             Signal::Closed(reason) => Some(reason),
         }
     }
 
-    fn on_acknowledged(&mut self, line: usize, connection: u64, packet: u16) {
+    fn on_acknowledged(&mut self, on: usize, connection: u64, packet: u16) {
         match self.ledger.acknowledge(connection, packet) {
             Some(Sending::Change { .. }) => {
                 self.unwritten_acks += 1;
-                if let Some(admitted) = self.lines[line].admitted_mut() {
+                if let Some(admitted) = self.lines[on].admitted_mut() {
                     admitted.answered = true;
                 }
             }
@@ -97,12 +97,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
             None => return,
         }
-        self.note_success(line);
+        self.note_success(on);
     }
 
-    fn on_refused(&mut self, line: usize, connection: u64, packet: u16, reason: &str) {
+    fn on_refused(&mut self, on: usize, connection: u64, packet: u16, reason: &str) {
         // The refusal names the culprit; the end of the connection shall not blame it once more.
-        if let Some(admitted) = self.lines[line].admitted_mut() {
+        if let Some(admitted) = self.lines[on].admitted_mut() {
             admitted.alone = None;
         }
         let tries = self.settings.refusal_tries.max(1);
@@ -114,7 +114,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 let (Some(at), Some(prefix)) = (found, prefix) else {
                     return;
                 };
-                let trouble = &mut self.lanes[at].ways[line].trouble;
+                let trouble = &mut self.lanes[at].ways[on].trouble;
                 trouble.progress(prefix);
                 if trouble.refuse(cursor, tries) == Next::Halt {
                     let position = cursor.position;
@@ -136,31 +136,35 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn on_connected(
         &mut self,
-        line: usize,
+        on: usize,
         admitted: Admitted,
         session_present: bool,
     ) -> Option<String> {
-        let client_id = self.target.client_id_on(line);
-        tracing::info!(broker = %self.target.name, line, client_id, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
-        let lost_all = self.lines[line].was_connected && !session_present;
+        let client_id = self.target.client_id_on(on);
+        tracing::info!(broker = %self.target.name, line = on, client_id, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
+        let lost_all = self.lines[on].was_connected && !session_present;
         let lost_at = admitted.lost_at;
         let asks = admitted.seen.is_some();
         // The session is what tells on every line whether the broker has kept its state; the retained messages are
         // the first line's.
-        let modules: &[_] = if line == FIRST_LINE { &self.modules } else { &[] };
-        let connection = self.lines[line].connection.as_mut()?;
+        let modules: &[_] = if on == FIRST_LINE {
+            &self.modules
+        } else {
+            &[]
+        };
+        let connection = self.lines[on].connection.as_mut()?;
         let asked =
             !asks || asking::ask(&connection.link, &self.topics, modules, &client_id).is_ok();
         connection.admitted = Some(admitted);
-        self.lines[line].was_connected = true;
+        self.lines[on].was_connected = true;
         self.status.count_connection();
         self.show_connected();
         let now = Instant::now();
-        if line == FIRST_LINE {
+        if on == FIRST_LINE {
             self.lanes.iter_mut().for_each(Lane::begin_connection);
         }
         if lost_all {
-            self.on_session_lost(line, lost_at, now);
+            self.on_session_lost(on, lost_at, now);
         }
         self.review(now);
         self.send_bookmarks(now);
@@ -168,16 +172,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// The broker does not let us see our retained messages: then only its word about the session counts.
-    fn cannot_ask(&mut self, line: usize) {
-        if let Some(admitted) = self.lines[line].admitted_mut() {
+    fn cannot_ask(&mut self, on: usize) {
+        if let Some(admitted) = self.lines[on].admitted_mut() {
             admitted.seen = None;
         }
         self.review(Instant::now());
     }
 
-    fn on_shown(&mut self, line: usize, topic: &str, payload: &[u8]) {
+    fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8]) {
         let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));
-        let admitted = self.lines[line].admitted_mut();
+        let admitted = self.lines[on].admitted_mut();
         let seen = admitted.and_then(|admitted| admitted.seen.as_mut());
         let (Some((module, bookmark)), Some(seen)) = (shown, seen) else {
             return;

@@ -208,7 +208,7 @@ impl Lane {
     }
 
     /// Whether its next change on a line must be sent alone, to see if it is what ends the connections.
-    pub(super) fn is_suspect(&self, line: usize) -> bool {
-        !self.is_halted() && self.ways[line].trouble.is_suspicious()
+    pub(super) fn is_suspect(&self, on: usize) -> bool {
+        !self.is_halted() && self.ways[on].trouble.is_suspicious()
     }
 }

@@ -31,8 +31,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// Begins to take leave of the broker on all lines.
     pub(super) fn leave(&mut self, patience: Duration) -> JoinSet<()> {
         let mut leaving = JoinSet::new();
-        for line in 0..self.lines.len() {
-            if let Some(connection) = self.part(line) {
+        for on in 0..self.lines.len() {
+            if let Some(connection) = self.part(on) {
                 leaving.spawn(connection.link.close(patience));
             }
         }
@@ -41,8 +41,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     async fn await_acknowledgements(&mut self) {
         while self.ledger.outstanding() > 0 {
-            let (line, signals) = line::next(&mut self.lines, 0).await;
-            self.on_signals(line, signals);
+            let (on, signals) = line::next(&mut self.lines, 0).await;
+            self.on_signals(on, signals);
         }
     }
 

@@ -99,21 +99,21 @@ impl Ledger {
     }
 
     /// Begins a connection on a line and returns its number, which no other has.
-    pub fn connect(&mut self, line: usize) -> u64 {
-        self.disconnect(line);
+    pub fn connect(&mut self, on: usize) -> u64 {
+        self.disconnect(on);
         self.connections += 1;
-        self.wires[line].connection = self.connections;
+        self.wires[on].connection = self.connections;
         self.connections
     }
 
     /// The connection of a line is gone. What was under way there must be handed over again; what is under way on the
     /// other lines stays.
-    pub fn disconnect(&mut self, line: usize) {
-        self.wires[line] = Wire::default();
+    pub fn disconnect(&mut self, on: usize) {
+        self.wires[on] = Wire::default();
         for progress in self.lanes.values_mut() {
-            progress.handed[line] = None;
+            progress.handed[on] = None;
             let lost = progress.entries.iter_mut();
-            for entry in lost.filter(|entry| entry.state == State::Sent(line)) {
+            for entry in lost.filter(|entry| entry.state == State::Sent(on)) {
                 entry.state = State::Waiting;
             }
         }
@@ -163,14 +163,14 @@ impl Ledger {
     /// Notes what is handed to the client of a line next. False, and nothing is noted, if it is a change that does not
     /// wait, or that comes after a later one of its lane on this connection.
     #[must_use]
-    pub fn queue(&mut self, line: usize, sending: Sending) -> bool {
+    pub fn queue(&mut self, on: usize, sending: Sending) -> bool {
         if let Sending::Change { lane, cursor } = sending {
             let progress = self.lanes.get_mut(&lane);
-            if !progress.is_some_and(|progress| progress.hand_over(line, cursor)) {
+            if !progress.is_some_and(|progress| progress.hand_over(on, cursor)) {
                 return false;
             }
         }
-        self.wires[line].queued.push_back(sending);
+        self.wires[on].queued.push_back(sending);
         true
     }
 
@@ -235,9 +235,9 @@ impl Ledger {
     }
 
     /// The lane's first change that is under way on a line.
-    pub fn oldest_on(&self, line: usize, lane: LaneId) -> Option<Cursor> {
+    pub fn oldest_on(&self, on: usize, lane: LaneId) -> Option<Cursor> {
         let mut entries = self.lanes.get(&lane)?.entries.iter();
-        let oldest = entries.find(|entry| entry.state == State::Sent(line))?;
+        let oldest = entries.find(|entry| entry.state == State::Sent(on))?;
         Some(oldest.cursor)
     }
 
@@ -248,15 +248,15 @@ impl Ledger {
     }
 
     /// Entries handed over on a line and not acknowledged, of all lanes.
-    pub fn outstanding_on(&self, line: usize) -> usize {
-        let wire = &self.wires[line];
+    pub fn outstanding_on(&self, on: usize) -> usize {
+        let wire = &self.wires[on];
         wire.queued.len() + wire.in_flight
     }
 
     /// Entries handed over and not acknowledged, of all lanes.
     pub fn outstanding(&self) -> usize {
         (0..self.wires.len())
-            .map(|line| self.outstanding_on(line))
+            .map(|on| self.outstanding_on(on))
             .sum()
     }
 }
@@ -317,15 +317,15 @@ impl Progress {
         }
     }
 
-    fn hand_over(&mut self, line: usize, cursor: Cursor) -> bool {
-        let overtaken = self.handed[line].is_some_and(|last| last >= cursor);
+    fn hand_over(&mut self, on: usize, cursor: Cursor) -> bool {
+        let overtaken = self.handed[on].is_some_and(|last| last >= cursor);
         let Some(at) = self.find(cursor).filter(|_| !overtaken) else {
             return false;
         };
         let waits = self.entries[at].state == State::Waiting;
         if waits {
-            self.entries[at].state = State::Sent(line);
-            self.handed[line] = Some(cursor);
+            self.entries[at].state = State::Sent(on);
+            self.handed[on] = Some(cursor);
         }
         waits
     }

@@ -82,8 +82,8 @@ fn a_lost_line_leaves_the_others_what_they_have() {
     let again: Vec<_> = (1..=5)
         .map(|position| ledger.enlist(LANE, at(position - 1), at(position), TIME))
         .collect();
-    use Enlisted::{Known, Wanted};
-    assert_eq!(again, [Wanted, Known, Known, Wanted, Wanted]);
+    let (wanted, known) = (Enlisted::Wanted, Enlisted::Known);
+    assert_eq!(again, [wanted, known, known, wanted, wanted]);
     let one = ledger.connect(0);
     send(&mut ledger, 0, one, 1);
     ledger.acknowledge(two, 2);
@@ -178,28 +178,47 @@ const LINES: usize = 2;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Read { lane: usize },
-    Send { lane: usize, line: usize },
-    Number { line: usize, packet: u16 },
-    Acknowledge { line: usize, packet: u16, stale: bool },
-    Refuse { line: usize, packet: u16 },
-    Reconnect { line: usize },
-    Reopen { lane: usize },
+    Read {
+        lane: usize,
+    },
+    Send {
+        lane: usize,
+        line: usize,
+    },
+    Number {
+        line: usize,
+        packet: u16,
+    },
+    Acknowledge {
+        line: usize,
+        packet: u16,
+        stale: bool,
+    },
+    Refuse {
+        line: usize,
+        packet: u16,
+    },
+    Reconnect {
+        line: usize,
+    },
+    Reopen {
+        lane: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let packet = 1_u16..6;
-    let lane = 0_usize..2;
-    let line = 0..LINES;
+    let lanes = 0_usize..2;
+    let over = 0..LINES;
     prop_oneof![
-        6 => lane.clone().prop_map(|lane| Step::Read { lane }),
-        8 => (lane.clone(), line.clone()).prop_map(|(lane, line)| Step::Send { lane, line }),
-        8 => (line.clone(), packet.clone()).prop_map(|(line, packet)| Step::Number { line, packet }),
-        8 => (line.clone(), packet.clone(), any::<bool>())
+        6 => lanes.clone().prop_map(|lane| Step::Read { lane }),
+        8 => (lanes.clone(), over.clone()).prop_map(|(lane, line)| Step::Send { lane, line }),
+        8 => (over.clone(), packet.clone()).prop_map(|(line, packet)| Step::Number { line, packet }),
+        8 => (over.clone(), packet.clone(), any::<bool>())
             .prop_map(|(line, packet, stale)| Step::Acknowledge { line, packet, stale }),
-        1 => (line.clone(), packet).prop_map(|(line, packet)| Step::Refuse { line, packet }),
-        1 => line.prop_map(|line| Step::Reconnect { line }),
-        1 => lane.prop_map(|lane| Step::Reopen { lane }),
+        1 => (over.clone(), packet).prop_map(|(line, packet)| Step::Refuse { line, packet }),
+        1 => over.prop_map(|line| Step::Reconnect { line }),
+        1 => lanes.prop_map(|lane| Step::Reopen { lane }),
     ]
 }
 

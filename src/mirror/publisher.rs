@@ -165,7 +165,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let mut news = self.sources.tail.news();
         loop {
             let wake = tokio::select! {
-                (line, signals) = line::next(&mut self.lines, self.turn) => Wake::Signals(line, signals),
+                (on, signals) = line::next(&mut self.lines, self.turn) => Wake::Signals(on, signals),
                 done = self.jobs.next() => Wake::Job(done),
                 () = stop.cancelled() => Wake::Stop,
                 _ = tick.tick() => Wake::Tick,
@@ -175,7 +175,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 () = pace::refilled(self.pace.as_ref()) => Wake::Refilled,
             };
             match wake {
-                Wake::Signals(line, signals) => self.on_signals(line, signals),
+                Wake::Signals(on, signals) => self.on_signals(on, signals),
                 Wake::Job(done) => self.on_job(done),
                 Wake::Tick => self.tend(),
                 Wake::News => {}

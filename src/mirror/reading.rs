@@ -10,6 +10,7 @@ use super::{
     jobs::{Asked, Kind, MirrorStore, Rows},
     ledger::Enlisted,
     publisher::Publisher,
+    target::Target,
 };
 use crate::{
     domain::{Change, Cursor},
@@ -22,7 +23,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = &self.lanes[at];
         let batch = usize::try_from(self.settings.batch).unwrap_or(usize::MAX);
         let waiting = lane.waiting();
-        let far = self.ledger.held(lane.id) >= self.target.span(&self.settings);
+        let far = self.ledger.held(lane.id) >= Target::span(&self.settings);
         if lane.wants_database.is_some() || waiting > batch / 2 || far {
             return;
         }
@@ -106,8 +107,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             return;
         }
         if changes.is_empty() {
-            self.ledger
-                .forget(lane.id, lane.read_to, asked.tail_begins);
+            self.ledger.forget(lane.id, lane.read_to, asked.tail_begins);
         }
         let nothing_outstanding = self.ledger.oldest(lane.id).is_none();
         let next = changes.first().map(|change| change.cursor());

@@ -16,11 +16,11 @@ use crate::{
 impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// The broker does not know our session on a line any more. If it was set back since it was heard on that line, this
     /// is the same loss.
-    pub(super) fn on_session_lost(&mut self, line: usize, lost_at: Instant, now: Instant) {
+    pub(super) fn on_session_lost(&mut self, on: usize, lost_at: Instant, now: Instant) {
         if self.replayed_at.is_some_and(|replayed| lost_at < replayed) {
             return;
         }
-        let lost_at = self.moment_of_loss(line, lost_at);
+        let lost_at = self.moment_of_loss(on, lost_at);
         self.replayed_at = Some(now);
         self.feed_after = now + Duration::from_millis(self.settings.settle_ms);
         let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.id).collect();
@@ -31,9 +31,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// The latest moment at which the broker surely had its state: it may have been heard later on other lines that are
     /// down now. Those that are up may lead to another node of it.
-    fn moment_of_loss(&self, line: usize, lost_at: Instant) -> Instant {
+    fn moment_of_loss(&self, on: usize, lost_at: Instant) -> Instant {
         let others = self.lines.iter().enumerate();
-        let down = |(at, other): &(usize, &Line)| *at != line && other.admitted().is_none();
+        let down = |(at, other): &(usize, &Line)| *at != on && other.admitted().is_none();
         let heard = others.filter(down).map(|(_, other)| other.heard_at);
         heard.fold(lost_at, Instant::max)
     }

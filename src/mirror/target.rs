@@ -100,7 +100,7 @@ impl Target {
 
     /// How many changes of a module the mirror holds before it reads no more: those since the first that is not
     /// acknowledged. While one connection stands still, the others go on for so long.
-    pub(super) fn span(&self, mirror: &config::mirror::Mirror) -> usize {
+    pub(super) fn span(mirror: &config::mirror::Mirror) -> usize {
         let batch = usize::try_from(mirror.batch).unwrap_or(usize::MAX);
         usize::from(mirror.inflight).saturating_add(batch.saturating_mul(SPAN_BATCHES))
     }
@@ -110,14 +110,10 @@ impl Target {
         if self.connections < 2 {
             return mirror.inflight.into();
         }
-        u64::try_from(self.span(mirror)).unwrap_or(u64::MAX) + u64::from(mirror.batch)
+        u64::try_from(Self::span(mirror)).unwrap_or(u64::MAX) + u64::from(mirror.batch)
     }
 
-    pub(super) fn link_options(
-        &self,
-        mirror: &config::mirror::Mirror,
-        line: usize,
-    ) -> LinkOptions {
+    pub(super) fn link_options(&self, mirror: &config::mirror::Mirror, line: usize) -> LinkOptions {
         LinkOptions {
             endpoint: self.endpoint.clone(),
             client_id: self.client_id_on(line),

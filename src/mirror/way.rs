@@ -60,7 +60,10 @@ mod tests {
             assert_eq!(way, Fork::new(&module, 4).way(&audience));
             counts[way] += 1;
         }
-        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (900..1_100).contains(count)),
+            "{counts:?}"
+        );
         // Written down: a new version of this program must not send a channel another way.
         let known = ["*", "u1", "u2", "u3"].map(|audience| fork.way(&Audience::stored(audience)));
         assert_eq!(known, [0, 3, 2, 2]);

@@ -13,6 +13,7 @@ use std::{
 };
 
 use changeover::config::mqtt::Protocol;
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -31,7 +32,7 @@ const WARM: u64 = 5_000;
 const AT_ONCE: u64 = 1_000;
 const CHANNELS: u64 = 500;
 /// What the process may grow by: what the allocator keeps, and the windows.
-const GROWTH_MB: f64 = 128.0;
+const GROWTH_MB: u64 = 128;
 const PATIENCE: Duration = Duration::from_mins(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,8 +63,9 @@ async fn and_catches_up() {
     slow.pause();
     let polls = Polls::start(client);
     let started = Instant::now();
-    for batch in 0..changes / AT_ONCE {
-        ingest(client, batch, AT_ONCE).await;
+    let mut refused = 0;
+    for batch in 1..=changes / AT_ONCE {
+        refused += ingest(client, batch, AT_ONCE).await;
         memory.look();
     }
     let took_in = started.elapsed();
@@ -72,8 +74,10 @@ async fn and_catches_up() {
     let behind = module(&look(client, "slow").await)["behind"].as_u64();
     let inflight = metric(client, "changeover_mirror_inflight", &[("target", "slow")]).await;
     println!(
-        "{changes} changes: taken in {took_in:.1?}, the other broker had them after {fed_steady:.1?}; {} polls meanwhile, the longest {:?}; the slow one is {behind:?} behind with {inflight} under way; {}",
-        polls.count(), polls.longest(), memory.tell()
+        "{changes} changes: taken in {took_in:.1?}, {refused} requests refused for a while, the other broker had them after {fed_steady:.1?}; {} polls meanwhile, the longest {:?}; the slow one is {behind:?} behind with {inflight} under way; {}",
+        polls.count(),
+        polls.longest(),
+        memory.tell()
     );
     assert!(behind >= Some(changes - 2_000), "{behind:?}: it read on");
     assert!(inflight <= 1_000.0, "{inflight}");
@@ -87,32 +91,52 @@ async fn and_catches_up() {
     .await;
     println!(
         "caught up after {:.1?}; {} polls, the longest {:?}; {}",
-        resumed.elapsed(), polls.count(), polls.longest(), memory.tell()
+        resumed.elapsed(),
+        polls.count(),
+        polls.longest(),
+        memory.tell()
     );
     eventually("its subscriber has all", PATIENCE, async || {
-        of_slow.look(|record| record.events.len() as u64 >= WARM + changes && record.distinct() == WARM + changes).then_some(())
+        of_slow
+            .look(|record| {
+                record.events.len() as u64 >= WARM + changes && record.distinct() == WARM + changes
+            })
+            .then_some(())
     })
     .await;
-    let repeats = of_slow.look(|record| record.assert_whole());
+    let repeats = of_slow.record().assert_whole();
     println!("{repeats} of them came twice");
     assert!(polls.count() > 0);
     let grown = memory.grown();
     assert!(grown < GROWTH_MB, "the process has grown by {grown} MB");
 }
 
-/// Changes of a few hundred bytes in many channels, a thousand keys in all.
-async fn ingest(client: &Client, batch: u64, count: u64) {
+/// Changes of a few hundred bytes in many channels, a thousand keys in all. As a producer does, it comes again with the same
+/// ids if the disk was too slow; returns how often.
+async fn ingest(client: &Client, batch: u64, count: u64) -> u64 {
     let change = |n: u64| {
         json!({"key": format!("k{}", n % 1_000), "audience": format!("u{}", (n + batch) % CHANNELS),
-            "value": {"n": n, "batch": batch, "text": "x".repeat(150)}})
+            "change_id": format!("{batch}-{n}"), "value": {"n": n, "batch": batch, "text": "x".repeat(150)}})
     };
-    let changes: Vec<_> = (0..count).map(change).collect();
-    client.ingest(&Value::from(changes)).await;
+    let changes = Value::from((0..count).map(change).collect::<Vec<_>>());
+    let mut refused = 0;
+    loop {
+        let answer = client.try_ingest(&changes).await.unwrap();
+        if answer.status == StatusCode::ACCEPTED {
+            return refused;
+        }
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 async fn position(client: &Client, name: &str) -> u64 {
     let target = look(client, name).await;
-    let cursor = module(&target)["cursor"].as_str().unwrap_or("0_0").to_owned();
+    let cursor = module(&target)["cursor"]
+        .as_str()
+        .unwrap_or("0_0")
+        .to_owned();
     let (_, position) = cursor.split_once('_').unwrap();
     u64::from_str_radix(position, 16).unwrap()
 }
@@ -127,7 +151,7 @@ async fn acknowledged(client: &Client, name: &str, wanted: u64) {
 /// The resident memory of the gateway's process.
 struct Memory {
     id: i32,
-    before: f64,
+    before: u64,
     most: AtomicU64,
 }
 
@@ -135,20 +159,24 @@ impl Memory {
     fn new(gateway: &Program) -> Self {
         let id = gateway.id();
         let most = AtomicU64::new(0);
-        Self { id, before: resident_mb(id), most }
+        Self {
+            id,
+            before: resident_mb(id),
+            most,
+        }
     }
 
     fn look(&self) {
-        self.most.fetch_max(resident_mb(self.id) as u64, Relaxed);
+        self.most.fetch_max(resident_mb(self.id), Relaxed);
     }
 
-    fn grown(&self) -> f64 {
-        self.most.load(Relaxed) as f64 - self.before
+    fn grown(&self) -> u64 {
+        self.most.load(Relaxed).saturating_sub(self.before)
     }
 
     fn tell(&self) -> String {
         format!(
-            "memory {:.0} MB before, at most {} MB, {:.0} MB now",
+            "memory {} MB before, at most {} MB, {} MB now",
             self.before,
             self.most.load(Relaxed),
             resident_mb(self.id)
@@ -156,11 +184,16 @@ impl Memory {
     }
 }
 
-fn resident_mb(id: i32) -> f64 {
+fn resident_mb(id: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kb: f64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
-    kb / 1_024.0
+    let kb: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kb / 1_024
 }
 
 /// A client that polls all the time.

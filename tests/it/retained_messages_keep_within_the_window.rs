@@ -26,7 +26,10 @@ async fn beside_a_busy_module() {
     follower.subscribed().await;
     let publisher = rig.start();
     rig.acknowledged(&publisher, "m0", 0).await;
-    rig.append("m0", std::iter::repeat_n("*", usize::try_from(CHANGES).unwrap()));
+    rig.append(
+        "m0",
+        std::iter::repeat_n("*", usize::try_from(CHANGES).unwrap()),
+    );
     // Twice, because the first round may be out before the changes.
     for round in 1..=2 {
         let before = follower.look(|record| record.bookmarks.len());
@@ -39,7 +42,10 @@ async fn beside_a_busy_module() {
             .await;
         let busy = publisher.status.module(&"m0".parse().unwrap()).unwrap();
         println!("round {round}: {} changes wait", busy.behind);
-        assert!(busy.behind > 0, "they came only when nothing else was to be sent");
+        assert!(
+            busy.behind > 0,
+            "they came only when nothing else was to be sent"
+        );
     }
     rig.acknowledged(&publisher, "m0", CHANGES).await;
     crate::support::within("a stop", Duration::from_secs(30), publisher.stop()).await;

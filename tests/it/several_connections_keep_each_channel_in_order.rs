@@ -114,12 +114,18 @@ fn append(rig: &mut Rig, rng: &mut StdRng) {
 /// The witness hears of an acknowledgement before the mirror does.
 fn assert_cursor(rig: &Rig, publisher: &Running, witness: &ChannelWitness) {
     let module = "orders".parse().unwrap();
-    let stored = rig.store.cursor(&module).map_or(0, |row| row.cursor.position.get());
+    let stored = rig
+        .store
+        .cursor(&module)
+        .map_or(0, |row| row.cursor.position.get());
     let told = publisher.status.module(&module);
     let told = told.map_or(0, |status| status.acknowledged.position.get());
     witness.look(|seen| {
         let acknowledged = seen.acknowledged();
-        assert!(stored <= acknowledged && told <= acknowledged, "{stored}, {told}: {acknowledged}");
+        assert!(
+            stored <= acknowledged && told <= acknowledged,
+            "{stored}, {told}: {acknowledged}"
+        );
     });
 }
 

@@ -229,7 +229,11 @@ fn client_id(packet: &Packet) -> String {
     let (_, rest) = split_text(&packet.body);
     let (level, rest) = (rest[0], &rest[4..]);
     // MQTT 5 has properties in between; they are few, so their length is one byte.
-    let properties = if level == 5 { 1 + usize::from(rest[0]) } else { 0 };
+    let properties = if level == 5 {
+        1 + usize::from(rest[0])
+    } else {
+        0
+    };
     let (id, _) = split_text(&rest[properties..]);
     String::from_utf8(id.to_vec()).unwrap()
 }
