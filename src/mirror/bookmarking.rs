@@ -24,7 +24,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 return;
             }
             if self.paced_room() > 0 {
-                self.send_bookmark(at, now);
+                self.send_bookmark(at, FIRST_LINE, now);
             }
         }
     }
@@ -40,7 +40,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             let moved = self.ledger.prefix(lane.id) != told;
             let room = self.room(FIRST_LINE).unwrap_or(0).min(self.paced_room());
             if moved && room > 0 && self.may_bookmark(at, now) {
-                self.send_bookmark(at, now);
+                self.send_bookmark(at, FIRST_LINE, now);
                 sent += 1;
             }
         }
@@ -72,8 +72,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn may_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
-        let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
-        if !lane.cleared || lane.bookmark.outstanding || given_up || lane.is_suspect(FIRST_LINE) {
+        if !lane.cleared
+            || lane.bookmark.outstanding
+            || self.gives_up_bookmark(at)
+            || lane.is_suspect(FIRST_LINE)
+        {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
@@ -81,9 +84,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.has_shown(&lane.module, now) && !self.sources.witnesses.are_open(&lane.module)
     }
 
-    fn send_bookmark(&mut self, at: usize, now: Instant) {
+    /// Whether the broker has refused it often enough.
+    pub(super) fn gives_up_bookmark(&self, at: usize) -> bool {
+        self.lanes[at].bookmark.refusals >= self.settings.refusal_tries
+    }
+
+    /// Publishes a module's retained message over a line, which is the first one but where another is to show that the
+    /// broker answers on it.
+    pub(super) fn send_bookmark(&mut self, at: usize, on: usize, now: Instant) {
         let lane = &mut self.lanes[at];
-        let connection = &self.lines[FIRST_LINE].connection;
+        let connection = &self.lines[on].connection;
         let (Some(connection), Some(head)) = (connection, self.ledger.prefix(lane.id)) else {
             return;
         };
@@ -103,7 +113,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         {
             let lane = lane.id;
             let bookmark = Sending::Bookmark { lane, head };
-            let queued = self.ledger.queue(FIRST_LINE, bookmark);
+            let queued = self.ledger.queue(on, bookmark);
             debug_assert!(queued, "only changes can be out of order");
             self.note_pace();
             let lane = &mut self.lanes[at];

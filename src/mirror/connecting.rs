@@ -42,6 +42,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         };
         let admitted = connection.admitted.as_ref();
         self.note_stalls(on, admitted.and_then(|admitted| admitted.alone), reason);
+        self.give_up(on, reason);
+    }
+
+    /// The same, when it is known whom to blame.
+    pub(super) fn give_up(&mut self, on: usize, reason: &str) {
         let _dropped = self.part(on);
         let lost = &mut self.lines[on];
         let pause = lost.backoff.pause(rand::random());
@@ -52,10 +57,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// Takes the connection of a line away. What was under way on it will be handed over again.
     pub(super) fn part(&mut self, on: usize) -> Option<Connection> {
         let connection = self.lines[on].connection.take()?;
-        self.ledger.disconnect(on);
+        let bookmarks = self.ledger.disconnect(on);
         for lane in &mut self.lanes {
             if let Some(prefix) = self.ledger.prefix(lane.id) {
                 lane.restart(prefix);
+                lane.bookmark.outstanding &= !bookmarks.contains(&lane.id);
             }
         }
         self.show_connected();

@@ -6,7 +6,9 @@
 
 use std::time::Instant;
 
-use super::{event, fitting::Fitting, jobs::MirrorStore, ledger::Sending, publisher::Publisher};
+use super::{
+    event, fitting::Fitting, jobs::MirrorStore, lane::Lane, ledger::Sending, publisher::Publisher,
+};
 
 /// Changes that one lane sends before the next one has its turn.
 const QUANTUM: usize = 64;
@@ -34,8 +36,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// How many publishes may be outstanding on a line now; `None` while nothing may be sent.
     fn window(&self, on: usize) -> Option<usize> {
-        let admitted = self.lines[on].admitted()?;
-        (self.may_send() && Instant::now() >= self.feed_after).then_some(admitted.window)
+        let line = &self.lines[on];
+        let window = line.caution.within(line.admitted()?.window);
+        (self.may_send() && Instant::now() >= self.feed_after).then_some(window)
     }
 
     /// How many more that are.
@@ -92,11 +95,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 lane.progress(prefix);
             }
         }
-        let mut lanes = self.lanes.iter();
-        let Some(at) = lanes.position(|lane| lane.is_suspect(on) && lane.cleared) else {
+        let now = Instant::now();
+        let to_be_probed =
+            |lane: &Lane| lane.is_suspect(on) && lane.cleared && !lane.ways[on].trouble.rests(now);
+        let Some(at) = self.lanes.iter().position(to_be_probed) else {
             return false;
         };
-        if self.ledger.outstanding_on(on) > 0 || self.paced_room() == 0 {
+        if self.ledger.outstanding_on(on) > 0
+            || self.paced_room() == 0
+            || self.asks_for_proof(at, on, now)
+        {
             return true;
         }
         let id = self.lanes[at].id;
@@ -114,7 +122,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = &self.lanes[at];
         let ours = || self.sources.leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
         let disputed = || self.sources.witnesses.are_open(&lane.module);
-        if lane.is_halted() || !lane.cleared || !ours() || disputed() {
+        let rests = || lane.ways[on].trouble.rests(Instant::now());
+        if lane.is_halted() || !lane.cleared || rests() || !ours() || disputed() {
             return false;
         }
         if lane.ways[on].queue.is_empty() {
@@ -165,9 +174,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             lane.count_pointer(&self.target.name, change.cursor(), why);
         }
         let (id, cursor) = (lane.id, change.cursor());
-        let queued = self
-            .ledger
-            .queue(on, Sending::Change { lane: id, cursor });
+        let queued = self.ledger.queue(on, Sending::Change { lane: id, cursor });
         if !queued {
             tracing::error!(broker = %self.target.name, module = %lane.module, %cursor, "a change was sent out of turn: beginning again at the cursor");
             self.lose(on, "the ledger and the lane disagree");

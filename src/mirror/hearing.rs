@@ -97,6 +97,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
             None => return,
         }
+        if let Some(admitted) = self.lines[on].admitted_mut() {
+            admitted.acknowledges = true;
+        }
+        self.lines[on].caution.ease();
         self.note_success(on);
     }
 
@@ -147,11 +151,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let asks = admitted.seen.is_some();
         // The session is what tells on every line whether the broker has kept its state; the retained messages are
         // the first line's.
-        let modules: &[_] = if on == FIRST_LINE {
-            &self.modules
-        } else {
-            &[]
-        };
+        let modules: &[_] = if on == FIRST_LINE { &self.modules } else { &[] };
         let connection = self.lines[on].connection.as_mut()?;
         let asked =
             !asks || asking::ask(&connection.link, &self.topics, modules, &client_id).is_ok();

@@ -74,9 +74,9 @@ struct Wire {
     /// The connection's number; 0 = none.
     connection: u64,
     /// Handed over, without a packet id yet.
-    queued: VecDeque<Sending>,
+    queued: VecDeque<(u64, Sending)>,
     /// By packet id.
-    sent: Vec<Option<Sending>>,
+    sent: Vec<Option<(u64, Sending)>>,
     in_flight: usize,
 }
 
@@ -84,6 +84,8 @@ struct Wire {
 #[derive(Debug)]
 pub struct Ledger {
     connections: u64,
+    /// How many were ever handed over: the number of the last one.
+    handed_over: u64,
     wires: Vec<Wire>,
     lanes: HashMap<LaneId, Progress>,
 }
@@ -93,6 +95,7 @@ impl Ledger {
     pub fn new(lines: usize) -> Self {
         Self {
             connections: 0,
+            handed_over: 0,
             wires: (0..lines).map(|_| Wire::default()).collect(),
             lanes: HashMap::new(),
         }
@@ -100,16 +103,16 @@ impl Ledger {
 
     /// Begins a connection on a line and returns its number, which no other has.
     pub fn connect(&mut self, on: usize) -> u64 {
-        self.disconnect(on);
+        let _lost = self.disconnect(on);
         self.connections += 1;
         self.wires[on].connection = self.connections;
         self.connections
     }
 
     /// The connection of a line is gone. What was under way there must be handed over again; what is under way on the
-    /// other lines stays.
-    pub fn disconnect(&mut self, on: usize) {
-        self.wires[on] = Wire::default();
+    /// other lines stays. Returns the lanes whose retained message was under way there.
+    pub fn disconnect(&mut self, on: usize) -> Vec<LaneId> {
+        let wire = std::mem::take(&mut self.wires[on]);
         for progress in self.lanes.values_mut() {
             progress.handed[on] = None;
             let lost = progress.entries.iter_mut();
@@ -117,6 +120,12 @@ impl Ledger {
                 entry.state = State::Waiting;
             }
         }
+        let lost = wire.queued.iter().chain(wire.sent.iter().flatten());
+        lost.filter_map(|(_, sending)| match sending {
+            Sending::Bookmark { lane, .. } => Some(*lane),
+            Sending::Change { .. } => None,
+        })
+        .collect()
     }
 
     /// Begins a lane, or begins it again: everything up to `prefix` counts as acknowledged, and what is under way
@@ -170,7 +179,9 @@ impl Ledger {
                 return false;
             }
         }
-        self.wires[on].queued.push_back(sending);
+        self.handed_over += 1;
+        let numbered = (self.handed_over, sending);
+        self.wires[on].queued.push_back(numbered);
         true
     }
 
@@ -213,7 +224,7 @@ impl Ledger {
 
     fn take(&mut self, connection: u64, packet: u16) -> Option<Sending> {
         let wire = self.wire(connection)?;
-        let sending = wire.sent.get_mut(usize::from(packet))?.take()?;
+        let (_, sending) = wire.sent.get_mut(usize::from(packet))?.take()?;
         wire.in_flight -= 1;
         Some(sending)
     }
@@ -239,6 +250,13 @@ impl Ledger {
         let mut entries = self.lanes.get(&lane)?.entries.iter();
         let oldest = entries.find(|entry| entry.state == State::Sent(on))?;
         Some(oldest.cursor)
+    }
+
+    /// What has been under way longest on a line, with its number, which nothing else ever has.
+    pub fn longest_on(&self, on: usize) -> Option<(u64, Sending)> {
+        let wire = &self.wires[on];
+        let in_flight = wire.sent.iter().flatten().min_by_key(|(number, _)| *number);
+        in_flight.or_else(|| wire.queued.front()).copied()
     }
 
     /// How many changes of the lane the ledger holds: those read since the first that is not acknowledged.

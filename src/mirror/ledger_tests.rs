@@ -122,6 +122,51 @@ fn what_is_gone_from_the_log_holds_nothing_back() {
 }
 
 #[test]
+fn the_longest_under_way_is_not_hidden_by_packet_ids_that_are_used_again() {
+    let mut ledger = Ledger::new(1);
+    let connection = ledger.connect(0);
+    ledger.open(LANE, at(0));
+    assert_eq!(ledger.longest_on(0), None);
+    read(&mut ledger, 1, 4);
+    for position in 1..=3 {
+        assert!(ledger.queue(0, change(LANE, position)));
+    }
+    assert_eq!(
+        ledger.longest_on(0),
+        Some((1, change(LANE, 1))),
+        "queued only"
+    );
+    for packet in 1..=3 {
+        assert!(ledger.sent(connection, packet));
+    }
+    ledger.acknowledge(connection, 1);
+    assert!(ledger.queue(0, change(LANE, 4)));
+    assert!(ledger.sent(connection, 1));
+    assert_eq!(ledger.longest_on(0), Some((2, change(LANE, 2))));
+    ledger.connect(0);
+    assert_eq!(ledger.longest_on(0), None);
+    assert!(ledger.queue(0, change(LANE, 2)));
+    assert_eq!(
+        ledger.longest_on(0),
+        Some((5, change(LANE, 2))),
+        "a new number"
+    );
+}
+
+#[test]
+fn a_retained_message_that_was_lost_is_told() {
+    let mut ledger = Ledger::new(2);
+    let (_, two) = (ledger.connect(0), ledger.connect(1));
+    ledger.open(LANE, at(0));
+    let (lane, head) = (LANE, at(0));
+    assert!(ledger.queue(1, Sending::Bookmark { lane, head }));
+    assert!(ledger.sent(two, 1));
+    assert_eq!(ledger.disconnect(0), []);
+    assert_eq!(ledger.disconnect(1), [LANE]);
+    assert_eq!(ledger.disconnect(1), []);
+}
+
+#[test]
 fn an_acknowledgement_of_an_earlier_connection_moves_nothing() {
     let mut ledger = Ledger::new(1);
     let first = ledger.connect(0);

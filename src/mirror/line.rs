@@ -7,12 +7,14 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     backoff::Backoff,
+    caution::Caution,
     connection::{Admitted, Connection},
+    deadline::Deadline,
     mqtt::Signal,
 };
 
@@ -29,10 +31,13 @@ pub(super) struct Line {
     pub(super) heard_at: Instant,
     /// The lane that is fed next.
     pub(super) turn: usize,
+    pub(super) deadline: Deadline,
+    pub(super) caution: Caution,
 }
 
 impl Line {
-    pub(super) fn new(backoff: Backoff, now: Instant) -> Self {
+    /// A line on which a publish may be without an answer for `patience`.
+    pub(super) const fn new(backoff: Backoff, patience: Duration, now: Instant) -> Self {
         Self {
             connection: None,
             backoff,
@@ -40,6 +45,8 @@ impl Line {
             was_connected: false,
             heard_at: now,
             turn: 0,
+            deadline: Deadline::new(patience, now),
+            caution: Caution::none(),
         }
     }
 

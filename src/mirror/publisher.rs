@@ -118,7 +118,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 Duration::from_millis(settings.backoff_max_ms),
             )
         };
-        let lines = (0..target.connections.max(1)).map(|_| Line::new(backoff(), now));
+        let patience = Duration::from_millis(settings.ack_timeout_ms);
+        let line = |_| Line::new(backoff(), patience, now);
+        let lines = (0..target.connections.max(1)).map(line);
         let lines: Vec<_> = lines.collect();
         let inflight = metrics::gauge!(metric::MIRROR_INFLIGHT, "target" => target.name.clone());
         Self {
@@ -196,6 +198,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if self.may_send() {
             self.connect_due(now);
         }
+        self.mind_silence(now);
         self.tend_halted(now);
         self.review(now);
         self.send_bookmarks(now);

@@ -20,7 +20,7 @@ pub enum Error {
         /// What is wrong with it, without its password.
         why: String,
     },
-    /// The database cannot be asked now: not reachable, locked, full, over a time-out. Trying
+    /// The database cannot be asked now: not reachable, locked, over a time-out. Trying
     /// again later is right. After a commit the outcome is unknown.
     #[error("the database does not answer: {why}")]
     Unavailable {
@@ -29,6 +29,15 @@ pub enum Error {
         /// The driver's error.
         #[source]
         source: Option<sqlx::Error>,
+    },
+    /// The database has no room for what was to be written, and nothing of it was. Trying again is right once there is some.
+    #[error("the database has no room left: {why}")]
+    NoRoom {
+        /// What was being done, and the database's short word for what failed.
+        why: String,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
     },
     /// The lease is lost; everything of the transaction was rolled back.
     #[error("the lease of module {module} is held by somebody else")]
@@ -104,6 +113,7 @@ impl Error {
         matches!(
             self,
             Self::Unavailable { .. }
+                | Self::NoRoom { .. }
                 | Self::LeaseLost { .. }
                 | Self::StateNotWhole { .. }
                 | Self::OutboxChanged { .. }

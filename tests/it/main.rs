@@ -7,11 +7,17 @@
 
 mod support;
 
+mod a_bad_network_loses_nothing;
 mod a_broker_is_replaced_under_load;
+mod a_broker_killed_every_two_seconds;
+mod a_broker_that_does_not_answer;
+mod a_broker_that_refuses_for_a_while;
 mod a_clean_stop_keeps_its_word;
 mod a_database_outage;
+mod a_database_that_dies_while_numbering;
 mod a_dead_target_holds_up_nobody;
 mod a_floor_under_tight_loops;
+mod a_full_disk_refuses_and_goes_on;
 mod a_halt_ends_when_somebody_says_so;
 mod a_killed_broker_loses_nothing;
 mod a_killed_gateway_loses_nothing;
@@ -20,6 +26,7 @@ mod a_paused_sequencer_cannot_write;
 mod a_replaced_database_file_is_noticed;
 mod a_restored_copy_begins_a_new_epoch;
 mod a_slow_target_slows_only_itself;
+mod a_soak;
 mod a_state_that_was_off_is_made_whole;
 mod alike_names_stay_apart;
 mod architecture;

@@ -13,8 +13,8 @@ const PASSING: &[u16] = &[
     1205, 1213, 1317, 1927, 1969, 3024, 4031,
     // A server that stops, starts, is full of connections or statements, or follows another.
     1040, 1047, 1053, 1129, 1203, 1226, 1290, 1461, 1792, 1836, 3100, 3101,
-    // Disk, memory, engine; network; a table that was altered meanwhile.
-    1020, 1021, 1030, 1037, 1038, 1041, 1114, 1180, 1181, 1158, 1159, 1160, 1161, 1412, 1615,
+    // Memory, engine; network; a table that was altered meanwhile.
+    1020, 1030, 1037, 1038, 1041, 1180, 1181, 1158, 1159, 1160, 1161, 1412, 1615,
 ];
 
 const NO_TLS: &str = "\
@@ -68,6 +68,11 @@ fn by_number(
     error: sqlx::Error,
 ) -> Error {
     match number {
+        // The disk, or the table space.
+        1021 | 1114 => Error::NoRoom {
+            why: format!("{doing}: {message} (error {number})"),
+            source: error,
+        },
         _ if PASSING.contains(&number) => unavailable(doing, &format!("error {number}"), error),
         // Wrong password, no such user or database, not this user's tables.
         1044 | 1045 | 1049 | 1130 | 1142 | 1143 | 1227 | 1251 | 1698 | 1862 => {

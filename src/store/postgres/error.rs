@@ -31,6 +31,10 @@ fn by_state(doing: &'static str, state: &str, message: String, error: sqlx::Erro
         "57014" | "55P03" | "25P03" | "25P04" | "25006" | "40001" | "40P01" | "58030" => {
             unavailable(doing, state, error)
         }
+        "53100" => Error::NoRoom {
+            why: format!("{doing}: {message} ({state})"),
+            source: error,
+        },
         _ if ["57P", "08", "53"]
             .iter()
             .any(|class| state.starts_with(class)) =>

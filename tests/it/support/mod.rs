@@ -8,6 +8,7 @@ pub mod client_rule;
 pub mod clients;
 pub mod copies;
 pub mod database;
+pub mod deaf;
 pub mod described;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;
@@ -24,8 +25,10 @@ pub mod native;
 pub mod nats;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod pruned;
 pub mod rabbitmq;
+pub mod reckoning;
 pub mod session;
 pub mod socket;
 pub mod streams;
@@ -43,6 +46,14 @@ use std::{
 /// Whether a person has asked, by hand, to leave out the tests that need a server.
 pub fn servers_are_skipped() -> bool {
     std::env::var_os("CHANGEOVER_TEST_SKIP_SERVERS").is_some_and(|value| value == "1")
+}
+
+/// How long trouble lasts in the tests that make it again and again: `CHANGEOVER_TEST_SECONDS`, or as long as the
+/// suite has patience for.
+pub fn trouble_lasts() -> Duration {
+    let asked = std::env::var("CHANGEOVER_TEST_SECONDS").ok();
+    let seconds = asked.map_or(12, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
 }
 
 /// A port that was free a moment ago.

@@ -2,9 +2,10 @@
 //! change was handed over and which was acknowledged, before the mirror sees the acknowledgement.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     io,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -25,9 +26,16 @@ pub struct Testimony {
     /// Changes handed over, repeats included.
     pub published: u64,
     pub connections: u64,
+    /// Changes that were acknowledged within [`LATELY`] before a connection ended: what is younger, a mirror may send again
+    /// when its broker has lost its state. Of all connections together.
+    pub acknowledged_lately: u64,
+    lately: VecDeque<Instant>,
     /// What must never happen.
     pub trouble: Vec<String>,
 }
+
+/// Above `mirror.replay_on_reconnect` of the tests and the grain of the mirror's memory.
+const LATELY: Duration = Duration::from_secs(1);
 
 impl Testimony {
     /// Every position up to here was acknowledged by the broker.
@@ -35,7 +43,16 @@ impl Testimony {
         self.prefix
     }
 
+    /// Changes that were acknowledged within the last moments.
+    pub fn lately(&self) -> u64 {
+        self.lately.len() as u64
+    }
+
     fn acknowledge(&mut self, position: u64) {
+        let now = Instant::now();
+        self.lately.push_back(now);
+        let is_old = |at: &mut Instant| now.duration_since(*at) > LATELY;
+        while self.lately.pop_front_if(is_old).is_some() {}
         self.above.insert(position);
         while self.above.remove(&(self.prefix + 1)) {
             self.prefix += 1;
@@ -58,7 +75,7 @@ impl Testimony {
     }
 }
 
-/// A listening witness. It follows one module.
+/// A listening witness. It follows the module `orders`.
 pub struct Witness {
     port: u16,
     testimony: Arc<Mutex<Testimony>>,
@@ -136,18 +153,29 @@ async fn stand_between(
         }
     });
     // The end of one direction ends both.
-    tokio::select! {
+    let over = tokio::select! {
         over = there => over,
         over = back => over,
-    }
+    };
+    let mut testimony = testimony.lock().unwrap();
+    testimony.acknowledged_lately += testimony.lately.len() as u64;
+    over
 }
 
 /// A packet: the first byte, and what follows the length.
-pub(super) struct Packet {
-    pub(super) first: u8,
+pub struct Packet {
+    pub first: u8,
     pub(super) body: Vec<u8>,
     /// All of it, to be passed on as it came.
-    whole: Vec<u8>,
+    pub whole: Vec<u8>,
+}
+
+impl Packet {
+    /// Its topic, if it is a publish.
+    pub fn topic(&self) -> Option<String> {
+        let is_publish = self.first & 0xF0 == 0x30;
+        is_publish.then(|| String::from_utf8_lossy(split_text(&self.body).0).into_owned())
+    }
 }
 
 pub(super) async fn pass(
@@ -163,7 +191,8 @@ pub(super) async fn pass(
     }
 }
 
-async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> {
+/// The next packet.
+pub async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> {
     let first = from.read_u8().await?;
     let mut whole = vec![first];
     let (mut length, mut shift) = (0_usize, 0);
@@ -194,7 +223,7 @@ pub(super) fn published_event(packet: &Packet) -> Option<(u16, Event)> {
         return None;
     }
     let (topic, rest) = split_text(&packet.body);
-    if !String::from_utf8_lossy(topic).contains("/c/") {
+    if !String::from_utf8_lossy(topic).contains("/c/orders/") {
         return None;
     }
     let (id, rest) = rest.split_at(2);
