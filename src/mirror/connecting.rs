@@ -51,6 +51,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lost = &mut self.lines[on];
         let pause = lost.backoff.pause(rand::random());
         lost.connect_at = Instant::now() + pause;
+        self.status.set_away(reason);
         tracing::warn!(broker = %self.target.name, line = on, reason, ?pause, "the connection to the broker is lost");
     }
 

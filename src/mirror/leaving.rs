@@ -36,6 +36,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 leaving.spawn(connection.link.close(patience));
             }
         }
+        self.status.set_left();
         leaving
     }
 

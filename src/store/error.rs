@@ -1,5 +1,7 @@
 //! What can go wrong between the gateway and its database.
 
+use std::io;
+
 use crate::domain::ModuleName;
 
 /// Result of a store call.
@@ -119,4 +121,17 @@ impl Error {
                 | Self::OutboxChanged { .. }
         )
     }
+}
+
+/// What a connection failed of, in a few words: that of TLS is for the operator to mend.
+pub(super) fn connection_failure(error: &sqlx::Error) -> String {
+    let of_tls = match error {
+        sqlx::Error::Tls(why) => Some(why.to_string()),
+        sqlx::Error::Io(why) if why.kind() == io::ErrorKind::InvalidData => Some(why.to_string()),
+        _ => None,
+    };
+    of_tls.map_or_else(
+        || "the connection failed".to_owned(),
+        |why| format!("no TLS with the server: {why}"),
+    )
 }

@@ -4,7 +4,7 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::store::Error;
+use crate::store::{Error, error::connection_failure};
 
 /// What passes by itself.
 #[rustfmt::skip]
@@ -18,7 +18,7 @@ const PASSING: &[u16] = &[
 ];
 
 const NO_TLS: &str = "\
-    the server takes this user's password over TLS only, which this build does not speak to it: \
+    if the server takes this user's password over TLS only, let it speak TLS and say ssl-mode=VERIFY_IDENTITY, or \
     give the user the plugin mysql_native_password";
 
 /// A row with this key is there already.
@@ -38,9 +38,9 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
             "no connection could be had in time, is the server up and database.url right?",
             error,
         ),
-        // The driver knows the URL by now, so this is about how the server wants the password.
-        sqlx::Error::Configuration(_) => Error::BadUrl {
-            why: NO_TLS.to_owned(),
+        // The driver knows the URL by now, so this is about how the server wants the password, or about files of TLS.
+        sqlx::Error::Configuration(why) => Error::BadUrl {
+            why: format!("{why}; {NO_TLS}"),
         },
         // A connection that ends in the middle of a message shows as any of these.
         sqlx::Error::Io(_)
@@ -48,7 +48,10 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::BeginFailed
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => unavailable(doing, "the connection failed", error),
+        | sqlx::Error::WorkerCrashed => {
+            let why = connection_failure(&error);
+            unavailable(doing, &why, error)
+        },
         _ => Error::Unexpected(error),
     }
 }

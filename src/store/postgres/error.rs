@@ -1,6 +1,6 @@
 //! From SQLSTATE to what a caller may do about it.
 
-use crate::store::Error;
+use crate::store::{Error, error::connection_failure};
 
 /// Maps the failure of `doing`, a few words for the log.
 pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
@@ -20,7 +20,10 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::BeginFailed
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => unavailable(doing, "the connection failed", error),
+        | sqlx::Error::WorkerCrashed => {
+            let why = connection_failure(&error);
+            unavailable(doing, &why, error)
+        },
         _ => Error::Unexpected(error),
     }
 }
