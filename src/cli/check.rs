@@ -8,7 +8,11 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let modules = config.modules.len();
     let noun = if modules == 1 { "module" } else { "modules" };
     say(&format!("the configuration is sound: {modules} {noun}"))?;
-    for warning in config.warnings().iter().chain(&super::links(&config).warnings) {
+    for warning in config
+        .warnings()
+        .iter()
+        .chain(&super::links(&config).warnings)
+    {
         say(&format!("warning: {warning}"))?;
     }
     for module in &config.modules {

@@ -12,7 +12,7 @@ use crate::domain::Routing;
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {
     let heads = [
-        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG", "HOLDER", "VERSION", "CHANGED",
+        "MODULE", "STAGE", "PERCENT", "PAUSED", "HEAD", "LAG MS", "HOLDER", "VERSION", "CHANGED",
         "BY", "REASON",
     ];
     let row = |m: &Value| {
@@ -69,7 +69,7 @@ pub(super) fn module(m: &Value) -> String {
     if !targets.is_empty() {
         text.push_str("\n\n");
         text.push_str(&columns(
-            &["TARGET", "POSITION", "LAG", "CONNECTED"],
+            &["TARGET", "POSITION", "LAG MS", "CONNECTED"],
             &targets,
         ));
     }

@@ -34,6 +34,8 @@ pub enum Target {
     },
     /// Feeds a target no longer, and keeps nothing for it.
     Retire(Act),
+    /// Tries modules that have halted again at once, and does not wait for `mirror.halt_retry_ms`.
+    Retry(Act),
     /// Sends changes of a module again.
     Replay {
         /// The module.
@@ -76,6 +78,7 @@ impl Target {
             }
             Self::Resume { act, .. } => act.run(globals, "resume", json!({})).await,
             Self::Retire(act) => act.run(globals, "retire", json!({})).await,
+            Self::Retry(act) => act.run(globals, "retry", json!({})).await,
             Self::Replay { module, from, act } => {
                 let body = json!({"module": module, "from": from});
                 act.run(globals, "replay", body).await

@@ -72,6 +72,8 @@ pub struct Target {
     pub encoding: Encoding,
     /// The modules that it gets; absent = all.
     pub modules: Option<Vec<String>>,
+    /// Connections over which it is fed, each with a part of the channels.
+    pub connections: u16,
 }
 
 impl Default for Target {
@@ -94,6 +96,7 @@ impl Default for Target {
             topic_prefix: None,
             encoding: Encoding::Structured,
             modules: None,
+            connections: 1,
         }
     }
 }
@@ -163,6 +166,7 @@ impl fmt::Debug for Target {
             .field("topic_prefix", &self.topic_prefix)
             .field("encoding", &self.encoding)
             .field("modules", &self.modules)
+            .field("connections", &self.connections)
             .finish()
     }
 }

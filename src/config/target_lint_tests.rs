@@ -81,6 +81,29 @@ fn what_may_not_fit_is_a_warning() {
 }
 
 #[test]
+fn what_a_target_has_of_its_own_is_measured_and_named() {
+    let toml = |own: &str| {
+        format!(
+            "mqtt.topic_prefix = \"{}\"\nlimits.value_bytes = 1000\n\
+             modules = [{{ name = \"orders\" }}, {{ name = \"a-module-with-a-long-name\" }}]\n\
+             [[mqtt.targets]]\nname = \"b\"\nurl = \"mqtt://h\"\nlimits = {{ topic_bytes = 64 }}\n{own}",
+            "p".repeat(60)
+        )
+    };
+    assert_snapshot!(findings(&toml("")), @r#"
+    error: modules[0].name: its shortest topic has 74 bytes, target `b` (mqtt) takes 64: shorten the name or mqtt.topic_prefix
+    error: modules[1].name: its shortest topic has 93 bytes, target `b` (mqtt) takes 64: shorten the name or mqtt.topic_prefix
+    "#);
+    let prefix = "topic_prefix = \"own\"";
+    assert_snapshot!(findings(&toml(prefix)), @r#"warning: limits.audience_bytes: audiences of more than 32 bytes get a hash for their topics on target `b` (mqtt): clients must take topics from the gateway and not compute them"#);
+    let module = "modules = [\"orders\"]";
+    assert_snapshot!(findings(&toml(module)), @r#"error: modules[0].name: its shortest topic has 74 bytes, target `b` (mqtt) takes 64: shorten the name or mqtt.topic_prefix"#);
+    assert_snapshot!(findings(&toml(&format!("{prefix}\n{module}"))), @r#"warning: limits.audience_bytes: audiences of more than 51 bytes get a hash for their topics on target `b` (mqtt): clients must take topics from the gateway and not compute them"#);
+    let long = format!("topic_prefix = \"{}\"\n{module}", "o".repeat(60));
+    assert_snapshot!(findings(&toml(&long)), @r#"error: modules[0].name: its shortest topic has 74 bytes, target `b` (mqtt) takes 64: shorten the name or mqtt.targets[0].topic_prefix"#);
+}
+
+#[test]
 fn a_module_for_everyone_needs_no_room_for_audiences() {
     let toml = "mqtt.topic_prefix = \"a-somewhat-long-one\"\n\
         [[mqtt.targets]]\nurl = \"mqtt://h\"\nlimits = { topic_bytes = 56 }\n\

@@ -116,6 +116,28 @@ pub(super) fn validate(config: &Config, path: &str, problems: &mut Problems) {
             );
         }
         validate_modules(config, target, &here, problems);
+        validate_connections(config, target, &here, problems);
+    }
+}
+
+/// The most connections of a target.
+const CONNECTIONS: u16 = 16;
+
+fn validate_connections(config: &Config, target: &Target, path: &str, problems: &mut Problems) {
+    let (key, connections) = (format!("{path}.connections"), target.connections);
+    problems.bound(&key, connections, 1, CONNECTIONS.into());
+    if connections > 1 && target.is_embedded() {
+        problems.push(
+            &key,
+            "is for mqtt:// targets: the embedded broker lets the gateway in once",
+        );
+    }
+    let inflight = config.mirror.inflight;
+    if (2..=CONNECTIONS).contains(&connections) && inflight < connections {
+        problems.push(
+            key,
+            format!("must not be above mirror.inflight ({inflight}), which the connections share"),
+        );
     }
 }
 

@@ -33,6 +33,17 @@ fn targets_side_by_side() {
 }
 
 #[test]
+fn connections_are_bounded_and_share_the_window() {
+    let toml = "[mirror]\ninflight = 3\n[[mqtt.targets]]\nname = \"a\"\nurl = \"mqtt://one\"\nconnections = ";
+    assert_eq!(problems(&format!("{toml}3")), "");
+    insta::assert_snapshot!(problems(&format!("{toml}0")), @"mqtt.targets[0].connections: must be from 1 to 16, not 0");
+    insta::assert_snapshot!(problems(&format!("{toml}17")), @"mqtt.targets[0].connections: must be from 1 to 16, not 17");
+    insta::assert_snapshot!(problems(&format!("{toml}4")), @"mqtt.targets[0].connections: must not be above mirror.inflight (3), which the connections share");
+    let embedded = "[[mqtt.targets]]\nurl = \"embedded://127.0.0.1:0\"\nconnections = 2";
+    insta::assert_snapshot!(problems(embedded), @"mqtt.targets[0].connections: is for mqtt:// targets: the embedded broker lets the gateway in once");
+}
+
+#[test]
 fn what_targets_must_not_be() {
     let toml = r#"
         [[mqtt.targets]]

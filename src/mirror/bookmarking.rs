@@ -1,38 +1,50 @@
 //! When a module's retained message is published: on a connection's first occasion, after a burst, on a flip,
-//! and at an interval. At most one per module is outstanding.
+//! and at an interval. They go over the first line.
+//!
+//! Invariants: at most one per module is outstanding; it keeps within the window, like a change; its head was acknowledged
+//! on whichever lines it went over.
 
 use std::time::{Duration, Instant};
 
-use super::{bookmark, jobs::MirrorStore, ledger::Sending, publisher::Publisher};
+use super::{bookmark, jobs::MirrorStore, ledger::Sending, line::FIRST_LINE, publisher::Publisher};
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
-    /// Publishes the retained messages that are due.
+    /// Publishes the retained messages that are due, as far as the window and the rate have room.
     pub(super) fn send_bookmarks(&mut self, now: Instant) {
-        if self.window().is_none() {
+        self.bookmark_waits = false;
+        if self.room(FIRST_LINE).is_none() {
             return;
         }
         for at in 0..self.lanes.len() {
-            if self.bookmark_due(at, now) && self.paced_room() > 0 {
-                self.send_bookmark(at, now);
+            if !self.bookmark_due(at, now) {
+                continue;
+            }
+            if self.room(FIRST_LINE) == Some(0) {
+                self.bookmark_waits = true;
+                return;
+            }
+            if self.paced_room() > 0 {
+                self.send_bookmark(at, FIRST_LINE, now);
             }
         }
     }
 
     /// At a clean stop: how far each module got, for whoever connects next. After a restore it may be the only
-    /// witness.
-    pub(super) fn send_last_bookmarks(&mut self) {
-        if !self.may_send() {
-            return;
-        }
+    /// witness. Returns how many were sent.
+    pub(super) fn send_last_bookmarks(&mut self) -> usize {
         let now = Instant::now();
+        let mut sent = 0;
         for at in 0..self.lanes.len() {
             let lane = &self.lanes[at];
-            let sent = lane.bookmark.sent.map(|(_, head, ..)| head);
-            let moved = self.ledger.prefix(lane.id) != sent;
-            if moved && self.may_bookmark(at, now) && self.paced_room() > 0 {
-                self.send_bookmark(at, now);
+            let told = lane.bookmark.sent.map(|(_, head, ..)| head);
+            let moved = self.ledger.prefix(lane.id) != told;
+            let room = self.room(FIRST_LINE).unwrap_or(0).min(self.paced_room());
+            if moved && room > 0 && self.may_bookmark(at, now) {
+                self.send_bookmark(at, FIRST_LINE, now);
+                sent += 1;
             }
         }
+        sent
     }
 
     fn bookmark_due(&self, at: usize, now: Instant) -> bool {
@@ -45,7 +57,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         };
         let since = u64::try_from(now.duration_since(sent_at).as_millis()).unwrap_or(u64::MAX);
         let burst_over = self.ledger.oldest(lane.id).is_none()
-            && lane.buffer.is_empty()
             && self.ledger.prefix(lane.id) != Some(head)
             && since >= self.settings.cursor_ms
             && now.duration_since(sent_at) >= self.bookmark_span();
@@ -62,7 +73,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn may_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
         let busy = lane.bookmark.outstanding || lane.leaving;
-        if !lane.cleared || busy || self.gives_up_bookmark(at) || lane.is_suspect() {
+        let suspect = lane.is_suspect(FIRST_LINE);
+        if !lane.cleared || busy || self.gives_up_bookmark(at) || suspect {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
@@ -75,9 +87,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.lanes[at].bookmark.refusals >= self.settings.refusal_tries
     }
 
-    pub(super) fn send_bookmark(&mut self, at: usize, now: Instant) {
+    /// Publishes a module's retained message over a line, which is the first one but where another is to show that the
+    /// broker answers on it.
+    pub(super) fn send_bookmark(&mut self, at: usize, on: usize, now: Instant) {
         let lane = &mut self.lanes[at];
-        let (Some(connection), Some(head)) = (&self.connection, self.ledger.prefix(lane.id)) else {
+        let connection = &self.lines[on].connection;
+        let (Some(connection), Some(head)) = (connection, self.ledger.prefix(lane.id)) else {
             return;
         };
         let flags = &self.sources.flags;
@@ -94,10 +109,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             .publish(&topic, payload, retains, bookmark::CONTENT_TYPE)
             .is_ok()
         {
-            let queued = self.ledger.queue(Sending::Bookmark {
-                lane: lane.id,
-                head,
-            });
+            let lane = lane.id;
+            let bookmark = Sending::Bookmark { lane, head };
+            let queued = self.ledger.queue(on, bookmark);
             debug_assert!(queued, "only changes can be out of order");
             self.note_pace();
             let lane = &mut self.lanes[at];

@@ -1,15 +1,11 @@
-//! What the publisher knows about its present connection.
+//! What the publisher knows about the present connection of a line.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use super::{
-    bookmark::Seen,
-    ledger::LaneId,
-    mqtt::{Link, Signal},
-};
+use super::{bookmark::Seen, ledger::LaneId, mqtt::Link};
 use crate::domain::ModuleName;
 
 /// A connection that is being opened or stands.
@@ -37,8 +33,8 @@ pub(super) struct Admitted {
     pub(super) acknowledges: bool,
     /// Until when a retained message may take to come.
     pub(super) shown_by: Instant,
-    /// Nothing is sent before.
-    pub(super) feed_after: Instant,
+    /// When the broker was heard last on the connection before it.
+    pub(super) lost_at: Instant,
     /// The lane whose change was sent alone.
     pub(super) alone: Option<LaneId>,
 }
@@ -51,6 +47,7 @@ impl Admitted {
         retains: bool,
         inflight: u16,
         settle: Duration,
+        lost_at: Instant,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -61,20 +58,8 @@ impl Admitted {
             answered: false,
             acknowledges: false,
             shown_by: now + settle,
-            feed_after: now,
+            lost_at,
             alone: None,
         }
-    }
-}
-
-/// The next signals of a connection; waits for ever while there is none. Cancel-safe.
-pub(super) async fn next(connection: &mut Option<Connection>) -> Vec<Signal> {
-    match connection {
-        Some(connection) => {
-            connection.link.next().await.unwrap_or_else(|| {
-                vec![Signal::Closed("the connection's task has ended".to_owned())]
-            })
-        }
-        None => std::future::pending().await,
     }
 }

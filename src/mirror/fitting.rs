@@ -24,8 +24,8 @@ pub(super) struct Fitting {
 }
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
-    /// The change of a lane as this broker takes it, or why it takes no form of it.
-    pub(super) fn fit(&mut self, at: usize, change: &Change) -> Result<Fitting, String> {
+    /// The change of a lane as this broker takes it on a line, or why it takes no form of it.
+    pub(super) fn fit(&mut self, at: usize, on: usize, change: &Change) -> Result<Fitting, String> {
         let position = change.position;
         let lane = &self.lanes[at];
         let topic = self.topics.channel(&lane.module, &change.audience);
@@ -35,8 +35,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 topic.len()
             ));
         }
-        let most = self.payload_room(&topic);
-        let why = if lane.trouble.points_at(change.cursor()) {
+        let most = self.payload_room(on, &topic);
+        let why = if lane.ways[on].trouble.points_at(change.cursor()) {
             Why::Refused
         } else {
             if change.value.as_str().len() <= most {
@@ -94,8 +94,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// The largest payload that goes to this topic.
-    fn payload_room(&self, topic: &str) -> usize {
-        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
+    fn payload_room(&self, on: usize, topic: &str) -> usize {
+        let admitted = self.lines[on].admitted();
         let announced = admitted.and_then(|admitted| admitted.max_packet_bytes);
         let announced = announced.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
         let packet = announced.into_iter().chain(self.target.packet_bytes).min();

@@ -11,17 +11,18 @@ use super::{
 use crate::domain::Cursor;
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
-    /// A connection is over: notes which changes it left behind, and blames the one that was sent
-    /// alone.
-    pub(super) fn note_stalls(&mut self, alone: Option<LaneId>, reason: &str) {
+    /// A line's connection is over: notes which changes it left behind, and blames the one that was
+    /// sent alone.
+    pub(super) fn note_stalls(&mut self, on: usize, alone: Option<LaneId>, reason: &str) {
         let tries = self.settings.refusal_tries;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
-            let Some((oldest, _)) = self.ledger.oldest(lane.id) else {
+            let Some(oldest) = self.ledger.oldest_on(on, lane.id) else {
                 continue;
             };
-            lane.trouble.stall(oldest);
-            if alone == Some(lane.id) && lane.trouble.abandon(oldest, tries) == Next::Halt {
+            let trouble = &mut lane.ways[on].trouble;
+            trouble.stall(oldest);
+            if alone == Some(lane.id) && trouble.abandon(oldest, tries) == Next::Halt {
                 let position = oldest.position;
                 self.halt(
                     at,
@@ -48,9 +49,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             let Some(prefix) = self.ledger.prefix(lane.id) else {
                 continue;
             };
-            if lane.tries_again(now, prefix, tries) {
-                self.ledger.open(lane.id, prefix);
-            }
+            lane.try_again_if_due(now, prefix, tries);
             lane.goes_on(&self.target.name, prefix);
         }
     }

@@ -3,51 +3,46 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    asking,
-    bookmark::Seen,
-    connection::Admitted,
-    history::History,
-    jobs::MirrorStore,
-    ledger::{LaneId, Sending},
-    mqtt::Signal,
-    publisher::Publisher,
-    trouble::Next,
+    asking, bookmark::Seen, connection::Admitted, jobs::MirrorStore, lane::Lane, ledger::Sending,
+    line::FIRST_LINE, mqtt::Signal, publisher::Publisher, trouble::Next,
 };
 use crate::{
-    domain::{Cursor, ModuleName, Position},
-    log::{Evidence, TailRead, Witness},
+    domain::ModuleName,
+    log::{Evidence, Witness},
 };
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
-    /// Takes what happened on the connection.
-    pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {
-        let Some(number) = self.connection.as_ref().map(|connection| connection.number) else {
+    /// Takes what happened on a line's connection.
+    pub(super) fn on_signals(&mut self, on: usize, signals: Vec<Signal>) {
+        self.turn = on + 1;
+        let connection = self.lines[on].connection.as_ref();
+        let Some(number) = connection.map(|connection| connection.number) else {
             return;
         };
         let mut over = None;
         for signal in signals {
-            let trouble = self.on_signal(number, signal);
+            let trouble = self.on_signal(on, number, signal);
             over = over.or(trouble);
         }
         match over {
-            Some(reason) => self.lose(&reason),
-            None => self.heard_at = Instant::now(),
+            Some(reason) => self.lose(on, &reason),
+            None => self.lines[on].heard_at = Instant::now(),
         }
     }
 
     /// Returns why the connection must be given up, if so.
-    fn on_signal(&mut self, connection: u64, signal: Signal) -> Option<String> {
+    fn on_signal(&mut self, on: usize, connection: u64, signal: Signal) -> Option<String> {
         match signal {
             Signal::Sent(packet) => {
                 let agreed = self.ledger.sent(connection, packet);
                 (!agreed).then(|| format!("packet id {packet} was used twice"))
             }
             Signal::Acknowledged(packet) => {
-                self.on_acknowledged(connection, packet);
+                self.on_acknowledged(on, connection, packet);
                 None
             }
             Signal::Refused(packet, reason) => {
-                self.on_refused(connection, packet, &reason);
+                self.on_refused(on, connection, packet, &reason);
                 Some(format!("the broker refused a publish: {reason}"))
             }
             Signal::Connected {
@@ -59,30 +54,37 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 let settle = Duration::from_millis(self.settings.settle_ms);
                 let limits = &self.target.limits;
                 let inflight = limits.inflight.unwrap_or(u16::MAX);
-                let inflight = inflight.min(self.settings.inflight);
+                let inflight = inflight.min(self.target.inflight(&self.settings));
                 let retains = retains && limits.retained;
-                let admitted =
-                    Admitted::new(receive_maximum, max_packet_bytes, retains, inflight, settle);
-                self.on_connected(admitted, session_present, settle)
+                let lost_at = self.lines[on].heard_at;
+                let admitted = Admitted::new(
+                    receive_maximum,
+                    max_packet_bytes,
+                    retains,
+                    inflight,
+                    settle,
+                    lost_at,
+                );
+                self.on_connected(on, admitted, session_present)
             }
             Signal::Subscribed(true) => None,
             Signal::Subscribed(false) => {
-                self.cannot_ask();
+                self.cannot_ask(on);
                 None
             }
             Signal::Message { topic, payload } => {
-                self.on_shown(&topic, &payload);
+                self.on_shown(on, &topic, &payload);
                 None
             }
             Signal::Closed(reason) => Some(reason),
         }
     }
 
-    fn on_acknowledged(&mut self, connection: u64, packet: u16) {
+    fn on_acknowledged(&mut self, on: usize, connection: u64, packet: u16) {
         match self.ledger.acknowledge(connection, packet) {
             Some(Sending::Change { .. }) => {
                 self.unwritten_acks += 1;
-                if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+                if let Some(admitted) = self.lines[on].admitted_mut() {
                     admitted.answered = true;
                 }
             }
@@ -95,28 +97,28 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
             None => return,
         }
-        if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+        if let Some(admitted) = self.lines[on].admitted_mut() {
             admitted.acknowledges = true;
         }
-        self.caution.ease();
-        self.note_success();
+        self.lines[on].caution.ease();
+        self.note_success(on);
     }
 
-    fn on_refused(&mut self, connection: u64, packet: u16, reason: &str) {
+    fn on_refused(&mut self, on: usize, connection: u64, packet: u16, reason: &str) {
         // The refusal names the culprit; the end of the connection shall not blame it once more.
-        if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+        if let Some(admitted) = self.lines[on].admitted_mut() {
             admitted.alone = None;
         }
         let tries = self.settings.refusal_tries.max(1);
         let name = self.target.name.clone();
         match self.ledger.refuse(connection, packet) {
-            Some(Sending::Change { lane, cursor, .. }) => {
+            Some(Sending::Change { lane, cursor }) => {
                 let prefix = self.ledger.prefix(lane);
                 let found = self.lanes.iter().position(|one| one.id == lane);
                 let (Some(at), Some(prefix)) = (found, prefix) else {
                     return;
                 };
-                let trouble = &mut self.lanes[at].trouble;
+                let trouble = &mut self.lanes[at].ways[on].trouble;
                 trouble.progress(prefix);
                 if trouble.refuse(cursor, tries) == Next::Halt {
                     let position = cursor.position;
@@ -138,26 +140,31 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn on_connected(
         &mut self,
+        on: usize,
         admitted: Admitted,
         session_present: bool,
-        settle: Duration,
     ) -> Option<String> {
-        self.status.set_connected(true);
-        tracing::info!(broker = %self.target.name, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
-        let lost_all = self.was_connected && !session_present;
+        let client_id = self.target.client_id_on(on);
+        tracing::info!(broker = %self.target.name, line = on, client_id, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
+        let lost_all = self.lines[on].was_connected && !session_present;
+        let lost_at = admitted.lost_at;
         let asks = admitted.seen.is_some();
-        self.was_connected = true;
-        let connection = self.connection.as_mut()?;
-        let ask = |link| asking::ask(link, &self.topics, &self.modules, &self.target.client_id);
-        let asked = !asks || ask(&connection.link).is_ok();
-        let admitted = connection.admitted.insert(admitted);
+        // The session is what tells on every line whether the broker has kept its state; the retained messages are
+        // the first line's.
+        let modules: &[_] = if on == FIRST_LINE { &self.modules } else { &[] };
+        let connection = self.lines[on].connection.as_mut()?;
+        let asked =
+            !asks || asking::ask(&connection.link, &self.topics, modules, &client_id).is_ok();
+        connection.admitted = Some(admitted);
+        self.lines[on].was_connected = true;
+        self.status.count_connection();
+        self.show_connected();
         let now = Instant::now();
+        if on == FIRST_LINE {
+            self.lanes.iter_mut().for_each(Lane::begin_connection);
+        }
         if lost_all {
-            admitted.feed_after = now + settle;
-            let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.id).collect();
-            for lane in lanes {
-                self.replay(lane, "our session is gone");
-            }
+            self.on_session_lost(on, lost_at, now);
         }
         self.review(now);
         self.send_bookmarks(now);
@@ -165,20 +172,17 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// The broker does not let us see our retained messages: then only its word about the session counts.
-    fn cannot_ask(&mut self) {
-        if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+    fn cannot_ask(&mut self, on: usize) {
+        if let Some(admitted) = self.lines[on].admitted_mut() {
             admitted.seen = None;
         }
         self.review(Instant::now());
     }
 
-    fn on_shown(&mut self, topic: &str, payload: &[u8]) {
+    fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8]) {
         let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));
-        let seen = self
-            .connection
-            .as_mut()
-            .and_then(|c| c.admitted.as_mut())
-            .and_then(|a| a.seen.as_mut());
+        let admitted = self.lines[on].admitted_mut();
+        let seen = admitted.and_then(|admitted| admitted.seen.as_mut());
         let (Some((module, bookmark)), Some(seen)) = (shown, seen) else {
             return;
         };
@@ -190,8 +194,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Whether the broker has shown its retained message of a module, or has none, or cannot be asked.
     pub(super) fn has_shown(&self, module: &ModuleName, now: Instant) -> bool {
-        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
-        admitted.is_some_and(|admitted| {
+        self.lines[FIRST_LINE].admitted().is_some_and(|admitted| {
             let seen = admitted.seen.as_ref();
             admitted.answered
                 || now >= admitted.shown_by
@@ -203,7 +206,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// making, tells of positions that the database has lost since. That stays so when numbering has passed
     /// by them again, as long as nobody else had the lease: those were given twice.
     fn compare(&self) {
-        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
+        let admitted = self.lines[FIRST_LINE].admitted();
         let Some(seen) = admitted.and_then(|admitted| admitted.seen.as_ref()) else {
             return;
         };
@@ -231,9 +234,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// due time begin again a little earlier.
     pub(super) fn review(&mut self, now: Instant) {
         self.compare();
-        let Some(admitted) = self.connection.as_ref().and_then(|c| c.admitted.as_ref()) else {
+        let Some(admitted) = self.lines[FIRST_LINE].admitted() else {
             return;
         };
+        let lost_at = admitted.lost_at;
         let mut gone = Vec::new();
         for lane in self.lanes.iter_mut().filter(|lane| !lane.cleared) {
             let kept = match (lane.bookmark.expected, &admitted.seen) {
@@ -248,49 +252,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
         }
         for lane in gone {
-            self.replay(lane, "our retained message is gone");
+            self.replay(lane, lost_at, "our retained message is gone");
         }
-    }
-
-    /// Sets a lane back to what the broker had acknowledged a while before it was last heard.
-    fn replay(&mut self, id: LaneId, why: &str) {
-        let (name, heard_at) = (self.target.name.clone(), self.heard_at);
-        let span = self.settings.replay_on_reconnect.get();
-        let young = self.first_younger(id);
-        let Some(prefix) = self.ledger.prefix(id) else {
-            return;
-        };
-        let Some(lane) = self.lane_mut(id) else {
-            return;
-        };
-        let mut from = lane.history.before(heard_at).unwrap_or(prefix).min(prefix);
-        from = young.map_or(from, |young| from.min(young));
-        lane.generation += 1;
-        lane.cleared = true;
-        lane.bookmark.expected = None;
-        lane.restart(from);
-        lane.history = History::new(span, Instant::now(), from);
-        tracing::warn!(broker = %name, module = %lane.module, why, %from, acknowledged = %prefix, generation = lane.generation, "the broker has lost its state: sending again");
-        self.ledger.open(id, from);
-    }
-
-    /// The cursor before the first change that is younger than `replay_on_reconnect` at the moment when the broker
-    /// was last heard, as far as the tail knows.
-    fn first_younger(&self, id: LaneId) -> Option<Cursor> {
-        let lane = self.lanes.iter().find(|lane| lane.id == id)?;
-        let tail = &self.sources.tail;
-        let edge = tail.edge(&lane.module)?;
-        let TailRead::Found { changes, .. } =
-            tail.read_all(&lane.module, edge.covers_after, usize::MAX)?
-        else {
-            return None;
-        };
-        let since = self.heard_at.elapsed() + self.settings.replay_on_reconnect.get();
-        let oldest = self.sources.clock.now().minus(since);
-        let first = changes
-            .iter()
-            .find(|change| change.sequenced_at >= oldest)?;
-        let before = Position::new(first.position.get() - 1);
-        Some(Cursor::new(first.epoch, before))
     }
 }

@@ -1,15 +1,16 @@
 //! A lane: one module on one target, for as long as this replica holds the module's lease.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::time::Instant;
 
 use super::{
     history::History,
     ledger::LaneId,
     pointers::Why,
-    trouble::{Halt, Trouble},
+    trouble::Halt,
+    way::{Fork, Way},
 };
 use crate::{
-    domain::{Change, Cursor, Epoch, ModuleName, Position},
+    domain::{Cursor, Epoch, ModuleName, Position},
     log::Stay,
     store::{Lease, MirrorCursor},
     telemetry::metric,
@@ -27,17 +28,17 @@ pub(super) struct Lane {
     /// The row as it stands in the store.
     pub(super) stored: MirrorCursor,
     pub(super) generation: u64,
-    /// The last change that was read. What lies between it and the prefix is in `buffer` or
-    /// outstanding.
+    /// The last change that was read. What lies between it and the prefix is in the ledger: acknowledged, under way, or
+    /// waiting in the queue of its way.
     pub(super) read_to: Cursor,
-    /// Each with the cursor after which it was read.
-    pub(super) buffer: VecDeque<(Cursor, Arc<Change>)>,
+    /// One for each line of the target.
+    pub(super) ways: Vec<Way>,
+    pub(super) fork: Fork,
     /// The tail begins later: the edge that it had when it said so.
     pub(super) wants_database: Option<Cursor>,
     pub(super) halted: Option<Halt>,
     /// What it had to leave out last, and why.
     pub(super) skipped: Option<String>,
-    pub(super) trouble: Trouble,
     pub(super) bookmark: Bookmark,
     /// Whether the broker is known to have its state of this module still.
     pub(super) cleared: bool,
@@ -50,7 +51,7 @@ pub(super) struct Lane {
 #[derive(Debug, Default)]
 pub(super) struct Bookmark {
     pub(super) outstanding: bool,
-    /// When, and with which head, generation and version it was sent last on this connection.
+    /// When, and with which head, generation and version it was sent last on the first line's connection.
     pub(super) sent: Option<(Instant, Cursor, u64, i64)>,
     /// The least that a broker which kept its state shows.
     pub(super) expected: Option<Cursor>,
@@ -68,6 +69,7 @@ impl Lane {
         stored: MirrorCursor,
         created: bool,
         history: History,
+        ways: usize,
     ) -> Self {
         let module = stored.module.clone();
         let labels = [
@@ -81,11 +83,11 @@ impl Lane {
             leaving: false,
             generation: stored.generation,
             read_to: stored.cursor,
-            buffer: VecDeque::new(),
+            ways: (0..ways).map(|_| Way::default()).collect(),
+            fork: Fork::new(&module, ways),
             wants_database: None,
             halted: None,
             skipped: None,
-            trouble: Trouble::default(),
             bookmark: Bookmark {
                 expected: (!created).then_some(ANY),
                 ..Bookmark::default()
@@ -114,33 +116,42 @@ impl Lane {
         }
     }
 
-    /// Reads on from `prefix`: nothing is outstanding any more.
+    /// Reads on from `prefix`. The ledger knows what of that is acknowledged or under way.
     pub(super) fn restart(&mut self, prefix: Cursor) {
-        self.buffer.clear();
+        self.empty();
         self.read_to = prefix;
         self.wants_database = None;
-        self.bookmark.outstanding = false;
     }
 
-    /// A new connection begins: what the broker still has is to be found out.
-    pub(super) fn begin_connection(&mut self, prefix: Cursor) {
-        self.restart(prefix);
+    fn empty(&mut self) {
+        for way in &mut self.ways {
+            way.queue.clear();
+        }
+    }
+
+    /// Changes that were read and not handed over.
+    pub(super) fn waiting(&self) -> usize {
+        self.ways.iter().map(|way| way.queue.len()).sum()
+    }
+
+    /// The first line has a new connection: what the broker still has is to be found out.
+    pub(super) fn begin_connection(&mut self) {
+        self.bookmark.outstanding = false;
         self.bookmark.sent = None;
         self.cleared = false;
     }
 
-    /// Takes changes that follow `read_to`.
-    pub(super) fn take_in(&mut self, changes: impl IntoIterator<Item = Arc<Change>>) {
-        for change in changes {
-            let after = std::mem::replace(&mut self.read_to, change.cursor());
-            self.buffer.push_back((after, change));
+    /// Everything up to `prefix` was acknowledged.
+    pub(super) fn progress(&mut self, prefix: Cursor) {
+        for way in &mut self.ways {
+            way.trouble.progress(prefix);
         }
     }
 
     /// Sends nothing more, for this reason.
     pub(super) fn halt(&mut self, target: &str, halt: Halt) {
         tracing::error!(%target, module = %self.module, reason = halt.reason, "the mirror of this module halts on this target");
-        self.buffer.clear();
+        self.empty();
         self.halted = Some(halt);
     }
 
@@ -149,14 +160,22 @@ impl Lane {
         self.halted.as_ref().is_some_and(Halt::holds)
     }
 
-    /// Reads on from `prefix` if it has been halted for long enough. Returns whether it does.
-    pub(super) fn tries_again(&mut self, now: Instant, prefix: Cursor, tries: u32) -> bool {
+    /// Reads on from `prefix` if it has been halted for long enough.
+    pub(super) fn try_again_if_due(&mut self, now: Instant, prefix: Cursor, tries: u32) {
         let over = self.halted.as_mut().is_some_and(|halt| halt.is_over(now));
         if over {
-            self.trouble.try_once_more(tries);
+            for way in &mut self.ways {
+                way.trouble.try_once_more(tries);
+            }
             self.restart(prefix);
         }
-        over
+    }
+
+    /// It need not rest any longer, if it is halted.
+    pub(super) fn end_rest(&mut self, now: Instant) {
+        if let Some(halt) = &mut self.halted {
+            halt.end_rest(now);
+        }
     }
 
     /// Forgets a halt whose cause is gone.
@@ -167,6 +186,7 @@ impl Lane {
             .is_some()
         {
             tracing::info!(%target, module = %self.module, "the mirror of this module goes on");
+            self.restart(prefix);
         }
     }
 
@@ -194,8 +214,8 @@ impl Lane {
         self.skipped = Some(reason);
     }
 
-    /// Whether its next change must be sent alone, to see if it is what ends the connections.
-    pub(super) fn is_suspect(&self) -> bool {
-        !self.is_halted() && self.trouble.is_suspicious()
+    /// Whether its next change on a line must be sent alone, to see if it is what ends the connections.
+    pub(super) fn is_suspect(&self, on: usize) -> bool {
+        !self.is_halted() && self.ways[on].trouble.is_suspicious()
     }
 }

@@ -1,7 +1,7 @@
 //! The ledger: which change a packet id stands for, and how far each module is acknowledged.
 //!
-//! Invariant: the prefix of a lane never passes a change that was handed over and not
-//! acknowledged. Packet ids are reused within a connection and mean nothing in the next one, so
+//! Invariant: the prefix of a lane never passes a change that was read from the log and not acknowledged, whichever
+//! connection it goes over. Packet ids are reused within a connection and mean nothing in the next one or beside it, so
 //! every entry belongs to one connection number.
 
 use std::collections::{HashMap, VecDeque};
@@ -22,10 +22,6 @@ pub enum Sending {
         lane: LaneId,
         /// Where it stands.
         cursor: Cursor,
-        /// What it follows in its lane: the change handed over before it, or the prefix.
-        after: Cursor,
-        /// When it was numbered.
-        sequenced_at: Micros,
     },
     /// The retained message of a module.
     Bookmark {
@@ -36,55 +32,109 @@ pub enum Sending {
     },
 }
 
+/// What a change is that was read from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enlisted {
+    /// It is to be handed over.
+    Wanted,
+    /// It is acknowledged, or under way on a connection that stands.
+    Known,
+    /// It does not follow what was read of its lane before: something was skipped, and the prefix would pass over it.
+    Misplaced,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// To be handed over, or once more because its connection is gone.
+    Waiting,
+    /// Under way on a line.
+    Sent(usize),
+    Acknowledged,
+}
+
 #[derive(Debug)]
-struct Outstanding {
+struct Entry {
     cursor: Cursor,
     sequenced_at: Micros,
-    acknowledged: bool,
+    state: State,
 }
 
 #[derive(Debug)]
 struct Progress {
     prefix: Cursor,
-    /// In the order of the log, from the first change above the prefix.
-    outstanding: VecDeque<Outstanding>,
+    /// In the order of the log, from the first change above the prefix that is not acknowledged.
+    entries: VecDeque<Entry>,
+    /// The last change handed over on each line's present connection.
+    handed: Vec<Option<Cursor>>,
 }
 
-/// Everything that was handed over on the present connection and not acknowledged.
+/// What is under way on the present connection of a line.
 #[derive(Debug, Default)]
-pub struct Ledger {
+struct Wire {
+    /// The connection's number; 0 = none.
     connection: u64,
-    /// How many were ever handed over: the number of the last one.
-    handed_over: u64,
     /// Handed over, without a packet id yet.
     queued: VecDeque<(u64, Sending)>,
     /// By packet id.
     sent: Vec<Option<(u64, Sending)>>,
     in_flight: usize,
+}
+
+/// Everything that was read to be published on some lines and not acknowledged.
+#[derive(Debug)]
+pub struct Ledger {
+    connections: u64,
+    /// How many were ever handed over: the number of the last one.
+    handed_over: u64,
+    wires: Vec<Wire>,
     lanes: HashMap<LaneId, Progress>,
 }
 
 impl Ledger {
-    /// Begins a connection and returns its number. What was outstanding on the last one must be
-    /// handed over again from each lane's prefix.
-    pub fn connect(&mut self) -> u64 {
-        self.connection += 1;
-        self.queued.clear();
-        self.sent.clear();
-        self.in_flight = 0;
-        for progress in self.lanes.values_mut() {
-            progress.outstanding.clear();
+    /// The ledger of a target that is fed over so many lines.
+    pub fn new(lines: usize) -> Self {
+        Self {
+            connections: 0,
+            handed_over: 0,
+            wires: (0..lines).map(|_| Wire::default()).collect(),
+            lanes: HashMap::new(),
         }
-        self.connection
     }
 
-    /// Begins a lane, or begins it again: everything up to `prefix` counts as acknowledged and
-    /// what is outstanding counts no more.
+    /// Begins a connection on a line and returns its number, which no other has.
+    pub fn connect(&mut self, on: usize) -> u64 {
+        let _lost = self.disconnect(on);
+        self.connections += 1;
+        self.wires[on].connection = self.connections;
+        self.connections
+    }
+
+    /// The connection of a line is gone. What was under way there must be handed over again; what is under way on the
+    /// other lines stays. Returns the lanes whose retained message was under way there.
+    pub fn disconnect(&mut self, on: usize) -> Vec<LaneId> {
+        let wire = std::mem::take(&mut self.wires[on]);
+        for progress in self.lanes.values_mut() {
+            progress.handed[on] = None;
+            let lost = progress.entries.iter_mut();
+            for entry in lost.filter(|entry| entry.state == State::Sent(on)) {
+                entry.state = State::Waiting;
+            }
+        }
+        let lost = wire.queued.iter().chain(wire.sent.iter().flatten());
+        lost.filter_map(|(_, sending)| match sending {
+            Sending::Bookmark { lane, .. } => Some(*lane),
+            Sending::Change { .. } => None,
+        })
+        .collect()
+    }
+
+    /// Begins a lane, or begins it again: everything up to `prefix` counts as acknowledged, and what is under way
+    /// counts no more.
     pub fn open(&mut self, lane: LaneId, prefix: Cursor) {
-        let outstanding = VecDeque::new();
         let progress = Progress {
             prefix,
-            outstanding,
+            entries: VecDeque::new(),
+            handed: vec![None; self.wires.len()],
         };
         self.lanes.insert(lane, progress);
     }
@@ -94,60 +144,72 @@ impl Ledger {
         self.lanes.remove(&lane);
     }
 
-    /// Notes what is handed to the client next. False, and nothing is noted, if the change does not
-    /// follow what its lane handed over last: something was skipped, and the prefix would pass over it.
+    /// Notes a change that was read from the log right after what lies at `after`. What was read between the two at an
+    /// earlier time and still waits is gone from the log.
+    pub fn enlist(
+        &mut self,
+        lane: LaneId,
+        after: Cursor,
+        cursor: Cursor,
+        sequenced_at: Micros,
+    ) -> Enlisted {
+        let Some(progress) = self.lanes.get_mut(&lane) else {
+            return Enlisted::Misplaced;
+        };
+        progress.forget(after, cursor);
+        progress.enlist(after, cursor, sequenced_at)
+    }
+
+    /// Nothing of a lane lies between the two in the log, or up to `to`: what was read there and still waits is gone.
+    pub fn forget(&mut self, lane: LaneId, after: Cursor, to: Cursor) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.forget(after, to);
+            progress.forget_at(to);
+            progress.settle();
+        }
+    }
+
+    /// Notes what is handed to the client of a line next. False, and nothing is noted, if it is a change that does not
+    /// wait, or that comes after a later one of its lane on this connection.
     #[must_use]
-    pub fn queue(&mut self, sending: Sending) -> bool {
-        if let Sending::Change {
-            lane,
-            cursor,
-            after,
-            sequenced_at,
-        } = sending
-        {
-            let Some(progress) = self.lanes.get_mut(&lane) else {
-                return false;
-            };
-            let last = progress.outstanding.back();
-            if last.map_or(progress.prefix, |last| last.cursor) != after || cursor <= after {
+    pub fn queue(&mut self, on: usize, sending: Sending) -> bool {
+        if let Sending::Change { lane, cursor } = sending {
+            let progress = self.lanes.get_mut(&lane);
+            if !progress.is_some_and(|progress| progress.hand_over(on, cursor)) {
                 return false;
             }
-            progress.outstanding.push_back(Outstanding {
-                cursor,
-                sequenced_at,
-                acknowledged: false,
-            });
         }
         self.handed_over += 1;
-        self.queued.push_back((self.handed_over, sending));
+        let numbered = (self.handed_over, sending);
+        self.wires[on].queued.push_back(numbered);
         true
     }
 
-    /// The client gave the oldest queued entry this packet id. False if the ledger and the client
+    /// The client gave the oldest queued entry of its connection this packet id. False if the ledger and the client
     /// disagree, after which the connection cannot be trusted.
     #[must_use]
     pub fn sent(&mut self, connection: u64, packet: u16) -> bool {
-        if connection != self.connection {
+        let Some(wire) = self.wire(connection) else {
             return true;
-        }
-        let Some(sending) = self.queued.pop_front() else {
+        };
+        let Some(sending) = wire.queued.pop_front() else {
             return false;
         };
         let at = usize::from(packet);
-        if self.sent.len() <= at {
-            self.sent.resize(at + 1, None);
+        if wire.sent.len() <= at {
+            wire.sent.resize(at + 1, None);
         }
-        if self.sent[at].replace(sending).is_some() {
+        if wire.sent[at].replace(sending).is_some() {
             return false;
         }
-        self.in_flight += 1;
+        wire.in_flight += 1;
         true
     }
 
     /// The broker acknowledged a packet. `None` for one that is not outstanding.
     pub fn acknowledge(&mut self, connection: u64, packet: u16) -> Option<Sending> {
         let sending = self.take(connection, packet)?;
-        if let Sending::Change { lane, cursor, .. } = sending
+        if let Sending::Change { lane, cursor } = sending
             && let Some(progress) = self.lanes.get_mut(&lane)
         {
             progress.acknowledge(cursor);
@@ -161,12 +223,15 @@ impl Ledger {
     }
 
     fn take(&mut self, connection: u64, packet: u16) -> Option<Sending> {
-        if connection != self.connection {
-            return None;
-        }
-        let (_, sending) = self.sent.get_mut(usize::from(packet))?.take()?;
-        self.in_flight -= 1;
+        let wire = self.wire(connection)?;
+        let (_, sending) = wire.sent.get_mut(usize::from(packet))?.take()?;
+        wire.in_flight -= 1;
         Some(sending)
+    }
+
+    fn wire(&mut self, connection: u64) -> Option<&mut Wire> {
+        let mut wires = self.wires.iter_mut();
+        wires.find(|wire| wire.connection == connection)
     }
 
     /// Everything of the lane up to here was acknowledged.
@@ -174,257 +239,134 @@ impl Ledger {
         Some(self.lanes.get(&lane)?.prefix)
     }
 
-    /// The lane's first change without acknowledgement, and when it was numbered.
+    /// The lane's first change that was read and is not acknowledged, and when it was numbered.
     pub fn oldest(&self, lane: LaneId) -> Option<(Cursor, Micros)> {
-        let oldest = self.lanes.get(&lane)?.outstanding.front()?;
+        let oldest = self.lanes.get(&lane)?.entries.front()?;
         Some((oldest.cursor, oldest.sequenced_at))
     }
 
-    /// What has been under way longest, with its number, which nothing else ever has.
-    pub fn longest(&self) -> Option<(u64, Sending)> {
-        let in_flight = self.sent.iter().flatten().min_by_key(|(number, _)| *number);
-        in_flight.or_else(|| self.queued.front()).copied()
+    /// The lane's first change that is under way on a line.
+    pub fn oldest_on(&self, on: usize, lane: LaneId) -> Option<Cursor> {
+        let mut entries = self.lanes.get(&lane)?.entries.iter();
+        let oldest = entries.find(|entry| entry.state == State::Sent(on))?;
+        Some(oldest.cursor)
+    }
+
+    /// What has been under way longest on a line, with its number, which nothing else ever has.
+    pub fn longest_on(&self, on: usize) -> Option<(u64, Sending)> {
+        let wire = &self.wires[on];
+        let in_flight = wire.sent.iter().flatten().min_by_key(|(number, _)| *number);
+        in_flight.or_else(|| wire.queued.front()).copied()
+    }
+
+    /// How many changes of the lane the ledger holds: those read since the first that is not acknowledged.
+    pub fn held(&self, lane: LaneId) -> usize {
+        let progress = self.lanes.get(&lane);
+        progress.map_or(0, |progress| progress.entries.len())
+    }
+
+    /// Entries handed over on a line and not acknowledged, of all lanes.
+    pub fn outstanding_on(&self, on: usize) -> usize {
+        let wire = &self.wires[on];
+        wire.queued.len() + wire.in_flight
     }
 
     /// Entries handed over and not acknowledged, of all lanes.
     pub fn outstanding(&self) -> usize {
-        self.queued.len() + self.in_flight
+        (0..self.wires.len())
+            .map(|on| self.outstanding_on(on))
+            .sum()
     }
 }
 
 impl Progress {
-    fn acknowledge(&mut self, cursor: Cursor) {
-        let at = self.outstanding.partition_point(|one| one.cursor < cursor);
-        // After the lane began again, an acknowledgement from before finds nothing, or finds the
-        // same change handed over a second time: the broker has it either way.
-        if let Some(one) = self.outstanding.get_mut(at)
-            && one.cursor == cursor
-        {
-            one.acknowledged = true;
+    fn enlist(&mut self, after: Cursor, cursor: Cursor, sequenced_at: Micros) -> Enlisted {
+        let last = self.entries.back().map_or(self.prefix, |last| last.cursor);
+        if cursor <= last {
+            return self.judge(cursor);
         }
-        while let Some(one) = self.outstanding.pop_front_if(|one| one.acknowledged) {
+        if after > last || cursor <= after {
+            return Enlisted::Misplaced;
+        }
+        self.entries.push_back(Entry {
+            cursor,
+            sequenced_at,
+            state: State::Waiting,
+        });
+        Enlisted::Wanted
+    }
+
+    /// What a change is that was read before.
+    fn judge(&self, cursor: Cursor) -> Enlisted {
+        if cursor <= self.prefix {
+            return Enlisted::Known;
+        }
+        match self.find(cursor).map(|at| self.entries[at].state) {
+            Some(State::Waiting) => Enlisted::Wanted,
+            Some(State::Sent(_) | State::Acknowledged) => Enlisted::Known,
+            None => Enlisted::Misplaced,
+        }
+    }
+
+    fn find(&self, cursor: Cursor) -> Option<usize> {
+        let found = self
+            .entries
+            .binary_search_by_key(&cursor, |entry| entry.cursor);
+        found.ok()
+    }
+
+    fn forget(&mut self, after: Cursor, before: Cursor) {
+        let from = self.entries.partition_point(|entry| entry.cursor <= after);
+        let near = self.entries.range(from..);
+        let gone = near
+            .take_while(|entry| entry.cursor < before)
+            .any(|entry| entry.state == State::Waiting);
+        if gone {
+            let between = |cursor| after < cursor && cursor < before;
+            self.entries
+                .retain(|entry| entry.state != State::Waiting || !between(entry.cursor));
+            self.settle();
+        }
+    }
+
+    fn forget_at(&mut self, cursor: Cursor) {
+        if self.judge(cursor) == Enlisted::Wanted {
+            self.entries.retain(|entry| entry.cursor != cursor);
+        }
+    }
+
+    fn hand_over(&mut self, on: usize, cursor: Cursor) -> bool {
+        let overtaken = self.handed[on].is_some_and(|last| last >= cursor);
+        let Some(at) = self.find(cursor).filter(|_| !overtaken) else {
+            return false;
+        };
+        let waits = self.entries[at].state == State::Waiting;
+        if waits {
+            self.entries[at].state = State::Sent(on);
+            self.handed[on] = Some(cursor);
+        }
+        waits
+    }
+
+    fn acknowledge(&mut self, cursor: Cursor) {
+        // After the lane began again, an acknowledgement from before finds nothing, or what has not been handed over
+        // a second time and must be, or what has been: that the broker has either way.
+        if let Some(at) = self.find(cursor)
+            && matches!(self.entries[at].state, State::Sent(_))
+        {
+            self.entries[at].state = State::Acknowledged;
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let acknowledged = |entry: &mut Entry| entry.state == State::Acknowledged;
+        while let Some(one) = self.entries.pop_front_if(acknowledged) {
             self.prefix = one.cursor;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::domain::{Epoch, Position};
-
-    fn at(position: u64) -> Cursor {
-        Cursor::new(Epoch::FIRST, Position::new(position))
-    }
-
-    fn change(lane: u64, position: u64) -> Sending {
-        Sending::Change {
-            lane: LaneId(lane),
-            cursor: at(position),
-            after: at(position - 1),
-            sequenced_at: Micros::new(0),
-        }
-    }
-
-    #[test]
-    fn the_prefix_waits_for_the_hole() {
-        let mut ledger = Ledger::default();
-        let connection = ledger.connect();
-        ledger.open(LaneId(1), at(0));
-        for position in 1..=3 {
-            assert!(ledger.queue(change(1, position)));
-            assert!(ledger.sent(connection, u16::try_from(position).unwrap()));
-        }
-        ledger.acknowledge(connection, 2);
-        ledger.acknowledge(connection, 3);
-        assert_eq!(ledger.prefix(LaneId(1)), Some(at(0)));
-        ledger.acknowledge(connection, 1);
-        assert_eq!(ledger.prefix(LaneId(1)), Some(at(3)));
-        assert_eq!(ledger.outstanding(), 0);
-    }
-
-    #[test]
-    fn an_acknowledgement_of_an_earlier_connection_moves_nothing() {
-        let mut ledger = Ledger::default();
-        let first = ledger.connect();
-        ledger.open(LaneId(1), at(0));
-        assert!(ledger.queue(change(1, 1)));
-        assert!(ledger.sent(first, 1));
-        let second = ledger.connect();
-        assert!(ledger.queue(change(1, 1)));
-        assert!(ledger.sent(second, 1));
-        assert_eq!(ledger.acknowledge(first, 1), None);
-        assert_eq!(ledger.prefix(LaneId(1)), Some(at(0)));
-    }
-
-    #[test]
-    fn a_refused_change_holds_the_prefix() {
-        let mut ledger = Ledger::default();
-        let connection = ledger.connect();
-        ledger.open(LaneId(1), at(0));
-        for position in 1..=2 {
-            assert!(ledger.queue(change(1, position)));
-            assert!(ledger.sent(connection, u16::try_from(position).unwrap()));
-        }
-        assert_eq!(ledger.refuse(connection, 1), Some(change(1, 1)));
-        ledger.acknowledge(connection, 2);
-        assert_eq!(ledger.prefix(LaneId(1)), Some(at(0)));
-    }
-
-    #[test]
-    fn the_longest_under_way_is_not_hidden_by_packet_ids_that_are_used_again() {
-        let mut ledger = Ledger::default();
-        let connection = ledger.connect();
-        ledger.open(LaneId(1), at(0));
-        assert_eq!(ledger.longest(), None);
-        for position in 1..=3 {
-            assert!(ledger.queue(change(1, position)));
-        }
-        assert_eq!(ledger.longest(), Some((1, change(1, 1))), "queued only");
-        for packet in 1..=3 {
-            assert!(ledger.sent(connection, packet));
-        }
-        ledger.acknowledge(connection, 1);
-        assert!(ledger.queue(change(1, 4)));
-        assert!(ledger.sent(connection, 1));
-        assert_eq!(ledger.longest(), Some((2, change(1, 2))));
-        ledger.connect();
-        assert_eq!(ledger.longest(), None);
-        ledger.open(LaneId(1), at(1));
-        assert!(ledger.queue(change(1, 2)));
-        assert_eq!(ledger.longest(), Some((5, change(1, 2))), "a new number");
-    }
-
-    #[test]
-    fn a_change_that_does_not_follow_is_not_taken() {
-        let mut ledger = Ledger::default();
-        ledger.connect();
-        ledger.open(LaneId(1), at(0));
-        assert!(!ledger.queue(change(1, 2)));
-        assert!(ledger.queue(change(1, 1)));
-        assert!(!ledger.queue(change(1, 1)));
-        assert!(!ledger.queue(change(2, 1)), "there is no such lane");
-        assert_eq!(ledger.outstanding(), 1);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Send { lane: u64 },
-        Number { packet: u16 },
-        Acknowledge { packet: u16, stale: bool },
-        Refuse { packet: u16 },
-        Reconnect,
-        Reopen { lane: u64 },
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let packet = 1_u16..6;
-        prop_oneof![
-            6 => (0_u64..2).prop_map(|lane| Step::Send { lane }),
-            6 => packet.clone().prop_map(|packet| Step::Number { packet }),
-            6 => (packet.clone(), any::<bool>()).prop_map(|(packet, stale)| Step::Acknowledge { packet, stale }),
-            1 => packet.prop_map(|packet| Step::Refuse { packet }),
-            1 => Just(Step::Reconnect),
-            1 => (0_u64..2).prop_map(|lane| Step::Reopen { lane }),
-        ]
-    }
-
-    /// What a broker and a client would know, kept apart from the ledger's way of keeping it.
-    #[derive(Default)]
-    struct Model {
-        next: [u64; 2],
-        acknowledged: [BTreeSet<u64>; 2],
-        queue: VecDeque<(usize, u64)>,
-        packets: HashMap<u16, (usize, u64)>,
-    }
-
-    impl Model {
-        fn contiguous(&self, lane: usize) -> u64 {
-            let all = &self.acknowledged[lane];
-            let whole = all
-                .iter()
-                .zip(1..)
-                .take_while(|(position, expected)| *position == expected);
-            whole.last().map_or(0, |(position, _)| *position)
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_prefix_is_what_the_broker_acknowledged_without_a_hole(steps in prop::collection::vec(step(), 0..200)) {
-            let mut model = Model { next: [1, 1], ..Model::default() };
-            let mut ledger = Ledger::default();
-            let mut connection = ledger.connect();
-            ledger.open(LaneId(0), at(0));
-            ledger.open(LaneId(1), at(0));
-            for step in steps {
-                match step {
-                    Step::Send { lane } => {
-                        let at = usize::try_from(lane).unwrap();
-                        assert!(ledger.queue(change(lane, model.next[at])));
-                        model.queue.push_back((at, model.next[at]));
-                        model.next[at] += 1;
-                    }
-                    Step::Number { packet } => {
-                        if !model.packets.contains_key(&packet) && let Some(entry) = model.queue.pop_front() {
-                            prop_assert!(ledger.sent(connection, packet));
-                            model.packets.insert(packet, entry);
-                        }
-                    }
-                    Step::Acknowledge { packet, stale: true } => {
-                        prop_assert_eq!(ledger.acknowledge(connection - 1, packet), None);
-                    }
-                    Step::Acknowledge { packet, stale: false } => {
-                        let known = ledger.acknowledge(connection, packet).is_some();
-                        let entry = model.packets.remove(&packet);
-                        prop_assert_eq!(known, entry.is_some());
-                        if let Some((lane, position)) = entry {
-                            model.acknowledged[lane].insert(position);
-                        }
-                    }
-                    Step::Refuse { packet } => {
-                        ledger.refuse(connection, packet);
-                        model.packets.remove(&packet);
-                    }
-                    Step::Reconnect => {
-                        connection = ledger.connect();
-                        model.queue.clear();
-                        model.packets.clear();
-                        for lane in 0..2 {
-                            let prefix = model.contiguous(lane);
-                            model.acknowledged[lane].retain(|position| *position <= prefix);
-                            model.next[lane] = prefix + 1;
-                        }
-                    }
-                    Step::Reopen { lane } => {
-                        let at_lane = usize::try_from(lane).unwrap();
-                        let prefix = model.contiguous(at_lane);
-                        ledger.open(LaneId(lane), at(prefix));
-                        model.acknowledged[at_lane].retain(|position| *position <= prefix);
-                        model.next[at_lane] = prefix + 1;
-                        // Late acknowledgements count only for what is handed over again.
-                        model.queue.retain(|(l, _)| *l != at_lane);
-                        model.packets.retain(|_, (l, _)| *l != at_lane);
-                        // The ledger keeps them in flight; a fresh connection makes both equal.
-                        connection = ledger.connect();
-                        let other = 1 - at_lane;
-                        model.queue.clear();
-                        model.packets.clear();
-                        let prefix = model.contiguous(other);
-                        model.acknowledged[other].retain(|position| *position <= prefix);
-                        model.next[other] = prefix + 1;
-                    }
-                }
-                for lane in 0..2_usize {
-                    let prefix = ledger.prefix(LaneId(lane as u64)).unwrap();
-                    prop_assert_eq!(prefix, at(model.contiguous(lane)));
-                }
-                prop_assert_eq!(ledger.outstanding(), model.queue.len() + model.packets.len());
-            }
-        }
-    }
-}
+#[path = "ledger_tests.rs"]
+mod tests;

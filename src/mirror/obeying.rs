@@ -1,4 +1,5 @@
-//! A publisher follows its target's standing: a pause, a retirement, cursors that were set by hand.
+//! A publisher follows its target's standing: a pause, a retirement, cursors that were set by hand; and after any act it
+//! tries again what has halted.
 //!
 //! Invariants: nothing is handed to the connection of a target that is not active; what was under way when it was paused
 //! still moves the cursors, for `mirror.drain_ms`. A lane whose stored cursor was moved by somebody else is given up
@@ -24,6 +25,8 @@ pub(super) struct Orders {
     changes: Option<StandingChanges>,
     /// The version of the record that the stored cursors were compared under.
     compared: i64,
+    /// The version of the record that what has halted was tried again under.
+    tried: Option<i64>,
     /// Since when the target is not active.
     resting: Option<Instant>,
 }
@@ -92,6 +95,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             None => {}
         }
         self.status.set_fed(self.may_send());
+        self.try_halted_again(now);
         self.compare_cursors(now);
     }
 
@@ -106,13 +110,27 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if !settled {
             return;
         }
-        let Some(connection) = self.connection.take() else {
+        if self.has_connection() {
+            tracing::info!(broker = %self.target.name, %standing, "left the broker");
+            self.leave(patience).detach_all();
+        }
+        for line in &mut self.lines {
+            line.connect_at = now;
+        }
+    }
+
+    /// Somebody has acted: what has halted need not rest any longer.
+    fn try_halted_again(&mut self, now: Instant) {
+        let standing = self.orders.standing(&self.target.name);
+        let Some((Standing::Active, version)) = standing else {
             return;
         };
-        tracing::info!(broker = %self.target.name, %standing, "left the broker");
-        self.status.set_connected(false);
-        self.connect_at = now;
-        tokio::spawn(connection.link.close(patience));
+        let before = self.orders.tried.replace(version);
+        if before.is_some_and(|before| before != version) {
+            for lane in &mut self.lanes {
+                lane.end_rest(now);
+            }
+        }
     }
 
     /// Somebody has acted: asks for the stored cursors. Not while rows are being loaded, which may be those of before.

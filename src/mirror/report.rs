@@ -38,18 +38,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             .get()
             .saturating_sub(acknowledged.position.get());
         let outstanding = self.ledger.oldest(lane.id).map(|(_, at)| at);
-        let buffered = || lane.buffer.front().map(|(_, change)| change.sequenced_at);
         ModuleStatus {
             acknowledged,
             stay: lane.id.0,
             generation: lane.generation,
             behind,
             oldest: (behind > 0)
-                .then(|| {
-                    outstanding
-                        .or_else(buffered)
-                        .or_else(|| self.next_at(lane, acknowledged))
-                })
+                .then(|| outstanding.or_else(|| self.next_at(lane, acknowledged)))
                 .flatten(),
             halted: lane.halted.as_ref().map(|halt| halt.reason.clone()),
             skipped: lane.skipped.clone(),

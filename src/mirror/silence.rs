@@ -15,24 +15,28 @@ use super::{
 use crate::domain::Cursor;
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
-    /// Gives the connection up on which nothing has moved for too long.
+    /// Gives the connections up on which nothing has moved for too long.
     pub(super) fn mind_silence(&mut self, now: Instant) {
-        let longest = self.ledger.longest();
+        for on in 0..self.lines.len() {
+            self.mind_silence_on(on, now);
+        }
+    }
+
+    fn mind_silence_on(&mut self, on: usize, now: Instant) {
+        let longest = self.ledger.longest_on(on);
         let front = longest.map(|(number, _)| number);
-        if !self.deadline.is_missed(front, now) {
+        let line = &mut self.lines[on];
+        if !line.deadline.is_missed(front, now) {
             return;
         }
-        let (Some((_, sending)), Some(connection)) = (longest, &mut self.connection) else {
-            return;
-        };
-        let Some(admitted) = &mut connection.admitted else {
+        let (Some((_, sending)), Some(admitted)) = (longest, line.admitted()) else {
             return;
         };
         let (alone, answers, window) = (admitted.alone, admitted.acknowledges, admitted.window);
-        self.caution.rise(window);
+        line.caution.rise(window);
         match sending {
-            Sending::Change { lane, cursor, .. } => {
-                self.leave_unanswered(lane, cursor, alone == Some(lane), answers);
+            Sending::Change { lane, cursor } => {
+                self.leave_unanswered(on, (lane, cursor), alone == Some(lane), answers);
             }
             Sending::Bookmark { lane, .. } if answers => self.leave_bookmark_unanswered(lane),
             Sending::Bookmark { .. } => {}
@@ -42,10 +46,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             self.name_of(sending),
             self.settings.ack_timeout_ms
         );
-        self.part(&reason);
+        self.give_up(on, &reason);
     }
 
-    fn leave_unanswered(&mut self, id: LaneId, cursor: Cursor, alone: bool, answers: bool) {
+    fn leave_unanswered(
+        &mut self,
+        on: usize,
+        (id, cursor): (LaneId, Cursor),
+        alone: bool,
+        answers: bool,
+    ) {
         let tries = self.settings.refusal_tries.max(1);
         let patience = self.settings.ack_timeout_ms;
         let others = self.lanes.len() > 1;
@@ -58,7 +68,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             return;
         }
         let unprovable = self.gives_up_bookmark(at);
-        let trouble = &mut self.lanes[at].trouble;
+        let trouble = &mut self.lanes[at].ways[on].trouble;
         trouble.suspect(cursor);
         if !alone || !(answers || unprovable) {
             return;
@@ -90,26 +100,27 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Before a change is sent alone that was left without an answer: lets the broker show that it answers,
     /// with the module's retained message. Returns whether that must be waited for.
-    pub(super) fn asks_for_proof(&mut self, at: usize, now: Instant) -> bool {
-        let admitted = self.connection.as_ref().and_then(|c| c.admitted.as_ref());
+    pub(super) fn asks_for_proof(&mut self, at: usize, on: usize, now: Instant) -> bool {
+        let admitted = self.lines[on].admitted();
         let answers = admitted.is_some_and(|admitted| admitted.acknowledges);
         let lane = &self.lanes[at];
-        if answers || !lane.trouble.needs_proof() || self.gives_up_bookmark(at) {
+        if answers || !lane.ways[on].trouble.needs_proof() || self.gives_up_bookmark(at) {
             return false;
         }
         if self.sources.witnesses.are_open(&lane.module) {
             // Nothing of it may be sent at all.
             return false;
         }
-        if self.has_shown(&lane.module, now) {
-            self.send_bookmark(at, now);
+        // Two of them on two lines might overtake each other.
+        if !lane.bookmark.outstanding && self.has_shown(&lane.module, now) {
+            self.send_bookmark(at, on, now);
         }
         true
     }
 
     fn name_of(&self, sending: Sending) -> String {
         let (lane, what) = match sending {
-            Sending::Change { lane, cursor, .. } => (lane, format!("position {}", cursor.position)),
+            Sending::Change { lane, cursor } => (lane, format!("position {}", cursor.position)),
             Sending::Bookmark { lane, .. } => (lane, "the retained message".to_owned()),
         };
         let lane = self.lanes.iter().find(|one| one.id == lane);

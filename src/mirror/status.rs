@@ -96,7 +96,7 @@ impl TargetStatus {
         self.fed.load(Ordering::Relaxed)
     }
 
-    /// Whether the broker has let us in and the connection stands.
+    /// Whether the broker has let us in and all connections stand.
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
@@ -135,15 +135,25 @@ impl TargetStatus {
 
     pub(super) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
-        self.connections
-            .fetch_add(connected.into(), Ordering::Relaxed);
-        self.note(None);
+        if connected {
+            self.note(None);
+        }
     }
 
-    /// Not connected, for this reason.
+    pub(super) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Not connected on all lines, for this reason.
     pub(super) fn set_away(&self, reason: &str) {
         self.set_connected(false);
         self.note(Some(reason));
+    }
+
+    /// Not connected, at our own wish.
+    pub(super) fn set_left(&self) {
+        self.set_connected(false);
+        self.note(None);
     }
 
     fn note(&self, trouble: Option<&str>) {

@@ -19,8 +19,10 @@ pub struct Target {
     pub name: String,
     /// Where it is and who we are.
     pub endpoint: Endpoint,
-    /// Our MQTT client id, unique per replica and target.
+    /// Our MQTT client id on the first connection, unique per replica and target.
     pub client_id: String,
+    /// How many connections it is fed over.
+    pub connections: usize,
     /// What its profile and its `limits` say that it takes.
     pub limits: BrokerLimits,
     /// The largest packet that it takes, if that is known before it says so.
@@ -59,6 +61,7 @@ impl Target {
             name: target.name.clone(),
             endpoint: Endpoint::of(target)?,
             client_id: client_id(client_id_prefix, instance, number, longest),
+            connections: target.connections.into(),
             verifier_client_id: client_id(
                 client_id_prefix,
                 &format!("{instance}-verifier"),
@@ -79,12 +82,43 @@ impl Target {
         modules.is_none_or(|modules| modules.contains(module))
     }
 
-    pub(super) fn link_options(&self, mirror: &config::mirror::Mirror) -> LinkOptions {
+    /// Our MQTT client id on a connection. The first one's ends in the target's number, the others' in `_2`, `_3` …, as
+    /// no target's number does.
+    pub fn client_id_on(&self, line: usize) -> String {
+        if line == 0 {
+            return self.client_id.clone();
+        }
+        let wanted = format!("{}_{}", self.client_id, line + 1);
+        fitted(&wanted, self.limits.client_id_bytes)
+    }
+
+    /// What may be under way at once on each connection: they share `mirror.inflight`.
+    pub(super) fn inflight(&self, mirror: &config::mirror::Mirror) -> u16 {
+        let lines = u16::try_from(self.connections).unwrap_or(u16::MAX);
+        (mirror.inflight / lines.max(1)).max(1)
+    }
+
+    /// How many changes of a module the mirror holds before it reads no more: those since the first that is not
+    /// acknowledged. While one connection stands still, the others go on for so long.
+    pub(super) fn span(mirror: &config::mirror::Mirror) -> usize {
+        let batch = usize::try_from(mirror.batch).unwrap_or(usize::MAX);
+        usize::from(mirror.inflight).saturating_add(batch.saturating_mul(SPAN_BATCHES))
+    }
+
+    /// How far beyond the first change that is not acknowledged another may be on its way.
+    pub(super) fn slack(&self, mirror: &config::mirror::Mirror) -> u64 {
+        if self.connections < 2 {
+            return mirror.inflight.into();
+        }
+        u64::try_from(Self::span(mirror)).unwrap_or(u64::MAX) + u64::from(mirror.batch)
+    }
+
+    pub(super) fn link_options(&self, mirror: &config::mirror::Mirror, line: usize) -> LinkOptions {
         LinkOptions {
             endpoint: self.endpoint.clone(),
-            client_id: self.client_id.clone(),
+            client_id: self.client_id_on(line),
             keep_alive: Duration::from_secs(mirror.keep_alive_s.max(MIN_KEEP_ALIVE_S).into()),
-            inflight: mirror.inflight,
+            inflight: self.inflight(mirror),
             session: Some(SESSION),
             max_packet_bytes: MAX_INCOMING_BYTES,
         }
@@ -97,7 +131,7 @@ impl Target {
             inflight: 1,
             session: None,
             max_packet_bytes: MAX_PACKET_BYTES,
-            ..self.link_options(mirror)
+            ..self.link_options(mirror, 0)
         }
     }
 
@@ -111,6 +145,9 @@ impl Target {
     }
 }
 
+/// Batches that may be read beyond the first change that is not acknowledged.
+const SPAN_BATCHES: usize = 4;
+
 /// rumqttc panics on a shorter one.
 const MIN_KEEP_ALIVE_S: u16 = 5;
 
@@ -118,11 +155,14 @@ const MIN_KEEP_ALIVE_S: u16 = 5;
 /// of at most so many bytes. Two instances that differ only in other letters keep different ids by a hash of the
 /// original.
 pub fn client_id(prefix: &str, instance: &str, number: usize, longest: usize) -> String {
+    fitted(&format!("{prefix}-{instance}-{number}"), longest)
+}
+
+fn fitted(wanted: &str, longest: usize) -> String {
     let longest = longest.min(MAX_CLIENT_ID);
-    let wanted = format!("{prefix}-{instance}-{number}");
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@');
     if wanted.len() <= longest && wanted.chars().all(plain) {
-        return wanted;
+        return wanted.to_owned();
     }
     let mut source = wanted.as_bytes();
     let hash = murmur3::murmur3_32(&mut source, 0).expect("reading from memory does not fail");
@@ -136,7 +176,32 @@ const MAX_CLIENT_ID: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn each_connection_has_its_own_client_id() {
+        for longest in [64, 20] {
+            let config = config::mqtt::Target {
+                connections: 16,
+                limits: config::profile::Overrides {
+                    client_id_bytes: Some(longest),
+                    ..config::profile::Overrides::default()
+                },
+                ..config::mqtt::Target::default()
+            };
+            let of = |number| Target::new(&config, "changeover", "gw", number).unwrap();
+            let ids: BTreeSet<_> = (1..=16)
+                .flat_map(|number| (0..16).map(move |line| of(number).client_id_on(line)))
+                .collect();
+            assert_eq!(ids.len(), 16 * 16);
+            assert!(ids.iter().all(|id| id.len() <= longest), "{ids:?}");
+            if longest == 64 {
+                assert!(ids.contains("changeover-gw-1") && ids.contains("changeover-gw-1_16"));
+            }
+        }
+    }
 
     #[test]
     fn client_ids_are_plain_and_differ() {

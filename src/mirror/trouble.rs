@@ -161,6 +161,11 @@ impl Halt {
         !self.trying
     }
 
+    /// It is time for one more try now.
+    pub(super) fn end_rest(&mut self, now: Instant) {
+        self.again_at = self.again_at.min(now);
+    }
+
     /// Whether it is time for one more try, which then begins.
     pub(super) fn is_over(&mut self, now: Instant) -> bool {
         let over = !self.trying && now >= self.again_at;

@@ -72,6 +72,11 @@ impl TargetSurvey {
                 Err(TargetBlocked::RetiredAlready { target: target() })
             }
             (TargetStep::Pause, _) => Ok((Standing::Paused, Vec::new())),
+            (TargetStep::Retry, Standing::Active) => Ok((standing, Vec::new())),
+            (TargetStep::Retry, standing) => {
+                let target = target();
+                Err(TargetBlocked::NotFed { target, standing })
+            }
             (TargetStep::Retire, _) => Ok((Standing::Retired, self.retired())),
             (TargetStep::Resume { at_head: true }, Standing::Active) => {
                 Err(TargetBlocked::Active { target: target() })
@@ -317,6 +322,15 @@ mod tests {
         ));
         let unknown = survey(Standing::Active, 0).plan(&replay("c", ReplayFrom::Cursor(at(50))));
         assert!(matches!(unknown, Err(TargetBlocked::NoLog { .. })));
+    }
+
+    #[test]
+    fn only_who_is_fed_tries_again() {
+        let plan = survey(Standing::Active, 0).plan(&act(TargetStep::Retry));
+        let plan = plan.unwrap();
+        assert_eq!((plan.rows, plan.acted.after.record.version), (vec![], 5));
+        let blocked = survey(Standing::Paused, 0).plan(&act(TargetStep::Retry));
+        assert!(matches!(blocked, Err(TargetBlocked::NotFed { .. })));
     }
 
     #[test]

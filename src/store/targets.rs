@@ -70,6 +70,8 @@ pub enum TargetStep {
     },
     /// Nothing is sent, and nothing is kept for it.
     Retire,
+    /// Modules that have halted are tried again at once.
+    Retry,
     /// Changes of one module are sent again.
     Replay {
         /// The module.
@@ -86,6 +88,7 @@ impl TargetStep {
             Self::Pause => "target-pause",
             Self::Resume { .. } => "target-resume",
             Self::Retire => "target-retire",
+            Self::Retry => "target-retry",
             Self::Replay { .. } => "target-replay",
         }
     }
@@ -165,6 +168,14 @@ pub enum TargetBlocked {
         target: String,
         /// Modules of which nobody has said where they begin.
         modules: Vec<ModuleName>,
+    },
+    /// What is not fed tries nothing.
+    #[error("{target} is {standing}: resume it, and its modules are tried again")]
+    NotFed {
+        /// The target.
+        target: String,
+        /// What it is.
+        standing: Standing,
     },
     /// Who is fed is not to lose changes by a slip.
     #[error("{target} is active: only a target that is paused or retired is resumed at the heads")]

@@ -195,8 +195,8 @@ fn tables_are_for_people() {
         "",
     );
     insta::assert_snapshot!(stdout(&output), @r#"
-    MODULE      STAGE  PERCENT  PAUSED  HEAD  LAG  HOLDER  VERSION  CHANGED               BY   REASON
-    commission  ramp   10       false   42    2    gw-1    3        2030-01-01T00:00:00Z  ada  edge first
+    MODULE      STAGE  PERCENT  PAUSED  HEAD  LAG MS  HOLDER  VERSION  CHANGED               BY   REASON
+    commission  ramp   10       false   42    2       gw-1    3        2030-01-01T00:00:00Z  ada  edge first
     "#);
     let (output, _) = against(
         vec![answer("200 OK", "", &commission("sunset", 10.0))],
@@ -219,8 +219,8 @@ fn tables_are_for_people() {
     retained_from   1
     lease_holder    gw-1
 
-    TARGET  POSITION  LAG  CONNECTED
-    local   40        2    true
+    TARGET  POSITION  LAG MS  CONNECTED
+    local   40        2       true
     "#);
     let record = |stage, points| json!({"stage": stage, "cohort": {"basis_points": points}, "paused": false});
     let history = json!({"entries": [{"id": 1, "module": "commission", "actor": "ada", "action": "ramp",

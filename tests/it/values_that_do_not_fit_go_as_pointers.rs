@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use changeover::{config::mqtt::Protocol, domain::JsonText};
+use changeover::{
+    config::{mqtt::Protocol, targets::Encoding},
+    domain::JsonText,
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -53,6 +56,30 @@ async fn a_limit_that_the_broker_announces() {
         pointer.dataref.as_deref(),
         Some("/v1/streams/m1?offset=00000001_0000000000000001&audience=u1")
     );
+}
+
+/// In binary mode the rest of the event stands beside the payload, and counts: what fits without it may not fit with it.
+#[tokio::test]
+async fn a_limit_counts_what_stands_beside_the_value() {
+    const MOST: usize = 2_000;
+    let lines = format!("allow_anonymous true\nmax_packet_size {MOST}\n");
+    let broker = Mosquitto::start_with(&lines);
+    let mut rig = Rig::new(&broker.url(), Protocol::V5, &["m1"]);
+    rig.target.encoding = Encoding::Binary;
+    let follower = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/c/#"]);
+    follower.subscribed().await;
+    let publisher = rig.start();
+    rig.append("m1", ["*"]);
+    // With topic and frame the value alone is well below the limit.
+    rig.append_values("m1", [("*", large(1_700)), ("*", large(1_000))]);
+    rig.acknowledged(&publisher, "m1", 3).await;
+    follower
+        .wait("three events", |record| record.events.len() == 3)
+        .await;
+    let connections = publisher.status.connections();
+    publisher.stop().await;
+    assert_eq!(seen(&follower), [(1, false), (2, true), (3, false)]);
+    assert_eq!(connections, 1, "it was found out beforehand");
 }
 
 /// On MQTT 3.1.1 it announces nothing, and ends the connection over what is too large. What does so is found, and

@@ -1,4 +1,4 @@
-//! `GET /admin/v1/targets` and `POST /admin/v1/targets/{target}/{pause|resume|retire|replay}`: the brokers that are fed,
+//! `GET /admin/v1/targets` and `POST /admin/v1/targets/{target}/{pause|resume|retire|retry|replay}`: the brokers that are fed,
 //! how far each is, and acts on them.
 
 use std::collections::HashMap;
@@ -216,6 +216,7 @@ enum ActName {
     Pause,
     Resume,
     Retire,
+    Retry,
     Replay,
 }
 
@@ -277,6 +278,7 @@ fn step(act: &str, body: &TargetActBody) -> Result<TargetStep, Problem> {
         "pause" => Ok(TargetStep::Pause),
         "resume" => Ok(TargetStep::Resume { at_head }),
         "retire" => Ok(TargetStep::Retire),
+        "retry" => Ok(TargetStep::Retry),
         "replay" => {
             let missing = |member: &str| bad(format!("{member}: is missing"));
             let module = body.module.as_deref().ok_or_else(|| missing("module"))?;
@@ -290,7 +292,7 @@ fn step(act: &str, body: &TargetActBody) -> Result<TargetStep, Problem> {
         }
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,
-            "a target can be paused, resumed, retired and replayed",
+            "a target can be paused, resumed, retired, retried and replayed",
         )),
     }
 }

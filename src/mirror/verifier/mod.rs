@@ -92,7 +92,7 @@ impl Verifier {
                     topics: topics.clone(),
                     clock,
                     delivery: metrics::histogram!(metric::DELIVERY_SECONDS, &labels),
-                    slack: mirror.inflight.into(),
+                    slack: target.slack(mirror),
                 },
             ),
             topics,

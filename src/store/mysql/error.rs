@@ -51,7 +51,7 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
         | sqlx::Error::WorkerCrashed => {
             let why = connection_failure(&error);
             unavailable(doing, &why, error)
-        },
+        }
         _ => Error::Unexpected(error),
     }
 }

@@ -179,7 +179,7 @@ async fn stand_between(
 /// A packet: the first byte, and what follows the length.
 pub struct Packet {
     pub first: u8,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     /// All of it, to be passed on as it came.
     pub whole: Vec<u8>,
 }
@@ -193,7 +193,7 @@ impl Packet {
 }
 
 /// Passes on what is not swallowed.
-async fn pass(
+pub(super) async fn pass(
     from: impl AsyncRead + Unpin,
     to: &mut (impl AsyncWrite + Unpin),
     mut note: impl FnMut(&Packet) -> bool,
@@ -229,6 +229,12 @@ pub async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Pack
 
 /// The packet id and the position of a change that is published at QoS 1.
 fn published(packet: &Packet) -> Option<(u16, u64)> {
+    let (id, event) = published_event(packet)?;
+    Some((id, event.change.position))
+}
+
+/// The packet id and the event of a change that is published at QoS 1.
+pub(super) fn published_event(packet: &Packet) -> Option<(u16, Event)> {
     if packet.first & 0xF6 != 0x32 {
         return None;
     }
@@ -242,17 +248,17 @@ fn published(packet: &Packet) -> Option<(u16, u64)> {
         b'{' => rest,
         properties => &rest[1 + usize::from(properties)..],
     };
-    let position = Event::parse(payload).change.position;
-    Some((u16::from_be_bytes(id.try_into().unwrap()), position))
+    let id = u16::from_be_bytes(id.try_into().unwrap());
+    Some((id, Event::parse(payload)))
 }
 
-fn split_text(body: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_text(body: &[u8]) -> (&[u8], &[u8]) {
     let (length, rest) = body.split_at(2);
     rest.split_at(u16::from_be_bytes(length.try_into().unwrap()).into())
 }
 
 /// The packet id of a PUBACK that says that the broker has it.
-fn acknowledged(packet: &Packet) -> Option<u16> {
+pub(super) fn acknowledged(packet: &Packet) -> Option<u16> {
     if packet.first != 0x40 {
         return None;
     }
