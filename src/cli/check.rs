@@ -4,11 +4,11 @@ use super::{Failure, Globals, output::say};
 use crate::config::modules::Quirk;
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
-    let config = globals.load_to_serve()?;
+    let config = globals.load_to_check()?;
     let modules = config.modules.len();
     let noun = if modules == 1 { "module" } else { "modules" };
     say(&format!("the configuration is sound: {modules} {noun}"))?;
-    for warning in &config.warnings() {
+    for warning in config.warnings().iter().chain(&super::links(&config).warnings) {
         say(&format!("warning: {warning}"))?;
     }
     for module in &config.modules {

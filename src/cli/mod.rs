@@ -22,7 +22,7 @@ mod target;
 mod verified_table;
 mod watch;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::SystemTime};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,6 +31,7 @@ pub use output::{Format, Output};
 
 use crate::{
     config::{self, Config, Problems, Sources},
+    mirror::mqtt::files::{self, Findings},
     poll,
 };
 
@@ -160,10 +161,27 @@ impl Globals {
         })
     }
 
+    /// The configuration to serve with, and what the files of the links to brokers say. A gateway serves without
+    /// them: what a broker lacks keeps no client from polling.
+    pub fn load_to_check(&self) -> Result<Config, Problems> {
+        config::load_to_serve(&self.sources(), |config, problems| {
+            for (key, why) in poll::problems(config) {
+                problems.push(key, why);
+            }
+            problems.add_unless_known(links(config).problems);
+        })
+    }
+
     /// The configuration; it may name no modules.
     pub fn load(&self) -> Result<Config, Problems> {
         config::load(&self.sources())
     }
+}
+
+/// What the files of the links to brokers say now.
+fn links(config: &Config) -> Findings {
+    let targets = config.mqtt.effective_targets();
+    files::look(&targets, "mqtt.targets", SystemTime::now())
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -24,6 +24,10 @@ impl Serve {
         for warning in &config.warnings() {
             tracing::warn!(%warning, "the configuration may not fit the brokers");
         }
+        let links = super::links(&config);
+        for warning in links.problems.iter().chain(&links.warnings) {
+            tracing::warn!(%warning, "a link to a broker may fail");
+        }
         let shutdown = shutdown_signal().context("cannot listen for signals")?;
         raise_open_files(&config);
         let options = Options {

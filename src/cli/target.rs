@@ -136,11 +136,9 @@ fn table(answer: &Value) -> String {
         for module in modules.into_iter().flatten() {
             let of_module = ["module", "cursor", "behind", "generation"];
             let halted = cell(module, "halted");
-            let note = if halted == "-" {
-                cell(target, "note")
-            } else {
-                halted
-            };
+            let notes = [halted, cell(target, "trouble"), cell(target, "note")];
+            let note = notes.into_iter().find(|note| note != "-");
+            let note = note.unwrap_or_else(|| "-".to_owned());
             let mut row = of_target.to_vec();
             row.extend(of_module.map(|member| cell(module, member)));
             row.push(note);

@@ -43,8 +43,7 @@ impl Watch {
             return Err(anyhow!("no module {} is configured", self.module).into());
         }
         let target = self.target(&config)?;
-        let endpoint = Endpoint::parse(&target.url, target.protocol)
-            .map_err(|why| anyhow!("mqtt.targets: {why}"))?;
+        let endpoint = Endpoint::of(&target).map_err(|why| anyhow!("mqtt.targets: {why}"))?;
         let longest = target.broker_limits().topic_bytes;
         let topics = Topics::within(target.effective_prefix(&config.mqtt), longest);
         let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());

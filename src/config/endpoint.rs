@@ -8,15 +8,21 @@ use std::{
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// MQTT's own port.
-const DEFAULT_PORT: u16 = 1883;
+/// Where MQTT is if a URL names no port: plain, over TLS, over WebSocket, and over both.
+const PORTS: [(&str, u16); 5] = [
+    ("embedded", 1883),
+    ("mqtt", 1883),
+    ("mqtts", 8883),
+    ("ws", 80),
+    ("wss", 443),
+];
 
 /// Who runs the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerKind {
     /// This process.
     Embedded,
-    /// Somebody else; reached by MQTT over TCP.
+    /// Somebody else.
     Mqtt,
 }
 
@@ -29,6 +35,10 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port; 0 only for an embedded broker, which then takes a free one.
     pub port: u16,
+    /// Whether TLS is spoken below MQTT.
+    pub tls: bool,
+    /// The path at which MQTT is spoken over WebSocket; absent = right over TCP or TLS.
+    pub websocket: Option<String>,
     /// User name, percent-decoded.
     pub username: Option<String>,
     /// Password, percent-decoded.
@@ -40,13 +50,16 @@ impl Endpoint {
     pub fn parse(url: &str) -> Result<Self, String> {
         let parsed = Url::parse(url).map_err(|error| {
             format!(
-                "cannot be read ({error}): write mqtt://user:password@host:1883 or embedded://127.0.0.1:1883, and percent-encode special characters in the password"
+                "cannot be read ({error}): write mqtt://host:1883, mqtts://host:8883, wss://host/path or embedded://127.0.0.1:1883, and percent-encode special characters in a password"
             )
         })?;
-        let kind = kind(parsed.scheme())?;
-        let extra = !matches!(parsed.path(), "" | "/");
+        let scheme = parsed.scheme();
+        let default_port = default_port(scheme)?;
+        let websocket = matches!(scheme, "ws" | "wss").then(|| parsed.path().to_owned());
+        let extra = websocket.is_none() && !matches!(parsed.path(), "" | "/");
         if extra || parsed.query().is_some() || parsed.fragment().is_some() {
-            return Err("must end after the port".to_owned());
+            let end = websocket.map_or("port", |_| "path");
+            return Err(format!("must end after the {end}"));
         }
         let host = parsed.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -54,9 +67,15 @@ impl Endpoint {
             return Err("names no host".to_owned());
         }
         let endpoint = Self {
-            kind,
+            kind: if scheme == "embedded" {
+                BrokerKind::Embedded
+            } else {
+                BrokerKind::Mqtt
+            },
             host: host.to_owned(),
-            port: parsed.port().unwrap_or(DEFAULT_PORT),
+            port: parsed.port().unwrap_or(default_port),
+            tls: matches!(scheme, "mqtts" | "wss"),
+            websocket,
             username: decoded(Some(parsed.username()).filter(|name| !name.is_empty()))?,
             password: decoded(parsed.password())?,
         };
@@ -81,6 +100,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether what is sent stays on this machine.
+    pub fn is_local(&self) -> bool {
+        let ip: Option<IpAddr> = self.host.parse().ok();
+        ip.map_or(self.host == "localhost", |ip| ip.is_loopback())
+    }
+
     /// Where an embedded broker listens; `None` for an external one.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.host.parse().ok()?;
@@ -88,18 +113,13 @@ impl Endpoint {
     }
 }
 
-fn kind(scheme: &str) -> Result<BrokerKind, String> {
-    match scheme {
-        "embedded" => Ok(BrokerKind::Embedded),
-        "mqtt" => Ok(BrokerKind::Mqtt),
-        "mqtts" => Err(
-            "TLS to brokers is not available yet: use mqtt:// over a private network or a tunnel"
-                .to_owned(),
-        ),
-        other => Err(format!(
-            "`{other}://` is not supported: use embedded:// or mqtt://"
-        )),
-    }
+fn default_port(scheme: &str) -> Result<u16, String> {
+    let known = PORTS.iter().find(|(known, _)| *known == scheme);
+    known.map(|(_, port)| *port).ok_or_else(|| {
+        format!(
+            "`{scheme}://` is not supported: use embedded://, mqtt://, mqtts://, ws:// or wss://"
+        )
+    })
 }
 
 fn decoded(text: Option<&str>) -> Result<Option<String>, String> {
@@ -117,6 +137,8 @@ impl fmt::Debug for Endpoint {
             .field("kind", &self.kind)
             .field("host", &self.host)
             .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("websocket", &self.websocket)
             .field("username", &self.username)
             .field(
                 "password",

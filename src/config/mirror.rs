@@ -27,6 +27,9 @@ pub struct Mirror {
     /// Refusals of one position before it is sent as a pointer; if that is refused too, its module's
     /// mirror halts on this target.
     pub refusal_tries: u32,
+    /// How long a publish may be the one that has been under way longest. Then the connection is given up; a publish
+    /// that is left without an answer although the broker answers others counts as refused.
+    pub ack_timeout_ms: u64,
     /// How long a halted module rests before it is tried once more.
     pub halt_retry_ms: u64,
     /// How often the retained message of each module is published again.
@@ -50,6 +53,7 @@ impl Default for Mirror {
             settle_ms: 1_000,
             replay_on_reconnect: Span::from_secs(2),
             refusal_tries: 5,
+            ack_timeout_ms: 10_000,
             halt_retry_ms: 60_000,
             bookmark_ms: 5_000,
             keep_alive_s: 15,
@@ -71,6 +75,7 @@ impl Mirror {
         bound("backoff_max_ms", self.backoff_max_ms, 1, 3_600_000);
         bound("settle_ms", self.settle_ms, 0, 600_000);
         bound("refusal_tries", self.refusal_tries.into(), 1, 1_000);
+        bound("ack_timeout_ms", self.ack_timeout_ms, 100, 3_600_000);
         bound("halt_retry_ms", self.halt_retry_ms, 100, 86_400_000);
         bound("bookmark_ms", self.bookmark_ms, 100, 3_600_000);
         bound("drain_ms", self.drain_ms, 1, 600_000);

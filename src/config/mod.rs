@@ -19,6 +19,7 @@ mod key_path;
 mod layers;
 mod loading;
 pub mod log;
+pub mod login;
 pub mod mirror;
 pub mod modules;
 mod modules_check;
@@ -42,6 +43,9 @@ pub mod session;
 pub mod span;
 pub mod steer;
 pub mod tail;
+pub mod target_link;
+#[cfg(test)]
+mod target_link_tests;
 mod target_lint;
 pub mod targets;
 #[cfg(test)]
@@ -195,7 +199,9 @@ impl Config {
     /// What is allowed and may still not be what was meant: with some data the brokers will not take
     /// everything as it is.
     pub fn warnings(&self) -> Problems {
-        target_lint::look(self).warnings
+        let mut warnings = target_lint::look(self).warnings;
+        target_link::warn(&self.mqtt, &mut warnings);
+        warnings
     }
 
     /// Every address that the process opens, with its key.

@@ -1,6 +1,6 @@
 //! `[mqtt]`: brokers and topics.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +40,20 @@ impl Default for Mqtt {
 pub struct Target {
     /// Name of the target in the database, metrics and commands.
     pub name: String,
-    /// `embedded://host:port` or `mqtt://user:password@host:port`.
+    /// `embedded://host:port`, `mqtt://host:port`, `mqtts://host:port`, `ws://host:port/path` or `wss://host:port/path`.
     pub url: String,
+    /// The gateway's user there.
+    pub username: Option<String>,
+    /// The file that holds its password.
+    pub password_file: Option<PathBuf>,
+    /// The environment variable that holds its password.
+    pub password_env: Option<String>,
+    /// The CAs by which the broker is known, in PEM; absent = those of the system. For `mqtts` and `wss`.
+    pub ca_file: Option<PathBuf>,
+    /// The gateway's own certificate with its chain, in PEM.
+    pub client_cert_file: Option<PathBuf>,
+    /// The key of that, in PEM.
+    pub client_key_file: Option<PathBuf>,
     /// Address of MQTT over WebSocket; embedded brokers only, absent = none.
     pub websocket: Option<SocketAddr>,
     /// Where clients find the broker; absent = `url`.
@@ -67,6 +79,12 @@ impl Default for Target {
         Self {
             name: "local".to_owned(),
             url: "embedded://127.0.0.1:1883".to_owned(),
+            username: None,
+            password_file: None,
+            password_env: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
             websocket: None,
             public_url: None,
             public_websocket_url: None,
@@ -127,6 +145,12 @@ impl fmt::Debug for Target {
         f.debug_struct("Target")
             .field("name", &self.name)
             .field("url", &redact::url(&self.url))
+            .field("username", &self.username)
+            .field("password_file", &self.password_file)
+            .field("password_env", &self.password_env)
+            .field("ca_file", &self.ca_file)
+            .field("client_cert_file", &self.client_cert_file)
+            .field("client_key_file", &self.client_key_file)
             .field("websocket", &self.websocket)
             .field("public_url", &self.public_url.as_deref().map(redact::url))
             .field(
@@ -271,7 +295,10 @@ impl Target {
             problems.push(format!("{path}.topic_prefix"), why);
         }
         match Endpoint::parse(&self.url) {
-            Ok(endpoint) => self.validate_kind(&endpoint, path, problems),
+            Ok(endpoint) => {
+                self.validate_kind(&endpoint, path, problems);
+                self.validate_link(&endpoint, path, problems);
+            }
             Err(why) => problems.push(format!("{path}.url"), why),
         }
         self.limits.validate(&format!("{path}.limits"), problems);

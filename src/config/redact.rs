@@ -49,7 +49,10 @@ fn user_hidden(address: &str) -> String {
 
 fn parameters_hidden(query: &str) -> String {
     let hide = |parameter: &str| match parameter.split_once('=') {
-        Some((key, _)) if is_secret(key) => format!("{key}={HIDDEN}"),
+        // Keys of TLS may stand there in PEM instead of the name of their file.
+        Some((key, value)) if is_secret(key) || value.contains("BEGIN") => {
+            format!("{key}={HIDDEN}")
+        }
         _ => parameter.to_owned(),
     };
     query.split('&').map(hide).collect::<Vec<_>>().join("&")

@@ -62,7 +62,8 @@ impl Target {
     fn meets(&self, other: &Self, mqtt: &Mqtt) -> bool {
         let parsed = |target: &Self| {
             let endpoint = Endpoint::parse(&target.url).ok()?;
-            Some((endpoint.host, endpoint.port, endpoint.username))
+            let user = endpoint.username.or_else(|| target.username.clone());
+            Some((endpoint.host, endpoint.port, user))
         };
         let prefix = |target: &Self| {
             target

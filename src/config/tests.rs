@@ -438,7 +438,6 @@ fn targets_and_topics() {
     mqtt.topic_prefix: must not contain the wildcards `+` and `#` (from changeover.toml)
     mqtt.client_id_prefix: must be 1 to 32 characters of A-Z, a-z, 0-9, `_`, `-` and `@` (from changeover.toml)
     mqtt.targets[0].name: must be 1 to 32 characters of a-z, 0-9 and `-` (from changeover.toml)
-    mqtt.targets[0].url: TLS to brokers is not available yet: use mqtt:// over a private network or a tunnel (from changeover.toml)
     mqtt.targets[1].websocket: is for embedded:// targets: an external broker opens its own, say where with public_websocket_url (from changeover.toml)
     mqtt.targets[2].url: an embedded broker listens on an IP address, such as embedded://127.0.0.1:1883 (from changeover.toml)
     mqtt.targets[2].public_url: must not hold a user or password: every client is told this URL (from changeover.toml)
@@ -447,8 +446,8 @@ fn targets_and_topics() {
     mqtt.targets[3].url: the embedded broker takes no user or password: remove them (from changeover.toml)
     mqtt.targets[3].public_websocket_url: must be a ws:// or wss:// URL (from changeover.toml)
     mqtt.targets[4].url: must end after the port (from changeover.toml)
-    mqtt.targets[5].url: `amqp://` is not supported: use embedded:// or mqtt:// (from changeover.toml)
-    mqtt.targets[6].url: cannot be read (relative URL without a base): write mqtt://user:password@host:1883 or embedded://127.0.0.1:1883, and percent-encode special characters in the password (from changeover.toml)
+    mqtt.targets[5].url: `amqp://` is not supported: use embedded://, mqtt://, mqtts://, ws:// or wss:// (from changeover.toml)
+    mqtt.targets[6].url: cannot be read (relative URL without a base): write mqtt://host:1883, mqtts://host:8883, wss://host/path or embedded://127.0.0.1:1883, and percent-encode special characters in a password (from changeover.toml)
     mqtt.targets[7].url: port 0 cannot be reached (from changeover.toml)
     mqtt.targets[8].url: user and password must be UTF-8 once percent-decoded (from changeover.toml)
     "#);

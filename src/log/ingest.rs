@@ -24,6 +24,9 @@ pub enum Refusal {
     /// the same change ids is safe.
     #[error("the database does not answer, the changes may not be stored")]
     Unavailable,
+    /// The database has no room for them. Nothing was stored.
+    #[error("the database has no room left, the changes are not stored")]
+    NoRoom,
     /// The database refuses a value, and would again.
     #[error("the database refuses a value: {0}")]
     Refused(String),
@@ -153,6 +156,10 @@ fn answer(request: Request, outcome: Result<(), Refusal>) {
 fn refusal(error: &store::Error) -> Refusal {
     match error {
         store::Error::Refused { why } => Refusal::Refused(why.clone()),
+        store::Error::NoRoom { .. } => {
+            tracing::error!(error = ?error, "changes over HTTP were not stored: the database has no room");
+            Refusal::NoRoom
+        }
         error => {
             tracing::warn!(error = ?error, "changes over HTTP were not stored");
             Refusal::Unavailable

@@ -157,9 +157,12 @@ impl AsyncApi {
 /// As clients find the target.
 fn servers(target: &Target, bound: Bound) -> Vec<(String, Server)> {
     let version = target.protocol.as_str();
+    // What the gateway itself uses may be the one or the other.
+    let own = || own(target, bound);
+    let by_websocket = target.endpoint().websocket.is_some();
     let mqtt = match &target.public_url {
         Some(url) => public(url, version),
-        None => Some(own(target, bound)),
+        None => own().filter(|_| !by_websocket),
     };
     let websocket = match (&target.public_websocket_url, target.websocket) {
         (Some(url), _) => public(url, version),
@@ -168,7 +171,7 @@ fn servers(target: &Target, bound: Bound) -> Vec<(String, Server)> {
             let url = format!("ws://{address}");
             public(&url, version)
         }
-        (None, None) => None,
+        (None, None) => own().filter(|_| by_websocket),
     };
     let name = &target.name;
     let over_mqtt = mqtt.map(|server| (name.clone(), server));
@@ -177,24 +180,17 @@ fn servers(target: &Target, bound: Bound) -> Vec<(String, Server)> {
 }
 
 /// The address that the gateway itself uses, without user and password.
-fn own(target: &Target, bound: Bound) -> Server {
+fn own(target: &Target, bound: Bound) -> Option<Server> {
     let endpoint = target.endpoint();
-    let embedded = bound.mqtt.filter(|_| endpoint.kind == BrokerKind::Embedded);
-    let host = match embedded {
-        Some(address) => address.to_string(),
-        None if endpoint.host.contains(':') => format!("[{}]:{}", endpoint.host, endpoint.port),
-        None => format!("{}:{}", endpoint.host, endpoint.port),
+    let version = target.protocol.as_str();
+    let address = match endpoint.kind {
+        BrokerKind::Embedded => bound.mqtt.or_else(|| endpoint.listen_addr())?,
+        BrokerKind::Mqtt => return public(&target.url, version),
     };
-    Server {
-        host,
-        pathname: None,
-        protocol: "mqtt",
-        protocol_version: target.protocol.as_str(),
-        description: "MQTT over TCP".to_owned(),
-    }
+    public(&format!("mqtt://{address}"), version)
 }
 
-/// Takes apart what clients are told. It holds neither user nor password: the configuration was checked.
+/// Takes apart a URL; its user and password, which only the gateway's own may hold, stay out.
 fn public(url: &str, protocol_version: &'static str) -> Option<Server> {
     let url = Url::parse(url).ok()?;
     let (protocol, port, description) = match url.scheme() {

@@ -37,6 +37,23 @@ fn no_user_and_no_password_is_told() {
 }
 
 #[test]
+fn what_the_gateway_uses_is_told_where_nothing_else_is() {
+    let servers = described(
+        "[[targets]]\nname = \"a\"\nurl = \"mqtts://u:secret@one\"\n\
+         [[targets]]\nname = \"b\"\nurl = \"wss://two/mqtt\"\n\
+         [[targets]]\nname = \"c\"\nurl = \"ws://three:8080\"\npublic_url = \"mqtt://three\"",
+        Bound::default(),
+    );
+    let expected = [
+        "a mqtts://one:8883",
+        "b-websocket wss://two:443/mqtt",
+        "c mqtt://three:1883",
+        "c-websocket ws://three:8080",
+    ];
+    assert_eq!(addresses(&servers), expected);
+}
+
+#[test]
 fn the_embedded_broker_stands_where_it_was_bound() {
     let bound = Bound {
         mqtt: "127.0.0.1:7001".parse().ok(),

@@ -61,9 +61,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn may_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
-        let given_up = lane.bookmark.refusals >= self.settings.refusal_tries;
         let busy = lane.bookmark.outstanding || lane.leaving;
-        if !lane.cleared || busy || given_up || lane.is_suspect() {
+        if !lane.cleared || busy || self.gives_up_bookmark(at) || lane.is_suspect() {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
@@ -71,7 +70,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.has_shown(&lane.module, now) && !self.sources.witnesses.are_open(&lane.module)
     }
 
-    fn send_bookmark(&mut self, at: usize, now: Instant) {
+    /// Whether the broker has refused it often enough.
+    pub(super) fn gives_up_bookmark(&self, at: usize) -> bool {
+        self.lanes[at].bookmark.refusals >= self.settings.refusal_tries
+    }
+
+    pub(super) fn send_bookmark(&mut self, at: usize, now: Instant) {
         let lane = &mut self.lanes[at];
         let (Some(connection), Some(head)) = (&self.connection, self.ledger.prefix(lane.id)) else {
             return;

@@ -33,6 +33,8 @@ pub(super) struct Admitted {
     pub(super) seen: Option<HashMap<ModuleName, Seen>>,
     /// Whether it has acknowledged a change: what it was asked for before that was shown before.
     pub(super) answered: bool,
+    /// Whether it has acknowledged anything at all.
+    pub(super) acknowledges: bool,
     /// Until when a retained message may take to come.
     pub(super) shown_by: Instant,
     /// Nothing is sent before.
@@ -57,6 +59,7 @@ impl Admitted {
             retains,
             seen: retains.then(HashMap::new),
             answered: false,
+            acknowledges: false,
             shown_by: now + settle,
             feed_after: now,
             alone: None,

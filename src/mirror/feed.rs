@@ -9,6 +9,7 @@ use super::{
     event,
     fitting::Fitting,
     jobs::{Asked, Kind, MirrorStore, Rows},
+    lane::Lane,
     ledger::Sending,
     publisher::Publisher,
 };
@@ -54,7 +55,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// How many publishes may be outstanding now; `None` while nothing may be sent.
     pub(super) fn window(&self) -> Option<usize> {
         let admitted = self.connection.as_ref()?.admitted.as_ref()?;
-        (self.may_send() && Instant::now() >= admitted.feed_after).then_some(admitted.window)
+        let window = self.caution.within(admitted.window);
+        (self.may_send() && Instant::now() >= admitted.feed_after).then_some(window)
     }
 
     /// How many publishes the rate leaves now.
@@ -85,14 +87,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 lane.trouble.progress(prefix);
             }
         }
-        let Some(at) = self
-            .lanes
-            .iter()
-            .position(|lane| lane.is_suspect() && lane.cleared)
-        else {
+        let now = Instant::now();
+        let to_be_probed =
+            |lane: &Lane| lane.is_suspect() && lane.cleared && !lane.trouble.rests(now);
+        let Some(at) = self.lanes.iter().position(to_be_probed) else {
             return false;
         };
-        if self.ledger.outstanding() > 0 || self.paced_room() == 0 {
+        if self.ledger.outstanding() > 0 || self.paced_room() == 0 || self.asks_for_proof(at, now) {
             return true;
         }
         let id = self.lanes[at].id;
@@ -117,7 +118,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = &self.lanes[at];
         let ours = || self.sources.leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
         let disputed = || self.sources.witnesses.are_open(&lane.module);
-        if lane.is_halted() || !lane.cleared || !ours() || disputed() {
+        let rests = || lane.trouble.rests(Instant::now());
+        if lane.is_halted() || !lane.cleared || rests() || !ours() || disputed() {
             return false;
         }
         if lane.buffer.is_empty() {

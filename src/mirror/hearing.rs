@@ -95,6 +95,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             }
             None => return,
         }
+        if let Some(admitted) = self.connection.as_mut().and_then(|c| c.admitted.as_mut()) {
+            admitted.acknowledges = true;
+        }
+        self.caution.ease();
         self.note_success();
     }
 

@@ -54,10 +54,12 @@ struct Progress {
 #[derive(Debug, Default)]
 pub struct Ledger {
     connection: u64,
+    /// How many were ever handed over: the number of the last one.
+    handed_over: u64,
     /// Handed over, without a packet id yet.
-    queued: VecDeque<Sending>,
+    queued: VecDeque<(u64, Sending)>,
     /// By packet id.
-    sent: Vec<Option<Sending>>,
+    sent: Vec<Option<(u64, Sending)>>,
     in_flight: usize,
     lanes: HashMap<LaneId, Progress>,
 }
@@ -116,7 +118,8 @@ impl Ledger {
                 acknowledged: false,
             });
         }
-        self.queued.push_back(sending);
+        self.handed_over += 1;
+        self.queued.push_back((self.handed_over, sending));
         true
     }
 
@@ -161,7 +164,7 @@ impl Ledger {
         if connection != self.connection {
             return None;
         }
-        let sending = self.sent.get_mut(usize::from(packet))?.take()?;
+        let (_, sending) = self.sent.get_mut(usize::from(packet))?.take()?;
         self.in_flight -= 1;
         Some(sending)
     }
@@ -175,6 +178,12 @@ impl Ledger {
     pub fn oldest(&self, lane: LaneId) -> Option<(Cursor, Micros)> {
         let oldest = self.lanes.get(&lane)?.outstanding.front()?;
         Some((oldest.cursor, oldest.sequenced_at))
+    }
+
+    /// What has been under way longest, with its number, which nothing else ever has.
+    pub fn longest(&self) -> Option<(u64, Sending)> {
+        let in_flight = self.sent.iter().flatten().min_by_key(|(number, _)| *number);
+        in_flight.or_else(|| self.queued.front()).copied()
     }
 
     /// Entries handed over and not acknowledged, of all lanes.
@@ -264,6 +273,30 @@ mod tests {
         assert_eq!(ledger.refuse(connection, 1), Some(change(1, 1)));
         ledger.acknowledge(connection, 2);
         assert_eq!(ledger.prefix(LaneId(1)), Some(at(0)));
+    }
+
+    #[test]
+    fn the_longest_under_way_is_not_hidden_by_packet_ids_that_are_used_again() {
+        let mut ledger = Ledger::default();
+        let connection = ledger.connect();
+        ledger.open(LaneId(1), at(0));
+        assert_eq!(ledger.longest(), None);
+        for position in 1..=3 {
+            assert!(ledger.queue(change(1, position)));
+        }
+        assert_eq!(ledger.longest(), Some((1, change(1, 1))), "queued only");
+        for packet in 1..=3 {
+            assert!(ledger.sent(connection, packet));
+        }
+        ledger.acknowledge(connection, 1);
+        assert!(ledger.queue(change(1, 4)));
+        assert!(ledger.sent(connection, 1));
+        assert_eq!(ledger.longest(), Some((2, change(1, 2))));
+        ledger.connect();
+        assert_eq!(ledger.longest(), None);
+        ledger.open(LaneId(1), at(1));
+        assert!(ledger.queue(change(1, 2)));
+        assert_eq!(ledger.longest(), Some((5, change(1, 2))), "a new number");
     }
 
     #[test]

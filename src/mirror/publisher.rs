@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     backoff::Backoff,
+    caution::Caution,
     connection::{self, Connection},
+    deadline::Deadline,
     history::History,
     jobs::{Done, Jobs, Kind, Loaded, MirrorStore},
     lane::Lane,
@@ -82,6 +84,8 @@ pub struct Publisher<S: ?Sized> {
     pub(super) scratch: BytesMut,
     /// Absent if the broker takes as much as comes.
     pub(super) pace: Option<Pace>,
+    pub(super) deadline: Deadline,
+    pub(super) caution: Caution,
     pub(super) inflight: metrics::Gauge,
 }
 
@@ -139,6 +143,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             was_connected: false,
             told: HashMap::new(),
             heard_at: now,
+            deadline: Deadline::new(Duration::from_millis(settings.ack_timeout_ms), now),
+            caution: Caution::none(),
             unwritten_acks: 0,
             written_at: now,
             scratch: BytesMut::new(),
@@ -193,6 +199,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if self.may_send() && self.connection.is_none() && now >= self.connect_at {
             self.connect();
         }
+        self.mind_silence(now);
         self.tend_halted(now);
         self.review(now);
         self.send_bookmarks(now);
@@ -349,16 +356,20 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Gives the connection up. The next one goes on from each lane's prefix.
     pub(super) fn lose(&mut self, reason: &str) {
-        let Some(connection) = self.connection.take() else {
+        let Some(connection) = &self.connection else {
             return;
         };
-        self.note_stalls(
-            connection.admitted.and_then(|admitted| admitted.alone),
-            reason,
-        );
+        let alone = connection.admitted.as_ref().and_then(|one| one.alone);
+        self.note_stalls(alone, reason);
+        self.part(reason);
+    }
+
+    /// The same, when it is known whom to blame.
+    pub(super) fn part(&mut self, reason: &str) {
+        self.connection = None;
         let pause = self.backoff.pause(rand::random());
         self.connect_at = Instant::now() + pause;
-        self.status.set_connected(false);
+        self.status.set_away(reason);
         tracing::warn!(broker = %self.target.name, reason, ?pause, "the connection to the broker is lost");
     }
 

@@ -38,6 +38,8 @@ pub struct TargetStatus {
     name: Box<str>,
     fed: AtomicBool,
     connected: AtomicBool,
+    /// Why it is not connected.
+    trouble: RwLock<Option<Box<str>>>,
     connections: AtomicU64,
     verification: Verification,
     modules: RwLock<BTreeMap<ModuleName, ModuleStatus>>,
@@ -77,6 +79,7 @@ impl TargetStatus {
             name: name.into(),
             fed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
+            trouble: RwLock::default(),
             connections: AtomicU64::new(0),
             verification: Verification::default(),
             modules: RwLock::default(),
@@ -96,6 +99,12 @@ impl TargetStatus {
     /// Whether the broker has let us in and the connection stands.
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Why the last connection ended or could not be made, while there is none.
+    pub fn trouble(&self) -> Option<Box<str>> {
+        let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone()
     }
 
     /// How often the broker has let us in. What was under way before comes again after.
@@ -128,6 +137,18 @@ impl TargetStatus {
         self.connected.store(connected, Ordering::Relaxed);
         self.connections
             .fetch_add(connected.into(), Ordering::Relaxed);
+        self.note(None);
+    }
+
+    /// Not connected, for this reason.
+    pub(super) fn set_away(&self, reason: &str) {
+        self.set_connected(false);
+        self.note(Some(reason));
+    }
+
+    fn note(&self, trouble: Option<&str>) {
+        let mut noted = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        *noted = trouble.map(Box::from);
     }
 
     pub(super) fn set_modules(&self, fresh: BTreeMap<ModuleName, ModuleStatus>) {

@@ -57,7 +57,7 @@ impl Target {
         let longest = limits.client_id_bytes;
         Ok(Self {
             name: target.name.clone(),
-            endpoint: Endpoint::parse(&target.url, target.protocol)?,
+            endpoint: Endpoint::of(target)?,
             client_id: client_id(client_id_prefix, instance, number, longest),
             verifier_client_id: client_id(
                 client_id_prefix,

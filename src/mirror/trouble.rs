@@ -16,6 +16,10 @@ pub(super) struct Trouble {
     pointed: bool,
     stalled_at: Option<Cursor>,
     stalls: u32,
+    /// The broker left it without an answer.
+    unanswered: bool,
+    /// The others have the connection to themselves until then.
+    rests_until: Option<Instant>,
 }
 
 /// What follows from a refusal.
@@ -90,9 +94,30 @@ impl Trouble {
     /// A connection ended while the change at `cursor` was the oldest outstanding one.
     pub(super) fn stall(&mut self, cursor: Cursor) {
         if self.stalled_at.replace(cursor) != Some(cursor) {
-            self.stalls = 0;
+            (self.stalls, self.unanswered) = (0, false);
         }
         self.stalls += 1;
+    }
+
+    /// The broker has left the change at `cursor` without an answer: it is sent alone next, once the broker has
+    /// shown that it answers.
+    pub(super) fn suspect(&mut self, cursor: Cursor) {
+        (self.stalled_at, self.stalls, self.unanswered) = (Some(cursor), STALLS, true);
+    }
+
+    /// Whether it must be known that the broker answers at all before the next change is sent alone.
+    pub(super) fn needs_proof(&self) -> bool {
+        self.unanswered && self.is_suspicious()
+    }
+
+    /// Sends nothing until `end`.
+    pub(super) fn rest(&mut self, end: Instant) {
+        self.rests_until = Some(end);
+    }
+
+    /// Whether it sends nothing, for the sake of the others.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|end| now < end)
     }
 
     /// Whether the next change must be sent alone, to see if it is what ends the connections.
@@ -103,7 +128,7 @@ impl Trouble {
     /// Everything up to `prefix` was acknowledged.
     pub(super) fn progress(&mut self, prefix: Cursor) {
         if self.stalled_at.is_some_and(|at| at <= prefix) {
-            (self.stalled_at, self.stalls) = (None, 0);
+            (self.stalled_at, self.stalls, self.unanswered) = (None, 0, false);
         }
         if self.refused_at.is_some_and(|at| at <= prefix) {
             (self.refused_at, self.refusals, self.pointed) = (None, 0, false);

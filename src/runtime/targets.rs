@@ -80,7 +80,7 @@ impl Targets {
         let (user, password) = login.credentials();
         made.packet_bytes = Some(config.broker.packet_bytes);
         made.endpoint.port = bound.mqtt.port();
-        made.endpoint.login = Some((user.to_owned(), password.to_owned()));
+        made.endpoint = made.endpoint.clone().with_login(user, password);
         self.mqtt = Some(bound.mqtt);
         self.websocket = bound.websocket;
         self.brokers.push(broker);

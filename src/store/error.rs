@@ -1,5 +1,7 @@
 //! What can go wrong between the gateway and its database.
 
+use std::io;
+
 use crate::domain::ModuleName;
 
 /// Result of a store call.
@@ -20,7 +22,7 @@ pub enum Error {
         /// What is wrong with it, without its password.
         why: String,
     },
-    /// The database cannot be asked now: not reachable, locked, full, over a time-out. Trying
+    /// The database cannot be asked now: not reachable, locked, over a time-out. Trying
     /// again later is right. After a commit the outcome is unknown.
     #[error("the database does not answer: {why}")]
     Unavailable {
@@ -29,6 +31,15 @@ pub enum Error {
         /// The driver's error.
         #[source]
         source: Option<sqlx::Error>,
+    },
+    /// The database has no room for what was to be written, and nothing of it was. Trying again is right once there is some.
+    #[error("the database has no room left: {why}")]
+    NoRoom {
+        /// What was being done, and the database's short word for what failed.
+        why: String,
+        /// The driver's error.
+        #[source]
+        source: sqlx::Error,
     },
     /// The lease is lost; everything of the transaction was rolled back.
     #[error("the lease of module {module} is held by somebody else")]
@@ -104,9 +115,23 @@ impl Error {
         matches!(
             self,
             Self::Unavailable { .. }
+                | Self::NoRoom { .. }
                 | Self::LeaseLost { .. }
                 | Self::StateNotWhole { .. }
                 | Self::OutboxChanged { .. }
         )
     }
+}
+
+/// What a connection failed of, in a few words: that of TLS is for the operator to mend.
+pub(super) fn connection_failure(error: &sqlx::Error) -> String {
+    let of_tls = match error {
+        sqlx::Error::Tls(why) => Some(why.to_string()),
+        sqlx::Error::Io(why) if why.kind() == io::ErrorKind::InvalidData => Some(why.to_string()),
+        _ => None,
+    };
+    of_tls.map_or_else(
+        || "the connection failed".to_owned(),
+        |why| format!("no TLS with the server: {why}"),
+    )
 }

@@ -157,6 +157,14 @@ fn database_problem(error: &crate::store::Error) -> Problem {
             )
             .retry_after(RETRY_AFTER_SECS)
         }
+        Error::NoRoom { .. } => {
+            tracing::error!(error = ?error, "the database has no room for what was requested");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the database has no room left",
+            )
+            .retry_after(RETRY_AFTER_SECS)
+        }
         Error::Refused { why } => Problem::new(StatusCode::BAD_REQUEST, why.clone()),
         error => {
             tracing::error!(error = ?error, "the database failed a request");

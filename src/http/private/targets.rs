@@ -46,6 +46,8 @@ pub struct FedTarget {
     topic_prefix: String,
     /// Whether this replica is connected to it.
     connected: bool,
+    /// Why this replica is not connected, if it has tried in vain.
+    trouble: Option<Box<str>>,
     /// What is worth to be said of it.
     note: Option<&'static str>,
     version: i64,
@@ -140,6 +142,7 @@ fn view(
             .unwrap_or(&state.topic_prefix)
             .to_owned(),
         connected: fed.is_some_and(|fed| fed.connected()),
+        trouble: fed.and_then(|fed| fed.trouble()),
         note: (record.standing == Standing::Retired)
             .then_some("retired, but still configured: remove it from mqtt.targets"),
         version: record.version,

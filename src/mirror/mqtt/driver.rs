@@ -4,10 +4,16 @@ use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
 
-use super::Signal;
+use super::{
+    Signal,
+    entry::{Entered, Entry},
+};
 
 /// An event loop of either version.
 pub(super) trait Wire: Send + 'static {
+    /// Says who we are, before the first turn.
+    fn log_in(&mut self, user: &str, password: &str);
+
     /// Turns the loop until it has at least one event, which it keeps. Not cancel-safe.
     fn turn(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 
@@ -20,27 +26,69 @@ pub(super) trait Wire: Send + 'static {
 /// a task switch per message would cost more than the message.
 const BATCH: usize = 256;
 
-/// Turns `wire` until its first error or until nobody listens. The library has no time-out on
-/// writing to a socket whose peer stands still; a loop that brings no event for `patience`, which
-/// spans several keep-alives, is given up.
+/// Enters the broker and turns `wire` until its first error or until nobody listens.
 pub(super) async fn drive(
     mut wire: impl Wire,
+    entry: Entry,
     signals: mpsc::Sender<Vec<Signal>>,
     patience: Duration,
 ) {
-    let mut batch = Vec::new();
-    let mut over = None;
-    while over.is_none() {
-        over = turn(&mut wire, &signals, &mut batch, patience).await;
-        if wire.drain(&mut batch) {
-            over.get_or_insert_with(|| "disconnected".to_owned());
+    let Entered { login, crossing } = match entry.enter().await {
+        Ok(entered) => entered,
+        Err(reason) => return hand_on(&signals, &mut vec![Signal::Closed(reason)]).await,
+    };
+    if let Some((user, password)) = login {
+        wire.log_in(&user, &password);
+    }
+    let mut ended = turn_to_the_end(&mut wire, &signals, patience).await;
+    // Its end of the connection closes here.
+    drop(wire);
+    if let Some(crossing) = crossing {
+        if let Some(why) = crossing.failure() {
+            ended.why = why;
         }
-        if batch.len() >= BATCH {
-            hand_on(&signals, &mut batch).await;
+        if ended.at_our_wish {
+            crossing.finish(patience).await;
         }
     }
-    batch.extend(over.map(Signal::Closed));
-    hand_on(&signals, &mut batch).await;
+    ended.batch.push(Signal::Closed(ended.why));
+    hand_on(&signals, &mut ended.batch).await;
+}
+
+/// How a connection ended.
+struct Ended {
+    why: String,
+    at_our_wish: bool,
+    /// What nobody was told yet.
+    batch: Vec<Signal>,
+}
+
+/// The library has no time-out on writing to a socket whose peer stands still; a loop that brings no event for
+/// `patience`, which spans several keep-alives, is given up.
+async fn turn_to_the_end(
+    wire: &mut impl Wire,
+    signals: &mpsc::Sender<Vec<Signal>>,
+    patience: Duration,
+) -> Ended {
+    let mut batch = Vec::new();
+    let mut at_our_wish = false;
+    loop {
+        let mut over = turn(wire, signals, &mut batch, patience).await;
+        if wire.drain(&mut batch) {
+            at_our_wish = true;
+            over.get_or_insert_with(|| "disconnected".to_owned());
+        }
+        if let Some(why) = over {
+            return Ended {
+                why,
+                at_our_wish,
+                batch,
+            };
+        }
+        if batch.len() >= BATCH {
+            hand_on(signals, &mut batch).await;
+        }
+    }
 }
 
 /// One turn of the loop; says why the connection is over, if it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{Endpoint, driver, v5, v311};
+use super::{Endpoint, driver, entry::Entry, v5, v311};
 use crate::{config::mqtt::Protocol, mirror::binary_event::Attributes};
 
 /// How a connection is opened.
@@ -92,15 +92,16 @@ impl Link {
         let capacity = usize::from(options.inflight) + SPARE_REQUESTS;
         let (sender, signals) = mpsc::channel(BATCHES);
         let patience = options.keep_alive.max(Duration::from_secs(1)) * 3;
+        let entry = Entry::new(&options.endpoint);
         let (client, driver) = match options.endpoint.protocol {
             Protocol::V5 => {
-                let (client, wire) = v5::open(options, capacity);
-                let driver = tokio::spawn(driver::drive(wire, sender, patience));
+                let (client, wire) = v5::open(options, entry.place(), capacity);
+                let driver = tokio::spawn(driver::drive(wire, entry, sender, patience));
                 (Client::V5(client), driver)
             }
             Protocol::V311 => {
-                let (client, wire) = v311::open(options, capacity);
-                let driver = tokio::spawn(driver::drive(wire, sender, patience));
+                let (client, wire) = v311::open(options, entry.place(), capacity);
+                let driver = tokio::spawn(driver::drive(wire, entry, sender, patience));
                 (Client::V311(client), driver)
             }
         };

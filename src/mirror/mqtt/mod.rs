@@ -6,10 +6,15 @@
 //! notes its packet id and may wait for the socket before the packet is in the write buffer, so
 //! a cancelled poll loses a publish that will never be acknowledged.
 
+mod bridge;
 mod driver;
 mod endpoint;
+mod entry;
+pub mod files;
 mod link;
+mod route;
 pub mod subscriber;
+mod tls;
 mod v311;
 mod v5;
 

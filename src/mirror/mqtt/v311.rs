@@ -3,23 +3,26 @@
 use bytes::Bytes;
 use rumqttc::{
     AsyncClient, Event, EventLoop, Incoming, MqttOptions, Outgoing, QoS, SubscribeFilter,
-    SubscribeReasonCode,
+    SubscribeReasonCode, Transport,
 };
 
 use super::{LinkOptions, NotSent, Signal, driver::Wire};
 
-pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V311) {
-    let endpoint = &options.endpoint;
-    let mut mqtt = MqttOptions::new(&options.client_id, &endpoint.host, endpoint.port);
+/// `place` is where the library connects.
+pub(super) fn open(
+    options: &LinkOptions,
+    place: (String, u16, Transport),
+    capacity: usize,
+) -> (AsyncClient, V311) {
+    let (host, port, transport) = place;
+    let mut mqtt = MqttOptions::new(&options.client_id, host, port);
+    mqtt.set_transport(transport);
     mqtt.set_keep_alive(options.keep_alive);
     mqtt.set_clean_session(options.session.is_none());
     mqtt.set_inflight(options.inflight.max(1));
     // The library's own bound is 10 KiB; what we may send is bound by `limits.value_bytes`.
     let incoming = usize::try_from(options.max_packet_bytes).unwrap_or(usize::MAX);
     mqtt.set_max_packet_size(incoming, MAX_REMAINING_BYTES);
-    if let Some((user, password)) = &endpoint.login {
-        mqtt.set_credentials(user, password);
-    }
     let (client, events) = AsyncClient::new(mqtt, capacity);
     (client, V311 { events })
 }
@@ -60,6 +63,10 @@ pub(super) struct V311 {
 }
 
 impl Wire for V311 {
+    fn log_in(&mut self, user: &str, password: &str) {
+        self.events.mqtt_options.set_credentials(user, password);
+    }
+
     async fn turn(&mut self) -> Result<(), String> {
         let event = self
             .events

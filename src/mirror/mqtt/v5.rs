@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use rumqttc::{
-    Outgoing,
+    Outgoing, Transport,
     v5::{
         AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions,
         mqttbytes::{
@@ -20,9 +20,15 @@ use rumqttc::{
 use super::{LinkOptions, NotSent, Signal, driver::Wire};
 use crate::mirror::binary_event::{self, Attributes};
 
-pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V5) {
-    let endpoint = &options.endpoint;
-    let mut mqtt = MqttOptions::new(&options.client_id, &endpoint.host, endpoint.port);
+/// `place` is where the library connects.
+pub(super) fn open(
+    options: &LinkOptions,
+    place: (String, u16, Transport),
+    capacity: usize,
+) -> (AsyncClient, V5) {
+    let (host, port, transport) = place;
+    let mut mqtt = MqttOptions::new(&options.client_id, host, port);
+    mqtt.set_transport(transport);
     mqtt.set_keep_alive(options.keep_alive);
     mqtt.set_clean_start(options.session.is_none());
     let expiry = options
@@ -31,9 +37,6 @@ pub(super) fn open(options: &LinkOptions, capacity: usize) -> (AsyncClient, V5) 
     mqtt.set_session_expiry_interval(expiry);
     mqtt.set_outgoing_inflight_upper_limit(options.inflight.max(1));
     mqtt.set_max_packet_size(Some(options.max_packet_bytes));
-    if let Some((user, password)) = &endpoint.login {
-        mqtt.set_credentials(user, password);
-    }
     let (client, events) = AsyncClient::new(mqtt, capacity);
     let admitted = false;
     (client, V5 { events, admitted })
@@ -122,6 +125,10 @@ fn may_be_version(error: &ConnectionError) -> bool {
 }
 
 impl Wire for V5 {
+    fn log_in(&mut self, user: &str, password: &str) {
+        self.events.options.set_credentials(user, password);
+    }
+
     async fn turn(&mut self) -> Result<(), String> {
         let turned = self.events.poll().await;
         let event = turned.map_err(|error| self.explain(&error))?;

@@ -4,7 +4,7 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::store::Error;
+use crate::store::{Error, error::connection_failure};
 
 /// What passes by itself.
 #[rustfmt::skip]
@@ -13,12 +13,12 @@ const PASSING: &[u16] = &[
     1205, 1213, 1317, 1927, 1969, 3024, 4031,
     // A server that stops, starts, is full of connections or statements, or follows another.
     1040, 1047, 1053, 1129, 1203, 1226, 1290, 1461, 1792, 1836, 3100, 3101,
-    // Disk, memory, engine; network; a table that was altered meanwhile.
-    1020, 1021, 1030, 1037, 1038, 1041, 1114, 1180, 1181, 1158, 1159, 1160, 1161, 1412, 1615,
+    // Memory, engine; network; a table that was altered meanwhile.
+    1020, 1030, 1037, 1038, 1041, 1180, 1181, 1158, 1159, 1160, 1161, 1412, 1615,
 ];
 
 const NO_TLS: &str = "\
-    the server takes this user's password over TLS only, which this build does not speak to it: \
+    if the server takes this user's password over TLS only, let it speak TLS and say ssl-mode=VERIFY_IDENTITY, or \
     give the user the plugin mysql_native_password";
 
 /// A row with this key is there already.
@@ -38,9 +38,9 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
             "no connection could be had in time, is the server up and database.url right?",
             error,
         ),
-        // The driver knows the URL by now, so this is about how the server wants the password.
-        sqlx::Error::Configuration(_) => Error::BadUrl {
-            why: NO_TLS.to_owned(),
+        // The driver knows the URL by now, so this is about how the server wants the password, or about files of TLS.
+        sqlx::Error::Configuration(why) => Error::BadUrl {
+            why: format!("{why}; {NO_TLS}"),
         },
         // A connection that ends in the middle of a message shows as any of these.
         sqlx::Error::Io(_)
@@ -48,7 +48,10 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::BeginFailed
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => unavailable(doing, "the connection failed", error),
+        | sqlx::Error::WorkerCrashed => {
+            let why = connection_failure(&error);
+            unavailable(doing, &why, error)
+        },
         _ => Error::Unexpected(error),
     }
 }
@@ -68,6 +71,11 @@ fn by_number(
     error: sqlx::Error,
 ) -> Error {
     match number {
+        // The disk, or the table space.
+        1021 | 1114 => Error::NoRoom {
+            why: format!("{doing}: {message} (error {number})"),
+            source: error,
+        },
         _ if PASSING.contains(&number) => unavailable(doing, &format!("error {number}"), error),
         // Wrong password, no such user or database, not this user's tables.
         1044 | 1045 | 1049 | 1130 | 1142 | 1143 | 1227 | 1251 | 1698 | 1862 => {

@@ -32,7 +32,7 @@ use std::{str::FromStr, time::Duration};
 
 use sqlx::{
     MySqlConnection, MySqlPool,
-    mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
+    mysql::{MySqlConnectOptions, MySqlPoolOptions},
 };
 
 use self::session::Session;
@@ -77,18 +77,8 @@ fn parse(url: &str) -> Result<MySqlConnectOptions> {
     let options = MySqlConnectOptions::from_str(url).map_err(|error| Error::BadUrl {
         why: format!("cannot be read as mysql://user:password@host:port/name: {error}"),
     })?;
-    let tls = matches!(
-        options.get_ssl_mode(),
-        MySqlSslMode::Required | MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity
-    );
-    if tls {
-        return Err(Error::BadUrl {
-            why: "ssl-mode asks for TLS, which this build does not speak to MariaDB or MySQL: use ssl-mode=preferred, a unix socket or a local proxy".to_owned(),
-        });
-    }
     // The session says its own sql_mode.
     Ok(options
-        .ssl_mode(MySqlSslMode::Disabled)
         .charset("utf8mb4")
         .timezone("+00:00".to_owned())
         .pipes_as_concat(false)

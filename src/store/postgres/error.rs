@@ -1,6 +1,6 @@
 //! From SQLSTATE to what a caller may do about it.
 
-use crate::store::Error;
+use crate::store::{Error, error::connection_failure};
 
 /// Maps the failure of `doing`, a few words for the log.
 pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
@@ -20,7 +20,10 @@ pub(super) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Error {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::BeginFailed
         | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => unavailable(doing, "the connection failed", error),
+        | sqlx::Error::WorkerCrashed => {
+            let why = connection_failure(&error);
+            unavailable(doing, &why, error)
+        },
         _ => Error::Unexpected(error),
     }
 }
@@ -31,6 +34,10 @@ fn by_state(doing: &'static str, state: &str, message: String, error: sqlx::Erro
         "57014" | "55P03" | "25P03" | "25P04" | "25006" | "40001" | "40P01" | "58030" => {
             unavailable(doing, state, error)
         }
+        "53100" => Error::NoRoom {
+            why: format!("{doing}: {message} ({state})"),
+            source: error,
+        },
         _ if ["57P", "08", "53"]
             .iter()
             .any(|class| state.starts_with(class)) =>

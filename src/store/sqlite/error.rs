@@ -38,7 +38,10 @@ fn by_code(doing: &'static str, code: u32, error: sqlx::Error) -> Error {
         8 => unavailable(doing, "the file cannot be written (SQLITE_READONLY)", error),
         9 => unavailable(doing, "interrupted (SQLITE_INTERRUPT)", error),
         10 => unavailable(doing, "the disk fails (SQLITE_IOERR)", error),
-        13 => unavailable(doing, "the disk is full (SQLITE_FULL)", error),
+        13 => Error::NoRoom {
+            why: format!("{doing}: the disk is full (SQLITE_FULL)"),
+            source: error,
+        },
         14 => unavailable(doing, "the file cannot be opened (SQLITE_CANTOPEN)", error),
         15 => unavailable(doing, "locks are contended (SQLITE_PROTOCOL)", error),
         18 => Error::Refused {

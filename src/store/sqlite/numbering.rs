@@ -2,6 +2,7 @@
 
 mod scan;
 mod transaction;
+mod writes;
 
 use std::time::Duration;
 

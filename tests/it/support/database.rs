@@ -1,6 +1,7 @@
 //! The same behaviour on each database: [`on_each_database!`](crate::on_each_database) runs a test with a fresh one of each kind.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -70,6 +71,39 @@ impl DatabaseUnderTest {
             }
             Kind::Postgres => None,
             Kind::Sqlite => Some(Self::sqlite()),
+        }
+    }
+
+    /// One on a PostgreSQL of its own, whose tables are on a file system of so many MiB. Also where that is seen from outside.
+    pub async fn postgres_on_small_disk(mebibytes: u32) -> Option<(Self, PathBuf)> {
+        if servers_are_skipped() {
+            return None;
+        }
+        let cluster = blocking(move || postgres::Cluster::with_small_disk(mebibytes)).await;
+        let (inside, outside) = cluster.small_disk();
+        let mut admin = PgConnection::connect(&cluster.url("postgres"))
+            .await
+            .unwrap();
+        for statement in [
+            format!("CREATE TABLESPACE small LOCATION '{}'", inside.display()),
+            "CREATE DATABASE small TABLESPACE small".to_owned(),
+        ] {
+            admin.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
+        admin.close().await.unwrap();
+        let mut database = Self::of(Kind::Postgres, cluster.url("small"));
+        // While there is room for it.
+        database.execute("CREATE EXTENSION amcheck").await;
+        database.private = Some(Private::Postgres(cluster));
+        Some((database, outside))
+    }
+
+    /// Kills the private server without any order, as a machine that fails would.
+    pub fn kill(&self) {
+        match &self.private {
+            Some(Private::Postgres(cluster)) => cluster.kill(),
+            Some(Private::MariaDb(server)) => server.stop(),
+            None => panic!("only a private server is killed"),
         }
     }
 

@@ -46,6 +46,14 @@ impl Record {
         positions.len() as u64
     }
 
+    /// How many different positions of a module have come.
+    pub fn distinct_of(&self, module: &str) -> usize {
+        let ours = self.events.iter().filter(|event| event.module == module);
+        ours.map(|event| event.position)
+            .collect::<BTreeSet<_>>()
+            .len()
+    }
+
     /// Asserts that, after repeats are dropped, each channel came whole and in its order: what a session
     /// that was never lost can demand. Returns the number of repeats.
     pub fn assert_whole(&self) -> usize {

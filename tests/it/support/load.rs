@@ -2,9 +2,9 @@
 //! acknowledged, under the same change ids.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -45,6 +45,8 @@ pub struct Load {
 struct Counts {
     acknowledged: AtomicU64,
     retries: AtomicU64,
+    /// What those who refused said, and how often.
+    refusals: Mutex<BTreeMap<String, u64>>,
 }
 
 pub const AUDIENCES: [&str; 3] = ["*", "u1", "u2"];
@@ -84,6 +86,11 @@ impl Load {
     /// Changes that were acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.counts.acknowledged.load(Relaxed)
+    }
+
+    /// What those who refused a request said, and how often.
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        self.counts.refusals.lock().unwrap().clone()
     }
 
     /// Waits until so many are acknowledged.
@@ -176,12 +183,23 @@ impl Producer {
                 Ok(answer) => {
                     let passing = [429, 503].contains(&answer.status().as_u16());
                     assert!(passing, "{answer:?}");
+                    let later = answer.headers().contains_key("retry-after");
+                    assert!(later, "nobody says when to come again: {answer:?}");
+                    self.note_refusal(answer).await;
                 }
                 // Nobody knows whether it was stored.
                 Err(_lost) => {}
             }
             self.counts.retries.fetch_add(1, Relaxed);
             sleep(PAUSE).await;
+        }
+    }
+
+    async fn note_refusal(&self, answer: reqwest::Response) {
+        if let Ok(problem) = answer.json::<serde_json::Value>().await {
+            let detail = problem["detail"].as_str().unwrap().to_owned();
+            let mut refusals = self.counts.refusals.lock().unwrap();
+            *refusals.entry(detail).or_default() += 1;
         }
     }
 }

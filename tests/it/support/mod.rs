@@ -7,12 +7,14 @@ pub mod client_rule;
 pub mod clients;
 pub mod copies;
 pub mod database;
+pub mod deaf;
 pub mod described;
 #[cfg(feature = "embedded-broker")]
 pub mod embedded;
 pub mod folder;
 pub mod follower;
 pub mod gateway;
+pub mod links;
 pub mod load;
 pub mod logbook;
 pub mod mariadb;
@@ -21,10 +23,13 @@ pub mod mirror_rig;
 pub mod mosquitto;
 pub mod native;
 pub mod nats;
+pub mod pki;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod pruned;
 pub mod rabbitmq;
+pub mod reckoning;
 pub mod session;
 pub mod socket;
 pub mod streams;
@@ -42,6 +47,14 @@ use std::{
 /// Whether a person has asked, by hand, to leave out the tests that need a server.
 pub fn servers_are_skipped() -> bool {
     std::env::var_os("CHANGEOVER_TEST_SKIP_SERVERS").is_some_and(|value| value == "1")
+}
+
+/// How long trouble lasts in the tests that make it again and again: `CHANGEOVER_TEST_SECONDS`, or as long as the
+/// suite has patience for.
+pub fn trouble_lasts() -> Duration {
+    let asked = std::env::var("CHANGEOVER_TEST_SECONDS").ok();
+    let seconds = asked.map_or(12, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
 }
 
 /// A port that was free a moment ago.

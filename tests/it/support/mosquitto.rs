@@ -122,7 +122,8 @@ impl Mosquitto {
         }
     }
 
-    fn log(&self) -> String {
+    /// What it has written since its first start.
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("mosquitto.conf.log")).unwrap_or_default()
     }
 }

@@ -58,6 +58,11 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Starts a server that lets everyone in, and knows [`LIMITED`].
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with these lines in its configuration.
+    pub fn start_with(lines: &str) -> Self {
         let folder = folder::fresh("rabbitmq");
         let (port, mapper_port) = (lasting_port(), lasting_port());
         fs::write(folder.join("definitions.json"), DEFINITIONS).unwrap();
@@ -67,7 +72,7 @@ impl RabbitMq {
             "listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\n\
              mqtt.retained_message_store = rabbit_mqtt_retained_msg_store_dets\n\
              mqtt.retained_message_store_dets_sync_interval = 100\nmqtt.prefetch = 1000\n\
-             load_definitions = {}\n",
+             load_definitions = {}\n{lines}",
             definitions.display()
         );
         fs::write(folder.join("rabbitmq.conf"), config).unwrap();

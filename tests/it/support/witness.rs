@@ -2,9 +2,10 @@
 //! change was handed over and which was acknowledged, before the mirror sees the acknowledgement.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     io,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -27,9 +28,16 @@ pub struct Testimony {
     pub connections: u64,
     /// Acknowledgements are not passed on.
     swallows: bool,
+    /// Changes that were acknowledged within [`LATELY`] before a connection ended: what is younger, a mirror may send again
+    /// when its broker has lost its state. Of all connections together.
+    pub acknowledged_lately: u64,
+    lately: VecDeque<Instant>,
     /// What must never happen.
     pub trouble: Vec<String>,
 }
+
+/// Above `mirror.replay_on_reconnect` of the tests and the grain of the mirror's memory.
+const LATELY: Duration = Duration::from_secs(1);
 
 impl Testimony {
     /// Every position up to here was acknowledged by the broker.
@@ -37,7 +45,16 @@ impl Testimony {
         self.prefix
     }
 
+    /// Changes that were acknowledged within the last moments.
+    pub fn lately(&self) -> u64 {
+        self.lately.len() as u64
+    }
+
     fn acknowledge(&mut self, position: u64) {
+        let now = Instant::now();
+        self.lately.push_back(now);
+        let is_old = |at: &mut Instant| now.duration_since(*at) > LATELY;
+        while self.lately.pop_front_if(is_old).is_some() {}
         self.above.insert(position);
         while self.above.remove(&(self.prefix + 1)) {
             self.prefix += 1;
@@ -61,7 +78,7 @@ impl Testimony {
     }
 }
 
-/// A listening witness. It follows one module.
+/// A listening witness. It follows the module `orders`.
 pub struct Witness {
     port: u16,
     testimony: Arc<Mutex<Testimony>>,
@@ -150,18 +167,29 @@ async fn stand_between(
         !testimony.swallows
     });
     // The end of one direction ends both.
-    tokio::select! {
+    let over = tokio::select! {
         over = there => over,
         over = back => over,
-    }
+    };
+    let mut testimony = testimony.lock().unwrap();
+    testimony.acknowledged_lately += testimony.lately.len() as u64;
+    over
 }
 
 /// A packet: the first byte, and what follows the length.
-struct Packet {
-    first: u8,
+pub struct Packet {
+    pub first: u8,
     body: Vec<u8>,
     /// All of it, to be passed on as it came.
-    whole: Vec<u8>,
+    pub whole: Vec<u8>,
+}
+
+impl Packet {
+    /// Its topic, if it is a publish.
+    pub fn topic(&self) -> Option<String> {
+        let is_publish = self.first & 0xF0 == 0x30;
+        is_publish.then(|| String::from_utf8_lossy(split_text(&self.body).0).into_owned())
+    }
 }
 
 /// Passes on what is not swallowed.
@@ -179,7 +207,8 @@ async fn pass(
     }
 }
 
-async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> {
+/// The next packet.
+pub async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Packet> {
     let first = from.read_u8().await?;
     let mut whole = vec![first];
     let (mut length, mut shift) = (0_usize, 0);
@@ -204,7 +233,7 @@ fn published(packet: &Packet) -> Option<(u16, u64)> {
         return None;
     }
     let (topic, rest) = split_text(&packet.body);
-    if !String::from_utf8_lossy(topic).contains("/c/") {
+    if !String::from_utf8_lossy(topic).contains("/c/orders/") {
         return None;
     }
     let (id, rest) = rest.split_at(2);

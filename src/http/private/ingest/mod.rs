@@ -69,7 +69,7 @@ enum Media {
         (status = 413, description = "the body is too large"),
         (status = 415, description = "the body is of no known kind"),
         (status = 429, description = "too many changes wait to be stored"),
-        (status = 503, description = "the database does not answer, or the gateway stops"),
+        (status = 503, description = "the database does not answer or has no room, or the gateway stops"),
     )
 )]
 pub async fn ingest(
@@ -118,7 +118,7 @@ fn media(headers: &HeaderMap) -> Result<Media, Problem> {
 fn problem(refusal: &Refusal) -> Problem {
     let (status, retry_after) = match refusal {
         Refusal::Full => (StatusCode::TOO_MANY_REQUESTS, Some(1)),
-        Refusal::Unavailable | Refusal::Stopping => (
+        Refusal::Unavailable | Refusal::NoRoom | Refusal::Stopping => (
             StatusCode::SERVICE_UNAVAILABLE,
             Some(super::RETRY_AFTER_SECS),
         ),
