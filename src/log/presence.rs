@@ -135,10 +135,16 @@ impl Presence {
             joined: false,
             ..self.beating(0, &[])
         };
-        let found = store.beat(&looking).await?;
-        if !found.ours {
+        loop {
+            let found = store.beat(&looking).await?;
+            if found.ours {
+                break;
+            }
+            // Whoever has come or gone in between is not to be seen: the next beat tells.
             let mut others = found.others.into_iter();
-            return Ok(others.find(|other| other.name == self.name));
+            if let Some(other) = others.find(|other| other.name == self.name) {
+                return Ok(Some(other));
+            }
         }
         let other = self.conflict(store, |_| true).await?;
         match &other {
