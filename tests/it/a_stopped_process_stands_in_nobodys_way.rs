@@ -17,7 +17,7 @@ use crate::support::{
     broker::Broker,
     database::{DatabaseUnderTest, Kind},
     eventually,
-    gateway::{Program, Setup, assert_dense},
+    gateway::{MODULE, Program, Setup, assert_dense},
     witness::{Testimony, Witness},
 };
 
@@ -51,7 +51,7 @@ async fn on_mariadb() {
 
 async fn stop_twice(database: Arc<DatabaseUnderTest>) {
     let broker = Broker::mosquitto();
-    let witness = Arc::new(Witness::before(broker.port()).await);
+    let witness = Arc::new(Witness::of(MODULE, broker.port()).await);
     let target = broker.gateway_url(witness.port());
     let start = async |name| {
         let setup = Setup::new(&database, name)

@@ -191,7 +191,7 @@ async fn stand_between(
             outstanding.insert(id);
             account.most_outstanding = account.most_outstanding.max(outstanding.len());
         }
-        if let Some((id, event)) = published_event(packet) {
+        if let Some((id, event)) = published_event(packet, "orders") {
             account.publish(&line, &gone, &event.change);
             gone.insert(event.change.position);
             let mut packets = packets.lock().unwrap();

@@ -78,7 +78,7 @@ impl Testimony {
     }
 }
 
-/// A listening witness. It follows the module `orders`.
+/// A listening witness of one module.
 pub struct Witness {
     port: u16,
     testimony: Arc<Mutex<Testimony>>,
@@ -86,12 +86,22 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Stands before the broker on this port of the loopback.
+    /// Stands before the broker on this port of the loopback, and follows `orders`.
     pub async fn before(broker_port: u16) -> Self {
+        Self::of("orders", broker_port).await
+    }
+
+    /// Stands before the broker on this port of the loopback.
+    pub async fn of(module: &'static str, broker_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let testimony = Arc::<Mutex<Testimony>>::default();
-        let task = tokio::spawn(listen(listener, broker_port, Arc::clone(&testimony)));
+        let task = tokio::spawn(listen(
+            listener,
+            module,
+            broker_port,
+            Arc::clone(&testimony),
+        ));
         Self {
             port,
             testimony,
@@ -122,14 +132,19 @@ impl Drop for Witness {
     }
 }
 
-async fn listen(listener: TcpListener, broker_port: u16, testimony: Arc<Mutex<Testimony>>) {
+async fn listen(
+    listener: TcpListener,
+    module: &'static str,
+    broker_port: u16,
+    testimony: Arc<Mutex<Testimony>>,
+) {
     loop {
         let (mirror, _) = listener.accept().await.unwrap();
         let testimony = Arc::clone(&testimony);
         tokio::spawn(async move {
             // A broker that is down shows as a connection that ends.
             if let Ok(broker) = TcpStream::connect(("127.0.0.1", broker_port)).await {
-                let _over = stand_between(mirror, broker, &testimony).await;
+                let _over = stand_between(mirror, broker, module, &testimony).await;
             }
         });
     }
@@ -138,6 +153,7 @@ async fn listen(listener: TcpListener, broker_port: u16, testimony: Arc<Mutex<Te
 async fn stand_between(
     mirror: TcpStream,
     broker: TcpStream,
+    module: &str,
     testimony: &Mutex<Testimony>,
 ) -> io::Result<()> {
     testimony.lock().unwrap().connections += 1;
@@ -148,7 +164,7 @@ async fn stand_between(
     let packets = Mutex::new(HashMap::new());
     let mut last = None;
     let there = pass(from_mirror, &mut to_broker, |packet| {
-        if let Some((id, position)) = published(packet) {
+        if let Some((id, position)) = published(packet, module) {
             testimony.lock().unwrap().publish(last, position);
             last = Some(position);
             packets.lock().unwrap().insert(id, position);
@@ -227,19 +243,19 @@ pub async fn read_packet(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Pack
     Ok(Packet { first, body, whole })
 }
 
-/// The packet id and the position of a change that is published at QoS 1.
-fn published(packet: &Packet) -> Option<(u16, u64)> {
-    let (id, event) = published_event(packet)?;
+/// The packet id and the position of a change of the module that is published at QoS 1.
+fn published(packet: &Packet, module: &str) -> Option<(u16, u64)> {
+    let (id, event) = published_event(packet, module)?;
     Some((id, event.change.position))
 }
 
-/// The packet id and the event of a change that is published at QoS 1.
-pub(super) fn published_event(packet: &Packet) -> Option<(u16, Event)> {
+/// The packet id and the event of a change of the module that is published at QoS 1.
+pub(super) fn published_event(packet: &Packet, module: &str) -> Option<(u16, Event)> {
     if packet.first & 0xF6 != 0x32 {
         return None;
     }
     let (topic, rest) = split_text(&packet.body);
-    if !String::from_utf8_lossy(topic).contains("/c/orders/") {
+    if !String::from_utf8_lossy(topic).contains(&format!("/c/{module}/")) {
         return None;
     }
     let (id, rest) = rest.split_at(2);
