@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     Pass, Sequencer,
-    plan::{Known, Plan, plan},
+    plan::{Known, Plan, Unfenced, plan},
 };
 use crate::{
-    domain::{ModuleName, NewChange},
+    domain::{Limits, ModuleName, NewChange},
     log::admit::admit,
     store::{self, Batch, Lease, NumberingTx, OutboxRow, Parked, Scan},
     telemetry::metric,
@@ -24,29 +24,53 @@ struct Judged {
     delete: Vec<i64>,
 }
 
+impl Judged {
+    /// Judges the rows of the modules that `leases` are for. Others stay in the outbox: what is deleted here must
+    /// be numbered or parked in the same transaction.
+    fn of(rows: Vec<OutboxRow>, leases: &[Lease], limits: &Limits) -> Self {
+        let modules = leases.iter().map(|lease| &lease.module);
+        let by_bytes: HashMap<&[u8], &ModuleName> =
+            modules.map(|m| (m.as_str().as_bytes(), m)).collect();
+        let mut judged = Self::default();
+        for row in rows {
+            let Some(module) = by_bytes.get(row.module.as_slice()) else {
+                continue;
+            };
+            judged.delete.push(row.id);
+            match admit(&row, module, limits) {
+                Ok(change) => judged.changes.push(change),
+                Err(reason) => judged.parked.push(Parked { row, reason }),
+            }
+        }
+        judged
+    }
+}
+
 impl Sequencer {
     /// Numbers one batch, if there is anything to number.
     pub(super) async fn number_batch(&mut self) -> store::Result<Pass> {
-        let modules = self.may_number();
-        if modules.is_empty() {
+        let mut leases = self.may_number();
+        if leases.is_empty() {
             return Ok(Pass::Idle);
         }
+        let modules: Vec<_> = leases.iter().map(|lease| lease.module.clone()).collect();
         let rows = self.scan(&modules).await?;
         if rows.is_empty() {
             return Ok(Pass::Idle);
         }
         let full = rows.len() >= self.rules.bounds.batch as usize;
-        let leases = self.leases_of(&rows);
-        let judged = self.judge(rows);
+        keep_those_of(&mut leases, &rows);
+        let judged = Judged::of(rows, &leases, &self.rules.limits);
         self.commit(&leases, judged).await?;
         Ok(if full { Pass::Full } else { Pass::Busy })
     }
 
-    fn may_number(&self) -> Vec<ModuleName> {
+    /// The leases to number under. They are looked up once per batch: one that goes meanwhile is met by the fence.
+    fn may_number(&self) -> Vec<Lease> {
         let leases = self.leadership.leases().into_iter();
         let valid = leases.filter_map(|lease| self.leadership.lease(&lease.module));
         let valid = valid.filter(|lease| !self.witnesses.are_open(&lease.module));
-        valid.map(|lease| lease.module).collect()
+        valid.collect()
     }
 
     /// Above the floor only to see whether there is anything. What is numbered comes from a scan of
@@ -77,32 +101,6 @@ impl Sequencer {
             .await
     }
 
-    fn leases_of(&self, rows: &[OutboxRow]) -> Vec<Lease> {
-        let modules: BTreeSet<&[u8]> = rows.iter().map(|row| row.module.as_slice()).collect();
-        let mut leases = self.leadership.leases();
-        leases.retain(|lease| modules.contains(lease.module.as_str().as_bytes()));
-        leases
-    }
-
-    fn judge(&self, rows: Vec<OutboxRow>) -> Judged {
-        let served = &self.served.modules;
-        let by_bytes: HashMap<&[u8], &ModuleName> =
-            served.iter().map(|m| (m.as_str().as_bytes(), m)).collect();
-        let mut judged = Judged::default();
-        for row in rows {
-            // The scan asked for these modules only.
-            let Some(module) = by_bytes.get(row.module.as_slice()) else {
-                continue;
-            };
-            judged.delete.push(row.id);
-            match admit(&row, module, &self.rules.limits) {
-                Ok(change) => judged.changes.push(change),
-                Err(reason) => judged.parked.push(Parked { row, reason }),
-            }
-        }
-        judged
-    }
-
     /// The numbering transaction, and what follows from its commit.
     async fn commit(&mut self, leases: &[Lease], judged: Judged) -> store::Result<()> {
         let began = Instant::now();
@@ -124,7 +122,8 @@ impl Sequencer {
             pacing: &self.pacing,
             with_state,
         };
-        let mut plan = plan(changes, leases, heads, (now, Instant::now()), known);
+        let planned = plan(changes, leases, heads, (now, Instant::now()), known);
+        let mut plan = planned.map_err(|Unfenced { module }| store::Error::LeaseLost { module })?;
         let batch = Batch {
             rows: std::mem::take(&mut plan.rows),
             parked: judged.parked,
@@ -192,6 +191,12 @@ impl Sequencer {
     }
 }
 
+/// Leaves out the leases of modules that none of the rows is of.
+fn keep_those_of(leases: &mut Vec<Lease>, rows: &[OutboxRow]) {
+    let modules: BTreeSet<&[u8]> = rows.iter().map(|row| row.module.as_slice()).collect();
+    leases.retain(|lease| modules.contains(lease.module.as_str().as_bytes()));
+}
+
 /// Leaves out changes whose id was numbered before, in this batch or earlier.
 async fn without_repeats(
     tx: &mut dyn NumberingTx,
@@ -206,4 +211,31 @@ async fn without_repeats(
     let mut seen = tx.seen(&ids).await?;
     let first = |change: &NewChange| id_of(change).is_none_or(|id| seen.insert(id));
     Ok(changes.into_iter().filter(first).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_a_lease_stay_in_the_outbox() {
+        let row = |id, module: &str| OutboxRow {
+            id,
+            module: module.into(),
+            audience: Some(b"*".to_vec()),
+            key: Some(b"k".to_vec()),
+            op: Some(b"upsert".to_vec()),
+            value: Some(b"1".to_vec()),
+            change_id: None,
+            occurred_at: None,
+        };
+        let lease = Lease {
+            module: "held".parse().unwrap(),
+            token: 1,
+        };
+        let rows = vec![row(1, "held"), row(2, "lost"), row(3, "held")];
+        let judged = Judged::of(rows, &[lease], &Limits::default());
+        assert_eq!((judged.changes.len(), judged.parked.len()), (2, 0));
+        assert_eq!(judged.delete, [1, 3]);
+    }
 }

@@ -58,6 +58,13 @@ impl Plan {
     }
 }
 
+/// A change of a module whose head is not behind the fence. To leave it out would lose it: its row is deleted in the same
+/// transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unfenced {
+    pub(super) module: ModuleName,
+}
+
 /// Gives positions to `changes`, which stand in the order of the outbox and hold no repeats. `now` is the database's
 /// time and this process's.
 pub(super) fn plan(
@@ -66,7 +73,7 @@ pub(super) fn plan(
     heads: &[FencedHead],
     (now, instant): (Micros, Instant),
     known: Known<'_>,
-) -> Plan {
+) -> Result<Plan, Unfenced> {
     let mut writers: HashMap<&ModuleName, Writer<'_>> = heads
         .iter()
         .map(|head| (&head.module, Writer::new(head, known.pacing, now)))
@@ -74,7 +81,8 @@ pub(super) fn plan(
     let mut plan = Plan::default();
     for change in changes {
         let Some(writer) = writers.get_mut(&change.module) else {
-            continue;
+            let module = change.module;
+            return Err(Unfenced { module });
         };
         let channel = (change.module.clone(), change.audience.clone());
         let last = plan.lasts.get(&channel).copied();
@@ -96,7 +104,7 @@ pub(super) fn plan(
             writer.end(lease, (now, instant), state, &mut plan);
         }
     }
-    plan
+    Ok(plan)
 }
 
 impl<'a> Writer<'a> {
