@@ -125,11 +125,7 @@ async fn without_losing_a_change(database: DatabaseUnderTest) {
         database.kind
     );
     assert_eq!((first, last), (1, count));
-    // It begins at the head; a lease that was lost meanwhile makes its mirror send the last 2 s again.
-    assert!(
-        first_of_new > 1,
-        "a further target does not begin at the beginning"
-    );
+    assert!(first_of_new > 200, "a further target begins at the head");
     assert!(first_of_new <= last_of_old, "nothing lies between them");
     let gone = crate::support::targets::look(&gateway.client, "new").await;
     assert_eq!(module(&gone)["behind"], 0, "{gone}");
