@@ -63,7 +63,7 @@ const ACTOR: &str = "changeover-actor";
 /// What can be done with a module's stage.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it only describes what `step` understands")]
+#[expect(dead_code, reason = "it only describes what `change` understands")]
 enum Act {
     Promote,
     Ramp,
