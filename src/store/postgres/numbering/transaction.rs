@@ -103,46 +103,11 @@ impl NumberingTx for Transaction {
     }
 
     async fn write(&mut self, batch: &Batch, lease: Duration) -> Result<()> {
-        let half_lease = self.half_lease;
-        let now = self.fence.now;
-        let connection = self.seated.connection();
-        within(
-            half_lease,
-            "writing the log",
-            writes::log(connection, &batch.rows),
-        )
-        .await?;
-        within(
-            half_lease,
-            "remembering change ids",
-            writes::remember(connection, &batch.rows),
-        )
-        .await?;
-        within(
-            half_lease,
-            "writing the state",
-            writes::state(connection, &batch.rows),
-        )
-        .await?;
-        let parked = within(
-            half_lease,
-            "parking rows",
-            writes::park(connection, &batch.parked, now),
-        )
-        .await?;
-        all_there(batch.parked.len(), parked)?;
-        let deleted = within(
-            half_lease,
-            "emptying the outbox",
-            writes::delete(connection, &batch.delete),
-        )
-        .await?;
-        all_there(batch.delete.len(), deleted)?;
-        let moved = writes::heads(connection, &batch.heads, lease);
-        fenced(
-            &batch.heads,
-            &within(half_lease, "moving heads", moved).await?,
-        )
+        let writing = writes::write(self.seated.connection(), batch, self.fence.now, lease);
+        let written = within(self.half_lease, "writing numbered rows", writing).await?;
+        all_there(batch.parked.len(), written.parked)?;
+        all_there(batch.delete.len(), written.deleted)?;
+        fenced(&batch.heads, &written.moved)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
