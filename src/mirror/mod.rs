@@ -4,62 +4,31 @@
 //! only the holder of a module's lease mirrors it; a slow or dead target slows its own cursor and
 //! nothing else, because the log on disk is the buffer; the library that speaks MQTT is known to
 //! [`mqtt`] alone.
+//!
+//! `message` is what is said and where; `target` is a broker, and `publisher` feeds one: each of its modules is a
+//! `lane`, each of its connections a `line`, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
+//! clients where to go.
 
-mod asking;
-mod asyncapi;
 mod backoff;
-mod base32;
-mod bookmark;
-mod bookmarking;
-mod caution;
-mod change_event;
-mod connecting;
-mod connection;
-mod cursors;
-mod deadline;
-mod feed;
-mod fitting;
-mod halting;
-mod hearing;
 mod history;
-mod jobs;
 mod lane;
-mod lanes;
-mod leaving;
 mod line;
-mod obeying;
-mod pace;
-mod pointers;
+mod message;
 mod publisher;
-mod reading;
-mod replaying;
-mod report;
 mod session;
-mod silence;
-mod standings;
-mod standings_reader;
-mod status;
 mod target;
-mod target_acts;
-mod trouble;
-mod way;
-
-pub mod binary_event;
-pub mod event;
-pub mod ledger;
-pub mod mqtt;
-pub mod topic;
 mod verifier;
 
-pub use asyncapi::{AsyncApi, Bound};
-pub use change_event::ChangeEvent;
-pub use jobs::MirrorStore;
-pub use pointers::{PointerEvent, Pointers};
-pub use publisher::{Publisher, Sources};
+pub mod ledger;
+pub mod mqtt;
+
+pub use message::{
+    AsyncApi, Bound, ChangeEvent, PointerEvent, Pointers, binary_event, event, topic,
+};
+pub use publisher::{MirrorStore, Publisher, Sources};
 pub use session::{AskedSession, Session, Sessions};
-pub use standings::{StandingChanges, Standings};
-pub use standings_reader::StandingsReader;
-pub use status::{ModuleStatus, Status, TargetStatus};
-pub use target::Target;
-pub use target_acts::{TargetActs, TargetAsked, TargetRefused};
+pub use target::{
+    ModuleStatus, StandingChanges, Standings, StandingsReader, Status, Target, TargetActs,
+    TargetAsked, TargetRefused, TargetStatus,
+};
 pub use verifier::{ModuleVerification, Outcome, Problem, Verification, Verifier};

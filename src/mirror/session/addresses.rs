@@ -2,7 +2,7 @@
 
 use crate::{
     config::mqtt::Target,
-    mirror::{Bound, asyncapi},
+    mirror::{Bound, message::asyncapi},
 };
 
 /// URLs without user and password.

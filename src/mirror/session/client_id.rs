@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{domain::Audience, mirror::base32};
+use crate::{domain::Audience, mirror::message::base32};
 
 /// Characters that tell callers apart, of five bits each.
 const CALLER_CHARACTERS: usize = 12;

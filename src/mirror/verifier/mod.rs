@@ -28,9 +28,9 @@ pub use self::{
     verification::{ModuleVerification, Problem, Verification},
 };
 use super::{
+    TargetStatus,
     backoff::Backoff,
     mqtt::{Link, Signal},
-    status::TargetStatus,
     target::Target,
     topic::Topics,
 };

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::ModuleName,
-    mirror::status::{ModuleStatus, TargetStatus},
+    mirror::{ModuleStatus, TargetStatus},
 };
 
 pub(super) struct Modules {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     domain::{Cursor, Epoch, Micros, ModuleName, Position},
     log::Edge,
-    mirror::{history::History, status::ModuleStatus},
+    mirror::{ModuleStatus, history::History},
 };
 
 /// From where on what is published must arrive.

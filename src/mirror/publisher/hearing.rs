@@ -1,0 +1,262 @@
+//! What the broker says: acknowledgements, refusals, and whether it still has its state.
+
+use std::time::{Duration, Instant};
+
+use super::{Publisher, asking, jobs::MirrorStore};
+use crate::{
+    domain::ModuleName,
+    log::{Evidence, Witness},
+    mirror::{
+        lane::{Lane, trouble::Next},
+        ledger::Sending,
+        line::{FIRST_LINE, connection::Admitted},
+        message::bookmark::Seen,
+        mqtt::Signal,
+    },
+};
+
+impl<S: MirrorStore + ?Sized> Publisher<S> {
+    /// Takes what happened on a line's connection.
+    pub(super) fn on_signals(&mut self, on: usize, signals: Vec<Signal>) {
+        self.turn = on + 1;
+        let connection = self.lines[on].connection.as_ref();
+        let Some(number) = connection.map(|connection| connection.number) else {
+            return;
+        };
+        let mut over = None;
+        for signal in signals {
+            let trouble = self.on_signal(on, number, signal);
+            over = over.or(trouble);
+        }
+        match over {
+            Some(reason) => self.lose(on, &reason),
+            None => self.lines[on].heard_at = Instant::now(),
+        }
+    }
+
+    /// Returns why the connection must be given up, if so.
+    fn on_signal(&mut self, on: usize, connection: u64, signal: Signal) -> Option<String> {
+        match signal {
+            Signal::Sent(packet) => {
+                let agreed = self.ledger.sent(connection, packet);
+                (!agreed).then(|| format!("packet id {packet} was used twice"))
+            }
+            Signal::Acknowledged(packet) => {
+                self.on_acknowledged(on, connection, packet);
+                None
+            }
+            Signal::Refused(packet, reason) => {
+                self.on_refused(on, connection, packet, &reason);
+                Some(format!("the broker refused a publish: {reason}"))
+            }
+            Signal::Connected {
+                session_present,
+                receive_maximum,
+                max_packet_bytes,
+                retains,
+            } => {
+                let settle = Duration::from_millis(self.settings.settle_ms);
+                let limits = &self.target.limits;
+                let inflight = limits.inflight.unwrap_or(u16::MAX);
+                let inflight = inflight.min(self.target.inflight(&self.settings));
+                let retains = retains && limits.retained;
+                let lost_at = self.lines[on].heard_at;
+                let admitted = Admitted::new(
+                    receive_maximum,
+                    max_packet_bytes,
+                    retains,
+                    inflight,
+                    settle,
+                    lost_at,
+                );
+                self.on_connected(on, admitted, session_present)
+            }
+            Signal::Subscribed(true) => None,
+            Signal::Subscribed(false) => {
+                self.cannot_ask(on);
+                None
+            }
+            Signal::Message { topic, payload } => {
+                self.on_shown(on, &topic, &payload);
+                None
+            }
+            Signal::Closed(reason) => Some(reason),
+        }
+    }
+
+    fn on_acknowledged(&mut self, on: usize, connection: u64, packet: u16) {
+        match self.ledger.acknowledge(connection, packet) {
+            Some(Sending::Change { .. }) => {
+                self.unwritten_acks += 1;
+                if let Some(admitted) = self.lines[on].admitted_mut() {
+                    admitted.answered = true;
+                }
+            }
+            Some(Sending::Bookmark { lane, head }) => {
+                if let Some(lane) = self.lane_mut(lane) {
+                    lane.bookmark.outstanding = false;
+                    lane.bookmark.expected = Some(head);
+                    lane.bookmark.refusals = 0;
+                }
+            }
+            None => return,
+        }
+        if let Some(admitted) = self.lines[on].admitted_mut() {
+            admitted.acknowledges = true;
+        }
+        self.lines[on].caution.ease();
+        self.note_success(on);
+    }
+
+    fn on_refused(&mut self, on: usize, connection: u64, packet: u16, reason: &str) {
+        // The refusal names the culprit; the end of the connection shall not blame it once more.
+        if let Some(admitted) = self.lines[on].admitted_mut() {
+            admitted.alone = None;
+        }
+        let tries = self.settings.refusal_tries.max(1);
+        let name = self.target.name.clone();
+        match self.ledger.refuse(connection, packet) {
+            Some(Sending::Change { lane, cursor }) => {
+                let prefix = self.ledger.prefix(lane);
+                let found = self.lanes.iter().position(|one| one.id == lane);
+                let (Some(at), Some(prefix)) = (found, prefix) else {
+                    return;
+                };
+                let trouble = &mut self.lanes[at].ways[on].trouble;
+                trouble.progress(prefix);
+                if trouble.refuse(cursor, tries) == Next::Halt {
+                    let position = cursor.position;
+                    let reason = format!(
+                        "position {position}: refused {tries} times, and as a pointer: {reason}"
+                    );
+                    self.halt(at, cursor, reason);
+                }
+            }
+            Some(Sending::Bookmark { lane, .. }) => {
+                if let Some(lane) = self.lane_mut(lane) {
+                    lane.bookmark.refusals += 1;
+                    tracing::error!(broker = %name, module = %lane.module, reason, "the broker refuses this module's retained message");
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn on_connected(
+        &mut self,
+        on: usize,
+        admitted: Admitted,
+        session_present: bool,
+    ) -> Option<String> {
+        let client_id = self.target.client_id_on(on);
+        tracing::info!(broker = %self.target.name, line = on, client_id, endpoint = ?self.target.endpoint, session_present, window = admitted.window, "connected to the broker");
+        let lost_all = self.lines[on].was_connected && !session_present;
+        let lost_at = admitted.lost_at;
+        let asks = admitted.seen.is_some();
+        // The session is what tells on every line whether the broker has kept its state; the retained messages are
+        // the first line's.
+        let modules: &[_] = if on == FIRST_LINE { &self.modules } else { &[] };
+        let connection = self.lines[on].connection.as_mut()?;
+        let asked =
+            !asks || asking::ask(&connection.link, &self.topics, modules, &client_id).is_ok();
+        connection.admitted = Some(admitted);
+        self.lines[on].was_connected = true;
+        self.status.count_connection();
+        self.show_connected();
+        let now = Instant::now();
+        if on == FIRST_LINE {
+            self.lanes.iter_mut().for_each(Lane::begin_connection);
+        }
+        if lost_all {
+            self.on_session_lost(on, lost_at, now);
+        }
+        self.review(now);
+        self.send_bookmarks(now);
+        (!asked).then(|| "the connection took no subscription".to_owned())
+    }
+
+    /// The broker does not let us see our retained messages: then only its word about the session counts.
+    fn cannot_ask(&mut self, on: usize) {
+        if let Some(admitted) = self.lines[on].admitted_mut() {
+            admitted.seen = None;
+        }
+        self.review(Instant::now());
+    }
+
+    fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8]) {
+        let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));
+        let admitted = self.lines[on].admitted_mut();
+        let seen = admitted.and_then(|admitted| admitted.seen.as_mut());
+        let (Some((module, bookmark)), Some(seen)) = (shown, seen) else {
+            return;
+        };
+        if self.modules.contains(&module) {
+            seen.insert(module, bookmark);
+            self.review(Instant::now());
+        }
+    }
+
+    /// Whether the broker has shown its retained message of a module, or has none, or cannot be asked.
+    pub(super) fn has_shown(&self, module: &ModuleName, now: Instant) -> bool {
+        self.lines[FIRST_LINE].admitted().is_some_and(|admitted| {
+            let seen = admitted.seen.as_ref();
+            admitted.answered
+                || now >= admitted.shown_by
+                || seen.is_none_or(|seen| seen.contains_key(module))
+        })
+    }
+
+    /// A retained message beyond the end that the log had when its lease was taken, and not of our own
+    /// making, tells of positions that the database has lost since. That stays so when numbering has passed
+    /// by them again, as long as nobody else had the lease: those were given twice.
+    fn compare(&self) {
+        let admitted = self.lines[FIRST_LINE].admitted();
+        let Some(seen) = admitted.and_then(|admitted| admitted.seen.as_ref()) else {
+            return;
+        };
+        for lane in &self.lanes {
+            let shown = seen.get(&lane.module).and_then(|seen| seen.cursor());
+            let began = self.sources.leadership.beginning(&lane.lease);
+            let (Some(cursor), Some(head)) = (shown, began) else {
+                continue;
+            };
+            let told = self.told.get(&lane.module);
+            let open = || self.sources.witnesses.are_open(&lane.module);
+            if cursor > head && told.is_none_or(|told| cursor > *told) && !open() {
+                self.sources.witnesses.tell(Evidence {
+                    module: lane.module.clone(),
+                    cursor,
+                    witness: Witness::Bookmark(self.target.name.clone()),
+                    head,
+                    under: Some(lane.lease.token),
+                });
+            }
+        }
+    }
+
+    /// Clears the lanes of which the broker still has what we left there; those of which it has not in
+    /// due time begin again a little earlier.
+    pub(super) fn review(&mut self, now: Instant) {
+        self.compare();
+        let Some(admitted) = self.lines[FIRST_LINE].admitted() else {
+            return;
+        };
+        let lost_at = admitted.lost_at;
+        let mut gone = Vec::new();
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.cleared) {
+            let kept = match (lane.bookmark.expected, &admitted.seen) {
+                (Some(head), Some(seen)) => seen
+                    .get(&lane.module)
+                    .is_some_and(|seen| seen.reaches(head)),
+                _ => true,
+            };
+            lane.cleared = kept || now >= admitted.shown_by;
+            if lane.cleared && !kept {
+                gone.push(lane.id);
+            }
+        }
+        for lane in gone {
+            self.replay(lane, lost_at, "our retained message is gone");
+        }
+    }
+}
