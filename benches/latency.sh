@@ -1,21 +1,20 @@
 # (c) From commit to subscriber.
 
-# latency NAME ROWS_PER_SECOND ROWS_PER_TRANSACTION CONNECTIONS
+# Each round begins with an empty database: latency NAME ROWS_PER_SECOND ROWS_PER_TRANSACTION CONNECTIONS
 latency() {
-  local i first=1
+  local i
   for ((i = 0; i < (rounds < 3 ? rounds : 3); i++)); do
-    note "$1" "$("$yardstick" latency --database "$(url latency)" --broker "mqtt://127.0.0.1:$broker_raised" \
-      --filter "latency/c/commission/+" --seconds "$latency_seconds" --per-second "$2" --together "$3" --connections "$4" --first "$first")"
-    first=$((first + $2 * latency_seconds))
+    start_gateway "$1_$i" "$broker_raised" commission
+    note "$1" "$("$yardstick" latency --database "$(url "$1_$i")" --broker "mqtt://127.0.0.1:$broker_raised" \
+      --filter "$1_$i/c/commission/+" --seconds "$latency_seconds" --per-second "$2" --together "$3" --connections "$4" --first 1)"
+    end "$gateway"
   done
 }
 
 bench_latency() {
   echo "(c) latency: rows/s; ms from the commit p50 p99 max; ms from before the insert p50 p99" >&2
-  start_gateway latency "$broker_raised" commission
   latency latency 1000 1 8
   latency latency_10000 10000 10 8
-  end "$gateway"
 }
 
 show_latency() {
@@ -23,7 +22,7 @@ show_latency() {
 ### (c) From commit to subscriber
 
 One subscriber of all channels, $latency_seconds s over 8 connections; medians of $(wc -l <"$folder/latency.figures") rounds. At 1,000 rows a second each row is a
-transaction of its own, at 10,000 each ten are one.
+transaction of its own, at 10,000 each ten are one. Rounds begin with an empty database.
 
 | rows a second | from | p50 | p99 | largest |
 |---:|---|---:|---:|---:|
