@@ -16,7 +16,7 @@ pub struct Sequencer {
     pub batch: u32,
     /// Most bytes of rows that one transaction numbers; a single larger row goes alone.
     pub batch_bytes: usize,
-    /// Pause between two looks at the outbox while rows are coming; half of it after a look that found some.
+    /// Pause between two looks at the outbox while rows are coming; half of it after a look that found some, except on SQLite.
     pub busy_tick_ms: u64,
     /// Pause between two looks at an outbox that was empty.
     pub idle_tick_ms: u64,

@@ -122,6 +122,11 @@ pub struct Batch {
 /// time-outs are half a lease.
 #[async_trait]
 pub trait Numbering {
+    /// Whether no producer can commit while a batch is numbered: the database has one writer at a time.
+    fn excludes_producers(&self) -> bool {
+        false
+    }
+
     /// Reads without locks, by id.
     async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>>;
 

@@ -143,7 +143,7 @@ impl Sequencer {
             pacing: Pacing::new(served.paces.clone()),
             close_at: now,
             strangers: Strangers::new(rules.outbox.unknown_module_after.get()),
-            tempo: Tempo::new(&rules.bounds, now),
+            tempo: Tempo::new(&rules.bounds, store.excludes_producers(), now),
             forget_at: now + FORGET_EVERY,
             failing: false,
             wants: Vec::new(),

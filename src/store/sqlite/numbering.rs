@@ -27,6 +27,10 @@ const FORGET: &str = "\
 
 #[async_trait]
 impl Numbering for SqliteStore {
+    fn excludes_producers(&self) -> bool {
+        true
+    }
+
     async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>> {
         scan::rows(&self.scanner, &scan)
             .await

@@ -56,6 +56,7 @@ const WRITE: &str = "\
     SELECT (SELECT count(*) FROM parked), (SELECT count(*) FROM deleted), ARRAY(SELECT module FROM moved)";
 
 /// What the statement has found of what it was given.
+#[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) parked: u64,
     pub(super) deleted: u64,
@@ -75,6 +76,9 @@ pub(super) async fn write(
         delete,
         heads,
     } = batch;
+    if rows.is_empty() && parked.is_empty() && delete.is_empty() && heads.is_empty() {
+        return Ok(Written::default());
+    }
     count_query(Purpose::Sequence);
     let row = sqlx::query(WRITE)
         .bind(column(rows, |row| row.module.as_str()))
