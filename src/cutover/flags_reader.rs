@@ -5,8 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Flags;
-use crate::store::{self, Store};
+use super::{Flags, Routes};
+use crate::{
+    domain::ModuleName,
+    store::{self, Store},
+};
 
 /// How often the flags are read: an act elsewhere is in force here within a second.
 const TICK: Duration = Duration::from_millis(400);
@@ -16,17 +19,22 @@ const TICK: Duration = Duration::from_millis(400);
 pub struct FlagsReader {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
+    routes: Arc<Routes>,
     read_once: watch::Sender<bool>,
     failing: bool,
 }
 
 impl FlagsReader {
     /// The reader, and the sign that the flags have been read once.
-    pub fn new(store: Arc<dyn Store>, flags: Arc<Flags>) -> (Self, watch::Receiver<bool>) {
+    pub fn new(
+        store: Arc<dyn Store>,
+        (flags, routes): (Arc<Flags>, Arc<Routes>),
+    ) -> (Self, watch::Receiver<bool>) {
         let (read_once, sign) = watch::channel(false);
         let reader = Self {
             store,
             flags,
+            routes,
             read_once,
             failing: false,
         };
@@ -49,10 +57,25 @@ impl FlagsReader {
         let records = self.store.stages().await?;
         for module in self.flags.adopt(&records) {
             tracing::debug!(%module, "flags adopted");
+            self.warn_of_strangers(&module);
         }
         self.read_once
             .send_if_modified(|read| !std::mem::replace(read, true));
         Ok(())
+    }
+
+    fn warn_of_strangers(&self, module: &ModuleName) {
+        let Some(record) = self.flags.record(module) else {
+            return;
+        };
+        for target in self.routes.strangers(module, &record.routing) {
+            tracing::warn!(
+                %module,
+                broker = target,
+                "clients are routed to a target that the configuration does not name for the module: they are told the first one that is fed; \
+                 give it its name back, or `changeover module route`"
+            );
+        }
     }
 
     fn report(&mut self, outcome: &store::Result<()>) {

@@ -70,14 +70,37 @@ impl Routes {
         client_id: &str,
         is_fed: impl Fn(&str) -> bool,
     ) -> Option<&'a str> {
+        self.told(
+            module,
+            routing.target(self.first(module)?, client_id),
+            is_fed,
+        )
+    }
+
+    /// What those are told who are routed to a target.
+    fn told<'a>(
+        &'a self,
+        module: &ModuleName,
+        routed: &'a str,
+        is_fed: impl Fn(&str) -> bool,
+    ) -> Option<&'a str> {
         let targets = self.targets(module);
-        let routed = routing.target(self.first(module)?, client_id);
         let usable = |target: &&str| targets.iter().any(|one| one == target) && is_fed(target);
         let others = targets.iter().map(String::as_str);
         std::iter::once(routed).chain(others).find(usable)
     }
 
-    /// Whether clients of the module are told a target although another that is fed could take them.
+    /// The targets that the module's clients are routed to and that do not get it: their names have gone from the configuration.
+    pub fn strangers<'a>(&self, module: &ModuleName, routing: &'a Routing) -> Vec<&'a str> {
+        let targets = self.targets(module);
+        let named = routing.named();
+        named
+            .filter(|name| !targets.iter().any(|one| one == name))
+            .collect()
+    }
+
+    /// Whether clients of the module are told a target: those who are routed to it, and those whose own target is not fed, or
+    /// not configured any more. Not if there is no other that could take them.
     pub fn leads_to(
         &self,
         module: &ModuleName,
@@ -91,7 +114,9 @@ impl Routes {
         let mut shares = routing.shares(first).into_iter();
         let mut others = self.targets(module).iter().filter(|one| *one != target);
         others.any(|other| is_fed(other))
-            && shares.any(|(one, share)| one == target && share > BasisPoints::default())
+            && shares.any(|(one, share)| {
+                share > BasisPoints::default() && self.told(module, one, &is_fed) == Some(target)
+            })
     }
 
     /// The routing after a step. `records` are those of the targets that somebody has acted on.
@@ -120,7 +145,11 @@ impl Routes {
                 standing,
             });
         }
-        Ok(routing.toward(first, &route.target, route.share)?)
+        // Who was told a target that is gone is told another one already.
+        let known = |target: &str| targets.iter().any(|one| one == target);
+        Ok(routing
+            .among(known)
+            .toward(first, &route.target, route.share)?)
     }
 }
 
@@ -134,6 +163,7 @@ fn list(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Moving;
 
     fn routes() -> (ModuleName, Routes) {
         let module: ModuleName = "orders".parse().unwrap();
@@ -189,5 +219,34 @@ mod tests {
         assert_eq!(leads(&some), [true, true]);
         assert_eq!(leads(&all), [false, true]);
         assert!(!routes.leads_to(&module, &all, "new", |target| target == "new"));
+        // Who was routed to one that rests, or has gone, is at another.
+        assert!(!routes.leads_to(&module, &none, "old", |target| target == "new"));
+        let gone = Routing {
+            target: Some("gone".to_owned()),
+            moving: None,
+        };
+        assert_eq!(leads(&gone), [true, false]);
+        assert_eq!(routes.strangers(&module, &gone), ["gone"]);
+        assert!(routes.strangers(&module, &all).is_empty());
+    }
+
+    #[test]
+    fn a_target_that_has_gone_is_in_nobodys_way() {
+        let (module, routes) = routes();
+        let halfway = Routing {
+            target: Some("old".to_owned()),
+            moving: Some(Moving {
+                target: "gone".to_owned(),
+                basis_points: BasisPoints::new(5000).unwrap(),
+            }),
+        };
+        let all = Routing {
+            target: Some("gone".to_owned()),
+            moving: None,
+        };
+        for routing in [halfway, all] {
+            let moved = routes.step(&module, &routing, &to("new", 5), &[]).unwrap();
+            assert_eq!(moved.to_string(), "old, 5 % new");
+        }
     }
 }

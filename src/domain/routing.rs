@@ -102,6 +102,22 @@ impl Routing {
         }
     }
 
+    /// The targets that are named.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let moving = self.moving.as_ref().map(|moving| &*moving.target);
+        self.target.as_deref().into_iter().chain(moving)
+    }
+
+    /// Without the targets that are not `known`.
+    #[must_use]
+    pub fn among(&self, known: impl Fn(&str) -> bool) -> Self {
+        let moving = self.moving.clone();
+        Self {
+            target: self.target.clone().filter(|target| known(target)),
+            moving: moving.filter(|moving| known(&moving.target)),
+        }
+    }
+
     /// Each target with the share of clients that is told it.
     pub fn shares<'a>(&'a self, first: &'a str) -> Vec<(&'a str, BasisPoints)> {
         let moving = self.moving.as_ref();

@@ -65,8 +65,10 @@ pub(super) fn start_log(
     let standings = StandingsReader::new(Arc::clone(&parts.store), Arc::clone(&parts.standings));
     tasks.spawn(Rank::Reader, "standings reader", |stop| standings.run(stop));
 
-    let (flags_reader, flags_read) =
-        FlagsReader::new(Arc::clone(&parts.store), Arc::clone(&parts.flags));
+    let (flags_reader, flags_read) = FlagsReader::new(
+        Arc::clone(&parts.store),
+        (Arc::clone(&parts.flags), Arc::clone(&parts.routes)),
+    );
     tasks.spawn(Rank::Reader, "flags reader", |stop| flags_reader.run(stop));
     [filled, flags_read]
 }

@@ -151,7 +151,7 @@ impl Lane {
 
     /// Sends nothing more, for this reason.
     pub(super) fn halt(&mut self, target: &str, halt: Halt) {
-        tracing::error!(%target, module = %self.module, reason = halt.reason, "the mirror of this module halts on this target");
+        tracing::error!(broker = %target, module = %self.module, reason = halt.reason, "the mirror of this module halts on this target");
         self.empty();
         self.halted = Some(halt);
     }
@@ -186,7 +186,7 @@ impl Lane {
             .take_if(|halt| halt.is_overcome(prefix))
             .is_some()
         {
-            tracing::info!(%target, module = %self.module, "the mirror of this module goes on");
+            tracing::info!(broker = %target, module = %self.module, "the mirror of this module goes on");
             self.restart(prefix);
         }
     }
@@ -194,7 +194,7 @@ impl Lane {
     /// A change was sent without its value.
     pub(super) fn count_pointer(&self, target: &str, cursor: Cursor, why: Why) {
         let why = why.as_str();
-        tracing::debug!(%target, module = %self.module, position = %cursor.position, why, "sent as a pointer");
+        tracing::debug!(broker = %target, module = %self.module, position = %cursor.position, why, "sent as a pointer");
         let labels = [
             ("target", target.to_owned()),
             ("module", self.module.as_str().to_owned()),
