@@ -21,6 +21,7 @@ mod a_full_disk_refuses_and_goes_on;
 mod a_halt_ends_when_somebody_says_so;
 mod a_killed_broker_loses_nothing;
 mod a_killed_gateway_loses_nothing;
+mod a_loss_is_counted_from_its_moment;
 mod a_million_rows_are_pruned_beside_a_producer;
 mod a_module_is_handed_over_under_load;
 mod a_paused_sequencer_cannot_write;
