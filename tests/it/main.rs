@@ -112,6 +112,7 @@ mod the_command_line_speaks_the_admin_api;
 mod the_embedded_broker_lets_nobody_else_publish;
 mod the_leader_is_killed_every_three_seconds;
 mod the_legacy_page_is_true;
+mod the_verifier_follows_several_connections;
 mod the_verifier_raises_nothing_false;
 mod the_verifier_tells_what_a_broker_does;
 mod time_cursors;
