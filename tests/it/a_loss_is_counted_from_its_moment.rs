@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Everything comes again.
-    async fn is_sent_again(self) {
+    async fn sends_all_again(self) {
         eventually("all is sent again", PATIENCE, async || {
             self.witness
                 .look(|seen| (seen.published == 2 * CHANGES).then_some(()))
@@ -88,7 +88,7 @@ async fn when_the_session_is_gone() {
     scene.broker.kill();
     a_while().await;
     scene.broker.restart();
-    scene.is_sent_again().await;
+    scene.sends_all_again().await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn when_the_retained_message_is_gone() {
     clear(&scene.broker, "changeover/m/m1").await;
     a_while().await;
     scene.way.set(Weather::FAIR);
-    scene.is_sent_again().await;
+    scene.sends_all_again().await;
 }
 
 /// Takes a retained message away.
