@@ -406,7 +406,7 @@ impl Program {
         assert!(self.process.is_none(), "it runs");
         self.starts += 1;
         let mut command = self.setup.before.clone();
-        command.push(env!("CARGO_BIN_EXE_changeover").to_owned());
+        command.push(program());
         command.extend(["serve", "--config", self.file.to_str().unwrap()].map(str::to_owned));
         command.extend_from_slice(&self.setup.arguments);
         for (key, value) in &self.setup.keys {
@@ -468,9 +468,15 @@ impl Program {
     }
 }
 
+/// The program that was built with the tests, or for long runs the one that `CHANGEOVER_TEST_PROGRAM` names.
+fn program() -> String {
+    let named = std::env::var("CHANGEOVER_TEST_PROGRAM").ok();
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_changeover").to_owned())
+}
+
 /// Runs the program with these arguments and `--url`, as an operator would.
 pub async fn changeover(client: &Client, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_changeover"));
+    let mut command = Command::new(program());
     command.args(arguments).args(["--url", &client.private]);
     command.current_dir(Path::new("/")).env("USER", "tester");
     tokio::task::spawn_blocking(move || command.output().unwrap())

@@ -71,6 +71,14 @@ impl Verifying {
         self.found(module).map_or(0, |found| found.count(outcome))
     }
 
+    /// Waits until its subscription stands.
+    pub async fn listens(&self) {
+        super::eventually("the verifier listens", PATIENCE, async || {
+            self.status.verification().listening().then_some(())
+        })
+        .await;
+    }
+
     /// The share of the channels that is compared.
     pub fn share(&self) -> f64 {
         self.status.verification().share()

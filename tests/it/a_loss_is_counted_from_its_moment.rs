@@ -1,0 +1,121 @@
+//! A broker that was away for longer than `mirror.replay_on_reconnect` and has lost its state gets again what it had acknowledged
+//! before it went, not before it came back: by its word about the session, or because the retained message is gone. Its
+//! changes are older than what memory holds, so that only the history of acknowledgements knows.
+
+use std::time::{Duration, Instant};
+
+use changeover::{
+    config::{mqtt::Protocol, span::Span, tail},
+    mirror::mqtt::{Endpoint, Link, LinkOptions, Signal},
+};
+use tokio::time::sleep_until;
+
+use crate::support::{
+    eventually,
+    follower::Follower,
+    mirror_rig::{Rig, Running},
+    mosquitto::Mosquitto,
+    proxy::{Proxy, Way, Weather},
+    within,
+    witness::Witness,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const CHANGES: u64 = 50;
+const IN_MEMORY: usize = 5;
+/// All that the broker acknowledges before it goes fits into it, on a busy machine too.
+const SPAN: Span = Span::from_secs(5);
+
+struct Scene {
+    broker: Mosquitto,
+    witness: Witness,
+    way: Proxy,
+    publisher: Running,
+    _rig: Rig,
+}
+
+impl Scene {
+    /// The broker has acknowledged everything, and shows it.
+    async fn set() -> Self {
+        let broker = Mosquitto::start();
+        let witness = Witness::of("m1", broker.port()).await;
+        let way = Proxy::before(witness.port(), 1).await;
+        let bounds = tail::Tail {
+            changes: IN_MEMORY,
+            ..tail::Tail::default()
+        };
+        let mut rig = Rig::with_tail(&way.url(), Protocol::V5, &["m1"], &bounds);
+        rig.settings.replay_on_reconnect = SPAN;
+        let publisher = rig.start();
+        rig.acknowledged(&publisher, "m1", 0).await;
+        rig.append("m1", std::iter::repeat_n("*", 50));
+        rig.acknowledged(&publisher, "m1", CHANGES).await;
+        let reader = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/m/m1"]);
+        reader
+            .wait("the retained message", |record| {
+                record.bookmarks.iter().any(|b| b["head"] == CHANGES)
+            })
+            .await;
+        assert_eq!(witness.look(|seen| seen.published), CHANGES);
+        Self {
+            broker,
+            witness,
+            way,
+            publisher,
+            _rig: rig,
+        }
+    }
+
+    /// Everything comes again.
+    async fn sends_all_again(self) {
+        eventually("all is sent again", PATIENCE, async || {
+            self.witness
+                .look(|seen| (seen.published == 2 * CHANGES).then_some(()))
+        })
+        .await;
+        self.publisher.stop().await;
+    }
+}
+
+/// Longer than the history reaches back.
+async fn a_while() {
+    sleep_until((Instant::now() + SPAN.get() + Duration::from_secs(1)).into()).await;
+}
+
+#[tokio::test]
+async fn when_the_session_is_gone() {
+    let mut scene = Scene::set().await;
+    scene.broker.kill();
+    a_while().await;
+    scene.broker.restart();
+    scene.sends_all_again().await;
+}
+
+#[tokio::test]
+async fn when_the_retained_message_is_gone() {
+    let scene = Scene::set().await;
+    scene.way.set(Weather::both(Way::Hold));
+    scene.way.cut();
+    clear(&scene.broker, "changeover/m/m1").await;
+    a_while().await;
+    scene.way.set(Weather::FAIR);
+    scene.sends_all_again().await;
+}
+
+/// Takes a retained message away.
+async fn clear(broker: &Mosquitto, topic: &str) {
+    let mut link = Link::open(&LinkOptions {
+        endpoint: Endpoint::parse(&broker.url(), Protocol::V5).unwrap(),
+        client_id: "cleaner".to_owned(),
+        keep_alive: Duration::from_secs(5),
+        inflight: 1,
+        session: None,
+        max_packet_bytes: 1024,
+    });
+    link.publish(topic, bytes::Bytes::new(), true, "").unwrap();
+    let acknowledged = async {
+        let of = |signal: &Signal| matches!(signal, Signal::Acknowledged(_));
+        while !link.next().await.unwrap().iter().any(of) {}
+    };
+    within("it is cleared", PATIENCE, acknowledged).await;
+}
