@@ -136,6 +136,44 @@ async fn postgres() -> Option<DatabaseUnderTest> {
     DatabaseUnderTest::fresh(Kind::Postgres).await
 }
 
+/// The session that makes it, held up by the onlooker.
+const MAKING: &str = "wait_event = 'virtualxid' AND query LIKE 'CREATE INDEX%'";
+/// The ones that wait for their turn.
+const LOCKED_OUT: &str = "query LIKE '%advisory%' AND pid <> pg_backend_pid()";
+
+async fn until_sessions(database: &DatabaseUnderTest, which: &str, expected: &str) {
+    let sql = format!(
+        "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity \
+         WHERE datname = current_database() AND {which}"
+    );
+    eventually(which, PATIENCE, async || {
+        (database.text(&sql).await? == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn is_finished_by_the_server_if_the_process_dies() {
+    let Some(database) = postgres().await else {
+        return;
+    };
+    let identity = "SELECT CAST(to_regclass('entity_state_tick')::oid AS TEXT)";
+    let (dying, next) = (database.store().await, database.store().await);
+    let mut onlooker = onlooker(&database).await;
+    let dying = tokio::spawn(async move { dying.make_tick_index().await });
+    until_sessions(&database, MAKING, "1").await;
+    let begun = database.text(identity).await;
+    // Its connection ends without a word.
+    dying.abort();
+    assert!(dying.await.unwrap_err().is_cancelled());
+    let next = tokio::spawn(async move { next.make_tick_index().await.map(|()| next) });
+    until_sessions(&database, LOCKED_OUT, "1").await;
+    onlooker.execute("COMMIT").await;
+    let next = next.await.unwrap().unwrap();
+    assert!(next.has_tick_index().await.unwrap());
+    assert_eq!(database.text(identity).await, begun, "it was made anew");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn is_made_anew_after_an_interruption() {
     let Some(database) = postgres().await else {
@@ -170,17 +208,8 @@ async fn is_waited_for_by_others_while_numbering_goes_on() {
         database.open().await,
     ];
     let tasks = handles.map(|store| tokio::spawn(async move { store.make_tick_index().await }));
-    let waiting = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity \
-        WHERE datname = current_database() AND wait_event = 'virtualxid' \
-          AND query LIKE 'CREATE INDEX%'";
-    let others = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity \
-        WHERE datname = current_database() AND query LIKE '%advisory%' AND pid <> pg_backend_pid()";
-    for (sql, sessions) in [(waiting, "1"), (others, "2")] {
-        eventually("one makes it and two wait", PATIENCE, async || {
-            (database.text(sql).await? == sessions).then_some(())
-        })
-        .await;
-    }
+    until_sessions(&database, MAKING, "1").await;
+    until_sessions(&database, LOCKED_OUT, "2").await;
     assert!(!store.has_tick_index().await.unwrap());
     store.append(&[change(&name, "*", "k", "1")]).await.unwrap();
     number(&store, &lease).await.unwrap();
