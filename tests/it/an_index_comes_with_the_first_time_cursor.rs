@@ -58,6 +58,18 @@ async fn pages(gateway: &Program) -> Vec<Vec<Value>> {
     }
 }
 
+/// Their items once every tick is closed: a gateway that has just begun shows fewer, and may cut elsewhere.
+async fn whole(database: &DatabaseUnderTest, gateway: &Program) -> Vec<Value> {
+    let keys = "SELECT CAST(count(*) AS TEXT) FROM entity_state WHERE audience IN ('*', 'u1')";
+    let keys = database.text(keys).await.unwrap();
+    eventually("every tick is closed", START, async || {
+        let pages = pages(gateway).await;
+        let items = pages.concat();
+        (items.len().to_string() == keys && pages.len() > 2).then_some(items)
+    })
+    .await
+}
+
 /// Writes in batches, some larger than a page, and leaves only the last change in the log.
 async fn write(database: &DatabaseUnderTest, gateway: &Program) {
     let mut number = 0;
@@ -96,17 +108,13 @@ async fn and_answers_are_those_without_it(database: DatabaseUnderTest) {
     let mut gateway = Program::start(&unchanging).await;
     assert_eq!(gateway.said(MISSING).is_some(), !always);
     assert_eq!(database.has_index(NAME).await, always);
-    let without = pages(&gateway).await;
-    let keys = "SELECT CAST(count(*) AS TEXT) FROM entity_state WHERE audience IN ('*', 'u1')";
-    let keys = database.text(keys).await.unwrap();
-    assert_eq!(without.concat().len().to_string(), keys);
-    assert!(without.len() > 2, "{without:?}");
+    let without = whole(&database, &gateway).await;
     assert_eq!(gateway.terminate().await.0, 0);
 
     let mut gateway = Program::start(&by_time(&database)).await;
     assert_eq!(gateway.said(MADE).is_some(), !always);
     assert!(database.has_index(NAME).await);
-    assert_eq!(pages(&gateway).await, without);
+    assert_eq!(whole(&database, &gateway).await, without);
     assert_eq!(gateway.terminate().await.0, 0);
 
     gateway.restart().await;
