@@ -1,4 +1,4 @@
-//! `changeover migrate`: brings the database's schema up to this program's.
+//! `changeover migrate`: brings the database's schema up to this program's, and to what its configuration needs.
 
 use anyhow::Context;
 
@@ -18,10 +18,25 @@ pub(super) async fn run(globals: &Globals) -> Result<(), Failure> {
         SchemaState::Current => 0,
         SchemaState::Pending(_) => store.migrate().await.context("a migration failed")?,
     };
-    store.close().await;
     match count {
         0 => say("the schema is current")?,
         count => say(&format!("{count} migration(s) run"))?,
     }
+    if config.reads_state_by_time() {
+        make_tick_index(store.as_ref()).await?;
+    }
+    store.close().await;
+    Ok(())
+}
+
+async fn make_tick_index(store: &dyn store::Store) -> Result<(), Failure> {
+    let there = store.has_tick_index().await;
+    if there.context("the index for time cursors")? {
+        return Ok(());
+    }
+    eprintln!("making the index for time cursors, which may take a while");
+    let made = store.make_tick_index().await;
+    made.context("the index for time cursors could not be made")?;
+    say("the index for time cursors is made")?;
     Ok(())
 }

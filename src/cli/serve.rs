@@ -12,7 +12,7 @@ use crate::{
 /// What `serve` takes.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Refuses to start on a schema with pending migrations instead of running them.
+    /// Refuses to start on a schema with pending migrations instead of running them, and makes no index.
     #[arg(long)]
     no_migrate: bool,
 }

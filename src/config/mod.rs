@@ -123,6 +123,12 @@ impl Config {
         polls.filter_map(modules::Poll::pace).reduce(Pace::and)
     }
 
+    /// Whether the state of any module is read by time: one that has a state and a cursor that is a time.
+    pub fn reads_state_by_time(&self) -> bool {
+        let mut modules = self.modules.iter();
+        modules.any(|module| module.state && self.pace(module).is_some())
+    }
+
     /// Whether no poll of a module knows an audience but `*`. Without a poll nobody has said so.
     pub fn is_for_everyone(&self, module: &modules::Module) -> bool {
         let mut polls = self.polls_of(module).peekable();

@@ -10,6 +10,7 @@ use super::{
     listeners::Listeners,
     maintenance,
     parts::Parts,
+    schema,
     states::make_states_whole,
     targets::Targets,
     tasks::{Rank, Tasks},
@@ -17,15 +18,13 @@ use super::{
 use crate::{
     config::{Config, server::Server},
     http::{private, public::Public, serving},
-    mirror,
-    store::{self, SchemaState, Store},
-    telemetry,
+    mirror, store, telemetry,
 };
 
 /// How the process is started, beside the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Whether pending migrations are run; otherwise they refuse the start.
+    /// Whether pending migrations are run and missing indexes made; otherwise the former refuse the start, the latter do not.
     pub migrate: bool,
 }
 
@@ -60,7 +59,7 @@ impl Gateway {
     pub async fn start(config: Config, options: Options) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let store = store::open(&config.database, &config.sequencer).await?;
-        prepare_schema(store.as_ref(), options).await?;
+        schema::prepare(store.as_ref(), &config, options).await?;
         let listeners = Listeners::bind(&config).await?;
         let targets = Targets::bind(&config).await?;
         let addresses = Addresses {
@@ -200,18 +199,4 @@ fn serving_bounds(server: &Server) -> serving::Bounds {
         connections: server.max_connections,
         idle_timeout: Duration::from_millis(server.idle_timeout_ms),
     }
-}
-
-async fn prepare_schema(store: &dyn Store, options: Options) -> Result<(), StartError> {
-    match store.schema_state().await? {
-        SchemaState::Current => {}
-        SchemaState::Pending(pending) if !options.migrate => {
-            return Err(store::Error::SchemaPending { pending }.into());
-        }
-        SchemaState::Pending(_) => {
-            let count = store.migrate().await?;
-            tracing::info!(count, "migrations run");
-        }
-    }
-    Ok(())
 }

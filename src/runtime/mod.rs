@@ -11,6 +11,7 @@ mod listeners;
 mod maintenance;
 mod open_files;
 mod parts;
+mod schema;
 mod signals;
 mod states;
 mod targets;

@@ -24,6 +24,7 @@ mod stages;
 mod states;
 mod target_step;
 mod targets;
+mod tick_index;
 mod ticks;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub use targets::{
     CursorMark, ReplayFrom, TargetAct, TargetActed, TargetBlocked, TargetCursor, TargetMark,
     TargetRecord, TargetStep, Targets,
 };
+pub use tick_index::TickIndex;
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
 
 use crate::config::{database::Database, sequencer::Sequencer};
@@ -65,6 +67,7 @@ pub trait Store:
     + Targets
     + Epochs
     + Ticks
+    + TickIndex
     + Send
     + Sync
     + 'static
@@ -85,6 +88,7 @@ impl<T> Store for T where
         + Targets
         + Epochs
         + Ticks
+        + TickIndex
         + Send
         + Sync
         + 'static

@@ -32,6 +32,7 @@ mod a_soak;
 mod a_state_that_was_off_is_made_whole;
 mod a_stopped_process_stands_in_nobodys_way;
 mod alike_names_stay_apart;
+mod an_index_comes_with_the_first_time_cursor;
 mod architecture;
 mod brokers_are_known_by_their_certificates;
 mod check_knows_the_brokers;

@@ -26,6 +26,7 @@ mod statement;
 mod states;
 mod stored;
 mod targets;
+mod tick_index;
 mod ticks;
 
 use std::{str::FromStr, time::Duration};

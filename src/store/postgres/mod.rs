@@ -19,6 +19,7 @@ mod schema;
 mod stages;
 mod states;
 mod targets;
+mod tick_index;
 mod ticks;
 
 use std::{str::FromStr, time::Duration};

@@ -21,6 +21,7 @@ mod schema;
 mod stages;
 mod states;
 mod targets;
+mod tick_index;
 mod ticks;
 
 use std::{

@@ -25,8 +25,7 @@ impl Schema for SqliteStore {
 
     async fn migrate(&self) -> Result<usize> {
         let doing = "migrating";
-        let options = self.writing.clone().busy_timeout(LOCK_WAIT);
-        let mut connection = options.connect().await.map_err(failed(doing))?;
+        let mut connection = self.migrating(doing).await?;
         let begin = connection.begin_with("BEGIN IMMEDIATE");
         let mut transaction = begin.await.map_err(failed(doing))?;
         let before = applied(&mut transaction).await.map_err(failed(doing))?;
@@ -59,6 +58,14 @@ impl Schema for SqliteStore {
         self.readers.close().await;
         // Last, so that the write-ahead log goes into the file.
         self.seat.close().await;
+    }
+}
+
+impl SqliteStore {
+    /// A connection of its own for what may take its time.
+    pub(super) async fn migrating(&self, doing: &'static str) -> Result<SqliteConnection> {
+        let options = self.writing.clone().busy_timeout(LOCK_WAIT);
+        options.connect().await.map_err(failed(doing))
     }
 }
 

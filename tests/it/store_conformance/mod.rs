@@ -15,4 +15,5 @@ mod server_defaults;
 mod speed;
 mod states;
 mod targets;
+mod tick_index;
 mod ticks;

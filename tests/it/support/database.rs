@@ -203,6 +203,19 @@ impl DatabaseUnderTest {
         self.producer().await.text(sql).await
     }
 
+    /// Whether it has an index of this name, whole or not.
+    pub async fn has_index(&self, name: &str) -> bool {
+        let catalogue = match self.kind {
+            Kind::Sqlite => "sqlite_schema WHERE type = 'index' AND name",
+            Kind::Postgres => "pg_indexes WHERE indexname",
+            Kind::MariaDb => {
+                "information_schema.statistics WHERE table_schema = DATABASE() AND index_name"
+            }
+        };
+        let sql = format!("SELECT CAST(count(*) AS TEXT) FROM {catalogue} = '{name}'");
+        self.text(&sql).await.is_some_and(|count| count != "0")
+    }
+
     /// How the database would run a statement, a line per step.
     pub async fn plan(&self, sql: &str) -> String {
         self.producer().await.plan(sql).await

@@ -63,9 +63,9 @@ impl Process {
     /// Whether the server has ended by itself, or by a signal of the test.
     pub fn has_ended(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The state stands behind the name, which may hold anything. The guard reaps late.
+        // The state stands behind the name, which may hold anything: a zombie, dead while the guard reaps it, or nothing.
         let state = stat.rsplit(')').next().unwrap_or_default();
-        state.is_empty() || state.trim_start().starts_with('Z')
+        state.is_empty() || state.trim_start().starts_with(['Z', 'X'])
     }
 
     /// The exit code of a server that has ended; 128 and the signal's number if a signal ended it.
