@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Blocked, Flags, NoRoute, Route, Routes, Step};
 use crate::{
     domain::ModuleName,
-    store::{self, Act, StageRecord, Store},
+    store::{self, Act, SeenTarget, StageRecord, Store},
 };
 
 /// An act as it is asked for.
@@ -103,6 +103,8 @@ pub enum Refused {
 /// Most bytes of a reason and of an actor's name.
 const REASON_BYTES: usize = 1_024;
 const ACTOR_BYTES: usize = 128;
+/// How often an act is decided, if its target is acted on each time.
+const TRIES: u32 = 3;
 
 /// Where acts are done.
 pub struct Acts {
@@ -121,49 +123,78 @@ impl Acts {
         }
     }
 
-    /// Decides and, unless it is a dry run, writes an act and puts it in force.
+    /// Decides and, unless it is a dry run, writes an act and puts it in force. If its target is acted on meanwhile, it is
+    /// decided anew.
     pub async fn act(&self, asked: Asked) -> Result<Done, Refused> {
         check_words(&asked.actor, &asked.reason)?;
+        for _ in 1..TRIES {
+            match self.decide_and_write(&asked).await {
+                Err(Refused::Store(store::Error::TargetChanged { .. })) => {}
+                done => return done,
+            }
+        }
+        self.decide_and_write(&asked).await
+    }
+
+    async fn decide_and_write(&self, asked: &Asked) -> Result<Done, Refused> {
         self.bring_up_to_date().await?;
         let before = self
             .flags
             .record(&asked.module)
             .ok_or_else(|| Refused::UnknownModule(asked.module.clone()))?;
         check_version(&before, asked.if_version)?;
-        let mut after = match &asked.change {
-            Move::Step(step) => step.apply(&before)?,
+        let (mut after, seen) = match &asked.change {
+            Move::Step(step) => (step.apply(&before)?, None),
             Move::Route(route) => self.route(&before, route).await?,
         };
-        after.changed_by = asked.actor;
-        after.reason = asked.reason;
+        after.changed_by.clone_from(&asked.actor);
+        after.reason.clone_from(&asked.reason);
         let before = StageRecord::clone(&before);
-        if !asked.dry_run {
-            after = self.write(&before, after, asked.change.action()).await?;
-            self.flags.adopt(std::slice::from_ref(&after));
-            tracing::info!(
-                module = %after.module,
-                action = asked.change.action(),
-                before = %before.stage,
-                after = %after.stage,
-                percent = %after.cohort.basis_points,
-                routing = %after.routing,
-                actor = after.changed_by,
-                reason = after.reason,
-                "the module's flags changed"
-            );
+        if asked.dry_run {
+            return Ok(Done { before, after });
         }
+        let act = Act {
+            after,
+            expected_version: before.version,
+            seen,
+            action: asked.change.action().to_owned(),
+            before: serde_json::to_value(&before).unwrap_or_default(),
+        };
+        let after = self.write(&act).await?;
+        self.flags.adopt(std::slice::from_ref(&after));
+        tracing::info!(
+            module = %after.module,
+            action = act.action,
+            before = %before.stage,
+            after = %after.stage,
+            percent = %after.cohort.basis_points,
+            routing = %after.routing,
+            actor = after.changed_by,
+            reason = after.reason,
+            "the module's flags changed"
+        );
         Ok(Done { before, after })
     }
 
-    async fn route(&self, before: &StageRecord, route: &Route) -> Result<StageRecord, Refused> {
+    async fn route(
+        &self,
+        before: &StageRecord,
+        route: &Route,
+    ) -> Result<(StageRecord, Option<SeenTarget>), Refused> {
         let records = self.store.target_records().await.map_err(Refused::Store)?;
         let routed = self
             .routes
             .step(&before.module, &before.routing, route, &records);
-        Ok(StageRecord {
+        let after = StageRecord {
             routing: routed?,
             ..before.clone()
-        })
+        };
+        let record = records.iter().find(|record| record.target == route.target);
+        let seen = SeenTarget {
+            target: route.target.clone(),
+            version: record.map_or(0, |record| record.version),
+        };
+        Ok((after, Some(seen)))
     }
 
     /// Another replica may have acted a moment ago.
@@ -173,19 +204,8 @@ impl Acts {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        before: &StageRecord,
-        after: StageRecord,
-        action: &str,
-    ) -> Result<StageRecord, Refused> {
-        let act = Act {
-            after,
-            expected_version: before.version,
-            action: action.to_owned(),
-            before: serde_json::to_value(before).unwrap_or_default(),
-        };
-        self.store.act(&act).await.map_err(|error| match error {
+    async fn write(&self, act: &Act) -> Result<StageRecord, Refused> {
+        self.store.act(act).await.map_err(|error| match error {
             store::Error::VersionConflict { expected, current } => {
                 Refused::VersionConflict { expected, current }
             }

@@ -71,6 +71,12 @@ pub enum Error {
         /// The version that is stored.
         current: i64,
     },
+    /// A target was acted on after the write was decided; nothing was written.
+    #[error("target {target} was acted on meanwhile: look again, then repeat")]
+    TargetChanged {
+        /// The target.
+        target: String,
+    },
     /// The database refuses this very value, and would again.
     #[error("the database refuses the value: {why}")]
     Refused {

@@ -41,7 +41,7 @@ pub use numbering::{
 pub use outbox::{Outbox, RejectedRow};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
-pub use stages::{Act, AuditEntry, StageRecord, Stages};
+pub use stages::{Act, AuditEntry, SeenTarget, StageRecord, Stages};
 pub use states::{Mended, States};
 pub use targets::{
     CursorMark, ReplayFrom, TargetAct, TargetActed, TargetBlocked, TargetCursor, TargetMark,

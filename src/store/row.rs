@@ -231,6 +231,7 @@ pub(super) fn target_survey<R: Columns>(
     heads: &[R],
     records: &[R],
     cursors: &[R],
+    flags: &[R],
     now: Micros,
 ) -> sqlx::Result<TargetSurvey> {
     let head = |row: &R| -> sqlx::Result<TargetHead> {
@@ -243,6 +244,7 @@ pub(super) fn target_survey<R: Columns>(
             retained_from: Position::from_i64(row.integer(3)?),
         })
     };
+    let version = |row: &R| Ok((module(row.text(0)?)?, row.integer(1)?));
     let records: Vec<_> = records
         .iter()
         .map(target_record)
@@ -254,6 +256,7 @@ pub(super) fn target_survey<R: Columns>(
             .iter()
             .map(target_cursor)
             .collect::<sqlx::Result<_>>()?,
+        flags: flags.iter().map(version).collect::<sqlx::Result<_>>()?,
         now,
     })
 }

@@ -28,6 +28,15 @@ pub struct StageRecord {
     pub reason: String,
 }
 
+/// A target's record as an act was decided on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTarget {
+    /// The target.
+    pub target: String,
+    /// Its version; 0 = nobody had acted on it.
+    pub version: i64,
+}
+
 /// One act on a module's flags: the new record and its audit entry, written in one transaction.
 #[derive(Debug, Clone)]
 pub struct Act {
@@ -35,6 +44,8 @@ pub struct Act {
     pub after: StageRecord,
     /// The version that the act was decided on; 0 = no record before.
     pub expected_version: i64,
+    /// The target that clients are routed to, if the act is about that.
+    pub seen: Option<SeenTarget>,
     /// What was done: `promote`, `ramp`, `rollback` …
     pub action: String,
     /// The record before, as JSON.
@@ -69,7 +80,8 @@ pub trait Stages {
     async fn stages(&self) -> Result<Vec<StageRecord>>;
 
     /// Writes an act with its audit entry in one transaction, by the database's clock.
-    /// [`super::Error::VersionConflict`] if another act came between.
+    /// [`super::Error::VersionConflict`] if another act came between, [`super::Error::TargetChanged`] if one on its target
+    /// did: both lock the module's head, so of two at a time one sees the other.
     async fn act(&self, act: &Act) -> Result<StageRecord>;
 
     /// The newest entries of a module, or of all; newest first, ids below `before` if given.

@@ -11,6 +11,8 @@ pub(super) struct TargetSurvey {
     pub(super) record: Option<TargetRecord>,
     pub(super) heads: Vec<TargetHead>,
     pub(super) cursors: Vec<TargetCursor>,
+    /// The versions of the modules' flags.
+    pub(super) flags: Vec<(ModuleName, i64)>,
     pub(super) now: Micros,
 }
 
@@ -25,6 +27,7 @@ pub(super) struct TargetPlan {
 impl TargetSurvey {
     /// Decides.
     pub(super) fn plan(self, act: &TargetAct) -> Result<TargetPlan, TargetBlocked> {
+        self.check_flags(act)?;
         let before = self.record.clone();
         let before = before.unwrap_or_else(|| TargetRecord::untouched(&act.target));
         let (standing, rows) = self.follow(act, before.standing)?;
@@ -101,6 +104,23 @@ impl TargetSurvey {
             (TargetStep::Replay { module, from }, _) => {
                 Ok((standing, vec![self.replayed(module, *from)?]))
             }
+        }
+    }
+
+    fn check_flags(&self, act: &TargetAct) -> Result<(), TargetBlocked> {
+        let version = |module: &ModuleName| {
+            let flags = self.flags.iter().find(|(name, _)| name == module);
+            flags.map_or(0, |(_, version)| *version)
+        };
+        match act
+            .seen
+            .iter()
+            .find(|(module, seen)| version(module) != *seen)
+        {
+            None => Ok(()),
+            Some((module, _)) => Err(TargetBlocked::FlagsChanged {
+                module: module.clone(),
+            }),
         }
     }
 
@@ -225,12 +245,14 @@ mod tests {
             }),
             heads: vec![head("a"), head("b")],
             cursors: vec![cursor("a", 40), cursor("b", 7)],
+            flags: vec![(name("a"), 2)],
             now: Micros::new(1_000),
         }
     }
 
     fn act(step: TargetStep) -> TargetAct {
         TargetAct {
+            seen: Vec::new(),
             target: "t".to_owned(),
             step,
             modules: vec![name("a"), name("b")],

@@ -111,6 +111,8 @@ pub struct TargetAct {
     pub step: TargetStep,
     /// The modules that the target takes.
     pub modules: Vec<ModuleName>,
+    /// The versions of the modules' flags that the act was decided on, if they matter to it; 0 = nobody had acted on it.
+    pub seen: Vec<(ModuleName, i64)>,
     /// Who.
     pub actor: String,
     /// Why.
@@ -157,6 +159,12 @@ pub enum TargetBlocked {
     RetiredAlready {
         /// The target.
         target: String,
+    },
+    /// Whom clients are told may have changed since the act was decided.
+    #[error("the flags of {module} were changed meanwhile: look again, then repeat")]
+    FlagsChanged {
+        /// The module.
+        module: ModuleName,
     },
     /// Where a retired target goes on must be said.
     #[error(

@@ -9,7 +9,7 @@ use super::Standings;
 use crate::{
     cutover::{self, Flags, Routes, check_words},
     domain::ModuleName,
-    store::{self, Store, TargetAct, TargetActed, TargetBlocked, TargetStep},
+    store::{self, StageRecord, Store, TargetAct, TargetActed, TargetBlocked, TargetStep},
 };
 
 /// An act as it is asked for.
@@ -50,6 +50,9 @@ pub enum TargetRefused {
     Store(#[source] store::Error),
 }
 
+/// How often an act is decided, if clients are routed each time.
+const TRIES: u32 = 3;
+
 /// Where acts on targets are done.
 pub struct TargetActs {
     store: Arc<dyn Store>,
@@ -77,66 +80,82 @@ impl TargetActs {
         }
     }
 
-    /// Does an act and puts it in force, unless it is a dry run.
+    /// Does an act and puts it in force, unless it is a dry run. If clients are routed meanwhile, it is decided anew.
     pub async fn act(&self, asked: TargetAsked) -> Result<TargetActed, TargetRefused> {
+        check_words(&asked.actor, &asked.reason).map_err(TargetRefused::Words)?;
+        for _ in 1..TRIES {
+            match self.decide_and_write(&asked).await {
+                Err(TargetRefused::Blocked(TargetBlocked::FlagsChanged { .. })) => {}
+                done => return done,
+            }
+        }
+        self.decide_and_write(&asked).await
+    }
+
+    async fn decide_and_write(&self, asked: &TargetAsked) -> Result<TargetActed, TargetRefused> {
         let modules = self.targets.get(&asked.target);
         let modules = modules.ok_or(TargetRefused::UnknownTarget)?;
-        check_words(&asked.actor, &asked.reason).map_err(TargetRefused::Words)?;
-        if let Some(module) = asked
-            .step
-            .module()
-            .filter(|module| !modules.contains(module))
-        {
+        let step = &asked.step;
+        if let Some(module) = step.module().filter(|module| !modules.contains(module)) {
             return Err(TargetRefused::NotItsModule(module.clone()));
         }
-        if asked.step == TargetStep::Retire {
-            self.check_routes(&asked.target).await?;
-        }
+        let seen = if *step == TargetStep::Retire {
+            self.check_routes(&asked.target).await?
+        } else {
+            Vec::new()
+        };
         let act = TargetAct {
-            target: asked.target,
-            step: asked.step,
+            target: asked.target.clone(),
+            step: asked.step.clone(),
             modules: modules.clone(),
-            actor: asked.actor,
-            reason: asked.reason,
+            seen,
+            actor: asked.actor.clone(),
+            reason: asked.reason.clone(),
             dry_run: asked.dry_run,
         };
         let acted = self.store.act_on_target(&act).await;
         let acted = acted.map_err(TargetRefused::Store)?;
         let acted = acted.map_err(TargetRefused::Blocked)?;
         if !act.dry_run {
-            let after = &acted.after.record;
-            self.standings.adopt(std::slice::from_ref(after));
-            tracing::info!(
-                broker = after.target,
-                action = act.step.action(),
-                module = act.step.module().map(ModuleName::as_str),
-                standing = %after.standing,
-                actor = after.changed_by,
-                reason = after.reason,
-                "the target was acted on"
-            );
+            self.put_in_force(&act, &acted);
         }
         Ok(acted)
     }
 
-    async fn check_routes(&self, target: &str) -> Result<(), TargetRefused> {
+    fn put_in_force(&self, act: &TargetAct, acted: &TargetActed) {
+        let after = &acted.after.record;
+        self.standings.adopt(std::slice::from_ref(after));
+        tracing::info!(
+            broker = after.target,
+            action = act.step.action(),
+            module = act.step.module().map(ModuleName::as_str),
+            standing = %after.standing,
+            actor = after.changed_by,
+            reason = after.reason,
+            "the target was acted on"
+        );
+    }
+
+    /// Whether nobody is told the target. Returns the versions of the flags that say so.
+    async fn check_routes(&self, target: &str) -> Result<Vec<(ModuleName, i64)>, TargetRefused> {
         // Another replica may have routed them a moment ago.
         let records = self.store.stages().await.map_err(TargetRefused::Store)?;
         self.flags.adopt(&records);
         let modules = self.targets.get(target).into_iter().flatten();
-        let leads = |module: &&ModuleName| {
-            let record = self.flags.record(module);
+        let records = modules.filter_map(|module| self.flags.record(module));
+        let records: Vec<_> = records.collect();
+        let leads = |record: &&Arc<StageRecord>| {
             let is_fed = |target: &str| self.standings.is_fed(target);
-            record.is_some_and(|record| {
-                self.routes
-                    .leads_to(module, &record.routing, target, is_fed)
-            })
+            self.routes
+                .leads_to(&record.module, &record.routing, target, is_fed)
         };
-        let modules: Vec<_> = modules.filter(leads).cloned().collect();
-        if modules.is_empty() {
-            return Ok(());
+        let told = records.iter().filter(leads);
+        let told: Vec<_> = told.map(|record| record.module.clone()).collect();
+        if !told.is_empty() {
+            return Err(TargetRefused::HasClients(told));
         }
-        Err(TargetRefused::HasClients(modules))
+        let seen = |record: &Arc<StageRecord>| (record.module.clone(), record.version);
+        Ok(records.iter().map(seen).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use super::{MySqlStore, error::is_duplicate, lease::NOW, statement::Statement};
 use crate::{
     domain::{Micros, ModuleName},
     store::{
-        Act, AuditEntry, Error, Result, StageRecord, Stages,
+        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
         stages::Texts,
     },
@@ -22,6 +22,11 @@ const STAGES: &str = "\
 const WRITTEN: &str = "SELECT version, changed_at FROM module_stage WHERE module = ?";
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = ?";
+
+/// Acts on targets lock all heads.
+const LOCK: &str = "SELECT 1 FROM module_head FORCE INDEX (PRIMARY) WHERE module = ? FOR UPDATE";
+
+const TARGET: &str = "SELECT version FROM mirror_target WHERE target = ?";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, `before`, `after`, reason, at) \
@@ -47,6 +52,13 @@ impl Stages for MySqlStore {
         let doing = "writing a stage";
         let texts = Texts::of(&act.after)?;
         let mut borrowed = self.begin(doing).await?;
+        if let Some(seen) = &act.seen {
+            let check = is_as_seen(borrowed.connection(), &act.after.module, seen);
+            if !self.call(doing, check).await? {
+                let target = seen.target.clone();
+                return Err(Error::TargetChanged { target });
+            }
+        }
         let write = write(borrowed.connection(), act, &texts);
         let Some((version, changed_at)) = self.call(doing, write).await? else {
             let current = self
@@ -164,6 +176,21 @@ fn next(act: &Act, texts: &Texts) -> Statement {
         .push(" AND version = ")
         .push_bind(act.expected_version);
     update
+}
+
+/// Whether the target's record is still the one that was seen; locks the module's head.
+async fn is_as_seen(
+    connection: &mut MySqlConnection,
+    module: &ModuleName,
+    seen: &SeenTarget,
+) -> sqlx::Result<bool> {
+    count_query(Purpose::Flags);
+    let lock = sqlx::query(LOCK).bind(module.as_str());
+    lock.fetch_optional(&mut *connection).await?;
+    count_query(Purpose::Flags);
+    let version = sqlx::query_scalar(TARGET).bind(&seen.target);
+    let version: Option<i64> = version.fetch_optional(connection).await?;
+    Ok(version.unwrap_or(0) == seen.version)
 }
 
 async fn version(connection: &mut MySqlConnection, act: &Act) -> sqlx::Result<i64> {

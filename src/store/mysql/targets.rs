@@ -27,6 +27,9 @@ const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, lease_token \
     FROM module_head FORCE INDEX (PRIMARY) ORDER BY module FOR UPDATE";
 
+/// Of all modules. They are written under the lock of the module's head, too.
+const FLAGS: &str = "SELECT module, version FROM module_stage";
+
 const PUT_RECORD: &str = "\
     INSERT INTO mirror_target (target, standing, version, changed_by, changed_at, reason) \
     VALUES (?, ?, ?, ?, ?, ?) \
@@ -158,11 +161,14 @@ async fn survey(connection: &mut MySqlConnection, target: &str) -> sqlx::Result<
     let cursors = sqlx::query(CURSORS).bind(target);
     let cursors = cursors.fetch_all(&mut *connection).await?;
     count_query(Purpose::Flags);
+    let flags = sqlx::query(FLAGS).fetch_all(&mut *connection).await?;
+    count_query(Purpose::Flags);
     let mut now = Statement::new("SELECT ");
     let now = now.push(NOW).build_query_scalar();
     let now = Micros::new(now.fetch_one(connection).await?);
     let (heads, records) = (Stored::all(heads), Stored::all(records));
-    row::target_survey(target, &heads, &records, &Stored::all(cursors), now)
+    let (cursors, flags) = (Stored::all(cursors), Stored::all(flags));
+    row::target_survey(target, &heads, &records, &cursors, &flags, now)
 }
 
 async fn write(

@@ -7,7 +7,7 @@ use super::PostgresStore;
 use crate::{
     domain::{Micros, ModuleName},
     store::{
-        Act, AuditEntry, Error, Result, StageRecord, Stages,
+        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
         stages::Texts,
     },
@@ -30,6 +30,11 @@ const NEXT: &str = "\
     WHERE module = $1 AND version = $7 RETURNING version, changed_at";
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = $1";
+
+/// Acts on targets lock all heads.
+const LOCK: &str = "SELECT 1 FROM module_head WHERE module = $1 FOR UPDATE";
+
+const TARGET: &str = "SELECT version FROM mirror_target WHERE target = $1";
 
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \
@@ -55,6 +60,13 @@ impl Stages for PostgresStore {
         let doing = "writing a stage";
         let texts = Texts::of(&act.after)?;
         let mut borrowed = self.begin(doing).await?;
+        if let Some(seen) = &act.seen {
+            let check = is_as_seen(borrowed.connection(), &act.after.module, seen);
+            if !self.call(doing, check).await? {
+                let target = seen.target.clone();
+                return Err(Error::TargetChanged { target });
+            }
+        }
         let write = write(borrowed.connection(), act, &texts);
         let Some((version, changed_at)) = self.call(doing, write).await? else {
             let current = self
@@ -123,6 +135,21 @@ async fn write(
     .bind(&texts.routing)
     .fetch_optional(connection)
     .await
+}
+
+/// Whether the target's record is still the one that was seen; locks the module's head.
+async fn is_as_seen(
+    connection: &mut PgConnection,
+    module: &ModuleName,
+    seen: &SeenTarget,
+) -> sqlx::Result<bool> {
+    count_query(Purpose::Flags);
+    let lock = sqlx::query(LOCK).bind(module.as_str());
+    lock.fetch_optional(&mut *connection).await?;
+    count_query(Purpose::Flags);
+    let version = sqlx::query_scalar(TARGET).bind(&seen.target);
+    let version: Option<i64> = version.fetch_optional(connection).await?;
+    Ok(version.unwrap_or(0) == seen.version)
 }
 
 async fn version(connection: &mut PgConnection, act: &Act) -> sqlx::Result<i64> {

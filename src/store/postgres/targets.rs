@@ -26,6 +26,9 @@ const CURSORS: &str = "\
 const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, lease_token FROM module_head ORDER BY module FOR UPDATE";
 
+/// Of all modules. They are written under the lock of the module's head, too.
+const FLAGS: &str = "SELECT module, version FROM module_stage";
+
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
 const PUT_RECORD: &str = "\
@@ -160,8 +163,10 @@ async fn survey(connection: &mut PgConnection, target: &str) -> sqlx::Result<Tar
     let cursors = sqlx::query(CURSORS).bind(target);
     let cursors = cursors.fetch_all(&mut *connection).await?;
     count_query(Purpose::Flags);
+    let flags = sqlx::query(FLAGS).fetch_all(&mut *connection).await?;
+    count_query(Purpose::Flags);
     let now = sqlx::query_scalar(NOW).fetch_one(connection).await?;
-    row::target_survey(target, &heads, &records, &cursors, Micros::new(now))
+    row::target_survey(target, &heads, &records, &cursors, &flags, Micros::new(now))
 }
 
 async fn write(

@@ -7,7 +7,7 @@ use super::{SqliteStore, error::failed};
 use crate::{
     domain::{Micros, ModuleName},
     store::{
-        Act, AuditEntry, Error, Result, StageRecord, Stages,
+        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
         stages::Texts,
     },
@@ -31,6 +31,8 @@ const NEXT: &str = "\
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = ?1";
 
+const TARGET: &str = "SELECT version FROM mirror_target WHERE target = ?1";
+
 const NOTE: &str = "\
     INSERT INTO audit (module, actor, action, before, after, reason, at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -52,6 +54,13 @@ impl Stages for SqliteStore {
         let doing = "writing a stage";
         let texts = Texts::of(&act.after)?;
         let mut writing = self.begin_ordinary(doing).await?;
+        if let Some(seen) = &act.seen {
+            let check = is_as_seen(writing.connection(), seen).await;
+            if !check.map_err(failed(doing))? {
+                let target = seen.target.clone();
+                return Err(Error::TargetChanged { target });
+            }
+        }
         let written = write(writing.connection(), act, &texts)
             .await
             .map_err(failed(doing))?;
@@ -119,6 +128,14 @@ async fn write(
     .bind(&texts.routing)
     .fetch_optional(connection)
     .await
+}
+
+/// Whether the target's record is still the one that was seen. Nobody else writes now.
+async fn is_as_seen(connection: &mut SqliteConnection, seen: &SeenTarget) -> sqlx::Result<bool> {
+    count_query(Purpose::Flags);
+    let version = sqlx::query_scalar(TARGET).bind(&seen.target);
+    let version: Option<i64> = version.fetch_optional(connection).await?;
+    Ok(version.unwrap_or(0) == seen.version)
 }
 
 async fn version(connection: &mut SqliteConnection, act: &Act) -> sqlx::Result<i64> {

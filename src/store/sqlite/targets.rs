@@ -24,6 +24,9 @@ const CURSORS: &str = "\
 const HEADS: &str =
     "SELECT module, epoch, head, retained_from, lease_token FROM module_head ORDER BY module";
 
+/// Of all modules. There is one writer at a time.
+const FLAGS: &str = "SELECT module, version FROM module_stage";
+
 const PUT_RECORD: &str = "\
     INSERT INTO mirror_target (target, standing, version, changed_by, changed_at, reason) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -99,8 +102,17 @@ async fn survey(connection: &mut SqliteConnection, target: &str) -> sqlx::Result
     let records = sqlx::query(RECORDS).fetch_all(&mut *connection).await?;
     count_query(Purpose::Flags);
     let cursors = sqlx::query(CURSORS).bind(target);
-    let cursors = cursors.fetch_all(connection).await?;
-    row::target_survey(target, &heads, &records, &cursors, SqliteStore::now())
+    let cursors = cursors.fetch_all(&mut *connection).await?;
+    count_query(Purpose::Flags);
+    let flags = sqlx::query(FLAGS).fetch_all(connection).await?;
+    row::target_survey(
+        target,
+        &heads,
+        &records,
+        &cursors,
+        &flags,
+        SqliteStore::now(),
+    )
 }
 
 async fn write(

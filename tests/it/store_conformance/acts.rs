@@ -86,6 +86,7 @@ fn routing(stage: Stage) -> Routing {
 async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
     let store = database.store().await;
     let act = |stage, expected_version, reason: &str| Act {
+        seen: None,
         after: StageRecord {
             module: module("m"),
             stage,

@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod changes;
+mod crossing_acts;
 mod epochs;
 mod instances;
 mod leases;

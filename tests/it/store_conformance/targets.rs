@@ -20,6 +20,7 @@ crate::on_each_database!(
 
 fn act(step: TargetStep) -> TargetAct {
     TargetAct {
+        seen: Vec::new(),
         target: "t".to_owned(),
         step,
         modules: vec![module("one")],
