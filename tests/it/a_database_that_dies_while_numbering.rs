@@ -1,4 +1,4 @@
-//! The database server is killed with SIGKILL while the numbering transaction is open: when its log rows are written and its state is
+//! The database server is killed with SIGKILL while the numbering transaction is open: when some of its rows are written and others are
 //! not, and when it has been committed and nobody was told. After its recovery every accepted change is in the log once, and no position
 //! that anybody was shown has become another change's.
 
@@ -35,16 +35,17 @@ struct Moment {
     let_go: &'static [&'static str],
 }
 
-/// The log's rows are written, the state's wait for a lock.
-const STATE_WAITS: Moment = Moment {
+/// Rows of the one statement that writes a batch are written, those of the log wait for whoever has taken their positions.
+const LOG_WAITS: Moment = Moment {
     kind: Kind::Postgres,
     hold: &[
         "BEGIN",
-        "LOCK TABLE entity_state IN SHARE ROW EXCLUSIVE MODE",
+        "INSERT INTO change_log (module, position, epoch, audience, entity_key, op, value, previous, occurred_at, sequenced_at) \
+         SELECT h.module, h.head + i, h.epoch, 'nobody', 'held', 'upsert', '1', 0, 0, 0 \
+         FROM module_head AS h, generate_series(1, 5000) AS i ON CONFLICT DO NOTHING",
     ],
-    is_there: "SELECT 'there' FROM pg_stat_activity AS a JOIN pg_locks AS l ON l.pid = a.pid \
-        WHERE a.wait_event_type = 'Lock' AND a.query LIKE 'INSERT INTO entity_state%' \
-        AND l.relation = 'change_log'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted LIMIT 1",
+    is_there: "SELECT 'there' FROM pg_stat_activity \
+        WHERE wait_event_type = 'Lock' AND wait_event = 'transactionid' AND query LIKE 'WITH numbered%' LIMIT 1",
     release: &[],
     let_go: &["ROLLBACK"],
 };
@@ -77,8 +78,8 @@ const STATE_WAITS_ON_MARIADB: Moment = Moment {
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgresql_between_log_and_state() {
-    story(STATE_WAITS).await;
+async fn postgresql_while_a_batch_is_written() {
+    story(LOG_WAITS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

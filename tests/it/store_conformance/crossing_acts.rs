@@ -3,8 +3,7 @@
 use changeover::{
     domain::{BasisPoints, Cohort, Micros, Routing, Stage, Standing},
     store::{
-        Act, Error, SeenTarget, StageRecord, Store, TargetAct, TargetBlocked, TargetRecord,
-        TargetStep,
+        Act, Error, SeenTarget, StageRecord, TargetAct, TargetBlocked, TargetRecord, TargetStep,
     },
 };
 
