@@ -27,7 +27,7 @@ const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, lease_token \
     FROM module_head FORCE INDEX (PRIMARY) ORDER BY module FOR UPDATE";
 
-/// Of all modules. They are written under the lock of the module's head, too.
+/// Of all modules. Routes are written under the lock of the module's head, too.
 const FLAGS: &str = "SELECT module, version FROM module_stage";
 
 const PUT_RECORD: &str = "\

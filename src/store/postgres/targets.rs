@@ -26,7 +26,7 @@ const CURSORS: &str = "\
 const HEADS: &str = "\
     SELECT module, epoch, head, retained_from, lease_token FROM module_head ORDER BY module FOR UPDATE";
 
-/// Of all modules. They are written under the lock of the module's head, too.
+/// Of all modules. Routes are written under the lock of the module's head, too.
 const FLAGS: &str = "SELECT module, version FROM module_stage";
 
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
