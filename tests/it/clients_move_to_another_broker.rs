@@ -14,7 +14,7 @@ use crate::{
         gateway::{Client, InProcess, changeover},
         load::{Load, Plan},
         logbook, servers_are_skipped, session,
-        targets::{broker, done, refused, setup, target, until},
+        targets::{broker, done, look, refused, setup, target, until},
         terminal::{self, MODULES, Terminal, flow},
     },
 };
@@ -117,6 +117,48 @@ async fn a_share_is_told_the_other_target() {
     // What was said is kept.
     let gateway = InProcess::start(&setup).await;
     assert_eq!(moved(&gateway.client).await.len(), 300);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_a_target_that_is_away_is_warned_of() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let (old, mut new) = (broker(), broker());
+    let setup = setup(&database, "gw-1")
+        .modules(MODULES)
+        .add(&target("old", &old, ""))
+        .add(&target("new", &new, ""));
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    let connected = async |name: &str, wanted: bool| {
+        until(client, name, "connected, or not", |target| {
+            target["connected"] == wanted
+        })
+        .await;
+    };
+    connected("new", true).await;
+    let fed = async || {
+        let target = look(client, "new").await;
+        (!target["modules"][0]["cursor"].is_null()).then_some(())
+    };
+    eventually("it has begun", PATIENCE, fed).await;
+    let done = route(client, &["--target", "new", "--percent", "5"]).await;
+    assert_eq!(done["warnings"], json!([]), "{done}");
+
+    new.kill();
+    connected("new", false).await;
+    let dry = route(client, &["--target", "new", "--percent", "6", "--dry-run"]).await;
+    let warned = dry["warnings"][0].as_str().unwrap_or_default();
+    let said = "target new is not connected to this replica: ";
+    assert!(warned.starts_with(said), "{dry}");
+    let table = ["--target", "new", "--percent", "6", "--output", "table"];
+    let arguments = ["module", "route", "orders", "--reason", "x"];
+    let shown = changeover(client, &[&arguments[..], &table].concat()).await;
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("\nwarning: target new is not"), "{shown}");
+    // The way back is no trouble.
+    let back = route(client, &["--target", "new", "--percent", "0"]).await;
+    assert_eq!(back["warnings"], json!([]), "{back}");
     gateway.stop().await;
 }
 

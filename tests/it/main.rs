@@ -24,6 +24,7 @@ mod a_killed_gateway_loses_nothing;
 mod a_loss_is_counted_from_its_moment;
 mod a_million_rows_are_pruned_beside_a_producer;
 mod a_module_is_handed_over_under_load;
+mod a_pause_is_told_to_who_is_connected;
 mod a_paused_sequencer_cannot_write;
 mod a_replaced_database_file_is_noticed;
 mod a_restored_copy_begins_a_new_epoch;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, database_problem, known_module,
+    PrivateState, caveats, database_problem, known_module,
     modules::{ModuleView, heads_by_module},
     query::QueryOf,
 };
@@ -55,6 +55,8 @@ pub struct ActAnswer {
     dry_run: bool,
     before: ModuleView,
     after: ModuleView,
+    /// What stood in nobody's way and yet should be known.
+    warnings: Vec<String>,
 }
 
 /// Who acts, by their own word.
@@ -115,11 +117,13 @@ pub async fn act(
     };
     // Before the act: once it is done, no failed read may make it look undone.
     let heads = heads_by_module(&state).await?;
+    let warnings = caveats::of(&state, &asked).await?;
     let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
     Ok(Json(ActAnswer {
         dry_run: query.dry_run,
         before: ModuleView::new(&state, &done.before, &heads),
         after: ModuleView::new(&state, &done.after, &heads),
+        warnings,
     }))
 }
 
