@@ -91,6 +91,15 @@ async fn a_share_is_told_the_other_target() {
     assert!(why.as_str().unwrap().contains("old, new"), "{why}");
     let why = refused(client, &["retire", "new"]).await;
     assert!(why.contains("clients of orders"), "{why}");
+    for act in ["route", "ramp"] {
+        let body = json!({"reason": "a slip", "target": "new", "percent": null});
+        let path = format!("/admin/v1/modules/orders/{act}");
+        let answer = client.post(&path, &body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("percent: invalid type: null"), "{detail}");
+    }
+    assert_eq!(moved(client).await, hashed(5));
 
     done(client, &["pause", "new"]).await;
     assert_eq!(
@@ -215,6 +224,7 @@ async fn a_session_says_what_a_client_needs() {
             "unknown field `audiance`",
         ),
         (json!({}), "client_id"),
+        (json!(["x"]), "expected a JSON object"),
     ] {
         let refused = ask(body).await;
         assert_eq!(refused.status, 400, "{refused:?}");

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -29,6 +29,7 @@ pub struct ActBody {
     reason: Option<String>,
     /// For `ramp`, which needs it: the share of clients that are told to push, to a hundredth of a percent. For `route`:
     /// the share that is told the target; absent = all.
+    #[serde(default, deserialize_with = "number")]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
     /// For `rollback`: an earlier stage; absent = the one before.
@@ -36,6 +37,13 @@ pub struct ActBody {
     to: Option<String>,
     /// For `route`, which needs it: the target that clients are told to connect to.
     target: Option<String>,
+}
+
+/// A number where the member is present: null is not nothing, and "all" would be the worst guess.
+fn number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<serde_json::Number>, D::Error> {
+    serde_json::Number::deserialize(deserializer).map(Some)
 }
 
 /// The query of an act. A misspelt `dry_run` must not become the real act.

@@ -92,6 +92,16 @@ pub struct Seen {
     head: u64,
 }
 
+/// The name under which the broker was fed that shows a message; `None` if it does not say.
+pub fn named(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        target: String,
+    }
+    let named: Named = serde_json::from_slice(payload).ok()?;
+    Some(named.target)
+}
+
 /// A message beyond these was forged or damaged, and a log that leapt over it could hardly count on.
 const MOST_EPOCH: u32 = 1 << 24;
 const MOST_HEAD: u64 = 1 << 53;
@@ -144,6 +154,8 @@ mod tests {
         assert!(seen.reaches(head));
         assert!(!seen.reaches(Cursor::new(Epoch::new(2), Position::new(8))));
         assert_eq!(seen.cursor(), Some(head));
+        assert_eq!(named(&message).as_deref(), Some("t"));
+        assert_eq!(named(br#"{"module":"m1","epoch":2,"head":7}"#), None);
         assert_eq!(Seen::parse(b"[]"), None);
         let forged = Seen::parse(br#"{"epoch":1,"head":18446744073709551615}"#).unwrap();
         assert_eq!(forged.cursor(), None);
