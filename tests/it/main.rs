@@ -88,6 +88,7 @@ mod polls_on_real_databases;
 mod processes_that_cannot_share_a_database;
 mod pruning_waits_for_targets;
 mod publishes_are_paced;
+mod rabbitmq_over_tls;
 mod readers_beside_pruning;
 mod reads_of_one_module_hold_up_no_other;
 mod refusals_end_in_a_pointer_or_a_halt;
