@@ -22,7 +22,7 @@ use crate::{
         Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
         Refresh, Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
-    mirror::{self, Sessions, Standings, TargetActs},
+    mirror::{self, Directions, Sessions, Standings, TargetActs},
     native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
@@ -194,9 +194,17 @@ impl Parts {
         Sessions::new(
             &self.config,
             bound,
-            (Arc::clone(&self.flags), Arc::clone(&self.routes)),
-            Arc::clone(&self.standings),
+            self.directions(),
             Arc::new(SystemClock),
+        )
+    }
+
+    /// Where clients are sent.
+    pub(super) fn directions(&self) -> Directions {
+        Directions::new(
+            Arc::clone(&self.flags),
+            Arc::clone(&self.routes),
+            Arc::clone(&self.standings),
         )
     }
 

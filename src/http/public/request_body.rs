@@ -10,7 +10,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::http::Problem;
+use crate::http::{Problem, object::Object};
 
 /// Reads it whole and takes it apart. A refusal names the member.
 pub(super) async fn read<T: DeserializeOwned>(
@@ -23,7 +23,8 @@ pub(super) async fn read<T: DeserializeOwned>(
     let body = body.map_err(|why| Problem::new(why.status(), "the body is too large or broken"))?;
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}"));
     let mut json = serde_json::Deserializer::from_slice(&body);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|why| bad(why.to_string()))?;
+    let Object(read) =
+        serde_path_to_error::deserialize(&mut json).map_err(|why| bad(why.to_string()))?;
     json.end().map_err(|why| bad(why.to_string()))?;
     Ok(read)
 }

@@ -53,6 +53,13 @@ impl Standings {
         }))
     }
 
+    /// Grows with every act on any target, configured here or not; 0 while nobody knows.
+    pub fn version(&self) -> i64 {
+        let records = self.records.borrow();
+        let records = records.iter().flat_map(|records| records.values());
+        records.map(|record| record.version).sum()
+    }
+
     /// Whether anything is sent to a target, as far as is known.
     pub fn is_fed(&self, target: &str) -> bool {
         self.of(target)
