@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::{
     domain::{Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
@@ -26,6 +27,8 @@ pub struct Evaluation {
 #[derive(Debug)]
 pub struct Flags {
     records: ArcSwap<ModuleMap<Arc<StageRecord>>>,
+    /// Counts up with whatever may make an evaluation another one.
+    changes: watch::Sender<u64>,
 }
 
 impl Flags {
@@ -37,6 +40,7 @@ impl Flags {
             .collect();
         Self {
             records: ArcSwap::from_pointee(records),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -57,7 +61,16 @@ impl Flags {
             }
             new
         });
+        if !changed.is_empty() {
+            self.changes
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
         changed
+    }
+
+    /// Changes after whatever may have made an evaluation another one.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// A module's record; `None` if no configuration names it.
