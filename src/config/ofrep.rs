@@ -12,6 +12,8 @@ use super::Problems;
 pub struct Ofrep {
     /// Largest body of a request.
     pub body_bytes: usize,
+    /// Most bytes of answers that are kept for clients that ask again.
+    pub cache_bytes: usize,
     /// Most event streams at once.
     pub streams: usize,
     /// How long an event stream lives.
@@ -30,6 +32,7 @@ impl Default for Ofrep {
     fn default() -> Self {
         Self {
             body_bytes: 65_536,
+            cache_bytes: 32 << 20,
             streams: 5_000,
             stream_ms: 43_200_000,
             keep_alive_ms: 30_000,
@@ -63,6 +66,7 @@ impl Ofrep {
         };
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         bound("body_bytes", count(self.body_bytes), 1_024, 16_777_216);
+        bound("cache_bytes", count(self.cache_bytes), 0, 1 << 34);
         bound("streams", count(self.streams), 1, 1_000_000);
         bound("stream_ms", self.stream_ms, 100, DAY_MS);
         bound("keep_alive_ms", self.keep_alive_ms, 10, 3_600_000);

@@ -254,9 +254,10 @@ fn sessions_have_bounds() {
 
 #[test]
 fn flags_have_bounds() {
-    let toml = "ofrep = { body_bytes = 0, streams = 0, stream_ms = 0, keep_alive_ms = 0, reconnect_ms = 0, inactivity_s = 0, settle_ms = 60001 }";
+    let toml = "ofrep = { body_bytes = 0, cache_bytes = 17179869185, streams = 0, stream_ms = 0, keep_alive_ms = 0, reconnect_ms = 0, inactivity_s = 0, settle_ms = 60001 }";
     assert_snapshot!(given(toml).problems(), @r#"
     ofrep.body_bytes: must be from 1024 to 16777216, not 0 (from changeover.toml)
+    ofrep.cache_bytes: must be from 0 to 17179869184, not 17179869185 (from changeover.toml)
     ofrep.streams: must be from 1 to 1000000, not 0 (from changeover.toml)
     ofrep.stream_ms: must be from 100 to 86400000, not 0 (from changeover.toml)
     ofrep.keep_alive_ms: must be from 10 to 3600000, not 0 (from changeover.toml)

@@ -27,7 +27,7 @@ pub struct Evaluation {
 #[derive(Debug)]
 pub struct Flags {
     records: ArcSwap<ModuleMap<Arc<StageRecord>>>,
-    /// Counts up with whatever may make an evaluation another one.
+    /// The generation.
     changes: watch::Sender<u64>,
 }
 
@@ -68,7 +68,12 @@ impl Flags {
         changed
     }
 
-    /// Changes after whatever may have made an evaluation another one.
+    /// Counts up with whatever may make an evaluation another one, after it has. Answers are kept as long as it stands still.
+    pub fn generation(&self) -> u64 {
+        *self.changes.borrow()
+    }
+
+    /// Wakes who waits for the next [`generation`](Self::generation).
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -1,13 +1,13 @@
 //! What a client is told, as flags.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
-use axum::body::Bytes;
+use axum::{body::Bytes, http::HeaderValue};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{Asker, Flag, OfrepState};
+use super::{Asker, Flag, OfrepState, held::Generation};
 use crate::cutover::{Advice, Evaluation};
 
 /// A flag, evaluated.
@@ -73,18 +73,26 @@ struct StreamEndpoint {
     request_uri: String,
 }
 
-/// A whole answer with its hash.
-#[derive(Debug)]
+/// A whole answer with its hash. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) body: Bytes,
-    /// The hash of the body, in hexadecimal: its `ETag` without the quotes.
-    pub(super) hash: String,
+    /// The hash of the body, in hexadecimal.
+    pub(super) hash: Arc<str>,
+    /// Its `ETag`: the hash in quotes.
+    pub(super) tag: HeaderValue,
 }
 
 impl Answer {
-    /// As the header has it.
-    pub(super) fn tag(&self) -> String {
-        quoted(&self.hash)
+    /// An answer of this body.
+    pub(super) fn of(body: Bytes) -> Self {
+        let hash: Arc<str> = hash(&body).into();
+        let tag = HeaderValue::try_from(quoted(&hash));
+        Self {
+            body,
+            tag: tag.expect("hexadecimal digits in quotes may stand in a header"),
+            hash,
+        }
     }
 }
 
@@ -101,8 +109,22 @@ impl OfrepState {
         Some(evaluated(flag, self.advise(&flag.module, asker)))
     }
 
-    /// Evaluates all flags.
+    /// Evaluates all flags, or gives the answer of before if nothing has changed since.
     pub(super) fn all(&self, asker: &Asker) -> Answer {
+        // Asked for first: what changes while it is evaluated makes this answer an old one.
+        let made_of = Generation {
+            flags: self.adviser.flags().generation(),
+            standings: self.standings.generation(),
+        };
+        if let Some(answer) = self.held.get(asker, made_of) {
+            return answer;
+        }
+        let answer = self.evaluate_all(asker);
+        self.held.put(asker, made_of, &answer);
+        answer
+    }
+
+    fn evaluate_all(&self, asker: &Asker) -> Answer {
         let flags = self.flags.iter();
         let flags = flags.map(|flag| evaluated(flag, self.advise(&flag.module, asker)));
         let all = AllEvaluated {
@@ -116,9 +138,7 @@ impl OfrepState {
             }],
         };
         let body = serde_json::to_vec(&all).expect("texts and numbers have a JSON form");
-        let hash = hash(&body);
-        let body = Bytes::from(body);
-        Answer { body, hash }
+        Answer::of(Bytes::from(body))
     }
 }
 
@@ -142,9 +162,9 @@ fn evaluated<'a>(flag: &'a Flag, advice: Advice<'a>) -> Evaluated<'a> {
 /// Our word for why, as OpenFeature's.
 fn reason(evaluation: Evaluation) -> &'static str {
     match evaluation.reason {
-        "stage" => "STATIC",
+        "stage" | "no-upstream" => "STATIC",
         "cohort" => "SPLIT",
-        "include" | "exclude" => "TARGETING_MATCH",
+        "included" | "excluded" => "TARGETING_MATCH",
         "no-target" | "guard" | "panic" => "DISABLED",
         _ => "UNKNOWN",
     }

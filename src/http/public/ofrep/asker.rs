@@ -13,7 +13,7 @@ use crate::{domain::Audience, http::public::session};
 const STREAM: &str = "/ofrep/v1/sse";
 
 /// Who asks. What is here was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Asker {
     pub(super) client_id: String,
     /// With open callers: whose changes it may read, besides everyone's.
@@ -106,6 +106,13 @@ impl Asker {
                 .map_err(|why| Failure::Context(why.to_string()))?,
             agent: context.agent,
         })
+    }
+
+    /// What its texts take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let audience = self.audience.as_ref().map(Audience::as_str);
+        let texts = [Some(&*self.client_id), audience, self.agent.as_deref()];
+        texts.into_iter().flatten().map(str::len).sum()
     }
 
     /// Where the client learns that its flags have changed. The same each time: it stands in what is hashed.

@@ -85,16 +85,15 @@ fn told_tag(query: &str) -> Option<String> {
 
 fn unless_held(headers: &HeaderMap, answer: Answer) -> Response {
     if etag::matches(headers, &answer.hash) {
-        let tag = [(header::ETAG, answer.tag())];
-        return (StatusCode::NOT_MODIFIED, tag).into_response();
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, answer.tag)]).into_response();
     }
     whole(answer)
 }
 
 fn whole(answer: Answer) -> Response {
     let json = HeaderValue::from_static("application/json");
-    let tag = [(header::ETAG, answer.tag())];
-    ([(header::CONTENT_TYPE, json)], tag, answer.body).into_response()
+    let headers = [(header::CONTENT_TYPE, json), (header::ETAG, answer.tag)];
+    (headers, answer.body).into_response()
 }
 
 impl OfrepState {

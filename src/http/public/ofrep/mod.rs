@@ -2,7 +2,7 @@
 //! `push`.
 //!
 //! `asker.rs` is who asks, `answer.rs` what it is told, `bulk.rs` and `single.rs` are the two evaluations, `stream.rs` says that they
-//! would be others now, `failure.rs` is what this protocol has in place of problems.
+//! would be others now, `held.rs` keeps answers for who asks again, `failure.rs` is what this protocol has in place of problems.
 //!
 //! Invariants: whoever is told the same gets the same bytes, on every replica: an answer holds nothing but what the [`Adviser`]
 //! says, and its `ETag` is the hash of its body; a stream says so whenever that has changed for its client, also while it was
@@ -12,6 +12,7 @@ mod answer;
 mod asker;
 pub(super) mod bulk;
 mod failure;
+mod held;
 pub(super) mod single;
 pub(super) mod stream;
 
@@ -34,7 +35,7 @@ use crate::{
     mirror::{StandingChanges, Standings},
 };
 
-use self::asker::Asker;
+use self::{asker::Asker, held::Held};
 
 /// What evaluations ask.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ pub struct OfrepState {
     standings: Arc<Standings>,
     settings: Ofrep,
     streams: Arc<Semaphore>,
+    held: Arc<Held>,
     callers: Callers,
 }
 
@@ -87,6 +89,7 @@ impl OfrepState {
             adviser,
             standings,
             streams: Arc::new(Semaphore::new(settings.streams)),
+            held: Arc::new(Held::new(settings.cache_bytes)),
             settings,
             callers,
         }

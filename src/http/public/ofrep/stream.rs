@@ -97,7 +97,7 @@ fn begin(state: &OfrepState, query: &str, headers: &HeaderMap) -> Result<Respons
     let seen = headers.get(LAST_EVENT_ID);
     let watching = Watching {
         changes: state.changes(),
-        told: seen.and_then(|id| Some(id.to_str().ok()?.to_owned())),
+        told: seen.and_then(|id| Some(id.to_str().ok()?.into())),
         ends: Instant::now()
             + state
                 .settings
@@ -128,7 +128,7 @@ struct Watching {
     /// Asked for before the first evaluation.
     changes: Changes,
     /// The hash that the client was told last.
-    told: Option<String>,
+    told: Option<Arc<str>>,
     /// Whether anything was sent.
     begun: bool,
     ends: Instant,
