@@ -143,7 +143,7 @@ async fn whatever_is_done() {
         .add(&targets.concat());
     let gateway = InProcess::start(&setup).await;
     let client = &gateway.client;
-    let mut seen = BTreeSet::new();
+    let mut transports = BTreeSet::new();
     for round in 0..ROUNDS {
         // So that no seed misses what the rules are about.
         if round == 0 {
@@ -155,10 +155,10 @@ async fn whatever_is_done() {
         }
         for _ in 0..6 {
             let id = format!("terminal {}", rng.random::<u32>());
-            seen.extend(told(client, &id).await.into_iter().map(|(how, _)| how));
+            transports.extend(told(client, &id).await.into_iter().map(|(how, _)| how));
         }
     }
-    assert_eq!(seen.len(), 2, "both transports were told: {seen:?}");
+    assert_eq!(transports.len(), 2, "both were told: {transports:?}");
     gateway.stop().await;
 }
 

@@ -112,8 +112,9 @@ async fn nothing_changes_without_a_flip() {
     let client = &gateway.client;
     let told = all(client, "t").await;
     let tag = told.header("etag").to_owned();
-    let hash = Sha256::digest(told.text.as_bytes());
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = Sha256::digest(told.text.as_bytes())
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     assert_eq!(tag, format!("\"{hex}\""));
     for sent in [
         &*tag,
@@ -261,6 +262,13 @@ async fn refusals_are_those_of_the_protocol() {
             assert!(details.contains(says), "{body}: {details}");
         }
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn there_is_a_flag_for_each_module_and_no_other() {
+    let gateway = gateway(&[]).await;
+    let client = &gateway.client;
     for key in [
         "module.unknown",
         "commission",
@@ -272,6 +280,14 @@ async fn refusals_are_those_of_the_protocol() {
         assert_eq!(answer.json()["errorCode"], "FLAG_NOT_FOUND");
         assert!(answer.json()["key"].is_string(), "{answer:?}");
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn other_methods_and_addresses_are_problems() {
+    let gateway = gateway(&[]).await;
+    let client = &gateway.client;
+    let long = "x".repeat(129);
     for (method, path) in [
         (Method::GET, ALL),
         (Method::PUT, ONE),
