@@ -8,64 +8,31 @@ use std::sync::Arc;
 
 use super::Standings;
 use crate::{
-    cutover::{Evaluation, Flags, Routes},
-    domain::{ModuleName, Stage, Standing, Transport},
+    cutover::{Advice, Adviser},
+    domain::{ModuleName, Standing},
 };
 
-/// The flags, and what stands behind them: targets that can take clients.
+/// What clients are told, and which acts that comes from.
 #[derive(Debug, Clone)]
 pub struct Directions {
-    flags: Arc<Flags>,
-    routes: Arc<Routes>,
+    adviser: Arc<Adviser>,
     standings: Arc<Standings>,
 }
 
-/// What one client of one module is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Direction {
-    pub(super) evaluation: Evaluation,
-    /// Where to connect; absent if no target that is fed gets the module.
-    pub(super) target: Option<String>,
-}
-
-/// Why clients poll if no target can take them.
-const NO_TARGET: &str = "no-target";
-
 impl Directions {
-    /// Directions by these flags, routes and standings, which may change at any time.
-    pub const fn new(flags: Arc<Flags>, routes: Arc<Routes>, standings: Arc<Standings>) -> Self {
-        Self {
-            flags,
-            routes,
-            standings,
-        }
+    /// Directions by this adviser and the standings behind it, which may change at any time.
+    pub const fn new(adviser: Arc<Adviser>, standings: Arc<Standings>) -> Self {
+        Self { adviser, standings }
     }
 
     /// What a client is told.
-    pub(super) fn of(&self, module: &ModuleName, client_id: &str) -> Direction {
-        let evaluation = self.flags.evaluate(module, client_id);
-        let target = self.target(module, client_id);
-        let evaluation = if target.is_some() {
-            evaluation
-        } else {
-            Evaluation {
-                effective: evaluation.effective.min(Stage::Mirror),
-                transport: Transport::Poll,
-                reason: NO_TARGET,
-                ..evaluation
-            }
-        };
-        Direction { evaluation, target }
+    pub(super) fn of(&self, module: &ModuleName, client_id: &str) -> Advice<'_> {
+        self.adviser.advise(module, client_id)
     }
 
     /// Where a client is to connect.
-    pub(super) fn target(&self, module: &ModuleName, client_id: &str) -> Option<String> {
-        let record = self.flags.record(module)?;
-        let is_fed = |target: &str| self.standings.is_fed(target);
-        let chosen = self
-            .routes
-            .choose(module, &record.routing, client_id, is_fed);
-        chosen.map(str::to_owned)
+    pub(super) fn target(&self, module: &ModuleName, client_id: &str) -> Option<&str> {
+        self.adviser.target(module, client_id)
     }
 
     /// How a target stands; active as long as nobody knows better.
@@ -77,7 +44,7 @@ impl Directions {
     /// The version of all that. To be read before what it is to stand for: then it is at worst too small, and what was said is
     /// said once more.
     pub(super) fn version(&self, module: &ModuleName) -> i64 {
-        let record = self.flags.record(module);
+        let record = self.adviser.flags().record(module);
         let flags = record.map_or(0, |record| record.version);
         flags.saturating_add(self.standings.version())
     }
@@ -88,7 +55,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::store::TargetRecord;
+    use crate::{
+        cutover::{Flags, Routes},
+        domain::{Stage, Transport},
+        store::TargetRecord,
+    };
 
     #[test]
     fn whoever_no_target_can_take_polls() {
@@ -100,14 +71,17 @@ mod tests {
         let both = vec!["old".to_owned(), "new".to_owned()];
         let routes = Routes::new(BTreeMap::from([(module.clone(), both)]));
         let standings = Arc::<Standings>::default();
-        let directions = Directions::new(flags, Arc::new(routes), Arc::clone(&standings));
+        let behind = Arc::clone(&standings);
+        let is_fed = move |target: &str| behind.is_fed(target);
+        let adviser = Adviser::new(flags, Arc::new(routes), is_fed);
+        let directions = Directions::new(Arc::new(adviser), Arc::clone(&standings));
         let told = || {
-            let Direction { evaluation, target } = directions.of(&module, "c");
+            let Advice { evaluation, target } = directions.of(&module, "c");
             let transport = evaluation.transport;
             let version = directions.version(&module);
             (target, evaluation.effective, transport, version)
         };
-        let old = Some("old".to_owned());
+        let (old, new) = (Some("old"), Some("new"));
         assert_eq!(told(), (old, Stage::Sunset, Transport::Push, 3));
 
         let act = |target: &str, standing, version| {
@@ -118,14 +92,12 @@ mod tests {
             }]);
         };
         act("old", Standing::Paused, 1);
-        let new = Some("new".to_owned());
         assert_eq!(told(), (new, Stage::Sunset, Transport::Push, 4));
         assert_eq!(directions.standing("old"), Standing::Paused);
         act("new", Standing::Retired, 1);
         assert_eq!(told(), (None, Stage::Mirror, Transport::Poll, 5));
         assert_eq!(directions.of(&module, "c").evaluation.reason, "no-target");
         act("old", Standing::Active, 2);
-        let old = Some("old".to_owned());
         assert_eq!(told(), (old, Stage::Sunset, Transport::Push, 6));
     }
 }

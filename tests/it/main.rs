@@ -52,6 +52,8 @@ mod deep_values_go_through;
 mod descriptions_are_true;
 mod every_broker;
 mod every_connection_takes_the_same_link;
+mod everybody_tells_a_client_the_same;
+mod flags_by_the_protocol;
 mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
 mod idle_connections_are_closed;
@@ -80,6 +82,7 @@ mod mirror_follows_the_log;
 #[cfg(feature = "embedded-broker")]
 mod mqtt_clients_of_others_receive_the_events;
 mod only_the_newest_change_of_a_key;
+mod openfeature_sdks_see_flips;
 mod passwords_change_while_running;
 mod poisonous_rows_are_parked;
 mod polls_are_steered;

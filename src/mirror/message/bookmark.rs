@@ -129,7 +129,7 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use super::*;
-    use crate::cutover::{Flags, Routes};
+    use crate::cutover::{Adviser, Flags, Routes};
 
     #[test]
     fn the_message_is_exactly_as_promised() {
@@ -137,7 +137,8 @@ mod tests {
         let flags = Flags::new(std::slice::from_ref(&module));
         let head = Cursor::new(Epoch::new(2), Position::new(7));
         let routes = Routes::new(BTreeMap::from([(module.clone(), vec!["t".to_owned()])]));
-        let directions = Directions::new(Arc::new(flags), Arc::new(routes), Arc::default());
+        let adviser = Adviser::new(Arc::new(flags), Arc::new(routes), |_| true);
+        let directions = Directions::new(Arc::new(adviser), Arc::default());
         let said = Said {
             head,
             generation: 3,

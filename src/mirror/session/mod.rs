@@ -200,14 +200,14 @@ impl Sessions {
         asked: &AskedSession,
     ) -> ModuleSession {
         let version = self.directions.version(name);
-        let told = self.directions.of(name, &asked.client_id);
-        let (evaluation, target) = (told.evaluation, told.target);
+        let advice = self.directions.of(name, &asked.client_id);
+        let target = advice.target.map(str::to_owned);
         let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
         let topics = target.as_ref().and_then(|name| self.targets.get(name));
         let topics = topics.map(|target| topics_of(&target.topics, name, own));
         ModuleSession {
-            transport: evaluation.transport,
-            reason: evaluation.reason,
+            transport: advice.evaluation.transport,
+            reason: advice.evaluation.reason,
             version,
             topics: topics.unwrap_or_default(),
             target,
@@ -217,7 +217,8 @@ impl Sessions {
 
     fn any_target(&self, client_id: &str) -> Option<String> {
         let mut modules = self.modules.keys();
-        modules.find_map(|module| self.directions.target(module, client_id))
+        let target = modules.find_map(|module| self.directions.target(module, client_id));
+        target.map(str::to_owned)
     }
 
     fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {

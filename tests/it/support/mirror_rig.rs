@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use changeover::{
     config::{mirror::Mirror, mqtt, tail},
-    cutover::{Flags, Routes},
+    cutover::{Adviser, Flags, Routes},
     domain::{
         Audience, Change, Clock, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position,
         SystemClock,
@@ -328,7 +328,8 @@ impl Rig {
     fn directions(&self) -> Directions {
         let to_it = |module: &ModuleName| (module.clone(), vec![self.target.name.clone()]);
         let routes = Routes::new(self.tail.modules().map(to_it).collect());
-        Directions::new(Arc::clone(&self.flags), Arc::new(routes), Arc::default())
+        let adviser = Adviser::new(Arc::clone(&self.flags), Arc::new(routes), |_| true);
+        Directions::new(Arc::new(adviser), Arc::default())
     }
 
     /// Starts a publisher.
