@@ -44,10 +44,9 @@ use self::{
 use crate::{
     config,
     cutover::Flags,
-    domain::{Clock, Cursor, ModuleName},
+    domain::{Backoff, Clock, Cursor, ModuleName},
     log::{Leadership, Tail, Witnesses},
     mirror::{
-        backoff::Backoff,
         lane::Lane,
         ledger::Ledger,
         line::{self, Line},
