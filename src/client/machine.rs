@@ -182,12 +182,12 @@ impl Client {
                     let settings = &self.cx.settings;
                     let next = session.map_or(settings.longest_pause, |said| said.next_session);
                     let confirm = std::mem::take(&mut self.confirms);
-                    let next = if confirm {
-                        next.min(settings.confirm_after)
+                    let most = if confirm {
+                        settings.confirm_after.min(settings.session_every)
                     } else {
-                        next
+                        settings.session_every
                     };
-                    self.session_due = self.cx.now + next.max(settings.first_pause);
+                    self.session_due = self.cx.now + next.min(most).max(settings.first_pause);
                 }
                 AskingAct::BackOff => {
                     let failures = &mut self.session_failures;

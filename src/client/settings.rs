@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Between two polls, while no session has said it.
     pub poll_every: Duration,
+    /// The longest time between two questions for the session, should the gateway name a longer one.
+    pub session_every: Duration,
     /// The first pause after something failed; each following one is twice as long.
     pub first_pause: Duration,
     /// The longest pause after failures.
@@ -25,6 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             poll_every: Duration::from_secs(5),
+            session_every: Duration::from_hours(24),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             read_spread: Duration::from_secs(2),
