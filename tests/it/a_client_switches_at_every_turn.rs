@@ -17,7 +17,10 @@ use crate::support::{
     eventually,
     gateway::{Client, InProcess, Setup},
     load::{Load, Plan},
-    logbook, servers_are_skipped,
+    logbook,
+    native::numbered,
+    servers_are_skipped,
+    streams::change,
     targets::broker,
 };
 
@@ -49,7 +52,6 @@ async fn on_mosquitto() {
     switched(|setup| setup.target(&broker.url())).await;
 }
 
-#[cfg(feature = "embedded-broker")]
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_broker() {
     switched(|setup| setup).await;
@@ -163,9 +165,7 @@ async fn follows(script: &Script, pushed: bool) {
 }
 
 fn changes(script: &Script) -> Vec<Value> {
-    let mut lines = script.lines();
-    lines.retain(|line| !line["position"].is_null());
-    lines
+    changes_of(&script.lines()).cloned().collect()
 }
 
 fn position(line: &Value) -> u64 {
@@ -191,4 +191,60 @@ fn assert_is_the_log(script: &Script, mine: &BTreeMap<u64, (String, Value)>) {
     let by = |word: &str| changes.iter().filter(|line| line["by"] == word).count();
     println!("{} by push, {} by reads", by("push"), by("read"));
     assert!(ways.contains("push") && ways.contains("read"), "{ways:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_too_far_behind_takes_the_state_and_goes_on() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let setup = Setup::new(&database, "gw-1")
+        .modules(MODULES)
+        .set("native.page_changes", 10)
+        .set("session.lifetime_ms", 1_000);
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    let changes: Vec<_> = (0..25).map(|n| change(&format!("k{n}"), "u1")).collect();
+    ingest(client, &json!(changes)).await;
+    numbered(client, "orders", 25).await;
+    flip(client, true, &mut StdRng::seed_from_u64(0)).await;
+    for from in ["state", "00000001_00000000000f4240"] {
+        let arguments = ["watch", "orders", "--audience", "u1", "--from", from];
+        let arguments = [&arguments[..], &["--url", &client.public]].concat();
+        let script = Script::of_program(env!("CARGO_BIN_EXE_changeover"), &arguments);
+        follows(&script, true).await;
+        let lines = script.lines();
+        let forgets = lines.iter().position(|line| line["forget"] == true);
+        let state = lines.iter().position(|line| line["by"] == "state");
+        assert!(forgets.is_some() && forgets < state, "{lines:?}");
+        let shown: Vec<_> = changes_of(&lines).map(|line| line["key"].clone()).collect();
+        let keys: Vec<_> = (0..25).map(|n| json!(format!("k{n}"))).collect();
+        assert_eq!(shown[..25], keys, "{from}");
+        ingest(client, &json!(change("new", "u1"))).await;
+        script
+            .until("the next change is pushed", PATIENCE, |lines| {
+                let last = changes_of(lines).last().unwrap();
+                last["key"] == "new" && last["by"] == "push"
+            })
+            .await;
+        ingest(
+            client,
+            &json!({"key": "new", "audience": "u1", "op": "delete"}),
+        )
+        .await;
+        script
+            .until("it is deleted", PATIENCE, |lines| {
+                let last = changes_of(lines).last().unwrap();
+                last["op"] == "delete" && last["value"].is_null()
+            })
+            .await;
+    }
+    gateway.stop().await;
+}
+
+async fn ingest(client: &Client, body: &Value) {
+    let answer = client.post("/v1/modules/orders/changes", body).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+}
+
+fn changes_of(lines: &[Value]) -> impl Iterator<Item = &Value> {
+    lines.iter().filter(|line| !line["position"].is_null())
 }
