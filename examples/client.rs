@@ -93,15 +93,10 @@ async fn main() -> Result<()> {
     let mut event = Event::Time;
     loop {
         let actions = client.handle(event, begun.elapsed());
-        let changes = actions
-            .iter()
-            .any(|action| matches!(action, Action::Apply { .. } | Action::Forget { .. }));
         for action in actions {
             act(action, &gateway, &mut held, &mut links, &sender);
         }
-        if changes {
-            save(&client, &mut held, &file)?;
-        }
+        save(&client, &mut held, &file)?;
         let wakes = client.wakes_at().saturating_sub(begun.elapsed());
         event = match tokio::time::timeout(wakes, events.recv()).await {
             Ok(event) => event.context("the sender is ours")?,
@@ -199,16 +194,21 @@ fn act(
     }
 }
 
-/// Replaces the file in one step.
+/// Replaces the file in one step, if the client has come further. Every change moves its progress.
 fn save(client: &Client, held: &mut BTreeMap<ModuleName, Held>, file: &str) -> Result<()> {
+    let mut moved = false;
     for (module, held) in held.iter_mut() {
         if let Some(progress) = client.progress(module.as_str()) {
+            moved |= held.progress != *progress;
             held.progress = progress.clone();
         }
     }
-    let new = format!("{file}.new");
-    fs::write(&new, serde_json::to_vec(held)?)?;
-    Ok(fs::rename(new, file)?)
+    if moved {
+        let new = format!("{file}.new");
+        fs::write(&new, serde_json::to_vec(held)?)?;
+        fs::rename(new, file)?;
+    }
+    Ok(())
 }
 
 impl Gateway {

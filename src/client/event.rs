@@ -100,7 +100,7 @@ pub enum Action {
         /// To what.
         topics: Vec<String>,
     },
-    /// End a subscription, while others on the connection go on.
+    /// End a subscription. Others on the connection may go on.
     Unsubscribe {
         /// Where.
         link: LinkId,

@@ -27,8 +27,6 @@ pub(super) struct Link {
     pub(super) id: LinkId,
     pub(super) state: ConnectionState,
     pub(super) with: Connection,
-    /// The broker has kept the session of before.
-    pub(super) is_kept: bool,
     /// When to connect again.
     pub(super) due: Duration,
     pub(super) failures: Backoff,
@@ -66,7 +64,6 @@ impl Link {
             id: LinkId(0),
             state: ConnectionState::Off,
             with,
-            is_kept: false,
             due: Duration::ZERO,
             failures: Context::backoff(settings),
         }

@@ -236,17 +236,17 @@ impl Client {
         let Some(place) = place else {
             return;
         };
-        if !self.feeds.values().any(|feed| is_at(feed, &place.site)) {
-            self.connection(&place.site, ConnectionEvent::Unwanted);
-            self.links.remove(&place.site);
-            return;
-        }
         let link = self.links.get(&place.site);
         if let Some(link) = link.filter(|link| link.state == ConnectionState::Open) {
+            // Also before taking leave: the broker would keep what comes for as long as it keeps the session.
             self.cx.actions.push(Action::Unsubscribe {
                 link: link.id,
                 topics: place.topics,
             });
+        }
+        if !self.feeds.values().any(|feed| is_at(feed, &place.site)) {
+            self.connection(&place.site, ConnectionEvent::Unwanted);
+            self.links.remove(&place.site);
         }
     }
 
@@ -313,8 +313,10 @@ impl Client {
 
     fn on_connected(&mut self, id: LinkId, session_present: bool) {
         if let Some(site) = self.site(id) {
-            if let Some(link) = self.links.get_mut(&site) {
-                link.is_kept = session_present;
+            if !session_present {
+                for feed in self.feeds.values_mut().filter(|feed| is_at(feed, &site)) {
+                    feed.step(WayEvent::SessionLost, &mut self.cx);
+                }
             }
             self.connection(&site, ConnectionEvent::Connected);
         }
@@ -333,12 +335,7 @@ impl Client {
         }
         if granted {
             link.failures.reset();
-            let event = if link.is_kept {
-                WayEvent::StandsKept
-            } else {
-                WayEvent::StandsAnew
-            };
-            feed.step(event, &mut self.cx);
+            feed.step(WayEvent::Stands, &mut self.cx);
         } else {
             feed.step(WayEvent::Refused, &mut self.cx);
             feed.subscribe_at = Some(self.cx.after_pause(&mut link.failures, None));

@@ -39,13 +39,16 @@ fn table<S: Copy + Debug + PartialEq, E: Copy + Debug, A: Debug + 'static>(
             .collect(),
     ];
     for event in events {
-        let cells = states.iter().map(|state| cell(*state, on(*state, *event)));
+        let cells = states.iter().map(|state| {
+            let (next, acts) = on(*state, *event);
+            cell(*state, next, acts)
+        });
         rows.push([format!("{event:?}")].into_iter().chain(cells).collect());
     }
     rows
 }
 
-fn cell<S: Debug + PartialEq, A: Debug>(state: S, (next, acts): (S, &[A])) -> String {
+fn cell<S: Copy + Debug + PartialEq, A: Debug>(state: S, next: S, acts: &[A]) -> String {
     let mut parts: Vec<_> = acts.iter().map(|act| format!("{act:?}")).collect();
     if next != state {
         parts.insert(0, format!("→ {next:?}"));

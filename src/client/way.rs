@@ -1,7 +1,7 @@
 //! How a module's changes come: by polls, by push, or on the way from one to the other.
 //!
 //! Invariant: what was pushed is applied in [`Way::Live`] only, and that is reached by no other road than a read that
-//! began after the subscription stood and came to the end of the log, or by a session that the broker has kept.
+//! began after the subscription stood and came to the end of the log, or by a session that the broker has kept ever since.
 
 /// How a module's changes come to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +27,10 @@ pub enum WayEvent {
     ToldPush,
     /// The session says push, and somewhere else than before.
     ToldElsewhere,
-    /// The subscription stands, on a session that is new to the broker.
-    StandsAnew,
-    /// The subscription stands, on the session of before.
-    StandsKept,
+    /// The connection is there, and the broker has not kept the session of before.
+    SessionLost,
+    /// The subscription stands.
+    Stands,
     /// The broker refuses the subscription.
     Refused,
     /// The connection is lost.
@@ -91,9 +91,10 @@ impl Way {
             (_, On::ToldPoll) => (Self::Polling, &[Leave, Drop, Spread]),
             (_, On::ToldElsewhere) => (Self::Joining, &[Leave, Drop, Join, Pace]),
             (_, On::ToldPush) => (self, &[]),
-            (Self::Joining | Self::CatchingUp, On::StandsAnew | On::StandsKept)
-            | (Self::Away | Self::Live, On::StandsAnew) => (Self::CatchingUp, &[Read]),
-            (Self::Away, On::StandsKept) => (Self::Live, &[Pace, Apply]),
+            (Self::Joining | Self::CatchingUp, On::Stands) => (Self::CatchingUp, &[Read]),
+            (Self::Away, On::Stands) => (Self::Live, &[Pace, Apply]),
+            // Also if the next connection finds a session again: that one began without this subscription.
+            (Self::Away, On::SessionLost) => (Self::Joining, &[]),
             (Self::Joining | Self::Away, On::Refused) => (Self::Joining, &[]),
             (Self::CatchingUp, On::Refused | On::Lost) | (Self::Live, On::Refused) => {
                 (Self::Joining, &[Pace])
@@ -108,7 +109,8 @@ impl Way {
             (Self::CatchingUp, On::UpToDate) => (Self::Live, &[Pace, Apply]),
             (Self::Joining, On::Lost | On::Overflow | On::NewGeneration)
             | (Self::Away, On::Lost)
-            | (Self::Live, On::StandsKept | On::Overflow)
+            | (Self::Live, On::Stands | On::Overflow)
+            | (Self::Joining | Self::CatchingUp | Self::Live, On::SessionLost)
             | (Self::Joining | Self::Away | Self::CatchingUp, On::Gap | On::GapAgain) => {
                 (self, &[])
             }
@@ -122,8 +124,8 @@ impl WayEvent {
         Self::ToldPoll,
         Self::ToldPush,
         Self::ToldElsewhere,
-        Self::StandsAnew,
-        Self::StandsKept,
+        Self::SessionLost,
+        Self::Stands,
         Self::Refused,
         Self::Lost,
         Self::Gap,

@@ -59,6 +59,11 @@ impl Line {
         }
     }
 
+    /// Asks for the topics no more.
+    pub(super) fn unsubscribe(&self, topics: &[String]) {
+        let _gone = self.link.unsubscribe(topics);
+    }
+
     /// What comes next; none after the end.
     pub(super) async fn next(&mut self) -> Vec<Event> {
         let signals = self.link.next().await;

@@ -160,8 +160,11 @@ impl Watching {
                     line.subscribe(module, &topics);
                 }
             }
-            // The one module is the only one on its connection, which ends instead.
-            Action::Unsubscribe { .. } => {}
+            Action::Unsubscribe { link, topics } => {
+                if let Some(line) = self.line_of(link) {
+                    line.unsubscribe(&topics);
+                }
+            }
             Action::Forget { module } => self.show(&lines::forget(&module, self.terminal))?,
             Action::Apply { module, change, by } => {
                 self.show(&lines::change(&module, &change, by, self.terminal))?;

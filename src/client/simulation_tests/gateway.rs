@@ -1,11 +1,9 @@
-//! A gateway and its brokers as simple as can be: a log, its state, a stage, and what a broker delivers or loses.
+//! One module of a gateway, as simple as can be: a log, its state, and how it comes to clients.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    client::{
-        Bookmark, Change, Connection, Message, Page, Session, StatePage, Told, chance::Chance,
-    },
+    client::{Bookmark, Change, Connection, Message, Page, StatePage, Told, chance::Chance},
     domain::{Audience, Cursor, Epoch, JsonText, ModuleName, Op, Position, Transport},
 };
 
@@ -24,7 +22,6 @@ pub(super) struct Gateway {
     head: u64,
     lasts: BTreeMap<String, u64>,
     state: BTreeMap<(String, String), Change>,
-    pub(super) keeps_state: bool,
     pub(super) transport: Transport,
     pub(super) target: &'static str,
     pub(super) version: i64,
@@ -32,16 +29,15 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(keeps_state: bool) -> Self {
+    pub(super) fn new(module: ModuleName) -> Self {
         Self {
-            module: "m1".parse().unwrap(),
+            module,
             epoch: Epoch::FIRST,
             log: Vec::new(),
             retained_from: 1,
             head: 0,
             lasts: BTreeMap::new(),
             state: BTreeMap::new(),
-            keeps_state,
             transport: Transport::Poll,
             target: "a",
             version: 1,
@@ -91,7 +87,7 @@ impl Gateway {
         }
     }
 
-    fn mine(change: &&Change) -> bool {
+    pub(super) fn mine(change: &&Change) -> bool {
         MINE.contains(&change.audience.as_str())
     }
 
@@ -153,29 +149,27 @@ impl Gateway {
         })
     }
 
-    pub(super) fn session(&self) -> Session {
-        let connection = |name: &str| Connection {
-            target: name.to_owned(),
-            url: Some(format!("mqtt://{name}")),
+    pub(super) fn connection(&self) -> Connection {
+        Connection {
+            target: self.target.to_owned(),
+            url: Some(format!("mqtt://{}", self.target)),
             websocket_url: None,
             protocol: "5".to_owned(),
             client_id: "c".to_owned(),
             username: None,
             password: None,
-            keep_alive: Duration::from_secs(60),
-        };
-        let told = Told {
+            keep_alive: Duration::from_mins(1),
+        }
+    }
+
+    pub(super) fn told(&self) -> Told {
+        Told {
             transport: self.transport,
             reason: "stage".to_owned(),
-            topics: vec!["m".to_owned(), "c".to_owned()],
+            // A topic is the module's name: there is one broker per target, and one client.
+            topics: vec![self.module.to_string()],
             target: Some(self.target.to_owned()),
             next_poll: Some(Duration::from_secs(1)),
-        };
-        Session {
-            next_session: Duration::from_secs(10),
-            resync: Duration::from_secs(20),
-            targets: [(self.target.to_owned(), connection(self.target))].into(),
-            modules: [(self.module.clone(), told)].into(),
         }
     }
 
