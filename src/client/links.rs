@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Connection, ConnectionState, LinkId, Session, Settings, Told, feed::Context};
+use super::{Connection, ConnectionState, LinkId, Session, Settings, Told, context::Context};
 use crate::domain::{Backoff, Transport};
 
 /// Where a connection goes, and as whom. A password alone makes no other one.

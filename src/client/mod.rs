@@ -25,6 +25,7 @@ mod asking;
 mod chance;
 mod change;
 mod connection;
+mod context;
 mod event;
 mod feed;
 mod links;

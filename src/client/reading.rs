@@ -88,13 +88,33 @@ impl Reading {
             (Self::TakingState, On::StateCut) => (self, &[AskStatePage]),
             (Self::TakingState, On::Gone | On::Failed) => (Self::OwingState, &[BackOff]),
             // Answers that nobody waits for.
-            (Self::Resting | Self::OwingState, _)
-            | (Self::Reading | Self::ReadingAgain, On::Due)
+            (
+                Self::Resting,
+                On::PageCut
+                | On::PageWhole
+                | On::Gone
+                | On::Failed
+                | On::StateCut
+                | On::StateWhole
+                | On::NoState,
+            )
+            | (
+                Self::Reading | Self::ReadingAgain,
+                On::Due | On::StateCut | On::StateWhole | On::NoState,
+            )
             | (Self::ReadingAgain, On::Wanted)
-            | (Self::Reading | Self::ReadingAgain, On::StateCut | On::StateWhole | On::NoState)
-            | (Self::TakingState, On::Due | On::Wanted | On::PageCut | On::PageWhole) => {
-                (self, &[])
-            }
+            | (Self::TakingState, On::Due | On::Wanted | On::PageCut | On::PageWhole)
+            | (
+                Self::OwingState,
+                On::Wanted
+                | On::PageCut
+                | On::PageWhole
+                | On::Gone
+                | On::Failed
+                | On::StateCut
+                | On::StateWhole
+                | On::NoState,
+            ) => (self, &[]),
         }
     }
 }

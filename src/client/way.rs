@@ -3,6 +3,11 @@
 //! Invariant: what was pushed is applied in [`Way::Live`] only, and that is reached by no other road than a read that
 //! began after the subscription stood and came to the end of the log, or by a session that the broker has kept ever since.
 
+use self::{
+    WayAct::{Apply, Drop, Join, Leave, Pace, Read, ReadLater, ReadSoon, Spread},
+    WayEvent as On,
+};
+
 /// How a module's changes come to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -82,41 +87,92 @@ impl Way {
 
     /// The table: what follows, and what is done.
     pub const fn on(self, event: WayEvent) -> (Self, &'static [WayAct]) {
-        use WayAct::{Apply, Drop, Join, Leave, Pace, Read, ReadLater, ReadSoon, Spread};
-        use WayEvent as On;
-        match (self, event) {
-            (Self::Polling, On::ToldPush | On::ToldElsewhere) => (Self::Joining, &[Join]),
-            (Self::Polling, On::UpToDate) => (self, &[Pace]),
-            (Self::Polling, _) => (self, &[]),
-            (_, On::ToldPoll) => (Self::Polling, &[Leave, Drop, Spread]),
-            (_, On::ToldElsewhere) => (Self::Joining, &[Leave, Drop, Join, Pace]),
-            (_, On::ToldPush) => (self, &[]),
-            (Self::Joining | Self::CatchingUp, On::Stands) => (Self::CatchingUp, &[Read]),
-            (Self::Away, On::Stands) => (Self::Live, &[Pace, Apply]),
-            // Also if the next connection finds a session again: that one began without this subscription.
-            (Self::Away, On::SessionLost) => (Self::Joining, &[]),
-            (Self::Joining | Self::Away, On::Refused) => (Self::Joining, &[]),
-            (Self::CatchingUp, On::Refused | On::Lost) | (Self::Live, On::Refused) => {
-                (Self::Joining, &[Pace])
+        match self {
+            Self::Polling => Self::polling(event),
+            Self::Joining => Self::joining(event),
+            Self::Away => Self::away(event),
+            Self::CatchingUp => Self::catching_up(event),
+            Self::Live => Self::live(event),
+        }
+    }
+
+    const fn polling(event: WayEvent) -> (Self, &'static [WayAct]) {
+        match event {
+            On::ToldPush | On::ToldElsewhere => (Self::Joining, &[Join]),
+            On::UpToDate => (Self::Polling, &[Pace]),
+            On::ToldPoll
+            | On::SessionLost
+            | On::Stands
+            | On::Refused
+            | On::Lost
+            | On::Gap
+            | On::GapAgain
+            | On::Overflow
+            | On::NewGeneration => (Self::Polling, &[]),
+        }
+    }
+
+    const fn joining(event: WayEvent) -> (Self, &'static [WayAct]) {
+        match event {
+            On::ToldPoll => BACK_TO_POLLS,
+            On::ToldElsewhere => ELSEWHERE,
+            On::Stands => (Self::CatchingUp, &[Read]),
+            On::UpToDate => (Self::Joining, &[Pace]),
+            On::ToldPush
+            | On::SessionLost
+            | On::Refused
+            | On::Lost
+            | On::Gap
+            | On::GapAgain
+            | On::Overflow
+            | On::NewGeneration => (Self::Joining, &[]),
+        }
+    }
+
+    const fn away(event: WayEvent) -> (Self, &'static [WayAct]) {
+        match event {
+            On::ToldPoll => BACK_TO_POLLS,
+            On::ToldElsewhere => ELSEWHERE,
+            // Without the session also if the next connection finds one again: that began without this subscription.
+            On::SessionLost | On::Refused | On::Overflow | On::NewGeneration => {
+                (Self::Joining, &[])
             }
-            (Self::Live, On::Lost) => (Self::Away, &[Pace]),
-            (Self::Away, On::Overflow | On::NewGeneration) => (Self::Joining, &[]),
-            (Self::CatchingUp, On::Overflow) => (self, &[Read]),
-            (Self::CatchingUp | Self::Live, On::NewGeneration) => (self, &[ReadSoon]),
-            (Self::Live, On::Gap) => (Self::CatchingUp, &[Read]),
-            (Self::Live, On::GapAgain) => (Self::CatchingUp, &[ReadLater]),
-            (Self::Joining | Self::Away | Self::Live, On::UpToDate) => (self, &[Pace]),
-            (Self::CatchingUp, On::UpToDate) => (Self::Live, &[Pace, Apply]),
-            (Self::Joining, On::Lost | On::Overflow | On::NewGeneration)
-            | (Self::Away, On::Lost)
-            | (Self::Live, On::Stands | On::Overflow)
-            | (Self::Joining | Self::CatchingUp | Self::Live, On::SessionLost)
-            | (Self::Joining | Self::Away | Self::CatchingUp, On::Gap | On::GapAgain) => {
-                (self, &[])
-            }
+            On::Stands => (Self::Live, &[Pace, Apply]),
+            On::UpToDate => (Self::Away, &[Pace]),
+            On::ToldPush | On::Lost | On::Gap | On::GapAgain => (Self::Away, &[]),
+        }
+    }
+
+    const fn catching_up(event: WayEvent) -> (Self, &'static [WayAct]) {
+        match event {
+            On::ToldPoll => BACK_TO_POLLS,
+            On::ToldElsewhere => ELSEWHERE,
+            On::Stands | On::Overflow => (Self::CatchingUp, &[Read]),
+            On::Refused | On::Lost => (Self::Joining, &[Pace]),
+            On::NewGeneration => (Self::CatchingUp, &[ReadSoon]),
+            On::UpToDate => (Self::Live, &[Pace, Apply]),
+            On::ToldPush | On::SessionLost | On::Gap | On::GapAgain => (Self::CatchingUp, &[]),
+        }
+    }
+
+    const fn live(event: WayEvent) -> (Self, &'static [WayAct]) {
+        match event {
+            On::ToldPoll => BACK_TO_POLLS,
+            On::ToldElsewhere => ELSEWHERE,
+            On::Refused => (Self::Joining, &[Pace]),
+            On::Lost => (Self::Away, &[Pace]),
+            On::Gap => (Self::CatchingUp, &[Read]),
+            On::GapAgain => (Self::CatchingUp, &[ReadLater]),
+            On::NewGeneration => (Self::Live, &[ReadSoon]),
+            On::UpToDate => (Self::Live, &[Pace]),
+            On::ToldPush | On::SessionLost | On::Stands | On::Overflow => (Self::Live, &[]),
         }
     }
 }
+
+/// From wherever it was.
+const BACK_TO_POLLS: (Way, &[WayAct]) = (Way::Polling, &[Leave, Drop, Spread]);
+const ELSEWHERE: (Way, &[WayAct]) = (Way::Joining, &[Leave, Drop, Join, Pace]);
 
 impl WayEvent {
     /// Every event.

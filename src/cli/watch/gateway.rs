@@ -115,17 +115,7 @@ impl Gateway {
     /// `page` is where the page before said that this one is.
     pub(super) async fn state(&self, page: Option<&str>) -> Event {
         let module = self.module.clone();
-        let url = match page {
-            Some(page) => self.base.join(page).ok(),
-            None => {
-                let mut url = self.at(&["v1", "modules", module.as_str(), "snapshot"]);
-                if let Some(audience) = &self.audience {
-                    url.query_pairs_mut()
-                        .append_pair("audience", audience.as_str());
-                }
-                Some(url)
-            }
-        };
+        let url = page.map_or_else(|| Some(self.first_page()), |page| self.base.join(page).ok());
         let Some(url) = url else {
             return Event::ReadFailed(module, None);
         };
@@ -140,6 +130,15 @@ impl Gateway {
                 _ => Event::ReadFailed(module, refused.retry_after),
             },
         }
+    }
+
+    fn first_page(&self) -> Url {
+        let mut url = self.at(&["v1", "modules", self.module.as_str(), "snapshot"]);
+        if let Some(audience) = &self.audience {
+            url.query_pairs_mut()
+                .append_pair("audience", audience.as_str());
+        }
+        url
     }
 
     async fn post(&self, segments: &[&str], asked: &serde_json::Value) -> Answered {

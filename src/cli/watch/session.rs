@@ -165,9 +165,9 @@ impl Watching {
                     line.unsubscribe(&topics);
                 }
             }
-            Action::Forget { module } => self.show(&lines::forget(&module, self.terminal))?,
+            Action::Forget { module } => show(&lines::forget(&module, self.terminal))?,
             Action::Apply { module, change, by } => {
-                self.show(&lines::change(&module, &change, by, self.terminal))?;
+                show(&lines::change(&module, &change, by, self.terminal))?;
             }
         }
         Ok(None)
@@ -181,16 +181,16 @@ impl Watching {
         let way = self.client.way(self.module.as_str());
         if let (Some(way), true) = (way, way != self.shown) {
             self.shown = Some(way);
-            self.show(&lines::way(&self.module, way, self.terminal))?;
+            show(&lines::way(&self.module, way, self.terminal))?;
         }
         Ok(())
     }
+}
 
-    fn show(&self, line: &str) -> Shown {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{line}")?;
-        out.flush()
-    }
+fn show(line: &str) -> Shown {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 /// A question whose task broke down has no answer, and without one the client would wait for ever.

@@ -71,7 +71,7 @@ impl Simulation {
             link: id,
             session_present,
         });
-        for message in kept {
+        for message in &kept {
             self.deliver(id, message);
         }
     }
@@ -93,7 +93,7 @@ impl Simulation {
         });
         if granted {
             let bookmark = self.gateways[module].bookmark();
-            self.deliver(id, bookmark);
+            self.deliver(id, &bookmark);
         }
     }
 
@@ -101,6 +101,12 @@ impl Simulation {
         let target = &self.brokers.links[&id].target;
         let session = self.brokers.sessions.get_mut(target).unwrap();
         session.modules.remove(topics[0].as_str());
+    }
+
+    /// Whether what is published of the module comes.
+    pub(super) fn is_subscribed(&self, module: &str) -> bool {
+        let mut open = self.brokers.links.values().filter(|link| link.is_open);
+        open.any(|link| self.brokers.sessions[&link.target].modules.contains(module))
     }
 
     /// A message goes to all brokers: the mirror feeds each.
@@ -121,12 +127,12 @@ impl Simulation {
             }
         }
         for id in deliveries {
-            self.deliver(id, message.clone());
+            self.deliver(id, message);
         }
     }
 
     /// A message comes over the connection, or not, or twice, or late.
-    fn deliver(&mut self, link: LinkId, message: Message) {
+    fn deliver(&mut self, link: LinkId, message: &Message) {
         let is_change = matches!(message, Message::Change(..));
         if is_change && self.happens(0.05) {
             return;

@@ -55,7 +55,7 @@ impl Gateway {
         let key = format!("k{}", pick(chance, 9));
         let is_delete = chance.draw() < 0.1;
         let previous = self.lasts.insert(audience.to_owned(), self.head);
-        let change = Change {
+        let numbered = Change {
             epoch: self.epoch,
             position: Position::new(self.head),
             previous: Position::new(previous.unwrap_or_default()),
@@ -64,10 +64,10 @@ impl Gateway {
             op: if is_delete { Op::Delete } else { Op::Upsert },
             value: Some(JsonText::stored(self.head.to_string())),
         };
-        self.log.push(change.clone());
+        self.log.push(numbered.clone());
         self.state
-            .insert((audience.to_owned(), key), change.clone());
-        change
+            .insert((audience.to_owned(), key), numbered.clone());
+        numbered
     }
 
     /// Everything below is pruned.
@@ -87,7 +87,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn mine(change: &&Change) -> bool {
+    pub(super) fn is_mine(change: &Change) -> bool {
         MINE.contains(&change.audience.as_str())
     }
 
@@ -105,7 +105,7 @@ impl Gateway {
             .log
             .iter()
             .filter(part)
-            .filter(Self::mine)
+            .filter(|change| Self::is_mine(change))
             .cloned()
             .collect();
         let has_more = changes.len() > PAGE;
@@ -122,6 +122,40 @@ impl Gateway {
         })
     }
 
+    /// The answer of a legacy poll.
+    pub(super) fn poll(&self, after: Option<Cursor>, behind: u64) -> Page {
+        let page = self.read(after, behind);
+        let page = page.unwrap_or_else(|| self.poll_state(after));
+        Page {
+            transport: Some(self.transport),
+            ..page
+        }
+    }
+
+    /// The state above the cursor in the order of positions; a cursor of another epoch counts as none.
+    fn poll_state(&self, after: Option<Cursor>) -> Page {
+        let ours = after.filter(|after| after.epoch == self.epoch);
+        let from = ours.map_or(Position::ZERO, |after| after.position);
+        let mine = self.state.values().filter(|change| Self::is_mine(change));
+        let mut changes: Vec<_> = mine
+            .filter(|change| change.position > from)
+            .cloned()
+            .collect();
+        changes.sort_by_key(|change| change.position);
+        let has_more = changes.len() > PAGE;
+        changes.truncate(PAGE);
+        let last = changes.last().filter(|_| has_more);
+        let end = last.map_or(self.cursor(), |last| Cursor::new(self.epoch, last.position));
+        Page {
+            changes,
+            cursor: end,
+            has_more,
+            is_state: true,
+            next_poll: None,
+            transport: None,
+        }
+    }
+
     /// A page of the snapshot; none = gone.
     pub(super) fn state(&self, page: Option<&str>) -> Option<StatePage> {
         let (cursor, after) = match page {
@@ -134,7 +168,12 @@ impl Gateway {
         if cursor.epoch != self.epoch || cursor.position.get() + 1 < self.retained_from {
             return None;
         }
-        let mut items: Vec<_> = self.state.values().filter(Self::mine).cloned().collect();
+        let mut items: Vec<_> = self
+            .state
+            .values()
+            .filter(|change| Self::is_mine(change))
+            .cloned()
+            .collect();
         items.retain(|item| item.op == Op::Upsert);
         items.retain(|item| item.position.get() > after && item.position <= cursor.position);
         items.sort_by_key(|item| item.position);
@@ -184,7 +223,7 @@ impl Gateway {
 
     /// What a client of `u1` holds that has everything.
     pub(super) fn held(&self) -> BTreeMap<(String, String), String> {
-        let is_there = |change: &&Change| Self::mine(change) && change.op == Op::Upsert;
+        let is_there = |change: &&Change| Self::is_mine(change) && change.op == Op::Upsert;
         let items = self.state.iter().filter(|(_, change)| is_there(change));
         items
             .map(|(key, change)| (key.clone(), value(change)))

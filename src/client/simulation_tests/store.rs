@@ -14,7 +14,8 @@ pub(super) struct Store {
     /// Since it was told to forget.
     applied: Vec<Change>,
     lasts: BTreeMap<String, u64>,
-    forgotten: u32,
+    /// Some of it came as state, without what was before.
+    has_state: bool,
     /// The end of the log when a new subscription stood: nothing pushed is applied before it was read.
     pub(super) stood_at: Option<Cursor>,
 }
@@ -24,7 +25,9 @@ impl Store {
         let audience = change.audience.as_str().to_owned();
         let slot = (audience.clone(), change.key.to_string());
         let before = self.lasts.insert(audience, change.position.get());
-        if by != By::State {
+        if by == By::State {
+            self.has_state = true;
+        } else {
             assert!(
                 before < Some(change.position.get()),
                 "again or late: {change:?}"
@@ -39,19 +42,24 @@ impl Store {
 
     pub(super) fn forget(&mut self) {
         *self = Self {
-            forgotten: self.forgotten + 1,
+            has_state: true,
             stood_at: self.stood_at,
             ..Self::default()
         };
     }
 
-    /// It is what the gateway has, and the log itself if nothing was ever forgotten.
+    /// It is what the gateway has, and the log itself if none of it came as state.
     pub(super) fn assert_is(&self, gateway: &Gateway) {
         assert_eq!(self.held, gateway.held());
-        if self.forgotten == 0 {
+        if !self.has_state {
             let mut applied = self.applied.clone();
             applied.sort_by_key(|change| change.position);
-            let log: Vec<_> = gateway.log.iter().filter(Gateway::mine).cloned().collect();
+            let log: Vec<_> = gateway
+                .log
+                .iter()
+                .filter(|change| Gateway::is_mine(change))
+                .cloned()
+                .collect();
             assert_eq!(applied, log);
         }
     }

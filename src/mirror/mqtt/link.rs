@@ -154,11 +154,10 @@ impl Link {
 
     /// Asks for no more messages.
     pub fn unsubscribe(&self, filters: &[String]) -> Result<(), NotSent> {
-        let sent = filters.iter().try_for_each(|filter| match &self.client {
+        filters.iter().try_for_each(|filter| match &self.client {
             Client::V5(client) => v5::unsubscribe(client, filter),
             Client::V311(client) => v311::unsubscribe(client, filter),
-        });
-        sent
+        })
     }
 
     /// Takes leave of the broker and waits until that is sent, at most `patience`.
