@@ -4,6 +4,7 @@
 //! exists is valid, so no other room checks a name, a cursor or a limit a second time.
 
 mod audience;
+mod backoff;
 mod change;
 mod cohort;
 mod cursor;
@@ -20,6 +21,7 @@ mod tick;
 mod time;
 
 pub use audience::Audience;
+pub use backoff::Backoff;
 pub use change::{Change, NewChange, Op};
 pub use cohort::{BasisPoints, Cohort, bucket, hash};
 pub use cursor::Cursor;

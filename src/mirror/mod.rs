@@ -9,7 +9,6 @@
 //! `lane`, each of its connections a `line`, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
 //! clients where to go.
 
-mod backoff;
 mod directions;
 mod history;
 mod lane;

@@ -13,6 +13,8 @@ mod a_broker_killed_every_two_seconds;
 mod a_broker_that_does_not_answer;
 mod a_broker_that_refuses_for_a_while;
 mod a_clean_stop_keeps_its_word;
+#[cfg(feature = "embedded-broker")]
+mod a_client_switches_at_every_turn;
 mod a_database_outage;
 mod a_database_that_dies_while_numbering;
 mod a_dead_target_holds_up_nobody;

@@ -44,10 +44,9 @@ use self::{
 };
 use crate::{
     config,
-    domain::{Clock, Cursor, ModuleName},
+    domain::{Backoff, Clock, Cursor, ModuleName},
     log::{Leadership, Tail, Witnesses},
     mirror::{
-        backoff::Backoff,
         directions::Directions,
         lane::Lane,
         ledger::Ledger,
