@@ -34,7 +34,13 @@ pub enum Module {
         reading: Reading,
     },
     /// One step forward.
-    Promote(Act),
+    Promote {
+        /// The module's name again: the step to `retired` asks for it, no other takes it.
+        #[arg(long, value_name = "MODULE")]
+        confirm: Option<String>,
+        #[command(flatten)]
+        act: Act,
+    },
     /// Tells a share of the clients to take the push.
     Ramp {
         /// Share of the clients, 0 to 100, with at most two decimals.
@@ -108,7 +114,10 @@ impl Module {
                 let query = [("limit", limit.to_string())];
                 reading.show(globals, &path, &query, tables::history).await
             }
-            Self::Promote(act) => act.run(globals, "promote", []).await,
+            Self::Promote { confirm, act } => {
+                let confirm = confirm.map(|name| ("confirm", json!(name)));
+                act.run(globals, "promote", confirm).await
+            }
             Self::Ramp { percent, act } => {
                 let percent = ("percent", Value::Number(as_number(percent)));
                 act.run(globals, "ramp", [percent]).await

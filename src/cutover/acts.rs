@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Blocked, Flags, NoRoute, Route, Routes, Step};
+use super::{Blocked, Flags, Ladder, NoRoute, Route, Routes, Step};
 use crate::{
     domain::ModuleName,
     store::{self, Act, SeenTarget, StageRecord, Store},
@@ -106,6 +106,9 @@ const ACTOR_BYTES: usize = 128;
 /// How often an act is decided, if its target is acted on each time.
 const TRIES: u32 = 3;
 
+/// No configuration names an upstream yet.
+const LADDER: Ladder = Ladder::WITHOUT_UPSTREAM;
+
 /// Where acts are done.
 pub struct Acts {
     store: Arc<dyn Store>,
@@ -144,7 +147,7 @@ impl Acts {
             .ok_or_else(|| Refused::UnknownModule(asked.module.clone()))?;
         check_version(&before, asked.if_version)?;
         let (mut after, seen) = match &asked.change {
-            Move::Step(step) => (step.apply(&before)?, None),
+            Move::Step(step) => (step.apply(&before, LADDER)?, None),
             Move::Route(route) => self.route(&before, route).await?,
         };
         after.changed_by.clone_from(&asked.actor);

@@ -77,7 +77,10 @@ impl Flags {
 
 /// What a client is told under a record.
 pub fn evaluate(record: &StageRecord, client_id: &str) -> Evaluation {
+    let effective = record.stage.max(Stage::Mirror);
     let (transport, reason) = match record.stage {
+        // Nobody but the gateway can answer, so it does.
+        Stage::Proxy | Stage::Shadow => (Transport::Poll, "no-upstream"),
         Stage::Mirror => (Transport::Poll, "stage"),
         Stage::Ramp if record.cohort.contains(&record.module, client_id) => {
             (Transport::Push, "cohort")
@@ -87,7 +90,7 @@ pub fn evaluate(record: &StageRecord, client_id: &str) -> Evaluation {
     };
     Evaluation {
         requested: record.stage,
-        effective: record.stage,
+        effective,
         transport,
         reason,
     }

@@ -8,9 +8,11 @@ mod flags;
 mod flags_reader;
 mod ladder;
 mod routes;
+mod transition;
 
 pub use acts::{Acts, Asked, Done, Move, Refused, check_words};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};
 pub use routes::{NoRoute, Route, Routes};
+pub use transition::{Ladder, Transition};

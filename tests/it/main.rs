@@ -51,6 +51,7 @@ mod deep_values_go_through;
 mod descriptions_are_true;
 mod every_broker;
 mod every_connection_takes_the_same_link;
+mod every_stage_and_every_act;
 mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
 mod idle_connections_are_closed;
@@ -78,6 +79,7 @@ mod mariadb_reads_only_what_it_returns;
 mod mirror_follows_the_log;
 #[cfg(feature = "embedded-broker")]
 mod mqtt_clients_of_others_receive_the_events;
+mod no_stage_without_its_audit;
 mod only_the_newest_change_of_a_key;
 mod passwords_change_while_running;
 mod poisonous_rows_are_parked;

@@ -53,7 +53,9 @@ async fn the_whole_ladder_and_back(database: DatabaseUnderTest) {
         assert_eq!(answer.json()["list"].as_array().unwrap().len(), 2);
     }
 
-    done(&a, &["promote", MODULE, "--reason", "the end"]).await;
+    let the_end = ["promote", MODULE, "--reason", "the end"];
+    assert_eq!(code(&a, &the_end).await, 1, "not in passing");
+    done(&a, &[&the_end[..], &["--confirm", MODULE]].concat()).await;
     everywhere(&a, &b, |answer| answer.status == StatusCode::GONE).await;
     let gone = poll(&b.client, "t").await;
     assert_eq!(gone.json()["code"], 410, "in the legacy envelope");
@@ -190,6 +192,25 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
     )
     .await;
 
+    let nowhere = json!({"reason": "r", "to": "shadow"});
+    refused(
+        client,
+        "rollback",
+        &nowhere,
+        StatusCode::CONFLICT,
+        "no upstream",
+    )
+    .await;
+    let too_early = json!({"reason": "r", "confirm": MODULE});
+    refused(
+        client,
+        "promote",
+        &too_early,
+        StatusCode::CONFLICT,
+        "takes no confirmation",
+    )
+    .await;
+
     // Forward goes one step at a time.
     assert_eq!(stage_after(client, "promote", &why).await, "ramp");
     assert_eq!(stage_after(client, "pause", &why).await, "ramp");
@@ -207,7 +228,33 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
         "not before",
     )
     .await;
-    assert_eq!(stage_after(client, "promote", &why).await, "retired");
+    refused(
+        client,
+        "promote",
+        &why,
+        StatusCode::CONFLICT,
+        "say its name",
+    )
+    .await;
+    let other = json!({"reason": "r", "confirm": "notices"});
+    refused(
+        client,
+        "promote",
+        &other,
+        StatusCode::CONFLICT,
+        "say its name",
+    )
+    .await;
+    let confirmed = json!({"reason": "r", "confirm": MODULE});
+    refused(
+        client,
+        "rollback",
+        &confirmed,
+        StatusCode::BAD_REQUEST,
+        "confirm",
+    )
+    .await;
+    assert_eq!(stage_after(client, "promote", &confirmed).await, "retired");
     refused(
         client,
         "promote",

@@ -32,8 +32,10 @@ pub struct ActBody {
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
     /// For `rollback`: an earlier stage; absent = the one before.
-    #[schema(pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     to: Option<String>,
+    /// For `promote`: the module's name again. The step to `retired` needs it, no other step takes it.
+    confirm: Option<String>,
     /// For `route`, which needs it: the target that clients are told to connect to.
     target: Option<String>,
 }
@@ -129,7 +131,10 @@ fn change(act: &str, body: &ActBody) -> Result<Move, Problem> {
         return Err(bad(format!("{member}: means nothing to this act")));
     }
     match act {
-        "promote" => Ok(Move::Step(Step::Promote)),
+        "promote" => {
+            let confirm = body.confirm.clone();
+            Ok(Move::Step(Step::Promote { confirm }))
+        }
         "ramp" => {
             let share = share(body)?;
             let share = share.ok_or_else(|| bad("percent: is missing".to_owned()))?;
@@ -162,7 +167,8 @@ fn stray_member(act: &str, body: &ActBody) -> Option<&'static str> {
     let percent = (body.percent.is_some() && !with_percent).then_some("percent");
     let to = (body.to.is_some() && act != "rollback").then_some("to");
     let target = (body.target.is_some() && act != "route").then_some("target");
-    percent.or(to).or(target)
+    let confirm = (body.confirm.is_some() && act != "promote").then_some("confirm");
+    percent.or(to).or(target).or(confirm)
 }
 
 fn share(body: &ActBody) -> Result<Option<BasisPoints>, Problem> {

@@ -28,10 +28,10 @@ struct Message<'a> {
     /// Grows when this broker may have lost changes or was not given some: who finds it changed catches up.
     generation: u64,
     /// What engineers asked for.
-    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(value_type = String, pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     stage_requested: Stage,
     /// What is in force.
-    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(value_type = String, pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     stage_effective: Stage,
     /// A new one means: ask again what to do.
     version: i64,
