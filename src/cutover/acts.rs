@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Blocked, Flags, Ladder, NoRoute, Route, Routes, Step};
+use super::{Blocked, Flags, Ladder, NoRoute, Preview, Roll, Route, Routes, Step};
 use crate::{
     domain::ModuleName,
     store::{self, Act, SeenTarget, StageRecord, Store},
@@ -54,6 +54,8 @@ pub struct Done {
     pub before: StageRecord,
     /// As it is, or would be.
     pub after: StageRecord,
+    /// Of a dry run: whom it would move.
+    pub preview: Option<Preview>,
 }
 
 /// Why an act was not done.
@@ -114,15 +116,22 @@ pub struct Acts {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
     routes: Arc<Routes>,
+    roll: Arc<Roll>,
 }
 
 impl Acts {
-    /// Acts that are written to `store` and put in force in `flags`.
-    pub const fn new(store: Arc<dyn Store>, flags: Arc<Flags>, routes: Arc<Routes>) -> Self {
+    /// Acts that are written to `store` and put in force in `flags`; dry runs tell of the clients on the `roll`.
+    pub const fn new(
+        store: Arc<dyn Store>,
+        flags: Arc<Flags>,
+        routes: Arc<Routes>,
+        roll: Arc<Roll>,
+    ) -> Self {
         Self {
             store,
             flags,
             routes,
+            roll,
         }
     }
 
@@ -154,7 +163,12 @@ impl Acts {
         after.reason.clone_from(&asked.reason);
         let before = StageRecord::clone(&before);
         if asked.dry_run {
-            return Ok(Done { before, after });
+            let preview = Some(Preview::of(&self.roll, &before, &after));
+            return Ok(Done {
+                before,
+                after,
+                preview,
+            });
         }
         let act = Act {
             after,
@@ -171,12 +185,18 @@ impl Acts {
             before = %before.stage,
             after = %after.stage,
             percent = %after.cohort.basis_points,
+            included = after.cohort.include.len(),
+            excluded = after.cohort.exclude.len(),
             routing = %after.routing,
             actor = after.changed_by,
             reason = after.reason,
             "the module's flags changed"
         );
-        Ok(Done { before, after })
+        Ok(Done {
+            before,
+            after,
+            preview: None,
+        })
     }
 
     async fn route(

@@ -1,8 +1,8 @@
 //! The ladder as a state machine: which record follows from which step. Pure.
 
-use super::{Ladder, Transition};
+use super::{Ladder, Recut, Transition};
 use crate::{
-    domain::{BasisPoints, Cohort, ModuleName, Stage},
+    domain::{ModuleName, Stage},
     store::StageRecord,
 };
 
@@ -14,8 +14,8 @@ pub enum Step {
         /// The module's name again. The step to `retired` asks for it, no other takes it.
         confirm: Option<String>,
     },
-    /// The cohort's share; from `mirror` also the step to `ramp`.
-    Ramp(BasisPoints),
+    /// Another cohort; from `mirror` also the step to `ramp`.
+    Ramp(Recut),
     /// One stage back, or to a given earlier one.
     Rollback(Option<Stage>),
     /// Freezes the ladder, not the mirror.
@@ -45,11 +45,11 @@ impl Step {
                 check_confirmation(record, transition, confirm.as_deref())?;
                 transition.take(&mut after);
             }
-            Self::Ramp(share) => {
+            Self::Ramp(recut) => {
                 if let Some(transition) = to_ramp(record, ladder)? {
                     transition.take(&mut after);
                 }
-                after.cohort = Cohort::share(*share);
+                recut.apply(&mut after.cohort);
             }
             // The way back is open under a freeze as well.
             Self::Rollback(to) => back(record, ladder, *to)?.take(&mut after),

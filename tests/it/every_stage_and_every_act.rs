@@ -1,7 +1,7 @@
 //! The ladder, cell by cell: which stage an act leads to from which, and what it is refused with.
 
 use changeover::{
-    cutover::{Ladder, Step},
+    cutover::{Ladder, Recut, Step},
     domain::{BasisPoints, Cohort, Micros, Routing, Stage},
     store::StageRecord,
 };
@@ -133,7 +133,7 @@ fn step(act: &str) -> Step {
     match act.split_once(' ') {
         None => match act {
             "promote" => Step::Promote { confirm: None },
-            "ramp" => Step::Ramp(BasisPoints::new(2_000).unwrap()),
+            "ramp" => Step::Ramp(Recut::share(BasisPoints::new(2_000).unwrap())),
             "rollback" => Step::Rollback(None),
             "pause" => Step::Pause,
             "resume" => Step::Resume,

@@ -72,6 +72,7 @@ mod legacy_places;
 mod legacy_quirks;
 mod legacy_times;
 mod links_lose_nothing;
+mod lists_of_a_ramp;
 mod logs_are_pruned;
 mod malformed_polls;
 mod many_modules_at_one_endpoint;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use changeover::{
-    cutover::{Acts, Asked, Done, Flags, Move, Refused, Route, Routes, Step},
+    cutover::{Acts, Asked, Done, Flags, Move, Recut, Refused, Roll, Route, Routes, Step},
     domain::{BasisPoints, ModuleName, Stage},
     store::Store,
 };
@@ -29,7 +29,7 @@ impl Replica {
         let targets = |module: &ModuleName| (module.clone(), vec!["a".to_owned(), "b".to_owned()]);
         let routes = Arc::new(Routes::new(modules.iter().map(targets).collect()));
         Self {
-            acts: Acts::new(Arc::clone(&store), flags, routes),
+            acts: Acts::new(Arc::clone(&store), flags, routes, Arc::new(Roll::of(0))),
             store,
         }
     }
@@ -108,7 +108,7 @@ fn change(module: &ModuleName, chance: &mut impl Rng) -> Move {
     Move::Step(match chance.random_range(0..14) {
         0..4 => Step::Promote { confirm: None },
         4..6 => Step::Promote { confirm },
-        6..8 => Step::Ramp(share),
+        6..8 => Step::Ramp(Recut::share(share)),
         8..9 => Step::Rollback(None),
         9..11 => Step::Rollback(Some(Stage::ALL[chance.random_range(0..6)])),
         11 => Step::Pause,

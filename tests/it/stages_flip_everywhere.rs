@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use changeover::domain::{BasisPoints, Cohort};
+use changeover::domain::{self, BasisPoints, Cohort};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ async fn a_ramp_tells_exactly_its_cohort(database: DatabaseUnderTest) {
     let mut told = 0;
     for number in 0..1_000 {
         let id = format!("terminal-{number:04}");
-        let expected = if tenth.contains(&module, &id) {
+        let expected = if tenth.choose(&module, &domain::Client::named(&id)).is_in() {
             "push"
         } else {
             "poll"
@@ -143,7 +143,7 @@ async fn a_ramp_tells_exactly_its_cohort(database: DatabaseUnderTest) {
     .await;
     let one = (0..1_000)
         .map(|n| format!("terminal-{n:04}"))
-        .find(|id| tenth.contains(&module, id))
+        .find(|id| tenth.choose(&module, &domain::Client::named(id)).is_in())
         .unwrap();
     eventually("nobody is told any more", EVERYWHERE, async || {
         (transport(&poll(&a.client, &one).await) == ("ramp", "poll")).then_some(())

@@ -10,7 +10,7 @@ use utoipa::{
 use super::event::rfc3339;
 use crate::{
     cutover::Flags,
-    domain::{Cursor, Epoch, Micros, ModuleName, Position, Stage},
+    domain::{Client, Cursor, Epoch, Micros, ModuleName, Position, Stage},
 };
 
 /// The content type of the message.
@@ -55,7 +55,7 @@ pub fn encode(
     generation: u64,
     now: Micros,
 ) -> Bytes {
-    let evaluation = flags.evaluate(module, "");
+    let evaluation = flags.evaluate(module, &Client::default());
     let message = Message {
         module,
         epoch: head.epoch.get(),
