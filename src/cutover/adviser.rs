@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{Evaluation, Flags, Routes};
-use crate::domain::{ModuleName, Stage, Transport};
+use crate::domain::{Client, ModuleName, Stage, Transport};
 
 /// Whether anything is sent to a target of this name.
 type IsFed = dyn Fn(&str) -> bool + Send + Sync;
@@ -53,9 +53,9 @@ impl Adviser {
     }
 
     /// All that a client is told.
-    pub fn advise(&self, module: &ModuleName, client_id: &str) -> Advice<'_> {
-        let evaluation = self.flags.evaluate(module, client_id);
-        let target = self.target(module, client_id);
+    pub fn advise(&self, module: &ModuleName, client: &Client<'_>) -> Advice<'_> {
+        let evaluation = self.flags.evaluate(module, client);
+        let target = self.target(module, client.id);
         Advice {
             evaluation: match target {
                 Some(_) => evaluation,
@@ -66,9 +66,9 @@ impl Adviser {
     }
 
     /// The same stage and transport, for who does not tell the rest: where a client polls anyway, its target is not looked for.
-    pub fn evaluate(&self, module: &ModuleName, client_id: &str) -> Evaluation {
-        let evaluation = self.flags.evaluate(module, client_id);
-        if evaluation.transport == Transport::Push && self.target(module, client_id).is_none() {
+    pub fn evaluate(&self, module: &ModuleName, client: &Client<'_>) -> Evaluation {
+        let evaluation = self.flags.evaluate(module, client);
+        if evaluation.transport == Transport::Push && self.target(module, client.id).is_none() {
             return without_target(evaluation);
         }
         evaluation
@@ -121,8 +121,8 @@ mod tests {
             target == "old" && switch.load(Relaxed)
         });
         let told = || {
-            let advice = adviser.advise(&module, "c");
-            let evaluation = adviser.evaluate(&module, "c");
+            let advice = adviser.advise(&module, &Client::named("c"));
+            let evaluation = adviser.evaluate(&module, &Client::named("c"));
             assert_eq!(evaluation.transport, advice.evaluation.transport);
             assert_eq!(evaluation.effective, advice.evaluation.effective);
             (

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Standings;
 use crate::{
     cutover::{Advice, Adviser},
-    domain::{ModuleName, Standing},
+    domain::{Client, ModuleName, Standing},
 };
 
 /// What clients are told, and which acts that comes from.
@@ -26,8 +26,8 @@ impl Directions {
     }
 
     /// What a client is told.
-    pub(super) fn of(&self, module: &ModuleName, client_id: &str) -> Advice<'_> {
-        self.adviser.advise(module, client_id)
+    pub(super) fn of(&self, module: &ModuleName, client: &Client<'_>) -> Advice<'_> {
+        self.adviser.advise(module, client)
     }
 
     /// Where a client is to connect.
@@ -76,7 +76,7 @@ mod tests {
         let adviser = Adviser::new(flags, Arc::new(routes), is_fed);
         let directions = Directions::new(Arc::new(adviser), Arc::clone(&standings));
         let told = || {
-            let Advice { evaluation, target } = directions.of(&module, "c");
+            let Advice { evaluation, target } = directions.of(&module, &Client::named("c"));
             let transport = evaluation.transport;
             let version = directions.version(&module);
             (target, evaluation.effective, transport, version)
@@ -96,7 +96,13 @@ mod tests {
         assert_eq!(directions.standing("old"), Standing::Paused);
         act("new", Standing::Retired, 1);
         assert_eq!(told(), (None, Stage::Mirror, Transport::Poll, 5));
-        assert_eq!(directions.of(&module, "c").evaluation.reason, "no-target");
+        assert_eq!(
+            directions
+                .of(&module, &Client::named("c"))
+                .evaluation
+                .reason,
+            "no-target"
+        );
         act("old", Standing::Active, 2);
         assert_eq!(told(), (old, Stage::Sunset, Transport::Push, 6));
     }

@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Flags, Routes},
+    cutover::{Acts, Adviser, Flags, Roll, Routes},
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
-        public::{self, Callers, NativeState, OfrepState, Public, PublicState},
+        public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
     },
     log::{
         Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
@@ -44,6 +44,8 @@ pub(super) struct Parts {
     pub(super) flags: Arc<Flags>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
+    /// Who has opened a session here.
+    pub(super) roll: Arc<Roll>,
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
@@ -104,6 +106,7 @@ impl Parts {
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
             routes: Arc::new(routes(&config)),
+            roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
             readiness: Arc::default(),
             config,
@@ -171,7 +174,12 @@ impl Parts {
 
     fn acts(&self) -> Acts {
         let (store, flags) = (Arc::clone(&self.store), Arc::clone(&self.flags));
-        Acts::new(store, flags, Arc::clone(&self.routes))
+        Acts::new(
+            store,
+            flags,
+            Arc::clone(&self.routes),
+            Arc::clone(&self.roll),
+        )
     }
 
     fn target_acts(&self) -> TargetActs {
@@ -202,7 +210,7 @@ impl Parts {
             Arc::clone(adviser),
             Arc::clone(&self.standings),
             self.config.ofrep.clone(),
-            Callers {
+            RequestBounds {
                 body_patience: BODY_PATIENCE,
                 audience_bytes: self.config.limits.audience_bytes,
                 cors_origins: self.config.server.cors_origins.clone(),
@@ -229,7 +237,13 @@ impl Parts {
         });
         let adviser = Arc::new(self.adviser());
         let clock = Arc::new(SystemClock);
-        let sessions = Sessions::new(&self.config, bound, self.directions(), clock);
+        let sessions = Sessions::new(
+            &self.config,
+            bound,
+            self.directions(),
+            Arc::clone(&self.roll),
+            clock,
+        );
         let sources = Arc::new(Sources::new(
             Arc::clone(&reader),
             Arc::clone(&self.waiting),
@@ -255,6 +269,7 @@ impl Parts {
             modules: self.served.modules.clone(),
             asyncapi,
             compress_above_bytes: self.config.server.compress_above_bytes,
+            proxies: self.config.server.proxies(),
         };
         let flags = public::ofrep_routes(self.ofrep(&adviser));
         let others = public::native_routes(native).merge(flags);

@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::event::rfc3339;
 use crate::{
-    domain::{Cursor, Epoch, Micros, ModuleName, Position, Stage, Standing},
+    domain::{Client, Cursor, Epoch, Micros, ModuleName, Position, Stage, Standing},
     mirror::directions::Directions,
 };
 
@@ -28,10 +28,10 @@ struct Message<'a> {
     /// Grows when this broker may have lost changes or was not given some: who finds it changed catches up.
     generation: u64,
     /// What engineers asked for.
-    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(value_type = String, pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     stage_requested: Stage,
     /// What is in force.
-    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(value_type = String, pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     stage_effective: Stage,
     /// A new one means: ask again what to do.
     version: i64,
@@ -67,7 +67,7 @@ pub struct Said {
 /// Encodes the message for a target. The reason is the stable word of the evaluation, not the operators' own text, which is
 /// not for every subscriber.
 pub fn encode(module: &ModuleName, target: &str, directions: &Directions, said: Said) -> Bytes {
-    let evaluation = directions.of(module, "").evaluation;
+    let evaluation = directions.of(module, &Client::default()).evaluation;
     let message = Message {
         module,
         epoch: said.head.epoch.get(),

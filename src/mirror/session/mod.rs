@@ -6,7 +6,7 @@
 mod addresses;
 mod client_id;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,7 +15,8 @@ use self::addresses::Address;
 use super::{Bound, Directions, event::rfc3339, topic::Topics};
 use crate::{
     config::{self, Config, profile::BrokerLimits},
-    domain::{Audience, Clock, ModuleName, Transport},
+    cutover::Roll,
+    domain::{Audience, Client, Clock, ModuleName, Transport},
 };
 
 /// Who asks, and for what. What is here was checked.
@@ -25,10 +26,26 @@ pub struct AskedSession {
     pub client_id: String,
     /// Whose changes it may read, besides everyone's.
     pub audience: Option<Audience>,
+    /// Its program and version; empty if it says nothing.
+    pub agent: String,
+    /// Where it calls from.
+    pub address: Option<IpAddr>,
     /// The modules that it wants; `None` = all.
     pub modules: Option<Vec<ModuleName>>,
     /// Spreads what clients do later: from 0 up to 1.
     pub chance: f64,
+}
+
+impl AskedSession {
+    /// What is known of the client that asks.
+    pub fn client(&self) -> Client<'_> {
+        Client {
+            id: &self.client_id,
+            audiences: self.audience.as_slice(),
+            agent: self.agent.as_bytes(),
+            address: self.address,
+        }
+    }
 }
 
 /// The answer to a client that is ready for push.
@@ -92,6 +109,7 @@ pub struct ModuleSession {
 pub struct Sessions {
     settings: config::session::Session,
     directions: Directions,
+    roll: Arc<Roll>,
     clock: Arc<dyn Clock>,
     targets: BTreeMap<String, Target>,
     modules: BTreeMap<ModuleName, Module>,
@@ -119,6 +137,7 @@ impl Sessions {
         config: &Config,
         bound: Bound,
         directions: Directions,
+        roll: Arc<Roll>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let targets = config.mqtt.effective_targets().into_iter();
@@ -144,6 +163,7 @@ impl Sessions {
         Self {
             settings: config.session.clone(),
             directions,
+            roll,
             clock,
             targets: targets.map(target).collect(),
             modules: config.modules_by_name().into_iter().map(module).collect(),
@@ -155,8 +175,9 @@ impl Sessions {
         self.modules.keys().find(|module| module.as_str() == name)
     }
 
-    /// Answers a client.
+    /// Answers a client, and notes that it was here.
     pub fn open(&self, asked: &AskedSession) -> Session {
+        self.roll.note(&asked.client(), asked.modules.as_deref());
         let wanted = |module: &ModuleName| {
             let named = asked.modules.as_ref();
             named.is_none_or(|named| named.contains(module))
@@ -200,7 +221,7 @@ impl Sessions {
         asked: &AskedSession,
     ) -> ModuleSession {
         let version = self.directions.version(name);
-        let advice = self.directions.of(name, &asked.client_id);
+        let advice = self.directions.of(name, &asked.client());
         let target = advice.target.map(str::to_owned);
         let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
         let topics = target.as_ref().and_then(|name| self.targets.get(name));

@@ -1,5 +1,7 @@
 //! Who asks: what an evaluation knows of its client, taken from the context of a request or from the address of a stream.
 
+use std::net::IpAddr;
+
 use axum::body::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -7,7 +9,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::failure::Failure;
-use crate::{domain::Audience, http::public::session};
+use crate::{
+    domain::{Audience, Client},
+    http::public::session,
+};
 
 /// Where a client's stream is.
 const STREAM: &str = "/ofrep/v1/sse";
@@ -20,6 +25,8 @@ pub(super) struct Asker {
     pub(super) audience: Option<Audience>,
     /// Its program and version.
     pub(super) agent: Option<String>,
+    /// Where it calls from. It stands in no answer, and may be another one for its stream.
+    pub(super) address: Option<IpAddr>,
 }
 
 /// The body of an evaluation.
@@ -105,7 +112,23 @@ impl Asker {
                 .transpose()
                 .map_err(|why| Failure::Context(why.to_string()))?,
             agent: context.agent,
+            address: None,
         })
+    }
+
+    /// The same, calling from there.
+    pub(super) fn from_address(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// What an evaluation knows of it.
+    pub(super) fn client(&self) -> Client<'_> {
+        Client {
+            id: &self.client_id,
+            audiences: self.audience.as_slice(),
+            agent: self.agent.as_deref().unwrap_or_default().as_bytes(),
+            address: self.address,
+        }
     }
 
     /// What its texts take in memory.

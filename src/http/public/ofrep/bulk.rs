@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use super::{Asker, OfrepState, answer::Answer, failure::Failure};
 use crate::http::public::{
+    callers::CallsFrom,
     etag,
     native::Endpoint,
     ofrep::{answer::AllEvaluated, asker::RequestBody, failure::FailureBody},
@@ -99,8 +100,10 @@ fn whole(answer: Answer) -> Response {
 impl OfrepState {
     /// Reads who asks.
     pub(super) async fn asker(&self, request: extract::Request) -> Result<Asker, Failure> {
-        let body = request_body::whole(request, self.callers.body_patience).await?;
-        Asker::read(&body, self.callers.audience_bytes)
+        let address = CallsFrom::of(&request);
+        let body = request_body::whole(request, self.bounds.body_patience).await?;
+        let asker = Asker::read(&body, self.bounds.audience_bytes)?;
+        Ok(asker.from_address(address))
     }
 
     /// All flags once they are those of an event, or what they are after [`Ofrep::settle`](crate::config::ofrep::Ofrep::settle).
@@ -115,7 +118,7 @@ impl OfrepState {
             tokio::select! {
                 () = changes.next() => {}
                 () = sleep_until(deadline) => return answer,
-                () = self.callers.stop.cancelled() => return answer,
+                () = self.bounds.stop.cancelled() => return answer,
             }
         }
     }

@@ -86,6 +86,7 @@ mod tests {
             client_id: id.to_owned(),
             audience: None,
             agent: None,
+            address: None,
         }
     }
 

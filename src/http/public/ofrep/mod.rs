@@ -46,12 +46,12 @@ pub struct OfrepState {
     settings: Ofrep,
     streams: Arc<Semaphore>,
     held: Arc<Held>,
-    callers: Callers,
+    bounds: RequestBounds,
 }
 
 /// What bounds requests, and ends them.
 #[derive(Debug, Clone)]
-pub struct Callers {
+pub struct RequestBounds {
     /// How long the body of a request may take.
     pub body_patience: Duration,
     /// The longest audience that a caller may name.
@@ -76,7 +76,7 @@ impl OfrepState {
         adviser: Arc<Adviser>,
         standings: Arc<Standings>,
         settings: Ofrep,
-        callers: Callers,
+        bounds: RequestBounds,
     ) -> Self {
         let mut modules = modules.to_vec();
         modules.sort_unstable();
@@ -91,13 +91,13 @@ impl OfrepState {
             streams: Arc::new(Semaphore::new(settings.streams)),
             held: Arc::new(Held::new(settings.cache_bytes)),
             settings,
-            callers,
+            bounds,
         }
     }
 
     /// The only place where an asker becomes what it is told.
     fn advise(&self, module: &ModuleName, asker: &Asker) -> Advice<'_> {
-        self.adviser.advise(module, &asker.client_id)
+        self.adviser.advise(module, &asker.client())
     }
 
     /// To be asked for before what is compared with what comes later.
@@ -131,7 +131,7 @@ impl Changes {
 
 /// The routes below `/ofrep`.
 pub fn routes(state: OfrepState) -> Router {
-    let cors = cors::layer(&state.callers.cors_origins);
+    let cors = cors::layer(&state.bounds.cors_origins);
     let body = DefaultBodyLimit::max(state.settings.body_bytes);
     let routes = Router::new()
         .route("/ofrep/v1/evaluate/flags", post(bulk::evaluate))

@@ -8,8 +8,8 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     body::Body,
-    extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    extract::{self, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use super::{Asker, Changes, OfrepState, answer};
 use crate::http::{
     Problem,
     public::{
+        callers::CallsFrom,
         native::{Endpoint, pause_s},
         sse::{COMMENT, Open, UNBUFFERED},
     },
@@ -79,22 +80,23 @@ pub(in crate::http::public) struct SentEvent {
 )]
 pub(in crate::http::public) async fn open(
     State(state): State<OfrepState>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: extract::Request,
 ) -> Response {
-    let begun = begin(&state, uri.query().unwrap_or_default(), &headers);
+    let begun = begin(&state, &request);
     Endpoint::FlagEvents.answered(begun)
 }
 
-fn begin(state: &OfrepState, query: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let asker = Asker::of_query(query, state.callers.audience_bytes)
-        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?;
+fn begin(state: &OfrepState, request: &extract::Request) -> Result<Response, Problem> {
+    let query = request.uri().query().unwrap_or_default();
+    let asker = Asker::of_query(query, state.bounds.audience_bytes)
+        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?
+        .from_address(CallsFrom::of(request));
     let place = Arc::clone(&state.streams).try_acquire_owned();
     let place = place.map_err(|_none| {
         let why = "too many event streams are open";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(pause_s())
     })?;
-    let seen = headers.get(LAST_EVENT_ID);
+    let seen = request.headers().get(LAST_EVENT_ID);
     let watching = Watching {
         changes: state.changes(),
         told: seen.and_then(|id| Some(id.to_str().ok()?.into())),
@@ -145,7 +147,7 @@ impl Watching {
         }
         let silent_until = Instant::now() + self.state.settings.keep_alive();
         loop {
-            let stop = self.state.callers.stop.clone();
+            let stop = self.state.bounds.stop.clone();
             let is_silent = tokio::select! {
                 () = stop.cancelled() => return None,
                 () = sleep_until(self.ends) => return None,
