@@ -36,7 +36,12 @@ pub enum Beyond {
     /// Rows up to this id, whenever they are committed: good for seeing whether there is something, not for numbering.
     Id(i64),
     /// What earlier looks have had, and only that.
-    Mark(Mark),
+    Mark {
+        /// What they have had.
+        mark: Mark,
+        /// Rows above this id are left to later looks, unless the mark's transactions or later ones wrote them.
+        through: i64,
+    },
 }
 
 /// Everything up to an id that was written by transactions before another one: those have ended. Where rows up to here are
@@ -49,14 +54,23 @@ pub struct Mark {
     pub transaction: i64,
 }
 
+impl Mark {
+    /// Nothing was looked for yet.
+    pub const NOTHING: Self = Self {
+        id: i64::MIN,
+        transaction: i64::MAX,
+    };
+}
+
 /// What a look at the outbox found.
 #[derive(Debug, Clone, Default)]
 pub struct Look {
     /// By id.
     pub rows: Vec<OutboxRow>,
-    /// What later looks may leave out once these rows are gone; absent where the database does not tell rows by their
-    /// transaction.
+    /// What later looks may leave out once these rows are gone; absent unless it was a look beyond a mark.
     pub mark: Option<Mark>,
+    /// There are more rows than it was to find.
+    pub cut: bool,
 }
 
 /// An outbox row as bytes: what a producer of any language inserted, not judged yet.
@@ -158,6 +172,11 @@ pub trait Numbering {
         false
     }
 
+    /// Whether it tells rows of the outbox by their transaction: then looks may begin beyond a [`Mark`].
+    fn knows_marks(&self) -> bool {
+        false
+    }
+
     /// Reads without locks, by id.
     async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Look>;
 
@@ -205,7 +224,7 @@ impl Beyond {
     /// Where a look by ids begins, in a database that knows no marks.
     pub(super) const fn id(self) -> i64 {
         match self {
-            Self::Nothing | Self::Mark(_) => i64::MIN,
+            Self::Nothing | Self::Mark { .. } => i64::MIN,
             Self::Id(id) => id,
         }
     }
@@ -213,7 +232,10 @@ impl Beyond {
 
 impl From<Vec<OutboxRow>> for Look {
     fn from(rows: Vec<OutboxRow>) -> Self {
-        Self { rows, mark: None }
+        Self {
+            rows,
+            ..Self::default()
+        }
     }
 }
 

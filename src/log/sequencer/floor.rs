@@ -1,15 +1,17 @@
 //! What the next look at the outbox may leave out.
 //!
 //! Rows that were numbered stay behind as dead rows while a long snapshot is open elsewhere, and
-//! a look from the start walks over all of them. Where the database tells rows by their transaction, a mark says exactly
-//! what earlier looks have had, and every look begins there. Elsewhere a floor of ids spares idle looks the walk: rows that
-//! commit late with a low id are found while the floor lags behind, with the next row above it, else by the full scan.
+//! a look from the start walks over all of them. Where the database tells rows by their transaction, marks say exactly
+//! what earlier looks have had (`marks.rs`), and every look begins there. Elsewhere a floor of ids spares idle looks the walk: rows that
+//! commit late with a low id are found while the floor lags behind, with the next row above it, else by
+//! the full scan.
 //!
 //! Invariant: rows are never numbered from a look above a floor of ids, or a late commit would come after
 //! later ones of its key; and a mark moves only over rows whose numbering is confirmed.
 
 use std::time::{Duration, Instant};
 
+use super::marks::Marks;
 use crate::{
     config::sequencer::Sequencer as Bounds,
     domain::ModuleName,
@@ -20,8 +22,7 @@ use crate::{
 /// seen at once.
 const LAG: Duration = Duration::from_millis(250);
 
-/// Marks are exact for rows that producers insert. Rows that somebody copies from another server with its transaction
-/// numbers lie anywhere, so once in a while everything is looked at all the same.
+/// Marks are exact, unless somebody goes behind the back of the database. So once in a while everything is looked at all the same.
 const FULL_SCAN_WITH_MARKS: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
@@ -30,8 +31,13 @@ pub(super) struct Floor {
     full_at: Instant,
     /// What the looks were for: rows of any other module may lie below.
     modules: Vec<ModuleName>,
-    mark: Option<Mark>,
-    ids: Ids,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Marks(Marks),
+    Ids(Ids),
 }
 
 /// The floor of ids.
@@ -47,58 +53,75 @@ struct Ids {
 }
 
 impl Floor {
-    pub(super) fn new(bounds: &Bounds, now: Instant) -> Self {
+    /// A floor of nothing, by marks if the database knows them.
+    pub(super) fn new(bounds: &Bounds, by_marks: bool, now: Instant) -> Self {
+        let full_scan = Duration::from_millis(bounds.full_scan_ms);
+        let (full_scan, kind) = if by_marks {
+            let full_scan = full_scan.max(FULL_SCAN_WITH_MARKS);
+            (full_scan, Kind::Marks(Marks::new()))
+        } else {
+            (full_scan, Kind::Ids(Ids::new(now)))
+        };
         Self {
-            full_scan: Duration::from_millis(bounds.full_scan_ms),
+            full_scan,
             full_at: now,
             modules: Vec::new(),
-            mark: None,
-            ids: Ids::new(now),
+            kind,
         }
     }
 
-    /// What the next look for rows of `modules` may leave out: nothing when a full scan is due, and above a floor of ids
-    /// nothing while rows are coming.
+    /// What the next look for rows of `modules` may leave out.
     pub(super) fn next_look(&mut self, modules: &[ModuleName], now: Instant) -> Beyond {
         if self.modules != modules {
             modules.clone_into(&mut self.modules);
             self.reset();
         }
-        self.ids.follow(now);
-        let beyond = match self.mark {
-            Some(mark) => Beyond::Mark(mark),
-            None if self.ids.leave_nothing_out() => Beyond::Nothing,
-            None => Beyond::Id(self.ids.value),
+        let is_due = now >= self.full_at;
+        let beyond = match &mut self.kind {
+            Kind::Marks(marks) => {
+                if is_due && !marks.are_walking() {
+                    marks.walk();
+                }
+                marks.next_look()
+            }
+            Kind::Ids(ids) => ids.next_look(is_due, now),
         };
-        if beyond != Beyond::Nothing && now < self.full_at {
-            return beyond;
+        if is_due || beyond == Beyond::Nothing {
+            self.full_at = now + self.full_scan;
         }
-        self.full_at = now + self.between_full_scans();
-        Beyond::Nothing
+        beyond
     }
 
-    fn between_full_scans(&self) -> Duration {
-        match self.mark {
-            Some(_) => self.full_scan.max(FULL_SCAN_WITH_MARKS),
-            None => self.full_scan,
+    /// Whether part of the outbox was not looked at yet since the floor began anew: the next look should come at once.
+    pub(super) fn is_walking(&self) -> bool {
+        match &self.kind {
+            Kind::Marks(marks) => marks.are_walking(),
+            Kind::Ids(_) => false,
         }
     }
 
-    /// A look found nothing.
-    pub(super) fn found_nothing(&mut self, mark: Option<Mark>) {
-        self.mark = mark;
+    /// A look found nothing, in this time.
+    pub(super) fn found_nothing(&mut self, mark: Option<Mark>, took: Duration) {
+        if let (Kind::Marks(marks), Some(mark)) = (&mut self.kind, mark) {
+            marks.found_nothing(mark, took);
+        }
     }
 
     /// What a look found, up to `id`, was numbered in a confirmed commit.
     pub(super) fn numbered(&mut self, id: i64, mark: Option<Mark>) {
-        self.mark = mark;
-        self.ids.numbered(id);
+        match &mut self.kind {
+            Kind::Marks(marks) => marks.numbered(mark),
+            Kind::Ids(ids) => ids.numbered(id),
+        }
     }
 
-    /// The next look leaves out nothing, and the floor begins anew: after an error nothing is known.
+    /// The floor begins anew: after an error nothing is known, and when a lease was taken somebody may have put another database in
+    /// place of the one that was looked at.
     pub(super) fn reset(&mut self) {
-        self.mark = None;
-        self.ids.reset();
+        match &mut self.kind {
+            Kind::Marks(marks) => marks.walk_carefully(),
+            Kind::Ids(ids) => ids.reset(),
+        }
     }
 }
 
@@ -113,16 +136,17 @@ impl Ids {
         }
     }
 
-    fn follow(&mut self, now: Instant) {
+    /// Nothing is left out when a full scan is due, and while rows are coming.
+    fn next_look(&mut self, is_due: bool, now: Instant) -> Beyond {
         if now >= self.window_ends {
             self.value = self.pending;
             self.pending = self.highest;
             self.window_ends = now + LAG;
         }
-    }
-
-    fn leave_nothing_out(&mut self) -> bool {
-        std::mem::take(&mut self.busy) || self.value == 0
+        if std::mem::take(&mut self.busy) || self.value == 0 || is_due {
+            return Beyond::Nothing;
+        }
+        Beyond::Id(self.value)
     }
 
     fn numbered(&mut self, id: i64) {
@@ -141,49 +165,59 @@ impl Ids {
 mod tests {
     use super::*;
 
-    const MARK: Mark = Mark {
-        id: i64::MAX,
-        transaction: 7,
-    };
-
     fn modules(names: &[&str]) -> Vec<ModuleName> {
         names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn begins_anew(beyond: Beyond) -> bool {
+        matches!(beyond, Beyond::Mark { mark, .. } if mark == Mark::NOTHING)
+    }
+
+    /// Looks until everything was looked at.
+    fn walk(floor: &mut Floor, modules: &[ModuleName], now: Instant) {
+        assert!(begins_anew(floor.next_look(modules, now)));
+        while floor.is_walking() {
+            let Beyond::Mark { mark, through } = floor.next_look(modules, now) else {
+                panic!("this floor knows marks");
+            };
+            let id = mark.id.max(through);
+            let passed = Mark { id, transaction: 7 };
+            floor.found_nothing(Some(passed), Duration::ZERO);
+        }
+        assert!(!begins_anew(floor.next_look(modules, now)));
     }
 
     #[test]
     fn a_mark_holds_for_the_modules_that_were_looked_for() {
         let now = Instant::now();
         let (ours, more) = (modules(&["a"]), modules(&["a", "b"]));
-        let mut floor = Floor::new(&Bounds::default(), now);
-        assert_eq!(floor.next_look(&ours, now), Beyond::Nothing);
-        floor.numbered(5, Some(MARK));
-        assert_eq!(floor.next_look(&ours, now), Beyond::Mark(MARK));
-        assert_eq!(floor.next_look(&more, now), Beyond::Nothing);
-        floor.found_nothing(Some(MARK));
-        assert_eq!(floor.next_look(&more, now), Beyond::Mark(MARK));
+        let mut floor = Floor::new(&Bounds::default(), true, now);
+        walk(&mut floor, &ours, now);
+        walk(&mut floor, &more, now);
         floor.reset();
-        assert_eq!(floor.next_look(&more, now), Beyond::Nothing);
+        walk(&mut floor, &more, now);
     }
 
     #[test]
     fn once_a_minute_a_mark_is_not_believed() {
         let (mut now, ours) = (Instant::now(), modules(&["a"]));
-        let mut floor = Floor::new(&Bounds::default(), now);
-        floor.next_look(&ours, now);
-        floor.found_nothing(Some(MARK));
+        let mut floor = Floor::new(&Bounds::default(), true, now);
+        walk(&mut floor, &ours, now);
         let mut full = 0;
         for _ in 0..180 {
             now += Duration::from_secs(1);
-            full += u32::from(floor.next_look(&ours, now) == Beyond::Nothing);
+            if begins_anew(floor.next_look(&ours, now)) {
+                full += 1;
+                walk(&mut floor, &ours, now);
+            }
         }
-        // The first look knew no mark, and the next full one was due after `full_scan_ms`.
         assert_eq!(full, 3);
     }
 
     #[test]
     fn without_marks_only_idle_looks_leave_something_out() {
         let (mut now, ours) = (Instant::now(), modules(&["a"]));
-        let mut floor = Floor::new(&Bounds::default(), now);
+        let mut floor = Floor::new(&Bounds::default(), false, now);
         floor.next_look(&ours, now);
         floor.numbered(5, None);
         for _ in 0..2 {
@@ -192,7 +226,7 @@ mod tests {
             assert_eq!(floor.next_look(&ours, now), Beyond::Nothing);
         }
         assert_eq!(floor.next_look(&ours, now), Beyond::Id(5));
-        floor.found_nothing(None);
+        floor.found_nothing(None, Duration::ZERO);
         assert_eq!(floor.next_look(&ours, now), Beyond::Id(5));
         now += Duration::from_secs(1);
         assert_eq!(floor.next_look(&ours, now), Beyond::Nothing);

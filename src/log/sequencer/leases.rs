@@ -153,6 +153,7 @@ impl Sequencer {
         // Somebody else may have written to these logs since they were ours.
         self.channels.clear();
         self.pacing.forget();
+        self.forget_looks();
         self.leadership.hold(&taken, asked_at, span);
         for (lease, head) in taken.iter().zip(heads) {
             self.leadership.began(lease, head);

@@ -10,6 +10,7 @@ mod closing;
 mod floor;
 mod handing_over;
 mod leases;
+mod marks;
 mod numbering;
 mod pacing;
 mod plan;
@@ -113,7 +114,7 @@ enum Pass {
     Idle,
     /// Some rows.
     Busy,
-    /// As many rows as a batch takes: there are more.
+    /// As many rows as a batch takes, or part of the outbox was not looked at: there are more.
     Full,
 }
 
@@ -138,11 +139,11 @@ impl Sequencer {
         } = shared;
         Self {
             rhythm: Rhythm::new(&rules.bounds, now),
-            floor: Floor::new(&rules.bounds, now),
+            floor: Floor::new(&rules.bounds, store.knows_marks(), now),
             channels: Channels::new(rules.bounds.channel_cache),
             pacing: Pacing::new(served.paces.clone()),
             close_at: now,
-            strangers: Strangers::new(&rules, now),
+            strangers: Strangers::new(&rules, store.knows_marks(), now),
             tempo: Tempo::new(&rules.bounds, store.excludes_producers(), now),
             forget_at: now + FORGET_EVERY,
             failing: false,
@@ -218,8 +219,7 @@ impl Sequencer {
     /// After an error nothing is known about the database any more, least of all whether the
     /// commit under way has happened.
     fn forget(&mut self, error: &store::Error) {
-        self.floor.reset();
-        self.strangers.floor.reset();
+        self.forget_looks();
         self.channels.clear();
         self.pacing.forget();
         if let store::Error::LeaseLost { module } = error {
@@ -237,6 +237,11 @@ impl Sequencer {
             tracing::warn!(error = ?error, "numbering waits for the database");
         }
         self.failing = true;
+    }
+
+    fn forget_looks(&mut self) {
+        self.floor.reset();
+        self.strangers.floor.reset();
     }
 
     fn recover(&mut self) {

@@ -60,12 +60,15 @@ impl Sequencer {
             return Ok(Pass::Idle);
         }
         let modules: Vec<_> = leases.iter().map(|lease| lease.module.clone()).collect();
+        let began = Instant::now();
         let look = self.look(&modules).await?;
         if look.rows.is_empty() {
-            self.floor.found_nothing(look.mark);
-            return Ok(Pass::Idle);
+            self.floor.found_nothing(look.mark, began.elapsed());
+            let more = self.floor.is_walking();
+            return Ok(if more { Pass::Full } else { Pass::Idle });
         }
-        let full = look.rows.len() >= self.rules.bounds.batch as usize;
+        let many = look.rows.len() >= self.rules.bounds.batch as usize;
+        let full = many || look.cut || self.floor.is_walking();
         keep_those_of(&mut leases, &look.rows);
         let judged = Judged::of(look, &leases, &self.rules.limits);
         self.commit(&leases, judged).await?;
@@ -119,7 +122,9 @@ impl Sequencer {
             .iter()
             .any(|head| self.is_restored(&head.module, head.cursor()))
         {
-            // The next pass leaves these modules out, until a new epoch has begun.
+            // The next pass leaves these modules out, until a new epoch has begun. The outbox is another one, too.
+            drop(tx);
+            self.forget_looks();
             return Ok(());
         }
         let changes = without_repeats(tx.as_mut(), judged.changes).await?;
@@ -244,6 +249,7 @@ mod tests {
         };
         let look = |rows| Look {
             rows,
+            cut: false,
             mark: Some(Mark {
                 id: 3,
                 transaction: 9,

@@ -11,7 +11,7 @@ use std::{
 use super::{Rules, Sequencer, floor::Floor};
 use crate::{
     domain::ModuleName,
-    store::{self, Batch, OutboxRow, Parked},
+    store::{self, Batch, Beyond, OutboxRow, Parked},
     telemetry::metric,
 };
 
@@ -31,12 +31,12 @@ pub(super) struct Strangers {
 }
 
 impl Strangers {
-    pub(super) fn new(rules: &Rules, now: Instant) -> Self {
+    pub(super) fn new(rules: &Rules, by_marks: bool, now: Instant) -> Self {
         Self {
             wait: rules.outbox.unknown_module_after.get(),
             look_at: None,
             seen: VecDeque::new(),
-            floor: Floor::new(&rules.bounds, now),
+            floor: Floor::new(&rules.bounds, by_marks, now),
         }
     }
 
@@ -83,14 +83,28 @@ impl Sequencer {
         self.park(rows).await
     }
 
+    /// Most of the time there are none, and a look beyond the floor says so. What is found is looked for in the whole outbox: these rows
+    /// wait, and others behind them wait at the same time.
     async fn look_for_strangers(&mut self, now: Instant) -> store::Result<Vec<OutboxRow>> {
-        let modules = &self.served.modules;
-        let beyond = self.strangers.floor.next_look(modules, now);
-        let look = self.look_beyond(beyond, modules, true).await?;
-        if look.rows.is_empty() {
-            self.strangers.floor.found_nothing(look.mark);
+        loop {
+            let began = Instant::now();
+            let modules = &self.served.modules;
+            let beyond = self.strangers.floor.next_look(modules, now);
+            let look = self.look_beyond(beyond, modules, true).await?;
+            if look.rows.is_empty() {
+                let floor = &mut self.strangers.floor;
+                floor.found_nothing(look.mark, began.elapsed());
+                if floor.is_walking() {
+                    continue;
+                }
+            }
+            if look.rows.is_empty() || beyond == Beyond::Nothing {
+                return Ok(look.rows);
+            }
+            let modules = &self.served.modules;
+            let whole = self.look_beyond(Beyond::Nothing, modules, true).await?;
+            return Ok(whole.rows);
         }
-        Ok(look.rows)
     }
 
     async fn park(&mut self, rows: Vec<OutboxRow>) -> store::Result<()> {

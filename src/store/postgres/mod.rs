@@ -47,7 +47,11 @@ pub(super) struct PostgresStore {
 
 /// For the numbering connection, whose statements are short and find their rows by an index: whatever the statistics say, a
 /// plan that walks over a whole table walks over all the rows in it that are dead but kept for somebody's snapshot.
-const PLANS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+const PLANS: [(&str, &str); 3] = [
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+];
 
 impl PostgresStore {
     /// Prepares connections; none is opened yet.

@@ -26,6 +26,10 @@ const FORGET: &str = "\
 
 #[async_trait]
 impl Numbering for PostgresStore {
+    fn knows_marks(&self) -> bool {
+        true
+    }
+
     async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Look> {
         let doing = "looking at the outbox";
         let mut seated = self.seated(doing).await?;

@@ -33,7 +33,7 @@ async fn what_is_beyond_a_mark_is_everything() {
     for _ in 0..PRODUCERS {
         producers.push((database.producer().await, false));
     }
-    let mut mark = None;
+    let mut mark = Mark::NOTHING;
     for step in 0..STEPS {
         let (producer, is_open) = &mut producers[chance.random_range(0..PRODUCERS)];
         produce(producer, is_open, &mut chance, step).await;
@@ -43,11 +43,16 @@ async fn what_is_beyond_a_mark_is_everything() {
         } else {
             EVERYTHING
         };
-        let found = same_as_everything(&store, &name, mark, rows, bytes).await;
+        let through = if chance.random_bool(0.3) {
+            chance.random_range(-1_010_000..2_010_000)
+        } else {
+            i64::MAX
+        };
+        let found = same_as_everything(&store, &name, (mark, through), rows, bytes).await;
         // Now and then numbering fails: its rows stay, and so does the mark.
         if found.rows.is_empty() || chance.random_bool(0.8) {
             number(&database, &found).await;
-            mark = found.mark;
+            mark = found.mark.unwrap();
         }
     }
     for (producer, is_open) in &mut producers {
@@ -56,9 +61,9 @@ async fn what_is_beyond_a_mark_is_everything() {
         }
     }
     loop {
-        let found = same_as_everything(&store, &name, mark, 6, EVERYTHING).await;
+        let found = same_as_everything(&store, &name, (mark, i64::MAX), 6, EVERYTHING).await;
         number(&database, &found).await;
-        mark = found.mark;
+        mark = found.mark.unwrap();
         if found.rows.is_empty() {
             break;
         }
@@ -95,17 +100,19 @@ fn insert(before: &str, column: &str, value: &str) -> String {
     format!("{before}INSERT INTO outbox ({columns}) VALUES ({value}'marked', 'k', '1')")
 }
 
+/// Of everything the same, up to the row at which the look was to end.
 async fn same_as_everything(
     store: &Arc<dyn Store>,
     name: &ModuleName,
-    mark: Option<Mark>,
+    (mark, through): (Mark, i64),
     rows: u32,
     bytes: usize,
 ) -> Look {
-    let beyond = mark.map_or(Beyond::Nothing, Beyond::Mark);
+    let beyond = Beyond::Mark { mark, through };
     let found = look(store, name, beyond, rows, bytes).await;
-    let all = look(store, name, Beyond::Nothing, rows, bytes).await;
-    assert_eq!(found.rows, all.rows, "beyond {mark:?}");
+    let mut all = look(store, name, Beyond::Nothing, rows, bytes).await.rows;
+    all.retain(|row| row.id <= through.max(mark.id));
+    assert_eq!(found.rows, all, "beyond {beyond:?}");
     found
 }
 
@@ -156,7 +163,11 @@ async fn dead_rows_cost_nothing_behind_a_mark() {
         database.execute(sql).await;
     }
     let everything = pages_of(&database, |_| Beyond::Nothing).await;
-    let beyond = pages_of(&database, |mark| mark.map_or(Beyond::Nothing, Beyond::Mark)).await;
+    let beyond = pages_of(&database, |mark| Beyond::Mark {
+        mark,
+        through: i64::MAX,
+    })
+    .await;
     println!("{everything} pages for {LOOKS} looks at everything, {beyond} with marks");
     // The first of the looks has no mark.
     assert!(
@@ -171,7 +182,7 @@ async fn dead_rows_cost_nothing_behind_a_mark() {
 }
 
 /// Pages of the outbox that some looks in a session of their own looked at, each with one new row.
-async fn pages_of(database: &DatabaseUnderTest, beyond: impl Fn(Option<Mark>) -> Beyond) -> u64 {
+async fn pages_of(database: &DatabaseUnderTest, beyond: impl Fn(Mark) -> Beyond) -> u64 {
     const PAGES: &str = "SELECT CAST(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read AS TEXT) \
                          FROM pg_statio_user_tables WHERE relname = 'outbox'";
     const SESSIONS: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity \
@@ -186,13 +197,13 @@ async fn pages_of(database: &DatabaseUnderTest, beyond: impl Fn(Option<Mark>) ->
     let before = pages().await;
     let store = database.open().await;
     let name = module("marked");
-    let mut mark = None;
+    let mut mark = Mark::NOTHING;
     for _ in 0..LOOKS {
         database.execute(&insert("", "", "")).await;
         let found = look(&store, &name, beyond(mark), 100, EVERYTHING).await;
         assert_eq!(found.rows.len(), 1);
         number(database, &found).await;
-        mark = found.mark;
+        mark = found.mark.unwrap_or(mark);
     }
     drop(store);
     eventually("this session has ended", soon, ended).await;

@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Sizes are summed in id order inside the database, so that what exceeds the bound is never sent. The size of a large
-/// value is known without reading it. `id + 0` keeps the primary key out of the second part: it would be walked from its
-/// beginning. `settled` is the snapshot's: every transaction before it has ended. It comes with no rows, too.
+/// value is known without reading it. `id + 0` is a column of the index of transactions: the primary key would be walked from
+/// its beginning. `settled` is the snapshot's: every transaction before it has ended. It comes with no rows, too.
 const LOOK: &str = "\
     SELECT id, module, audience, entity_key, op, value, change_id, occurred_at, held, settled \
     FROM (SELECT txid_snapshot_xmin(txid_current_snapshot()) AS settled) AS snapshot LEFT JOIN ( \
@@ -24,7 +24,7 @@ const LOOK: &str = "\
                       + coalesce(octet_length(audience), 0) + coalesce(octet_length(op), 0) \
                       + coalesce(octet_length(value), 0) + coalesce(octet_length(change_id), 0) AS size \
             FROM ( \
-                (SELECT * FROM outbox WHERE id > $2 AND (module = ANY($1)) <> $3 ORDER BY id LIMIT $4) \
+                (SELECT * FROM outbox WHERE id > $2 AND id <= $7 AND (module = ANY($1)) <> $3 ORDER BY id LIMIT $4) \
                 UNION ALL \
                 (SELECT * FROM outbox WHERE txid >= $6 AND id + 0 <= $2 AND (module = ANY($1)) <> $3 \
                  ORDER BY id + 0 LIMIT $4) \
@@ -34,12 +34,9 @@ const LOOK: &str = "\
 
 pub(super) async fn look(connection: &mut PgConnection, scan: &Scan<'_>) -> sqlx::Result<Look> {
     let modules: Vec<&str> = scan.modules.iter().map(ModuleName::as_str).collect();
-    let from = match scan.beyond {
-        Beyond::Mark(mark) => mark,
-        beyond => Mark {
-            id: beyond.id(),
-            transaction: i64::MAX,
-        },
+    let (from, through) = match scan.beyond {
+        Beyond::Mark { mark, through } => (mark, through),
+        beyond => (without_mark(beyond), i64::MAX),
     };
     count_query(Purpose::Sequence);
     let rows = sqlx::query(LOOK)
@@ -49,26 +46,50 @@ pub(super) async fn look(connection: &mut PgConnection, scan: &Scan<'_>) -> sqlx
         .bind(i64::from(scan.rows))
         .bind(i64::try_from(scan.bytes).unwrap_or(i64::MAX))
         .bind(from.transaction)
+        .bind(through)
         .fetch_all(connection)
         .await?;
-    let mark = rows.last().map(|last| mark(last, rows.len(), scan.rows));
-    let rows = rows.iter().filter_map(|found| row(found).transpose());
+    let (settled, held) = rows.last().map_or(Ok((i64::MIN, 0)), told)?;
+    let found = rows.iter().filter_map(|found| row(found).transpose());
+    let found = found.collect::<sqlx::Result<Vec<_>>>()?;
+    let cut = held >= u64::from(scan.rows) || held > found.len() as u64;
+    let highest = found.last().map(|row| row.id);
+    let mark = Mark {
+        id: past(from, through, cut, highest),
+        transaction: settled,
+    };
     Ok(Look {
-        rows: rows.collect::<sqlx::Result<_>>()?,
-        mark: mark.transpose()?,
+        mark: matches!(scan.beyond, Beyond::Mark { .. }).then_some(mark),
+        rows: found,
+        cut,
     })
 }
 
-/// What is behind a look that ends with the row `last`: if it was cut, what lies above that row was not looked for.
-fn mark(last: &PgRow, sent: usize, most: u32) -> sqlx::Result<Mark> {
-    let held: Option<i64> = last.try_get(8)?;
-    let held = held.map_or(0, i64::unsigned_abs);
-    let cut = held >= u64::from(most) || held > sent as u64;
-    let id = if cut { last.try_get(0)? } else { i64::MAX };
-    Ok(Mark {
-        id,
-        transaction: last.try_get(9)?,
-    })
+/// No transaction has this number: only ids count.
+fn without_mark(beyond: Beyond) -> Mark {
+    Mark {
+        id: beyond.id(),
+        ..Mark::NOTHING
+    }
+}
+
+/// The highest id up to which nothing is left of those transactions: what lies above the last row of a look that was cut was not
+/// looked for. After all ids it is the last row's, from which new rows are read on by the primary key: a lower one is never wrong.
+fn past(from: Mark, through: i64, cut: bool, highest: Option<i64>) -> i64 {
+    match highest {
+        Some(highest) if cut => highest,
+        _ if through < i64::MAX => from.id.max(through),
+        Some(highest) if from.id == i64::MAX => highest,
+        Some(highest) => highest.max(from.id),
+        None => from.id,
+    }
+}
+
+/// What each row tells of the whole look: the snapshot's oldest transaction that had not ended, and how many rows there were
+/// before they were cut by bytes.
+fn told(row: &PgRow) -> sqlx::Result<(i64, u64)> {
+    let held: Option<i64> = row.try_get(8)?;
+    Ok((row.try_get(9)?, held.map_or(0, i64::unsigned_abs)))
 }
 
 /// No row of the outbox if the look found none: then the snapshot stands alone.
