@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
-    domain::{Choice, Client, Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
+    domain::{
+        Choice, Client, Cohort, End, Micros, ModuleMap, ModuleName, Routing, Stage, Transport,
+    },
     store::StageRecord,
 };
 
@@ -114,6 +116,7 @@ fn untouched(module: &ModuleName) -> StageRecord {
         stage: Stage::Mirror,
         cohort: Cohort::default(),
         routing: Routing::default(),
+        ending: End::default(),
         paused: false,
         version: 0,
         changed_by: String::new(),

@@ -5,10 +5,12 @@
 
 mod agent;
 mod audience;
+mod brownout;
 mod change;
 mod client;
 mod cohort;
 mod cursor;
+mod end;
 mod invalid;
 mod json;
 mod limits;
@@ -25,10 +27,12 @@ mod time;
 
 pub use agent::AgentPattern;
 pub use audience::Audience;
+pub use brownout::Brownout;
 pub use change::{Change, NewChange, Op};
 pub use client::Client;
 pub use cohort::{BasisPoints, Choice, Cohort, bucket, hash};
 pub use cursor::Cursor;
+pub use end::{Brownouts, End};
 pub use invalid::Invalid;
 pub use json::JsonText;
 pub use limits::Limits;

@@ -1,7 +1,7 @@
 //! Acts on a module's flags and on a target that were decided on each other: one that is overtaken writes nothing.
 
 use changeover::{
-    domain::{BasisPoints, Cohort, Micros, Routing, Stage, Standing},
+    domain::{BasisPoints, Cohort, End, Micros, Routing, Stage, Standing},
     store::{
         Act, Error, SeenTarget, StageRecord, TargetAct, TargetBlocked, TargetRecord, TargetStep,
     },
@@ -24,6 +24,7 @@ fn route(target: &str, flags: i64, version: i64) -> Act {
             stage: Stage::Mirror,
             cohort: Cohort::share(BasisPoints::default()),
             routing: routing.unwrap(),
+            ending: End::default(),
             paused: false,
             version: -1,
             changed_by: "ann".to_owned(),
