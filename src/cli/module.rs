@@ -9,7 +9,7 @@ use super::{
     client::{Client, Remote},
     module_tables as tables,
 };
-use crate::domain::{BasisPoints, Member, ModuleName, Stage};
+use crate::domain::{BasisPoints, Brownout, Member, ModuleName, Stage};
 
 /// The commands about modules.
 #[derive(Debug, Subcommand)]
@@ -59,6 +59,25 @@ pub enum Module {
         /// Empties the list of those who poll in any case.
         #[arg(long, conflicts_with = "exclude")]
         exclude_nobody: bool,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Plans the end of the polls; from ramp also the step to sunset.
+    Sunset {
+        /// When they are to end, e.g. `2027-03-01` or `2027-03-01T08:00:00Z`.
+        #[arg(long, value_parser = end_of_polls, required_unless_present_any = ["brownout", "block", "clear"])]
+        at: Option<String>,
+        /// A time in UTC in which they are refused, e.g. `tue 10:00-10:15`, `daily 10:00-10:15` or `2027-02-01 10:00-10:15`. To be
+        /// repeated; replaces all of them.
+        #[arg(long, value_name = "WHEN")]
+        brownout: Vec<Brownout>,
+        /// Whose polls are refused already: client:ID, audience:NAME, agent:PATTERN or network:ADDRESS/BITS. To be repeated; replaces
+        /// the whole list.
+        #[arg(long, value_name = "WHO")]
+        block: Vec<Member>,
+        /// Takes back all that was planned, before anything else.
+        #[arg(long)]
+        clear: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -145,6 +164,20 @@ impl Module {
                 let members = [percent, include, exclude].into_iter().flatten();
                 act.run(globals, "ramp", members).await
             }
+            Self::Sunset {
+                at,
+                brownout,
+                block,
+                clear,
+                act,
+            } => {
+                let at = at.map(|at| ("at", json!(at)));
+                let brownouts = list(&brownout, false).map(|list| ("brownouts", list));
+                let block = list(&block, false).map(|list| ("block", list));
+                let clear = clear.then_some(("clear", json!(true)));
+                let members = [at, brownouts, block, clear].into_iter().flatten();
+                act.run(globals, "sunset", members).await
+            }
             Self::Rollback { to, act } => {
                 let to = to.map(|stage| ("to", json!(stage.as_str())));
                 act.run(globals, "rollback", to).await
@@ -164,8 +197,21 @@ impl Module {
     }
 }
 
+/// A time in UTC, of which the time of day may be missing.
+fn end_of_polls(text: &str) -> Result<String, String> {
+    let time = if text.len() == 10 {
+        format!("{text}T00:00:00Z")
+    } else {
+        text.to_owned()
+    };
+    let parsed = humantime::parse_rfc3339(&time);
+    parsed.map(|_| time).map_err(|error| {
+        format!("must be a day or a time in UTC such as 2027-03-01T08:00:00Z: {error}")
+    })
+}
+
 /// What a list becomes; `None` if nothing is said of it.
-fn list(members: &[Member], nobody: bool) -> Option<Value> {
+fn list(members: &[impl ToString], nobody: bool) -> Option<Value> {
     let members: Vec<_> = members.iter().map(ToString::to_string).collect();
     (nobody || !members.is_empty()).then(|| json!(members))
 }

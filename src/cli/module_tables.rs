@@ -47,6 +47,9 @@ pub(super) fn module(m: &Value) -> String {
         "include",
         "exclude",
         "routes",
+        "ends_at",
+        "brownouts",
+        "block",
         "paused",
         "version",
         "changed_by",
@@ -58,7 +61,8 @@ pub(super) fn module(m: &Value) -> String {
     ];
     let fact = |name: &&str| match *name {
         "percent" => format!("{name:<16}{}", percent(m)),
-        "include" | "exclude" => format!("{name:<16}{}", members(m, name)),
+        "include" | "exclude" | "block" => format!("{name:<16}{}", members(m, name, " ")),
+        "brownouts" => format!("{name:<16}{}", members(m, name, ", ")),
         "routes" => format!("{name:<16}{}", routes(m)),
         _ => format!("{name:<16}{}", cell(m, name)),
     };
@@ -151,16 +155,32 @@ fn summary(m: &Value) -> String {
     };
     let count = |name| list(m, name).len();
     let lists = lists(count("include"), count("exclude"));
-    format!("{} at {} %{lists}{routes}{frozen}", stage(m), percent(m))
+    let at = m.get("ends_at").and_then(Value::as_str);
+    let end = end(at, count("brownouts"), count("block"));
+    format!(
+        "{} at {} %{lists}{routes}{end}{frozen}",
+        stage(m),
+        percent(m)
+    )
 }
 
 /// The entries of a list.
-fn members(m: &Value, name: &str) -> String {
+fn members(m: &Value, name: &str, between: &str) -> String {
     let entries: Vec<_> = list(m, name).filter_map(Value::as_str).collect();
     if entries.is_empty() {
         return "-".to_owned();
     }
-    entries.join(" ")
+    entries.join(between)
+}
+
+/// What is planned for the end of the polls.
+fn end(at: Option<&str>, brownouts: usize, block: usize) -> String {
+    let at = at.map_or_else(String::new, |at| format!(", ends {at}"));
+    let said = |count: usize, what| match count {
+        0 => String::new(),
+        count => format!(", {count} {what}"),
+    };
+    at + &said(brownouts, "brown-outs") + &said(block, "blocked")
 }
 
 /// How many entries the lists of a cohort have; nothing if they are empty.
@@ -206,10 +226,11 @@ fn record(value: &Value) -> String {
         .map(|share| format!(" at {share} %"))
         .unwrap_or_default();
     let count = |name: &str| {
-        let entries = value.pointer(&format!("/cohort/{name}"));
+        let entries = value.pointer(name);
         entries.and_then(Value::as_array).map_or(0, Vec::len)
     };
-    let lists = lists(count("include"), count("exclude"));
+    let lists = lists(count("/cohort/include"), count("/cohort/exclude"));
+    let end = end(None, count("/ending/brownouts"), count("/ending/block"));
     let routing = value.get("routing").cloned().unwrap_or_default();
     let routing: Routing = serde_json::from_value(routing).unwrap_or_default();
     let routing = match routing.target {
@@ -218,7 +239,7 @@ fn record(value: &Value) -> String {
     };
     let paused = value.get("paused") == Some(&Value::Bool(true));
     let paused = if paused { ", paused" } else { "" };
-    format!("{stage}{share}{lists}{routing}{paused}")
+    format!("{stage}{share}{lists}{routing}{end}{paused}")
 }
 
 /// The requested stage, and the effective one where it differs.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Blocked, Flags, Ladder, NoRoute, Preview, Roll, Route, Routes, Step};
+use super::{Flags, Ladder, Preview, Refused, Roll, Route, Routes, Step, check_words};
 use crate::{
     domain::ModuleName,
     store::{self, Act, SeenTarget, StageRecord, Store},
@@ -58,53 +58,6 @@ pub struct Done {
     pub preview: Option<Preview>,
 }
 
-/// Why an act was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// No configuration names the module.
-    #[error("there is no module {0}")]
-    UnknownModule(ModuleName),
-    /// Without a reason the audit would not help anybody.
-    #[error("a reason is needed: it is what the audit shows later")]
-    NoReason,
-    /// The reason or the actor is too long to be kept.
-    #[error("`{field}` has {bytes} bytes, at most {most} are kept")]
-    TooLong {
-        /// Which one.
-        field: &'static str,
-        /// Its size.
-        bytes: usize,
-        /// The bound.
-        most: usize,
-    },
-    /// The reason or the actor holds control characters.
-    #[error("`{field}` must be one line of text, without control characters")]
-    NotPlain {
-        /// Which one.
-        field: &'static str,
-    },
-    /// The ladder does not allow it from here.
-    #[error(transparent)]
-    Blocked(#[from] Blocked),
-    /// The clients cannot be told that target.
-    #[error(transparent)]
-    NoRoute(#[from] NoRoute),
-    /// Somebody else acted in between.
-    #[error("the module's flags are at version {current}, not {expected}: look again, then repeat")]
-    VersionConflict {
-        /// The version that the asker had seen.
-        expected: i64,
-        /// The version that is stored.
-        current: i64,
-    },
-    /// The database failed.
-    #[error("the act could not be written")]
-    Store(#[source] store::Error),
-}
-
-/// Most bytes of a reason and of an actor's name.
-const REASON_BYTES: usize = 1_024;
-const ACTOR_BYTES: usize = 128;
 /// How often an act is decided, if its target is acted on each time.
 const TRIES: u32 = 3;
 
@@ -188,6 +141,7 @@ impl Acts {
             included = after.cohort.include.len(),
             excluded = after.cohort.exclude.len(),
             routing = %after.routing,
+            ending = !after.ending.is_empty(),
             actor = after.changed_by,
             reason = after.reason,
             "the module's flags changed"
@@ -235,33 +189,6 @@ impl Acts {
             error => Refused::Store(error),
         })
     }
-}
-
-/// Whether actor and reason may stand in the audit.
-pub fn check_words(actor: &str, reason: &str) -> Result<(), Refused> {
-    if reason.trim().is_empty() {
-        return Err(Refused::NoReason);
-    }
-    check_plain("reason", reason)?;
-    check_plain("actor", actor)?;
-    check_size("reason", reason, REASON_BYTES)?;
-    check_size("actor", actor, ACTOR_BYTES)
-}
-
-/// The audit is shown on terminals, and one database refuses U+0000.
-fn check_plain(field: &'static str, text: &str) -> Result<(), Refused> {
-    if text.chars().any(char::is_control) {
-        return Err(Refused::NotPlain { field });
-    }
-    Ok(())
-}
-
-fn check_size(field: &'static str, text: &str, most: usize) -> Result<(), Refused> {
-    let bytes = text.len();
-    if bytes <= most {
-        return Ok(());
-    }
-    Err(Refused::TooLong { field, bytes, most })
 }
 
 fn check_version(record: &StageRecord, seen: Option<i64>) -> Result<(), Refused> {

@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{BasisPoints, Cohort, Micros, Routing},
+        domain::{BasisPoints, Cohort, End, Micros, Routing},
         store::StageRecord,
     };
 
@@ -143,6 +143,7 @@ mod tests {
             changed_by: String::new(),
             changed_at: Micros::default(),
             reason: String::new(),
+            ending: End::default(),
         };
         flags.adopt(std::slice::from_ref(&all));
         assert!(seen.has_changed().unwrap());

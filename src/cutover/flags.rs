@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::{
-    domain::{Choice, Client, Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
+    domain::{
+        Choice, Client, Cohort, End, Micros, ModuleMap, ModuleName, Routing, Stage, Transport,
+    },
     store::StageRecord,
 };
 
@@ -132,6 +134,7 @@ fn untouched(module: &ModuleName) -> StageRecord {
         stage: Stage::Mirror,
         cohort: Cohort::default(),
         routing: Routing::default(),
+        ending: End::default(),
         paused: false,
         version: 0,
         changed_by: String::new(),

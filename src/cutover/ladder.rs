@@ -1,6 +1,6 @@
 //! The ladder as a state machine: which record follows from which step. Pure.
 
-use super::{Ladder, Recut, Transition};
+use super::{Ladder, Recut, Replan, Transition};
 use crate::{
     domain::{ModuleName, Stage},
     store::StageRecord,
@@ -16,6 +16,8 @@ pub enum Step {
     },
     /// Another cohort; from `mirror` also the step to `ramp`.
     Ramp(Recut),
+    /// Another end of the polls; from `ramp` also the step to `sunset`.
+    Sunset(Replan),
     /// One stage back, or to a given earlier one.
     Rollback(Option<Stage>),
     /// Freezes the ladder, not the mirror.
@@ -30,6 +32,7 @@ impl Step {
         match self {
             Self::Promote { .. } => "promote",
             Self::Ramp(_) => "ramp",
+            Self::Sunset(_) => "sunset",
             Self::Rollback(_) => "rollback",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -46,10 +49,18 @@ impl Step {
                 transition.take(&mut after);
             }
             Self::Ramp(recut) => {
-                if let Some(transition) = to_ramp(record, ladder)? {
+                let not_at_ramp = |module, stage| Blocked::NotAtRamp { module, stage };
+                if let Some(transition) = to_or_at(Stage::Ramp, record, ladder, not_at_ramp)? {
                     transition.take(&mut after);
                 }
                 recut.apply(&mut after.cohort);
+            }
+            Self::Sunset(replan) => {
+                let not_there = |module, stage| Blocked::NotAtSunset { module, stage };
+                if let Some(transition) = to_or_at(Stage::Sunset, record, ladder, not_there)? {
+                    transition.take(&mut after);
+                }
+                replan.apply(&mut after.ending);
             }
             // The way back is open under a freeze as well.
             Self::Rollback(to) => back(record, ladder, *to)?.take(&mut after),
@@ -88,6 +99,16 @@ pub enum Blocked {
     /// A cohort means something at `ramp` only.
     #[error("{module} is at {stage}: a cohort is set at ramp, or from mirror as the step to it")]
     NotAtRamp {
+        /// The module.
+        module: ModuleName,
+        /// Where it is.
+        stage: Stage,
+    },
+    /// An end is planned where it is near.
+    #[error(
+        "{module} is at {stage}: the end of its polls is planned at sunset, or from ramp as the step to it"
+    )]
+    NotAtSunset {
         /// The module.
         module: ModuleName,
         /// Where it is.
@@ -164,19 +185,24 @@ fn check_confirmation(
     }
 }
 
-/// The step to `ramp`; none if the module is there.
-fn to_ramp(record: &StageRecord, ladder: Ladder) -> Result<Option<Transition>, Blocked> {
+/// The step to a stage; none if the module is there.
+fn to_or_at(
+    goal: Stage,
+    record: &StageRecord,
+    ladder: Ladder,
+    elsewhere: impl Fn(ModuleName, Stage) -> Blocked,
+) -> Result<Option<Transition>, Blocked> {
     let module = record.module.clone();
     if record.paused {
         return Err(Blocked::Paused { module });
     }
-    let stage = record.stage;
-    if stage == Stage::Ramp {
+    if record.stage == goal {
         return Ok(None);
     }
-    let step = ladder.forward(stage);
-    let step = step.filter(|transition| transition.to() == Stage::Ramp);
-    step.map(Some).ok_or(Blocked::NotAtRamp { module, stage })
+    let step = ladder.forward(record.stage);
+    let step = step.filter(|transition| transition.to() == goal);
+    step.map(Some)
+        .ok_or_else(|| elsewhere(module, record.stage))
 }
 
 fn back(record: &StageRecord, ladder: Ladder, to: Option<Stage>) -> Result<Transition, Blocked> {

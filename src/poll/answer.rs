@@ -33,7 +33,7 @@ use super::{
 use crate::{
     config::{self, modules::CursorKind},
     cutover::Evaluation,
-    domain::{Client, Micros, Stage},
+    domain::{Client, Stage},
 };
 
 /// The label `module` of what belongs to no module. No module can have this name.
@@ -90,8 +90,8 @@ impl Endpoint {
         };
         let client = request.client(parts);
         let evaluation = self.evaluate(&client);
-        if evaluation.effective == Stage::Retired {
-            return self.refuse(&Failure::Retired, &client, begun);
+        if let Some(ended) = self.ended(evaluation, &client, begun) {
+            return self.refuse(&ended, &client, begun);
         }
         if let Some(answer) = self.again(&request, parts, evaluation, begun) {
             return answer;
@@ -156,8 +156,8 @@ impl Endpoint {
         } else {
             self.evaluate(&client)
         };
-        if evaluation.effective == Stage::Retired {
-            return self.refuse(&Failure::Retired, &client, begun);
+        if let Some(ended) = self.ended(evaluation, &client, begun + seen.waited) {
+            return self.refuse(&ended, &client, begun);
         }
         let around = self.around(evaluation, begun + seen.waited);
         let told = Told::of(&self.contract, &seen.page, request, parts.headers, around);
@@ -205,12 +205,6 @@ impl Endpoint {
         *response.status_mut() = told.status;
         *response.headers_mut() = headers;
         response
-    }
-
-    /// When the module reached its stage.
-    pub(super) fn since(&self) -> Micros {
-        let record = self.sources.adviser.flags().record(&self.contract.module);
-        record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at)
     }
 
     /// What the client is told, who polls now. The interval of a sunset is not steered below itself.

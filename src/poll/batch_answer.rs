@@ -107,7 +107,10 @@ impl BatchEndpoint {
         };
         let evaluation = endpoint.evaluate(&request.client(parts));
         let known = Some((endpoint, evaluation));
-        match self.page(endpoint, evaluation, wanted, request).await {
+        match self
+            .page(endpoint, evaluation, wanted, request, parts)
+            .await
+        {
             Ok(seen) => {
                 endpoint.count(seen.page.answered, begun.elapsed());
                 Answer::of_page(called, endpoint, evaluation, &seen.page)
@@ -126,9 +129,10 @@ impl BatchEndpoint {
         evaluation: Evaluation,
         wanted: &Wanted<'_>,
         request: &mut Request<'_>,
+        parts: &Parts<'_>,
     ) -> Result<Seen, Failure> {
-        if evaluation.effective == Stage::Retired {
-            return Err(Failure::Retired);
+        if let Some(ended) = endpoint.ended(evaluation, &request.client(parts), Instant::now()) {
+            return Err(ended);
         }
         let fields = &endpoint.contract().fields;
         if fields.kind != CursorKind::None {
@@ -229,8 +233,11 @@ fn soonest(answers: &[Answer<'_>]) -> Option<u64> {
 /// stage, the module that ends first speaks for all.
 fn headers(whole: &Endpoint, answers: &[Answer<'_>]) -> HeaderMap {
     let known = || answers.iter().filter_map(|one| one.known);
-    let end = |(endpoint, _): &(&Endpoint, Evaluation)| {
-        let at = endpoint.contract().sunset.at;
+    let end = |(endpoint, evaluation): &(&Endpoint, Evaluation)| {
+        let at = match evaluation.effective {
+            Stage::Sunset => endpoint.end_at(),
+            _ => endpoint.contract().sunset.at,
+        };
         (at.is_none(), at)
     };
     let Some((endpoint, evaluation)) = known().min_by_key(end) else {

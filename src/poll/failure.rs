@@ -30,6 +30,13 @@ pub enum Failure {
     BodyMissing,
     /// The module is at `retired`.
     Retired,
+    /// The module is at `sunset`, and its polls are refused for a while, as planned.
+    Brownout {
+        /// When it ends.
+        retry_after_s: u32,
+    },
+    /// The module is at `sunset`, and this client's polls are refused already.
+    Blocked,
     /// The cursor is too old, and the module keeps no state to make up for it.
     TooOld,
     /// The database is needed for this answer and cannot be asked.
@@ -47,7 +54,7 @@ pub enum Failure {
 
 impl Failure {
     /// One of each kind.
-    pub(super) fn all() -> [Self; 11] {
+    pub(super) fn all() -> [Self; 13] {
         [
             Self::Malformed {
                 what: "cursor".into(),
@@ -58,6 +65,8 @@ impl Failure {
             Self::BodyTooLarge,
             Self::BodyMissing,
             Self::Retired,
+            Self::Brownout { retry_after_s: 900 },
+            Self::Blocked,
             Self::TooOld,
             Self::Unavailable,
             Self::Busy { retry_after_s: 6 },
@@ -75,6 +84,8 @@ impl Failure {
             Self::BodyTooLarge => "the body is larger than `poll.body_bytes`",
             Self::BodyMissing => "the body did not arrive",
             Self::Retired => "the module is at `retired`",
+            Self::Brownout { .. } => "the module is at `sunset`, in a brown-out",
+            Self::Blocked => "the module is at `sunset`, and refuses this client",
             Self::TooOld => "the cursor is too old, and the module keeps no state",
             Self::Unavailable => "the answer cannot be given now",
             Self::Busy { .. } => "too many read at once",
@@ -91,8 +102,8 @@ impl Failure {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyMissing => StatusCode::REQUEST_TIMEOUT,
-            Self::Retired | Self::TooOld => StatusCode::GONE,
-            Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
+            Self::Retired | Self::Blocked | Self::TooOld => StatusCode::GONE,
+            Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -106,9 +117,11 @@ impl Failure {
             Self::Method => errors.method,
             Self::BodyTooLarge => errors.too_large,
             Self::BodyMissing => errors.no_body,
-            Self::Retired => errors.retired,
+            Self::Retired | Self::Blocked => errors.retired,
             Self::TooOld => errors.too_old,
-            Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => errors.unavailable,
+            Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
+                errors.unavailable
+            }
             Self::Panicked => errors.failed,
         }
     }
@@ -122,6 +135,13 @@ impl Failure {
             Self::BodyTooLarge => "the body is too large".into(),
             Self::BodyMissing => "the body did not arrive".into(),
             Self::Retired => "this endpoint has been retired".into(),
+            Self::Brownout { .. } => {
+                "this endpoint is about to be retired and refuses polls for a while, as announced"
+                    .into()
+            }
+            Self::Blocked => {
+                "this endpoint is about to be retired and answers this client no more".into()
+            }
             Self::TooOld => "the cursor is too old: begin again without one".into(),
             Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 "the answer cannot be given now, come back later".into()
@@ -133,12 +153,13 @@ impl Failure {
     /// How the answer is counted.
     pub(super) const fn answered(&self) -> Answered {
         match self {
-            Self::Retired | Self::TooOld => Answered::Gone,
+            Self::Retired | Self::Blocked | Self::TooOld => Answered::Gone,
             Self::Malformed { .. }
             | Self::UnknownModule
             | Self::Method
             | Self::BodyTooLarge
             | Self::BodyMissing
+            | Self::Brownout { .. }
             | Self::Unavailable
             | Self::Busy { .. }
             | Self::StateTooLarge
@@ -150,7 +171,7 @@ impl Failure {
     /// is known. `None` if it never will.
     pub const fn retry_after_s(&self, usual_s: u32) -> Option<u32> {
         match self {
-            Self::Busy { retry_after_s } => Some(*retry_after_s),
+            Self::Busy { retry_after_s } | Self::Brownout { retry_after_s } => Some(*retry_after_s),
             Self::Unavailable | Self::StateTooLarge => Some(usual_s),
             Self::Malformed { .. }
             | Self::UnknownModule
@@ -158,6 +179,7 @@ impl Failure {
             | Self::BodyTooLarge
             | Self::BodyMissing
             | Self::Retired
+            | Self::Blocked
             | Self::TooOld
             | Self::Panicked => None,
         }

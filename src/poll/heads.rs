@@ -86,7 +86,7 @@ impl Endpoint {
     pub(super) fn announce(&self, evaluation: Evaluation, headers: &mut HeaderMap) {
         name(evaluation.effective, evaluation.transport, headers);
         match evaluation.effective {
-            Stage::Sunset => self.contract.sunset.announce(self.since(), headers),
+            Stage::Sunset => self.announce_end(headers),
             Stage::Retired => self.contract.sunset.link(headers),
             Stage::Proxy | Stage::Shadow | Stage::Mirror | Stage::Ramp => {}
         }

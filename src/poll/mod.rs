@@ -14,6 +14,7 @@ mod compiled;
 mod content;
 mod contract;
 mod described;
+mod ending;
 mod etag;
 mod failure;
 mod fields;

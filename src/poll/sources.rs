@@ -1,11 +1,11 @@
 //! What all endpoints read from.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::state_cache::StateCache;
 use crate::{
     config,
-    cutover::Adviser,
+    cutover::{Adviser, SteadyTime},
     domain::Clock,
     log::{Reader, Waiting},
 };
@@ -16,6 +16,8 @@ pub struct Sources {
     pub(super) waiting: Arc<Waiting>,
     pub(super) adviser: Arc<Adviser>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What brown-outs go by.
+    pub(super) steady: SteadyTime,
     pub(super) states: StateCache,
 }
 
@@ -33,6 +35,7 @@ impl Sources {
             reader,
             waiting,
             adviser,
+            steady: SteadyTime::from(Arc::clone(&clock), Instant::now()),
             clock,
             states,
         }

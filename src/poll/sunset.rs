@@ -43,13 +43,13 @@ impl Notice {
         }
     }
 
-    /// The headers at `sunset`, which the module reached at `since`.
-    pub(super) fn announce(&self, since: Micros, headers: &mut HeaderMap) {
+    /// The headers at `sunset`, which the module reached at `since`. Its polls end at `at`, if that is known.
+    pub(super) fn announce(&self, since: Micros, at: Option<Micros>, headers: &mut HeaderMap) {
         let deprecation = format!("@{}", since.as_secs());
         if let Ok(value) = HeaderValue::try_from(deprecation) {
             headers.insert(DEPRECATION, value);
         }
-        if let Some(at) = self.at {
+        if let Some(at) = at {
             let date = httpdate::fmt_http_date(printable(at.max(since)));
             if let Ok(value) = HeaderValue::try_from(date) {
                 headers.insert(SUNSET, value);

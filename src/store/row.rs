@@ -11,7 +11,7 @@ use super::{
     TargetCursor, TargetRecord, TickBounds, target_step::TargetSurvey, targets::TargetHead,
 };
 use crate::domain::{
-    Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position, Routing,
+    Audience, Change, Cursor, End, Epoch, JsonText, Micros, ModuleName, Op, Position, Routing,
 };
 
 /// A row whose columns are integers and texts.
@@ -286,6 +286,7 @@ pub(super) struct StoredStage {
     stage: String,
     cohort: String,
     routing: Option<String>,
+    ending: Option<String>,
     paused: bool,
     version: i64,
     changed_by: String,
@@ -317,6 +318,11 @@ impl TryFrom<StoredStage> for StageRecord {
                 .as_deref()
                 .map_or_else(|| Ok(Routing::default()), serde_json::from_str)
                 .map_err(|error| corrupt(format!("a routing that cannot be read ({error})")))?,
+            ending: row
+                .ending
+                .as_deref()
+                .map_or_else(|| Ok(End::default()), serde_json::from_str)
+                .map_err(|error| corrupt(format!("an ending that cannot be read ({error})")))?,
             paused: row.paused,
             version: row.version,
             changed_by: row.changed_by,

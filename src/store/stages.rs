@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Result, row::json_text};
-use crate::domain::{Cohort, Micros, ModuleName, Routing, Stage};
+use crate::domain::{Cohort, End, Micros, ModuleName, Routing, Stage};
 
 /// A row of `module_stage`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -16,6 +16,9 @@ pub struct StageRecord {
     pub cohort: Cohort,
     /// Which target clients are told.
     pub routing: Routing,
+    /// What is planned for `sunset`. Kept at other stages, likewise.
+    #[serde(skip_serializing_if = "End::is_empty")]
+    pub ending: End,
     /// Whether the ladder is frozen.
     pub paused: bool,
     /// Grows by one with every act.
@@ -97,6 +100,7 @@ pub trait Stages {
 pub(super) struct Texts {
     pub(super) cohort: String,
     pub(super) routing: String,
+    pub(super) ending: String,
 }
 
 impl Texts {
@@ -104,6 +108,7 @@ impl Texts {
         Ok(Self {
             cohort: json_text("module_stage", &record.cohort)?,
             routing: json_text("module_stage", &record.routing)?,
+            ending: json_text("module_stage", &record.ending)?,
         })
     }
 }

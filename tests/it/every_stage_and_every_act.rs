@@ -1,49 +1,57 @@
 //! The ladder, cell by cell: which stage an act leads to from which, and what it is refused with.
 
 use changeover::{
-    cutover::{Ladder, Recut, Step},
-    domain::{BasisPoints, Cohort, Micros, Routing, Stage},
+    cutover::{Ladder, Recut, Replan, Step},
+    domain::{BasisPoints, Cohort, End, Micros, Routing, Stage},
     store::StageRecord,
 };
 
 /// A line for each act, a column for each stage: where it leads, or why not.
 const WITH_UPSTREAM: &str = "\
-                  | proxy            | shadow        | mirror        | ramp        | sunset        | retired
-promote           | shadow           | mirror        | ramp          | sunset      | unconfirmed   | at the end
-promote confirmed | confirms no      | confirms no   | confirms no   | confirms no | retired       | at the end
-promote misspelt  | confirms no      | confirms no   | confirms no   | confirms no | unconfirmed   | at the end
-ramp              | not at ramp      | not at ramp   | ramp 20       | ramp 20     | not at ramp   | not at ramp
-rollback          | at the beginning | proxy         | shadow        | mirror      | ramp          | sunset
-rollback proxy    | not before       | proxy         | proxy         | proxy       | proxy         | proxy
-rollback shadow   | not before       | not before    | shadow        | shadow      | shadow        | shadow
-rollback mirror   | not before       | not before    | not before    | mirror      | mirror        | mirror
-rollback ramp     | not before       | not before    | not before    | not before  | ramp          | ramp
-rollback sunset   | not before       | not before    | not before    | not before  | not before    | sunset
-rollback retired  | not before       | not before    | not before    | not before  | not before    | not before
-pause             | proxy paused     | shadow paused | mirror paused | ramp paused | sunset paused | retired paused
-resume            | proxy            | shadow        | mirror        | ramp        | sunset        | retired
+                  | proxy            | shadow        | mirror        | ramp           | sunset         | retired
+promote           | shadow           | mirror        | ramp          | sunset         | unconfirmed    | at the end
+promote confirmed | confirms no      | confirms no   | confirms no   | confirms no    | retired        | at the end
+promote misspelt  | confirms no      | confirms no   | confirms no   | confirms no    | unconfirmed    | at the end
+ramp              | not at ramp      | not at ramp   | ramp 20       | ramp 20        | not at ramp    | not at ramp
+sunset            | not at sunset    | not at sunset | not at sunset | sunset planned | sunset planned | not at sunset
+rollback          | at the beginning | proxy         | shadow        | mirror         | ramp           | sunset
+rollback proxy    | not before       | proxy         | proxy         | proxy          | proxy          | proxy
+rollback shadow   | not before       | not before    | shadow        | shadow         | shadow         | shadow
+rollback mirror   | not before       | not before    | not before    | mirror         | mirror         | mirror
+rollback ramp     | not before       | not before    | not before    | not before     | ramp           | ramp
+rollback sunset   | not before       | not before    | not before    | not before     | not before     | sunset
+rollback retired  | not before       | not before    | not before    | not before     | not before     | not before
+pause             | proxy paused     | shadow paused | mirror paused | ramp paused    | sunset paused  | retired paused
+resume            | proxy            | shadow        | mirror        | ramp           | sunset         | retired
 ";
 
 /// Records at `proxy` and `shadow` are of modules that have lost their upstream.
 const WITHOUT_UPSTREAM: &str = "\
-                  | proxy            | shadow           | mirror           | ramp        | sunset        | retired
-promote           | mirror           | mirror           | ramp             | sunset      | unconfirmed   | at the end
-promote confirmed | confirms no      | confirms no      | confirms no      | confirms no | retired       | at the end
-promote misspelt  | confirms no      | confirms no      | confirms no      | confirms no | unconfirmed   | at the end
-ramp              | not at ramp      | not at ramp      | ramp 20          | ramp 20     | not at ramp   | not at ramp
-rollback          | at the beginning | at the beginning | at the beginning | mirror      | ramp          | sunset
-rollback proxy    | no upstream      | no upstream      | no upstream      | no upstream | no upstream   | no upstream
-rollback shadow   | no upstream      | no upstream      | no upstream      | no upstream | no upstream   | no upstream
-rollback mirror   | not before       | not before       | not before       | mirror      | mirror        | mirror
-rollback ramp     | not before       | not before       | not before       | not before  | ramp          | ramp
-rollback sunset   | not before       | not before       | not before       | not before  | not before    | sunset
-rollback retired  | not before       | not before       | not before       | not before  | not before    | not before
-pause             | proxy paused     | shadow paused    | mirror paused    | ramp paused | sunset paused | retired paused
-resume            | proxy            | shadow           | mirror           | ramp        | sunset        | retired
+                  | proxy            | shadow           | mirror           | ramp           | sunset         | retired
+promote           | mirror           | mirror           | ramp             | sunset         | unconfirmed    | at the end
+promote confirmed | confirms no      | confirms no      | confirms no      | confirms no    | retired        | at the end
+promote misspelt  | confirms no      | confirms no      | confirms no      | confirms no    | unconfirmed    | at the end
+ramp              | not at ramp      | not at ramp      | ramp 20          | ramp 20        | not at ramp    | not at ramp
+sunset            | not at sunset    | not at sunset    | not at sunset    | sunset planned | sunset planned | not at sunset
+rollback          | at the beginning | at the beginning | at the beginning | mirror         | ramp           | sunset
+rollback proxy    | no upstream      | no upstream      | no upstream      | no upstream    | no upstream    | no upstream
+rollback shadow   | no upstream      | no upstream      | no upstream      | no upstream    | no upstream    | no upstream
+rollback mirror   | not before       | not before       | not before       | mirror         | mirror         | mirror
+rollback ramp     | not before       | not before       | not before       | not before     | ramp           | ramp
+rollback sunset   | not before       | not before       | not before       | not before     | not before     | sunset
+rollback retired  | not before       | not before       | not before       | not before     | not before     | not before
+pause             | proxy paused     | shadow paused    | mirror paused    | ramp paused    | sunset paused  | retired paused
+resume            | proxy            | shadow           | mirror           | ramp           | sunset         | retired
 ";
 
 /// Under a pause nothing goes forward, and everything goes back as without one.
-const FROZEN: [&str; 4] = ["promote", "promote confirmed", "promote misspelt", "ramp"];
+const FROZEN: [&str; 5] = [
+    "promote",
+    "promote confirmed",
+    "promote misspelt",
+    "ramp",
+    "sunset",
+];
 
 #[test]
 fn every_cell_is_as_the_table_says() {
@@ -67,7 +75,7 @@ fn every_cell_is_as_the_table_says() {
             }
         }
     }
-    assert_eq!(cells, 2 * 2 * 13 * 6);
+    assert_eq!(cells, 2 * 2 * 14 * 6);
 }
 
 fn under_a_pause(act: &str, else_it_is: &str) -> String {
@@ -79,7 +87,7 @@ fn under_a_pause(act: &str, else_it_is: &str) -> String {
     }
 }
 
-/// No act but a ramp changes the cohort, and none the routing.
+/// No act but a ramp changes the cohort, none but a sunset the end, and none of these the routing.
 fn outcome(act: &str, before: &StageRecord, ladder: Ladder) -> String {
     let step = step(act);
     match step.apply(before, ladder) {
@@ -91,10 +99,14 @@ fn outcome(act: &str, before: &StageRecord, ladder: Ladder) -> String {
             if after.paused {
                 said.push_str(" paused");
             }
+            if after.ending != before.ending {
+                said.push_str(" planned");
+            }
             let same = StageRecord {
                 stage: before.stage,
                 cohort: before.cohort.clone(),
                 paused: before.paused,
+                ending: before.ending.clone(),
                 ..after
             };
             assert_eq!(&same, before, "{act} changes nothing else");
@@ -115,7 +127,8 @@ fn outcome(act: &str, before: &StageRecord, ladder: Ladder) -> String {
     }
 }
 
-const WHY: [(&str, &str); 8] = [
+const WHY: [(&str, &str); 9] = [
+    ("the end of its polls is planned", "not at sunset"),
     ("is paused: resume it first", "paused"),
     ("there is no stage after it", "at the end"),
     ("there is no stage before it", "at the beginning"),
@@ -134,6 +147,10 @@ fn step(act: &str) -> Step {
         None => match act {
             "promote" => Step::Promote { confirm: None },
             "ramp" => Step::Ramp(Recut::share(BasisPoints::new(2_000).unwrap())),
+            "sunset" => Step::Sunset(Replan {
+                at: Some(Micros::new(1)),
+                ..Replan::default()
+            }),
             "rollback" => Step::Rollback(None),
             "pause" => Step::Pause,
             "resume" => Step::Resume,
@@ -152,6 +169,7 @@ fn record(stage: Stage, paused: bool) -> StageRecord {
         stage,
         cohort: Cohort::share(BasisPoints::new(1_000).unwrap()),
         routing: Routing::default(),
+        ending: End::default(),
         paused,
         version: 7,
         changed_by: "ann".to_owned(),

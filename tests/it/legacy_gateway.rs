@@ -36,11 +36,19 @@ use tokio_util::sync::CancellationToken;
 /// What the gateway's clock says: 2026-01-02T03:04:05.678Z.
 pub const NOW: Micros = Micros::new(1_767_323_045_678_901);
 
-struct StoppedClock;
+pub struct StoppedClock(AtomicI64);
+
+impl StoppedClock {
+    /// Sets it to a time as RFC 3339.
+    pub fn set(&self, text: &str) {
+        let time = Micros::from(humantime::parse_rfc3339(text).unwrap());
+        self.0.store(time.get(), SeqCst);
+    }
+}
 
 impl Clock for StoppedClock {
     fn now(&self) -> Micros {
-        NOW
+        Micros::new(self.0.load(SeqCst))
     }
 }
 
@@ -262,6 +270,7 @@ pub struct Gateway {
     pub flags: Arc<Flags>,
     module: ModuleName,
     public: Public,
+    pub clock: Arc<StoppedClock>,
 }
 
 /// An answer, read to its end.
@@ -358,11 +367,12 @@ impl Gateway {
         let stop = CancellationToken::new();
         let waiting = Waiting::new(tail.clone(), stop, config.max_waiting, || 0.5);
         let routes = Routes::new(BTreeMap::from([(name.clone(), vec!["local".to_owned()])]));
+        let clock = Arc::new(StoppedClock(AtomicI64::new(NOW.get())));
         let sources = Sources::new(
             Arc::new(reader),
             Arc::new(waiting),
             Arc::new(Adviser::new(flags.clone(), Arc::new(routes), |_| true)),
-            Arc::new(StoppedClock),
+            Arc::clone(&clock) as Arc<dyn Clock>,
             &config,
         );
         let sources = Arc::new(sources);
@@ -387,6 +397,7 @@ impl Gateway {
             flags,
             module: name,
             public,
+            clock,
         }
     }
 
@@ -402,14 +413,17 @@ impl Gateway {
     }
 
     pub fn set_stage(&self, stage: Stage, basis_points: u16) {
-        let current = self.flags.record(&self.module).unwrap();
-        let record = StageRecord {
-            stage,
-            version: current.version + 1,
-            cohort: changeover::domain::Cohort::share(basis_points.try_into().unwrap()),
-            changed_at: Micros::new(1_688_169_599_000_000),
-            ..StageRecord::clone(&current)
-        };
+        self.set_flags(|record| {
+            record.stage = stage;
+            record.cohort = changeover::domain::Cohort::share(basis_points.try_into().unwrap());
+            record.changed_at = Micros::new(1_688_169_599_000_000);
+        });
+    }
+
+    pub fn set_flags(&self, set: impl FnOnce(&mut StageRecord)) {
+        let mut record = StageRecord::clone(&self.flags.record(&self.module).unwrap());
+        set(&mut record);
+        record.version += 1;
         assert_eq!(self.flags.adopt(&[record]).len(), 1);
     }
 

@@ -122,6 +122,7 @@ mod terminals_of_a_killed_broker_end_with_the_log;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
+mod the_end_of_polls;
 mod the_leader_is_killed_every_three_seconds;
 mod the_legacy_page_is_true;
 mod the_verifier_follows_several_connections;

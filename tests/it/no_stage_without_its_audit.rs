@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use changeover::{
-    cutover::{Acts, Asked, Done, Flags, Move, Recut, Refused, Roll, Route, Routes, Step},
-    domain::{BasisPoints, ModuleName, Stage},
+    cutover::{Acts, Asked, Done, Flags, Move, Recut, Refused, Replan, Roll, Route, Routes, Step},
+    domain::{BasisPoints, Micros, ModuleName, Stage},
     store::Store,
 };
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
@@ -105,7 +105,7 @@ async fn every_record_is_what_the_audit_ends_with(database: DatabaseUnderTest) {
 fn change(module: &ModuleName, chance: &mut impl Rng) -> Move {
     let share = BasisPoints::new(chance.random_range(0..=10_000)).unwrap();
     let confirm = Some(module.to_string());
-    Move::Step(match chance.random_range(0..14) {
+    Move::Step(match chance.random_range(0..16) {
         0..4 => Step::Promote { confirm: None },
         4..6 => Step::Promote { confirm },
         6..8 => Step::Ramp(Recut::share(share)),
@@ -113,6 +113,11 @@ fn change(module: &ModuleName, chance: &mut impl Rng) -> Move {
         9..11 => Step::Rollback(Some(Stage::ALL[chance.random_range(0..6)])),
         11 => Step::Pause,
         12 => Step::Resume,
+        13..15 => Step::Sunset(Replan {
+            clear: chance.random_bool(0.3),
+            at: Some(Micros::new(chance.random_range(0..2_000_000_000_000_000))),
+            ..Replan::default()
+        }),
         _ => {
             let target = ["a", "b", "c"][chance.random_range(0..3)].to_owned();
             return Move::Route(Route { target, share });

@@ -21,6 +21,7 @@ crate::on_each_database!(
     the_whole_ladder_and_back,
     a_ramp_tells_exactly_its_cohort,
     nothing_happens_without_a_reason_or_out_of_turn,
+    nobody_retires_a_module_in_passing,
     a_version_that_was_seen_can_be_insisted_on,
     a_dry_run_changes_nothing,
 );
@@ -192,25 +193,6 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
     )
     .await;
 
-    let nowhere = json!({"reason": "r", "to": "shadow"});
-    refused(
-        client,
-        "rollback",
-        &nowhere,
-        StatusCode::CONFLICT,
-        "no upstream",
-    )
-    .await;
-    let too_early = json!({"reason": "r", "confirm": MODULE});
-    refused(
-        client,
-        "promote",
-        &too_early,
-        StatusCode::CONFLICT,
-        "takes no confirmation",
-    )
-    .await;
-
     // Forward goes one step at a time.
     assert_eq!(stage_after(client, "promote", &why).await, "ramp");
     assert_eq!(stage_after(client, "pause", &why).await, "ramp");
@@ -228,6 +210,50 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
         "not before",
     )
     .await;
+    let confirmed = json!({"reason": "r", "confirm": MODULE});
+    assert_eq!(stage_after(client, "promote", &confirmed).await, "retired");
+    refused(
+        client,
+        "promote",
+        &why,
+        StatusCode::CONFLICT,
+        "no stage after",
+    )
+    .await;
+    assert_eq!(stage_after(client, "rollback", &why).await, "sunset");
+    let acts = "SELECT CAST(count(*) AS TEXT) FROM audit";
+    assert_eq!(
+        database.text(acts).await.as_deref(),
+        Some("6"),
+        "refusals leave no trace"
+    );
+    a.stop().await;
+}
+
+async fn nobody_retires_a_module_in_passing(database: DatabaseUnderTest) {
+    let a = InProcess::start(&Setup::new(&database, "a")).await;
+    let client = &a.client;
+    let why = json!({"reason": "r"});
+    let confirmed = json!({"reason": "r", "confirm": MODULE});
+    let nowhere = json!({"reason": "r", "to": "shadow"});
+    refused(
+        client,
+        "rollback",
+        &nowhere,
+        StatusCode::CONFLICT,
+        "no upstream",
+    )
+    .await;
+    refused(
+        client,
+        "promote",
+        &confirmed,
+        StatusCode::CONFLICT,
+        "takes no confirmation",
+    )
+    .await;
+    assert_eq!(stage_after(client, "promote", &why).await, "ramp");
+    assert_eq!(stage_after(client, "promote", &why).await, "sunset");
     refused(
         client,
         "promote",
@@ -245,7 +271,6 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
         "say its name",
     )
     .await;
-    let confirmed = json!({"reason": "r", "confirm": MODULE});
     refused(
         client,
         "rollback",
@@ -255,21 +280,6 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
     )
     .await;
     assert_eq!(stage_after(client, "promote", &confirmed).await, "retired");
-    refused(
-        client,
-        "promote",
-        &why,
-        StatusCode::CONFLICT,
-        "no stage after",
-    )
-    .await;
-    assert_eq!(stage_after(client, "rollback", &why).await, "sunset");
-    let acts = "SELECT CAST(count(*) AS TEXT) FROM audit";
-    assert_eq!(
-        database.text(acts).await.as_deref(),
-        Some("6"),
-        "refusals leave no trace"
-    );
     a.stop().await;
 }
 

@@ -212,6 +212,9 @@ fn tables_are_for_people() {
     include         -
     exclude         -
     routes          95 % local, 5 % new
+    ends_at         -
+    brownouts       -
+    block           -
     paused          false
     version         3
     changed_by      ada

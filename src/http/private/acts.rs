@@ -1,60 +1,25 @@
-//! `POST /admin/v1/modules/{module}/{promote|ramp|rollback|pause|resume|route}`.
+//! `POST /admin/v1/modules/{module}/{promote|ramp|sunset|rollback|pause|resume|route}`.
 
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, caveats, database_problem, known_module,
+    PrivateState,
+    act_body::ActBody,
+    caveats, database_problem, known_module,
     modules::{ModuleView, heads_by_module},
     preview::PreviewView,
     query::QueryOf,
 };
 use crate::{
-    cutover::{Asked, Move, Recut, Refused, Route, Step},
-    domain::{BasisPoints, Invalid, Members},
+    cutover::{Asked, Refused},
     http::{Problem, body::BodyOf, path::PathOf},
 };
-
-/// The body of an act.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"reason": "the gates are green"}))]
-pub struct ActBody {
-    /// Why: goes into the audit. Without control characters.
-    #[schema(required = true, value_type = String, pattern = "\\S", max_length = 1024)]
-    reason: Option<String>,
-    /// For `ramp`, which needs it unless there is a list: the share of clients that are told to push, to a hundredth of a percent.
-    /// For `route`: the share that is told the target; absent = all.
-    #[serde(default, deserialize_with = "number")]
-    #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
-    percent: Option<serde_json::Number>,
-    /// For `ramp`: who is told to push whatever the share, each as `client:ID`, `audience:NAME`, `agent:PATTERN` (with `*` for anything) or
-    /// `network:ADDRESS/BITS`. The whole list; absent = as it was.
-    #[schema(max_items = 200, example = json!(["client:terminal-0001", "network:10.1.0.0/16"]))]
-    include: Option<Vec<String>>,
-    /// For `ramp`: who is told to poll in any case, likewise.
-    #[schema(max_items = 200)]
-    exclude: Option<Vec<String>>,
-    /// For `rollback`: an earlier stage; absent = the one before.
-    #[schema(pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
-    to: Option<String>,
-    /// For `promote`: the module's name again. The step to `retired` needs it, no other step takes it.
-    confirm: Option<String>,
-    /// For `route`, which needs it: the target that clients are told to connect to.
-    target: Option<String>,
-}
-
-/// A number where the member is present: null is not nothing, and "all" would be the worst guess.
-fn number<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<serde_json::Number>, D::Error> {
-    serde_json::Number::deserialize(deserializer).map(Some)
-}
 
 /// The query of an act. A misspelt `dry_run` must not become the real act.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -86,10 +51,14 @@ const ACTOR: &str = "changeover-actor";
 /// What can be done with a module's stage.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "it only describes what `change` understands")]
+#[expect(
+    dead_code,
+    reason = "it only describes what `ActBody::asks_for` understands"
+)]
 enum Act {
     Promote,
     Ramp,
+    Sunset,
     Rollback,
     Pause,
     Resume,
@@ -129,7 +98,7 @@ pub async fn act(
     let module = known_module(&state.flags, &module)?;
     let BodyOf(body) = body?;
     let asked = Asked {
-        change: change(&act, &body)?,
+        change: body.asks_for(&act)?,
         module,
         actor: actor(&headers),
         reason: body.reason.unwrap_or_default(),
@@ -147,82 +116,6 @@ pub async fn act(
         warnings,
         preview: done.preview.map(Into::into),
     }))
-}
-
-fn change(act: &str, body: &ActBody) -> Result<Move, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
-    if let Some(member) = stray_member(act, body) {
-        return Err(bad(format!("{member}: means nothing to this act")));
-    }
-    match act {
-        "promote" => {
-            let confirm = body.confirm.clone();
-            Ok(Move::Step(Step::Promote { confirm }))
-        }
-        "ramp" => Ok(Move::Step(Step::Ramp(recut(body)?))),
-        "rollback" => {
-            let to = body.to.as_deref().map(str::parse).transpose();
-            let to = to.map_err(|why: Invalid| bad(why.to_string()))?;
-            Ok(Move::Step(Step::Rollback(to)))
-        }
-        "pause" => Ok(Move::Step(Step::Pause)),
-        "resume" => Ok(Move::Step(Step::Resume)),
-        "route" => {
-            let target = body.target.clone();
-            Ok(Move::Route(Route {
-                target: target.ok_or_else(|| bad("target: is missing".to_owned()))?,
-                share: share(body)?.unwrap_or(BasisPoints::ALL),
-            }))
-        }
-        _ => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "a module can be promoted, ramped, rolled back, paused, resumed and routed",
-        )),
-    }
-}
-
-/// Who says `"to": "retired"` with a promotion expects something else than what would happen.
-fn stray_member(act: &str, body: &ActBody) -> Option<&'static str> {
-    let with_percent = ["ramp", "route"].contains(&act);
-    let include = (body.include.is_some() && act != "ramp").then_some("include");
-    let exclude = (body.exclude.is_some() && act != "ramp").then_some("exclude");
-    let percent = (body.percent.is_some() && !with_percent).then_some("percent");
-    let to = (body.to.is_some() && act != "rollback").then_some("to");
-    let target = (body.target.is_some() && act != "route").then_some("target");
-    let confirm = (body.confirm.is_some() && act != "promote").then_some("confirm");
-    let members = [percent, include, exclude, to, target, confirm];
-    members.into_iter().flatten().next()
-}
-
-fn recut(body: &ActBody) -> Result<Recut, Problem> {
-    let list = |entries: &Option<Vec<String>>, name: &str| {
-        let list = entries.clone().map(Members::try_from).transpose();
-        list.map_err(|invalid: Invalid| {
-            Problem::new(StatusCode::BAD_REQUEST, format!("{name}: {}", invalid.why))
-        })
-    };
-    let recut = Recut {
-        share: share(body)?,
-        include: list(&body.include, "include")?,
-        exclude: list(&body.exclude, "exclude")?,
-    };
-    if recut == Recut::default() {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "percent: is missing, and there is no list to change either",
-        ));
-    }
-    Ok(recut)
-}
-
-fn share(body: &ActBody) -> Result<Option<BasisPoints>, Problem> {
-    let share = body
-        .percent
-        .as_ref()
-        .map(|percent| percent.to_string().parse());
-    share
-        .transpose()
-        .map_err(|why: Invalid| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))
 }
 
 pub(super) fn actor(headers: &HeaderMap) -> String {

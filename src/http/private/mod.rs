@@ -3,6 +3,7 @@
 //! Invariant: requests name this listener by a known host, and acts come as JSON, so that a page
 //! in an operator's browser cannot act here.
 
+mod act_body;
 mod acts;
 mod caveats;
 mod compact;

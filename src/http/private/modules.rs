@@ -39,6 +39,12 @@ pub struct ModuleView {
     exclude: Vec<String>,
     /// Which share of the clients is told to connect to which target; empty if none gets the module.
     routes: Vec<RouteView>,
+    /// When the polls are to end, if that is planned; else `[modules.sunset]` says it.
+    ends_at: Option<String>,
+    /// When polls are refused for a while at `sunset`, in UTC.
+    brownouts: Vec<String>,
+    /// Whose polls are refused at `sunset`.
+    block: Vec<String>,
     paused: bool,
     version: i64,
     changed_by: String,
@@ -112,6 +118,9 @@ impl ModuleView {
             include: record.cohort.include.entries().collect(),
             exclude: record.cohort.exclude.entries().collect(),
             routes: routes(state, record),
+            ends_at: record.ending.at.map(rfc3339),
+            brownouts: record.ending.brownouts.entries().collect(),
+            block: record.ending.block.entries().collect(),
             paused: record.paused,
             version: record.version,
             changed_by: record.changed_by.clone(),

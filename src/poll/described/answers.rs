@@ -66,7 +66,11 @@ const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>) -> bool
         | Failure::Panicked => true,
         Failure::UnknownModule => matches!(whom, Whom::Named(..)),
         // A batch says these in the place of each module.
-        Failure::Retired | Failure::Unavailable | Failure::Busy { .. } => !is_batch,
+        Failure::Retired
+        | Failure::Brownout { .. }
+        | Failure::Blocked
+        | Failure::Unavailable
+        | Failure::Busy { .. } => !is_batch,
         Failure::TooOld => !is_batch && !contract.state,
         Failure::StateTooLarge => !is_batch && matches!(contract.fields.kind, CursorKind::None),
     }

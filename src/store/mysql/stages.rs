@@ -15,7 +15,7 @@ use crate::{
 };
 
 const STAGES: &str = "\
-    SELECT CAST(module AS CHAR) AS module, stage, cohort, routing, paused, version, changed_by, changed_at, \
+    SELECT CAST(module AS CHAR) AS module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, \
            reason \
     FROM module_stage ORDER BY module_stage.module";
 
@@ -137,7 +137,7 @@ fn first(act: &Act, texts: &Texts) -> Statement {
     let after = &act.after;
     let mut insert = Statement::new(
         "INSERT INTO module_stage \
-         (module, stage, cohort, routing, paused, version, changed_by, reason, changed_at) VALUES (",
+         (module, stage, cohort, routing, ending, paused, version, changed_by, reason, changed_at) VALUES (",
     );
     let mut columns = insert.separated(", ");
     columns
@@ -145,6 +145,7 @@ fn first(act: &Act, texts: &Texts) -> Statement {
         .push_bind(after.stage.as_str())
         .push_bind(&texts.cohort)
         .push_bind(&texts.routing)
+        .push_bind(&texts.ending)
         .push_bind(after.paused)
         .push_bind(1_i64)
         .push_bind(&after.changed_by)
@@ -163,6 +164,8 @@ fn next(act: &Act, texts: &Texts) -> Statement {
         .push_bind(&texts.cohort)
         .push(", routing = ")
         .push_bind(&texts.routing)
+        .push(", ending = ")
+        .push_bind(&texts.ending)
         .push(", paused = ")
         .push_bind(after.paused)
         .push(", version = version + 1, changed_by = ")

@@ -15,17 +15,17 @@ use crate::{
 };
 
 const STAGES: &str = "\
-    SELECT module, stage, cohort, routing, paused, version, changed_by, changed_at, reason \
+    SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, routing, paused, version, changed_by, changed_at, reason) \
-    VALUES ($1, $2, $3, $8, $4, $7 + 1, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $6) \
+    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason) \
+    VALUES ($1, $2, $3, $8, $9, $4, $7 + 1, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $6) \
     ON CONFLICT (module) DO NOTHING RETURNING version, changed_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
-    SET stage = $2, cohort = $3, routing = $8, paused = $4, version = version + 1, changed_by = $5, \
+    SET stage = $2, cohort = $3, routing = $8, ending = $9, paused = $4, version = version + 1, changed_by = $5, \
         changed_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, reason = $6 \
     WHERE module = $1 AND version = $7 RETURNING version, changed_at";
 
@@ -133,6 +133,7 @@ async fn write(
     .bind(&act.after.reason)
     .bind(act.expected_version)
     .bind(&texts.routing)
+    .bind(&texts.ending)
     .fetch_optional(connection)
     .await
 }

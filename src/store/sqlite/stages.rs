@@ -15,17 +15,17 @@ use crate::{
 };
 
 const STAGES: &str = "\
-    SELECT module, stage, cohort, routing, paused, version, changed_by, changed_at, reason \
+    SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, routing, paused, version, changed_by, changed_at, reason) \
-    VALUES (?1, ?2, ?3, ?9, ?4, ?7 + 1, ?5, ?8, ?6) \
+    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason) \
+    VALUES (?1, ?2, ?3, ?9, ?10, ?4, ?7 + 1, ?5, ?8, ?6) \
     ON CONFLICT (module) DO NOTHING RETURNING version, changed_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
-    SET stage = ?2, cohort = ?3, routing = ?9, paused = ?4, version = version + 1, changed_by = ?5, \
+    SET stage = ?2, cohort = ?3, routing = ?9, ending = ?10, paused = ?4, version = version + 1, changed_by = ?5, \
         changed_at = ?8, reason = ?6 \
     WHERE module = ?1 AND version = ?7 RETURNING version, changed_at";
 
@@ -126,6 +126,7 @@ async fn write(
     .bind(act.expected_version)
     .bind(SqliteStore::now().get())
     .bind(&texts.routing)
+    .bind(&texts.ending)
     .fetch_optional(connection)
     .await
 }

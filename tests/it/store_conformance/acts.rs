@@ -1,7 +1,7 @@
 //! What moves under a version: mirror cursors, stages; and parked rows, which come back as they were.
 
 use changeover::{
-    domain::{BasisPoints, Cohort, Cursor, Epoch, Micros, Position, Routing, Stage},
+    domain::{BasisPoints, Cohort, Cursor, End, Epoch, Micros, Position, Routing, Stage},
     store::{Act, Batch, Error, Lease, MirrorCursor, Parked, StageRecord},
 };
 
@@ -83,6 +83,20 @@ fn routing(stage: Stage) -> Routing {
         .unwrap()
 }
 
+/// At `ramp` something is planned, at other stages nothing.
+fn ending(stage: Stage) -> End {
+    let brownouts = vec!["tue 10:00-10:15".to_owned()];
+    let block = vec!["client:\u{e9}".to_owned()];
+    match stage {
+        Stage::Ramp => End {
+            at: Some(Micros::new(1_803_859_200_000_000)),
+            brownouts: brownouts.try_into().unwrap(),
+            block: block.try_into().unwrap(),
+        },
+        _ => End::default(),
+    }
+}
+
 async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
     let store = database.store().await;
     let act = |stage, expected_version, reason: &str| Act {
@@ -92,6 +106,7 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
             stage,
             cohort: Cohort::share(BasisPoints::new(1_050).unwrap()),
             routing: routing(stage),
+            ending: ending(stage),
             paused: stage == Stage::Ramp,
             version: -1,
             changed_by: "ann".to_owned(),
@@ -105,6 +120,7 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
     let first = store.act(&act(Stage::Ramp, 0, "edge first")).await.unwrap();
     assert_eq!(first.version, 1);
     assert!(first.changed_at.get() > 0);
+    assert_eq!(store.stages().await.unwrap(), std::slice::from_ref(&first));
     for stale in [0, 2] {
         let error = store
             .act(&act(Stage::Sunset, stale, "late"))

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use changeover::{
-    domain::{BasisPoints, Cohort, Micros, Routing, Stage, Standing},
+    domain::{BasisPoints, Cohort, End, Micros, Routing, Stage, Standing},
     store::{
         Act, Error, SeenTarget, StageRecord, TargetAct, TargetBlocked, TargetRecord, TargetStep,
     },
@@ -29,6 +29,7 @@ fn route(target: &str, flags: i64, version: i64) -> Act {
             stage: Stage::Mirror,
             cohort: Cohort::share(BasisPoints::default()),
             routing: routing.unwrap(),
+            ending: End::default(),
             paused: false,
             version: -1,
             changed_by: "ann".to_owned(),

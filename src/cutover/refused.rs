@@ -1,0 +1,78 @@
+//! Why an act is not done, and what may stand in its audit.
+
+use super::{Blocked, NoRoute};
+use crate::{domain::ModuleName, store};
+
+/// Why an act was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No configuration names the module.
+    #[error("there is no module {0}")]
+    UnknownModule(ModuleName),
+    /// Without a reason the audit would not help anybody.
+    #[error("a reason is needed: it is what the audit shows later")]
+    NoReason,
+    /// The reason or the actor is too long to be kept.
+    #[error("`{field}` has {bytes} bytes, at most {most} are kept")]
+    TooLong {
+        /// Which one.
+        field: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// The reason or the actor holds control characters.
+    #[error("`{field}` must be one line of text, without control characters")]
+    NotPlain {
+        /// Which one.
+        field: &'static str,
+    },
+    /// The ladder does not allow it from here.
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
+    /// The clients cannot be told that target.
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
+    /// Somebody else acted in between.
+    #[error("the module's flags are at version {current}, not {expected}: look again, then repeat")]
+    VersionConflict {
+        /// The version that the asker had seen.
+        expected: i64,
+        /// The version that is stored.
+        current: i64,
+    },
+    /// The database failed.
+    #[error("the act could not be written")]
+    Store(#[source] store::Error),
+}
+
+/// Most bytes of a reason and of an actor's name.
+const REASON_BYTES: usize = 1_024;
+const ACTOR_BYTES: usize = 128;
+/// Whether actor and reason may stand in the audit.
+pub fn check_words(actor: &str, reason: &str) -> Result<(), Refused> {
+    if reason.trim().is_empty() {
+        return Err(Refused::NoReason);
+    }
+    check_plain("reason", reason)?;
+    check_plain("actor", actor)?;
+    check_size("reason", reason, REASON_BYTES)?;
+    check_size("actor", actor, ACTOR_BYTES)
+}
+
+/// The audit is shown on terminals, and one database refuses U+0000.
+fn check_plain(field: &'static str, text: &str) -> Result<(), Refused> {
+    if text.chars().any(char::is_control) {
+        return Err(Refused::NotPlain { field });
+    }
+    Ok(())
+}
+
+fn check_size(field: &'static str, text: &str, most: usize) -> Result<(), Refused> {
+    let bytes = text.len();
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Refused::TooLong { field, bytes, most })
+}
