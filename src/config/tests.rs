@@ -143,7 +143,7 @@ fn wrong_types_are_all_listed_with_their_origin() {
     ingest.queue: must be a whole number, not below 0, not the text "many" (from --set ingest.queue)
     log.filter: must be text, not 3: put it in quotes (from changeover.toml)
     log.format: unknown value `yaml`. Known are `auto`, `json`, `text` (from changeover.toml)
-    mirror.inflight: must be a whole number from 0 to 65535, not 70000 (from changeover.toml)
+    mirror.inflight: must be a whole number up to 65535, not 70000 (from changeover.toml)
     modules[0]: must be a table, not 5 (from changeover.toml)
     modules[1].name: must be text, not 7: put it in quotes (from changeover.toml)
     modules[2].poll: must be a table, not the text "x" (from changeover.toml)
@@ -265,6 +265,12 @@ fn flags_have_bounds() {
     ofrep.inactivity_s: must be from 1 to 86400, not 0 (from changeover.toml)
     ofrep.settle_ms: must be from 0 to 60000, not 60001 (from changeover.toml)
     "#);
+}
+
+#[test]
+fn what_does_not_fit_is_not_told_a_wrong_least_value() {
+    let toml = "session.keep_alive_s = 70_000";
+    assert_snapshot!(given(toml).problems(), @"session.keep_alive_s: must be a whole number up to 65535, not 70000 (from changeover.toml)");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! clients where to go.
 
 mod backoff;
+mod directions;
 mod history;
 mod lane;
 mod line;
@@ -22,6 +23,7 @@ mod verifier;
 pub mod ledger;
 pub mod mqtt;
 
+pub use directions::Directions;
 pub use message::{
     AsyncApi, Bound, ChangeEvent, PointerEvent, Pointers, binary_event, event, topic,
 };

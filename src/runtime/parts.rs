@@ -22,7 +22,7 @@ use crate::{
         Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
         Refresh, Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
-    mirror::{self, Sessions, Standings, TargetActs},
+    mirror::{self, Directions, Sessions, Standings, TargetActs},
     native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
@@ -190,10 +190,13 @@ impl Parts {
         )
     }
 
-    fn adviser(&self) -> Adviser {
-        let standings = Arc::clone(&self.standings);
-        let is_fed = move |target: &str| standings.is_fed(target);
-        Adviser::new(Arc::clone(&self.flags), Arc::clone(&self.routes), is_fed)
+    /// Where clients are sent.
+    pub(super) fn directions(&self) -> Directions {
+        Directions::new(
+            Arc::clone(&self.flags),
+            Arc::clone(&self.routes),
+            Arc::clone(&self.standings),
+        )
     }
 
     fn ofrep(&self, adviser: &Arc<Adviser>) -> OfrepState {
@@ -222,9 +225,10 @@ impl Parts {
             refresh: Arc::clone(&self.refresh),
             admission: Arc::clone(&self.admission),
         });
-        let adviser = Arc::new(self.adviser());
+        let directions = self.directions();
+        let adviser = Arc::clone(directions.adviser());
         let clock = Arc::new(SystemClock);
-        let sessions = Sessions::new(&self.config, bound, Arc::clone(&adviser), clock);
+        let sessions = Sessions::new(&self.config, bound, directions, clock);
         let sources = Arc::new(Sources::new(
             Arc::clone(&reader),
             Arc::clone(&self.waiting),

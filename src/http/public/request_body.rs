@@ -10,7 +10,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::http::Problem;
+use crate::http::{Problem, object::Object};
 
 /// Why a body is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,8 @@ pub(super) async fn read<T: DeserializeOwned>(
     let body = body.map_err(|why| Problem::new(why.status(), why.to_string()))?;
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}"));
     let mut json = serde_json::Deserializer::from_slice(&body);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|why| bad(why.to_string()))?;
+    let Object(read) =
+        serde_path_to_error::deserialize(&mut json).map_err(|why| bad(why.to_string()))?;
     json.end().map_err(|why| bad(why.to_string()))?;
     Ok(read)
 }

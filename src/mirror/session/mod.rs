@@ -12,10 +12,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::addresses::Address;
-use super::{Bound, event::rfc3339, topic::Topics};
+use super::{Bound, Directions, event::rfc3339, topic::Topics};
 use crate::{
     config::{self, Config, profile::BrokerLimits},
-    cutover::Adviser,
     domain::{Audience, Clock, ModuleName, Transport},
 };
 
@@ -78,6 +77,8 @@ pub struct ModuleSession {
     transport: Transport,
     /// Why: a stable word.
     reason: &'static str,
+    /// Where the module's retained message shows another one, this answer no longer holds: ask again.
+    version: i64,
     /// What to subscribe to at QoS 1: the module's retained message, and its channels for this client. Empty without a
     /// target.
     topics: Vec<String>,
@@ -90,7 +91,7 @@ pub struct ModuleSession {
 /// Where sessions are opened.
 pub struct Sessions {
     settings: config::session::Session,
-    adviser: Arc<Adviser>,
+    directions: Directions,
     clock: Arc<dyn Clock>,
     targets: BTreeMap<String, Target>,
     modules: BTreeMap<ModuleName, Module>,
@@ -117,7 +118,7 @@ impl Sessions {
     pub fn new(
         config: &Config,
         bound: Bound,
-        adviser: Arc<Adviser>,
+        directions: Directions,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let targets = config.mqtt.effective_targets().into_iter();
@@ -142,7 +143,7 @@ impl Sessions {
         };
         Self {
             settings: config.session.clone(),
-            adviser,
+            directions,
             clock,
             targets: targets.map(target).collect(),
             modules: config.modules_by_name().into_iter().map(module).collect(),
@@ -198,14 +199,16 @@ impl Sessions {
         module: Module,
         asked: &AskedSession,
     ) -> ModuleSession {
-        let advice = self.adviser.advise(name, &asked.client_id);
-        let target = advice.target.map(str::to_owned);
+        let version = self.directions.version(name);
+        let told = self.directions.of(name, &asked.client_id);
+        let (evaluation, target) = (told.evaluation, told.target);
         let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
         let topics = target.as_ref().and_then(|name| self.targets.get(name));
         let topics = topics.map(|target| topics_of(&target.topics, name, own));
         ModuleSession {
-            transport: advice.evaluation.transport,
-            reason: advice.evaluation.reason,
+            transport: evaluation.transport,
+            reason: evaluation.reason,
+            version,
             topics: topics.unwrap_or_default(),
             target,
             next_poll_ms: module.next_poll_ms,
@@ -214,8 +217,7 @@ impl Sessions {
 
     fn any_target(&self, client_id: &str) -> Option<String> {
         let mut modules = self.modules.keys();
-        let target = modules.find_map(|module| self.adviser.target(module, client_id));
-        target.map(str::to_owned)
+        modules.find_map(|module| self.directions.target(module, client_id))
     }
 
     fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {
