@@ -5,13 +5,22 @@ flag_modules=(10 200)
 flags_path=/ofrep/v1/evaluate/flags
 flags_body='{"context":{"targetingKey":"t-0001"}}'
 
-# What wrk sends: flags_script NAME [If-None-Match].
+# What wrk sends: flags_script NAME [If-None-Match]. With another client each time no answer was made before.
 flags_script() {
+  if [[ $1 == strangers_* ]]; then
+    cat >"$folder/$1.lua" <<LUA
+request = function()
+  local body = '{"context":{"targetingKey":"t-' .. math.random(100000000) .. '"}}'
+  return wrk.format("POST", nil, nil, body)
+end
+LUA
+    return
+  fi
   cat >"$folder/$1.lua" <<LUA
 wrk.method = "POST"
 wrk.body = '$flags_body'
 wrk.headers["Content-Type"] = "application/json"
-${2:+wrk.headers["If-None-Match"] = '$2'}
+${2:+wrk.headers['If-None-Match'] = '$2'}
 LUA
 }
 
@@ -66,6 +75,7 @@ bench_flags() {
     done
     note "flags_bytes_$n" "$(flags_answer "$public" | cut -d' ' -f2)"
     load_flags "flags_$n" 200
+    load_flags "strangers_flags_$n" 200
     tag=$(curl -sf -D - -o /dev/null -d "$flags_body" "http://127.0.0.1:$public$flags_path" | tr -d '\r' | sed -n 's/^etag: //pI')
     load_flags "held_flags_$n" 304 "$tag"
     end "$gateway"
@@ -87,13 +97,14 @@ show_flags() {
   cat <<TABLE
 ### (j) Flags over OFREP
 
-\`POST /ofrep/v1/evaluate/flags\` of one client, one module in ten at \`ramp\`, the others at \`mirror\`; \`wrk\` with 2 threads and 64 kept connections, $seconds s each, beside bare axum that
+\`POST /ofrep/v1/evaluate/flags\` of one client, whose answer is kept until something changes, and of another one each time; one module in ten at \`ramp\`, the others at \`mirror\`; \`wrk\` with 2 threads and 64 kept connections, $seconds s each, beside bare axum that
 repeats the same bytes, in turns; medians of $rounds rounds.
 
 | modules | answer | gateway, requests/s | bare axum | ratio | aim | | processor time, gateway | bare axum |
 |---:|---|---:|---:|---:|---:|---|---:|---:|
 $(for n in "${flag_modules[@]}"; do
     flags_row "flags_$n" "$n" "200, $(thousands "$(column "flags_bytes_$n" 1)") bytes" 0.5
+    flags_row "strangers_flags_$n" "$n" "200, another client each time" 0.5
     flags_row "held_flags_$n" "$n" "304" 0.8
   done)
 

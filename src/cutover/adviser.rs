@@ -1,7 +1,7 @@
 //! What one client is told of one module: poll or push, why, and where to connect.
 //!
 //! Invariants: polls, sessions and flags all ask here, so they tell a client the same; nobody is told to take the push of a module
-//! that no target is fed with.
+//! that no target is fed with, and its polls are answered as at `mirror` then, whatever was asked for.
 
 use std::{fmt, sync::Arc};
 
@@ -65,10 +65,11 @@ impl Adviser {
         }
     }
 
-    /// The same stage and transport, for who does not tell the rest: where a client polls anyway, its target is not looked for.
+    /// The same stage and transport, for who does not tell the rest: at the stages where it does not matter, the target is not
+    /// looked for.
     pub fn evaluate(&self, module: &ModuleName, client: &Client<'_>) -> Evaluation {
         let evaluation = self.flags.evaluate(module, client);
-        if evaluation.transport == Transport::Push && self.target(module, client.id).is_none() {
+        if evaluation.effective > Stage::Mirror && self.target(module, client.id).is_none() {
             return without_target(evaluation);
         }
         evaluation
@@ -86,6 +87,7 @@ impl Adviser {
     }
 }
 
+/// There must be polls to come back to.
 fn without_target(evaluation: Evaluation) -> Evaluation {
     Evaluation {
         effective: evaluation.effective.min(Stage::Mirror),
@@ -148,10 +150,20 @@ mod tests {
         flags.adopt(std::slice::from_ref(&all));
         assert!(seen.has_changed().unwrap());
         seen.mark_unchanged();
-        flags.adopt(&[all]);
+        flags.adopt(std::slice::from_ref(&all));
         assert!(!seen.has_changed().unwrap(), "nothing was new");
         assert_eq!(told(), (Transport::Push, "cohort", Some("old")));
         is_fed.store(false, Relaxed);
         assert_eq!(told(), (Transport::Poll, "no-target", None));
+        let gone = StageRecord {
+            stage: Stage::Retired,
+            version: 2,
+            ..all
+        };
+        flags.adopt(&[gone]);
+        assert_eq!(told(), (Transport::Poll, "no-target", None));
+        let evaluation = adviser.evaluate(&module, &Client::named("c"));
+        assert_eq!(evaluation.effective, Stage::Mirror, "polls are answered");
+        assert_eq!(evaluation.requested, Stage::Retired);
     }
 }

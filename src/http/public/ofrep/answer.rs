@@ -114,7 +114,7 @@ impl OfrepState {
         // Asked for first: what changes while it is evaluated makes this answer an old one.
         let made_of = Generation {
             flags: self.adviser.flags().generation(),
-            standings: self.standings.generation(),
+            standings: self.standings.version(),
         };
         if let Some(answer) = self.held.get(asker, made_of) {
             return answer;

@@ -13,7 +13,7 @@ use super::{Asker, answer::Answer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Generation {
     pub(super) flags: u64,
-    pub(super) standings: u64,
+    pub(super) standings: i64,
 }
 
 /// The answers that are held.
