@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     epoch,
-    output::{cell, columns},
+    output::{cell, columns, line},
     verified_table,
 };
 use crate::domain::Routing;
@@ -104,11 +104,17 @@ pub(super) fn act(answer: &Value) -> String {
         _ => "-".to_owned(),
     };
     let dry = answer.get("dry_run") == Some(&Value::Bool(true));
-    let line = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
-    if dry {
-        return format!("{line} (dry run, nothing was changed)");
-    }
-    format!("{line} (version {})", cell(after, "version"))
+    let done = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
+    let outcome = if dry {
+        format!("{done} (dry run, nothing was changed)")
+    } else {
+        format!("{done} (version {})", cell(after, "version"))
+    };
+    let warnings = list(answer, "warnings").map(|warning| format!("warning: {}", line(warning)));
+    std::iter::once(outcome)
+        .chain(warnings)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn summary(m: &Value) -> String {

@@ -25,6 +25,7 @@ pub mod modules;
 mod modules_check;
 pub mod mqtt;
 pub mod native;
+pub mod ofrep;
 pub mod ops;
 pub mod outbox;
 pub mod poll;
@@ -91,6 +92,8 @@ pub struct Config {
     pub native: native::Native,
     /// What clients on push are told.
     pub session: session::Session,
+    /// Flags for OpenFeature.
+    pub ofrep: ofrep::Ofrep,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -193,6 +196,7 @@ impl Config {
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
         self.session.validate("session", problems);
+        self.ofrep.validate("ofrep", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

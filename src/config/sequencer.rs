@@ -20,7 +20,7 @@ pub struct Sequencer {
     pub busy_tick_ms: u64,
     /// Pause between two looks at an outbox that was empty.
     pub idle_tick_ms: u64,
-    /// How often the whole outbox is read, for rows that committed late with a low id.
+    /// How often the whole outbox is read, for rows that committed late with a low id; on PostgreSQL at most once a minute.
     pub full_scan_ms: u64,
     /// Channels whose last position is remembered between batches.
     pub channel_cache: usize,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::{
     domain::{Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
@@ -26,6 +27,8 @@ pub struct Evaluation {
 #[derive(Debug)]
 pub struct Flags {
     records: ArcSwap<ModuleMap<Arc<StageRecord>>>,
+    /// The generation.
+    changes: watch::Sender<u64>,
 }
 
 impl Flags {
@@ -37,6 +40,7 @@ impl Flags {
             .collect();
         Self {
             records: ArcSwap::from_pointee(records),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -57,7 +61,21 @@ impl Flags {
             }
             new
         });
+        if !changed.is_empty() {
+            self.changes
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
         changed
+    }
+
+    /// Counts up with whatever may make an evaluation another one, after it has. Answers are kept as long as it stands still.
+    pub fn generation(&self) -> u64 {
+        *self.changes.borrow()
+    }
+
+    /// Wakes who waits for the next [`generation`](Self::generation).
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// A module's record; `None` if no configuration names it.

@@ -36,7 +36,8 @@ pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
 pub use numbering::{
-    Batch, FencedHead, HeadUpdate, NumberedRow, Numbering, NumberingTx, OutboxRow, Parked, Scan,
+    Batch, Beyond, FencedHead, HeadUpdate, Look, Mark, NumberedRow, Numbering, NumberingTx,
+    OutboxRow, Parked, Scan,
 };
 pub use outbox::{Outbox, RejectedRow};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};

@@ -20,12 +20,43 @@ pub struct Scan<'a> {
     pub modules: &'a [ModuleName],
     /// Turns `modules` into the ones to leave out.
     pub except: bool,
-    /// Rows with a greater id only.
-    pub after_id: i64,
+    /// What it may leave out.
+    pub beyond: Beyond,
     /// Most rows.
     pub rows: u32,
     /// Most bytes of texts; the first row always comes.
     pub bytes: usize,
+}
+
+/// What a look at the outbox may leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    /// Nothing.
+    Nothing,
+    /// Rows up to this id, whenever they are committed: good for seeing whether there is something, not for numbering.
+    Id(i64),
+    /// What earlier looks have had, and only that.
+    Mark(Mark),
+}
+
+/// Everything up to an id that was written by transactions before another one: those have ended. Where rows up to here are
+/// gone from the outbox none appears any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Ids up to here.
+    pub id: i64,
+    /// Transactions before this one, as the database numbers them.
+    pub transaction: i64,
+}
+
+/// What a look at the outbox found.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// By id.
+    pub rows: Vec<OutboxRow>,
+    /// What later looks may leave out once these rows are gone; absent where the database does not tell rows by their
+    /// transaction.
+    pub mark: Option<Mark>,
 }
 
 /// An outbox row as bytes: what a producer of any language inserted, not judged yet.
@@ -128,7 +159,7 @@ pub trait Numbering {
     }
 
     /// Reads without locks, by id.
-    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>>;
+    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Look>;
 
     /// Begins a transaction with the fence: locks the head row of every lease, in the order of
     /// module names. [`super::Error::LeaseLost`] if one does not hold. With no leases it only begins,
@@ -168,6 +199,22 @@ pub trait NumberingTx: Send {
 
     /// Commits. After an error the outcome is unknown.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+impl Beyond {
+    /// Where a look by ids begins, in a database that knows no marks.
+    pub(super) const fn id(self) -> i64 {
+        match self {
+            Self::Nothing | Self::Mark(_) => i64::MIN,
+            Self::Id(id) => id,
+        }
+    }
+}
+
+impl From<Vec<OutboxRow>> for Look {
+    fn from(rows: Vec<OutboxRow>) -> Self {
+        Self { rows, mark: None }
+    }
 }
 
 impl HeadUpdate {

@@ -4,7 +4,7 @@
 
 use changeover::{
     domain::{Audience, Position},
-    store::Scan,
+    store::{Beyond, Scan},
     telemetry::Purpose,
 };
 
@@ -119,17 +119,16 @@ async fn whatever_the_values_in_the_outbox() {
     let scan = |bytes| Scan {
         modules: &modules,
         except: false,
-        after_id: 0,
+        beyond: Beyond::Nothing,
         rows: 1_000,
         bytes,
     };
     let before = pages().await;
-    assert_eq!(store.scan_outbox(scan(1_000_000)).await.unwrap().len(), 3);
+    let look = store.scan_outbox(scan(1_000_000)).await.unwrap();
+    assert_eq!(look.rows.len(), 3);
     let some = pages().await - before;
-    assert_eq!(
-        store.scan_outbox(scan(EVERYTHING)).await.unwrap().len(),
-        268
-    );
+    let look = store.scan_outbox(scan(EVERYTHING)).await.unwrap();
+    assert_eq!(look.rows.len(), 268);
     let all = pages().await - before - some;
     println!("3 rows for {some} looks at pages, 268 for {all}");
     assert!(some < all / 10, "{some} of {all}");

@@ -8,6 +8,7 @@ mod json;
 mod legacy_description;
 mod legacy_poll;
 mod native;
+mod ofrep;
 mod poll;
 mod request_body;
 mod service;
@@ -24,6 +25,7 @@ use axum::{Router, http::StatusCode, middleware, routing::get};
 use self::compression::Compression;
 pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
+pub use ofrep::{Callers, OfrepState, routes as ofrep_routes};
 pub use service::Public;
 
 use super::{description as descriptions, problem::Problem};
@@ -46,7 +48,7 @@ pub struct PublicState {
     pub compress_above_bytes: usize,
 }
 
-/// The service of the public listener; `native` are the routes of [`native_routes`].
+/// The service of the public listener; `native` are the routes of [`native_routes`] and [`ofrep_routes`].
 pub fn service(state: PublicState, native: Router) -> Public {
     let compression = Compression::above(state.compress_above_bytes);
     let own = descriptions::routes(description::documents(&state))

@@ -36,8 +36,8 @@ pub(super) struct Request {
 }
 
 /// Most bytes of a client id and of an agent.
-const CLIENT_ID_BYTES: usize = 128;
-const AGENT_BYTES: usize = 256;
+pub(super) const CLIENT_ID_BYTES: usize = 128;
+pub(super) const AGENT_BYTES: usize = 256;
 
 /// What a client that is ready for push needs at start.
 ///
@@ -86,6 +86,11 @@ fn known(state: &NativeState, names: &[String]) -> Result<Vec<ModuleName>, Probl
 }
 
 fn check(field: &'static str, text: &str, most: usize) -> Result<(), Problem> {
+    fits(text, most).map_err(|why| bad_request(&Invalid::new(field, why)))
+}
+
+/// Whether a text may be a client id or an agent of so many bytes; if not, why.
+pub(super) fn fits(text: &str, most: usize) -> Result<(), String> {
     let why = if text.is_empty() {
         "must not be empty".to_owned()
     } else if text.len() > most {
@@ -95,5 +100,5 @@ fn check(field: &'static str, text: &str, most: usize) -> Result<(), Problem> {
     } else {
         return Ok(());
     };
-    Err(bad_request(&Invalid::new(field, why)))
+    Err(why)
 }

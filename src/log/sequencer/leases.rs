@@ -153,7 +153,6 @@ impl Sequencer {
         // Somebody else may have written to these logs since they were ours.
         self.channels.clear();
         self.pacing.forget();
-        self.floor.reset();
         self.leadership.hold(&taken, asked_at, span);
         for (lease, head) in taken.iter().zip(heads) {
             self.leadership.began(lease, head);

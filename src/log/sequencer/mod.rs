@@ -142,7 +142,7 @@ impl Sequencer {
             channels: Channels::new(rules.bounds.channel_cache),
             pacing: Pacing::new(served.paces.clone()),
             close_at: now,
-            strangers: Strangers::new(rules.outbox.unknown_module_after.get()),
+            strangers: Strangers::new(&rules, now),
             tempo: Tempo::new(&rules.bounds, store.excludes_producers(), now),
             forget_at: now + FORGET_EVERY,
             failing: false,
@@ -219,6 +219,7 @@ impl Sequencer {
     /// commit under way has happened.
     fn forget(&mut self, error: &store::Error) {
         self.floor.reset();
+        self.strangers.floor.reset();
         self.channels.clear();
         self.pacing.forget();
         if let store::Error::LeaseLost { module } = error {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{Limits, ModuleName, NewChange},
     log::admit::admit,
-    store::{self, Batch, Lease, NumberingTx, OutboxRow, Parked, Scan},
+    store::{self, Batch, Beyond, Lease, Look, Mark, NumberingTx, OutboxRow, Parked, Scan},
     telemetry::metric,
 };
 
@@ -22,18 +22,24 @@ struct Judged {
     changes: Vec<NewChange>,
     parked: Vec<Parked>,
     delete: Vec<i64>,
+    /// What later looks may leave out once all this is committed.
+    mark: Option<Mark>,
 }
 
 impl Judged {
     /// Judges the rows of the modules that `leases` are for. Others stay in the outbox: what is deleted here must
     /// be numbered or parked in the same transaction.
-    fn of(rows: Vec<OutboxRow>, leases: &[Lease], limits: &Limits) -> Self {
+    fn of(look: Look, leases: &[Lease], limits: &Limits) -> Self {
         let modules = leases.iter().map(|lease| &lease.module);
         let by_bytes: HashMap<&[u8], &ModuleName> =
             modules.map(|m| (m.as_str().as_bytes(), m)).collect();
-        let mut judged = Self::default();
-        for row in rows {
+        let mut judged = Self {
+            mark: look.mark,
+            ..Self::default()
+        };
+        for row in look.rows {
             let Some(module) = by_bytes.get(row.module.as_slice()) else {
+                judged.mark = None;
                 continue;
             };
             judged.delete.push(row.id);
@@ -54,13 +60,14 @@ impl Sequencer {
             return Ok(Pass::Idle);
         }
         let modules: Vec<_> = leases.iter().map(|lease| lease.module.clone()).collect();
-        let rows = self.scan(&modules).await?;
-        if rows.is_empty() {
+        let look = self.look(&modules).await?;
+        if look.rows.is_empty() {
+            self.floor.found_nothing(look.mark);
             return Ok(Pass::Idle);
         }
-        let full = rows.len() >= self.rules.bounds.batch as usize;
-        keep_those_of(&mut leases, &rows);
-        let judged = Judged::of(rows, &leases, &self.rules.limits);
+        let full = look.rows.len() >= self.rules.bounds.batch as usize;
+        keep_those_of(&mut leases, &look.rows);
+        let judged = Judged::of(look, &leases, &self.rules.limits);
         self.commit(&leases, judged).await?;
         Ok(if full { Pass::Full } else { Pass::Busy })
     }
@@ -73,28 +80,30 @@ impl Sequencer {
         valid.collect()
     }
 
-    /// Above the floor only to see whether there is anything. What is numbered comes from a scan of
-    /// everything: a row below the floor may have committed before one above it, and a writer that
+    /// Above a floor of ids only to see whether there is anything. What is numbered comes from a look that would
+    /// find every row: one below the floor may have committed before one above it, and a writer that
     /// waited for the first one's lock has written the second of one key.
-    async fn scan(&mut self, modules: &[ModuleName]) -> store::Result<Vec<OutboxRow>> {
-        let after_id = self.floor.next_scan(Instant::now());
-        let rows = self.scan_after(after_id, modules).await?;
-        if after_id == 0 || rows.is_empty() {
-            return Ok(rows);
+    async fn look(&mut self, modules: &[ModuleName]) -> store::Result<Look> {
+        let beyond = self.floor.next_look(modules, Instant::now());
+        let look = self.look_beyond(beyond, modules, false).await?;
+        if look.rows.is_empty() || !matches!(beyond, Beyond::Id(_)) {
+            return Ok(look);
         }
-        self.scan_after(0, modules).await
+        self.look_beyond(Beyond::Nothing, modules, false).await
     }
 
-    async fn scan_after(
+    /// One look for rows of `modules`, or of all others.
+    pub(super) async fn look_beyond(
         &self,
-        after_id: i64,
+        beyond: Beyond,
         modules: &[ModuleName],
-    ) -> store::Result<Vec<OutboxRow>> {
+        except: bool,
+    ) -> store::Result<Look> {
         self.store
             .scan_outbox(Scan {
                 modules,
-                except: false,
-                after_id,
+                except,
+                beyond,
                 rows: self.rules.bounds.batch,
                 bytes: self.rules.bounds.batch_bytes,
             })
@@ -134,7 +143,9 @@ impl Sequencer {
         tx.commit().await?;
         self.leadership.hold(leases, began, self.rhythm.lease);
         plan.rows = batch.rows;
-        self.publish(plan, &batch.parked, &batch.delete);
+        let highest = batch.delete.iter().copied().max();
+        self.floor.numbered(highest.unwrap_or(0), judged.mark);
+        self.publish(plan, &batch.parked);
         Ok(())
     }
 
@@ -163,10 +174,8 @@ impl Sequencer {
     }
 
     /// After the confirmed commit: memory follows.
-    fn publish(&mut self, plan: Plan, parked: &[Parked], deleted: &[i64]) {
+    fn publish(&mut self, plan: Plan, parked: &[Parked]) {
         self.follow_ticks(&plan);
-        self.floor
-            .numbered(deleted.iter().copied().max().unwrap_or(0));
         for (module, changes) in plan.by_module() {
             // A hole means that the tail is not filled yet; its reader fetches these rows then.
             let _whole = self.tail.append(&module, &changes);
@@ -233,9 +242,20 @@ mod tests {
             module: "held".parse().unwrap(),
             token: 1,
         };
+        let look = |rows| Look {
+            rows,
+            mark: Some(Mark {
+                id: 3,
+                transaction: 9,
+            }),
+        };
         let rows = vec![row(1, "held"), row(2, "lost"), row(3, "held")];
-        let judged = Judged::of(rows, &[lease], &Limits::default());
+        let lease = [lease];
+        let judged = Judged::of(look(rows), &lease, &Limits::default());
         assert_eq!((judged.changes.len(), judged.parked.len()), (2, 0));
         assert_eq!(judged.delete, [1, 3]);
+        assert_eq!(judged.mark, None, "row 2 is there still");
+        let judged = Judged::of(look(vec![row(1, "held")]), &lease, &Limits::default());
+        assert_eq!(judged.mark, look(Vec::new()).mark);
     }
 }

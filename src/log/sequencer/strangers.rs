@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Sequencer;
+use super::{Rules, Sequencer, floor::Floor};
 use crate::{
     domain::ModuleName,
-    store::{self, Batch, OutboxRow, Parked, Scan},
+    store::{self, Batch, OutboxRow, Parked},
     telemetry::metric,
 };
 
@@ -26,14 +26,17 @@ pub(super) struct Strangers {
     look_at: Option<Instant>,
     /// Highest id of an unknown module, and when it had been seen. Oldest first.
     seen: VecDeque<(Instant, i64)>,
+    /// Stays below the first row of an unknown module.
+    pub(super) floor: Floor,
 }
 
 impl Strangers {
-    pub(super) fn new(wait: Duration) -> Self {
+    pub(super) fn new(rules: &Rules, now: Instant) -> Self {
         Self {
-            wait,
+            wait: rules.outbox.unknown_module_after.get(),
             look_at: None,
             seen: VecDeque::new(),
+            floor: Floor::new(&rules.bounds, now),
         }
     }
 
@@ -69,7 +72,7 @@ impl Sequencer {
         if !self.strangers.is_due(now) {
             return Ok(());
         }
-        let rows = self.scan_strangers().await?;
+        let rows = self.look_for_strangers(now).await?;
         if let Some(last) = rows.last() {
             self.strangers.saw(last.id, now);
         }
@@ -80,16 +83,14 @@ impl Sequencer {
         self.park(rows).await
     }
 
-    async fn scan_strangers(&self) -> store::Result<Vec<OutboxRow>> {
-        self.store
-            .scan_outbox(Scan {
-                modules: &self.served.modules,
-                except: true,
-                after_id: 0,
-                rows: self.rules.bounds.batch,
-                bytes: self.rules.bounds.batch_bytes,
-            })
-            .await
+    async fn look_for_strangers(&mut self, now: Instant) -> store::Result<Vec<OutboxRow>> {
+        let modules = &self.served.modules;
+        let beyond = self.strangers.floor.next_look(modules, now);
+        let look = self.look_beyond(beyond, modules, true).await?;
+        if look.rows.is_empty() {
+            self.strangers.floor.found_nothing(look.mark);
+        }
+        Ok(look.rows)
     }
 
     async fn park(&mut self, rows: Vec<OutboxRow>) -> store::Result<()> {

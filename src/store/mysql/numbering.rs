@@ -13,7 +13,7 @@ use sqlx::MySqlConnection;
 use super::{MySqlStore, lease::NOW, statement::Statement};
 use crate::{
     store::{
-        Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, lease::length_micros,
+        Lease, Look, Numbering, NumberingTx, Result, Scan, lease::length_micros,
         numbering::all_fenced,
     },
     telemetry::{Purpose, count_query},
@@ -21,14 +21,14 @@ use crate::{
 
 #[async_trait]
 impl Numbering for MySqlStore {
-    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>> {
+    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Look> {
         let doing = "looking at the outbox";
         let mut seated = self.seated(doing).await?;
         let rows = self
             .quick(doing, scan::rows(seated.connection(), &scan))
             .await?;
         seated.put_back();
-        Ok(rows)
+        Ok(rows.into())
     }
 
     async fn begin_numbering(&self, leases: &[Lease]) -> Result<Box<dyn NumberingTx>> {

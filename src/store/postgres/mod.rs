@@ -45,6 +45,10 @@ pub(super) struct PostgresStore {
     call_timeout: Duration,
 }
 
+/// For the numbering connection, whose statements are short and find their rows by an index: whatever the statistics say, a
+/// plan that walks over a whole table walks over all the rows in it that are dead but kept for somebody's snapshot.
+const PLANS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
 impl PostgresStore {
     /// Prepares connections; none is opened yet.
     pub(super) fn open(database: &Database, sequencer: &Sequencer) -> Result<Self> {
@@ -55,7 +59,7 @@ impl PostgresStore {
         Ok(Self {
             pool: pool(database, acquire).connect_lazy_with(bounded(&base, statement, half_lease)),
             seat: Seat::new(),
-            numbering: bounded(&base, half_lease, half_lease),
+            numbering: bounded(&base, half_lease, half_lease).options(PLANS),
             migrating: base.options([("lock_timeout", millis(LOCK_WAIT))]),
             half_lease,
             call_timeout: acquire + statement,

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::PostgresStore;
 use crate::{
     store::{
-        Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, lease::length_micros,
+        Lease, Look, Numbering, NumberingTx, Result, Scan, lease::length_micros,
         numbering::all_fenced,
     },
     telemetry::{Purpose, count_query},
@@ -26,14 +26,14 @@ const FORGET: &str = "\
 
 #[async_trait]
 impl Numbering for PostgresStore {
-    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>> {
+    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Look> {
         let doing = "looking at the outbox";
         let mut seated = self.seated(doing).await?;
-        let rows = self
-            .quick(doing, scan::rows(seated.connection(), &scan))
+        let look = self
+            .quick(doing, scan::look(seated.connection(), &scan))
             .await?;
         seated.put_back();
-        Ok(rows)
+        Ok(look)
     }
 
     async fn begin_numbering(&self, leases: &[Lease]) -> Result<Box<dyn NumberingTx>> {

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 
 use super::{SqliteStore, error::failed, lease::pairs};
 use crate::{
-    store::{
-        Error, Lease, Numbering, NumberingTx, OutboxRow, Result, Scan, numbering::all_fenced, row,
-    },
+    store::{Error, Lease, Look, Numbering, NumberingTx, Result, Scan, numbering::all_fenced, row},
     telemetry::{Purpose, count_query},
 };
 
@@ -31,10 +29,9 @@ impl Numbering for SqliteStore {
         true
     }
 
-    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Vec<OutboxRow>> {
-        scan::rows(&self.scanner, &scan)
-            .await
-            .map_err(failed("looking at the outbox"))
+    async fn scan_outbox(&self, scan: Scan<'_>) -> Result<Look> {
+        let rows = scan::rows(&self.scanner, &scan).await;
+        Ok(rows.map_err(failed("looking at the outbox"))?.into())
     }
 
     async fn begin_numbering(&self, leases: &[Lease]) -> Result<Box<dyn NumberingTx>> {

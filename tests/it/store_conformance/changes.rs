@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use changeover::{
     domain::{Audience, Change, JsonText, Micros, ModuleName, NewChange, Op, Position},
-    store::{Batch, HeadUpdate, Lease, NumberedRow, OutboxRow, Result, Scan, Share, Store},
+    store::{Batch, Beyond, HeadUpdate, Lease, NumberedRow, OutboxRow, Result, Scan, Share, Store},
 };
 
 pub const LEASE: Duration = Duration::from_millis(1_500);
@@ -46,11 +46,11 @@ pub async fn waiting(store: &Arc<dyn Store>, modules: &[ModuleName]) -> Vec<Outb
     let scan = Scan {
         modules,
         except: false,
-        after_id: 0,
+        beyond: Beyond::Nothing,
         rows: 10_000,
         bytes: EVERYTHING,
     };
-    store.scan_outbox(scan).await.unwrap()
+    store.scan_outbox(scan).await.unwrap().rows
 }
 
 /// Numbers everything that waits, in one transaction.

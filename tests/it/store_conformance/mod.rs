@@ -7,6 +7,7 @@ mod epochs;
 mod instances;
 mod leases;
 mod locks;
+mod marks;
 mod migrations;
 pub mod numbering;
 mod outage;

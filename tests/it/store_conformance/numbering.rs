@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use changeover::{
     domain::{Audience, NewChange, Op, Position},
-    store::{Batch, ChannelRead, Error, HeadUpdate, Scan, Share},
+    store::{Batch, Beyond, ChannelRead, Error, HeadUpdate, Scan, Share},
     telemetry::Purpose,
 };
 
@@ -127,26 +127,30 @@ async fn scans_by_module_floor_rows_and_bytes(database: DatabaseUnderTest) {
     let big = format!("\"{}\"", "x".repeat(1_000));
     let rows = [&one, &two, &one, &two, &one].map(|name| change(name, "*", "k", &big));
     store.append(&rows).await.unwrap();
-    let ids = async |modules: &[_], except, after_id, rows, bytes| {
+    let ids = async |modules: &[_], except, beyond, rows, bytes| {
         let scan = Scan {
             modules,
             except,
-            after_id,
+            beyond,
             rows,
             bytes,
         };
         let found = store.scan_outbox(scan).await.unwrap();
-        found.into_iter().map(|row| row.id).collect::<Vec<_>>()
+        found.rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
-    let ones = ids(&ours, false, 0, 10, EVERYTHING).await;
-    let twos = ids(&ours, true, 0, 10, EVERYTHING).await;
+    let all = Beyond::Nothing;
+    let ones = ids(&ours, false, all, 10, EVERYTHING).await;
+    let twos = ids(&ours, true, all, 10, EVERYTHING).await;
     assert_eq!((ones.len(), twos.len()), (3, 2));
     assert!(ones[0] < twos[0] && twos[1] < ones[2]);
-    assert_eq!(ids(&ours, false, ones[0], 10, EVERYTHING).await, ones[1..]);
-    assert_eq!(ids(&ours, false, 0, 2, EVERYTHING).await, ones[..2]);
-    assert_eq!(ids(&ours, false, 0, 10, 2_500).await, ones[..2]);
-    assert_eq!(ids(&ours, false, 0, 10, 1).await, ones[..1]);
-    assert_eq!(ids(&[], true, 0, 10, EVERYTHING).await.len(), 5);
+    assert_eq!(
+        ids(&ours, false, Beyond::Id(ones[0]), 10, EVERYTHING).await,
+        ones[1..]
+    );
+    assert_eq!(ids(&ours, false, all, 2, EVERYTHING).await, ones[..2]);
+    assert_eq!(ids(&ours, false, all, 10, 2_500).await, ones[..2]);
+    assert_eq!(ids(&ours, false, all, 10, 1).await, ones[..1]);
+    assert_eq!(ids(&[], true, all, 10, EVERYTHING).await.len(), 5);
     assert_eq!(store.outbox_depth(3).await.unwrap(), 3);
 }
 

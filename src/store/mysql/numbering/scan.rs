@@ -33,7 +33,7 @@ pub(super) async fn rows(
     }
     count_query(Purpose::Sequence);
     let mut select = Statement::new(SUMMED);
-    select.push_bind(scan.after_id);
+    select.push_bind(scan.beyond.id());
     if !scan.modules.is_empty() {
         select.push(if scan.except {
             " AND module NOT IN ("

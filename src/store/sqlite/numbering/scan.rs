@@ -30,7 +30,7 @@ pub(super) async fn rows(scanner: &SqlitePool, scan: &Scan<'_>) -> sqlx::Result<
     count_query(Purpose::Sequence);
     let rows = sqlx::query(SCAN)
         .bind(json::text(&scan.modules))
-        .bind(scan.after_id)
+        .bind(scan.beyond.id())
         .bind(scan.except)
         .bind(scan.rows)
         .bind(i64::try_from(scan.bytes).unwrap_or(i64::MAX))
