@@ -180,15 +180,12 @@ fn act(
             };
             let value = change.value.filter(|_| change.op == Op::Upsert);
             let value = value.and_then(|text| RawValue::from_string(text.as_str().to_owned()).ok());
-            match value {
-                Some(value) => {
-                    println!("{module} {} by {by}: {key} = {value}", change.position);
-                    held.values.insert(key, value);
-                }
-                None => {
-                    println!("{module} {} by {by}: {key} is gone", change.position);
-                    held.values.remove(&key);
-                }
+            if let Some(value) = value {
+                println!("{module} {} by {by}: {key} = {value}", change.position);
+                held.values.insert(key, value);
+            } else {
+                println!("{module} {} by {by}: {key} is gone", change.position);
+                held.values.remove(&key);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The client's rule on real brokers: while changes are produced, its module is flipped from polls to push and back every few
-//! messages. `changeover watch`, which is that rule with a network, shows exactly the log: nothing lost, nothing twice, each
+//! messages, and a broker is killed now and then. `changeover watch`, which is that rule with a network, shows exactly the log: nothing lost, nothing twice, each
 //! channel in order.
 
 use std::{
@@ -21,7 +21,7 @@ use crate::support::{
     native::numbered,
     servers_are_skipped,
     streams::change,
-    targets::broker,
+    targets::{broker, setup},
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -48,21 +48,31 @@ async fn on_mosquitto() {
     if servers_are_skipped() {
         return;
     }
-    let broker = broker();
-    switched(|setup| setup.target(&broker.url())).await;
+    let mut broker = broker();
+    let url = broker.url();
+    switched(
+        |setup| setup.target(&url),
+        async |load| {
+            broker.kill();
+            load.reaches(load.acknowledged() + 10).await;
+            broker.restart();
+        },
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_broker() {
-    switched(|setup| setup).await;
+    switched(|setup| setup, async |_| {}).await;
 }
 
-async fn switched(target: impl Fn(Setup) -> Setup) {
+/// `trouble` comes now and then between two flips.
+async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(&Load)) {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let database = Arc::new(DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap());
-    let setup = Setup::new(&database, "gw-1")
+    let setup = setup(&database, "gw-1")
         .modules(MODULES)
         // A client that polls learns of a flip by its next session.
         .set("session.lifetime_ms", 1_000);
@@ -88,6 +98,9 @@ async fn switched(target: impl Fn(Setup) -> Setup) {
             }
         }
         load.reaches(load.acknowledged() + more).await;
+        if rng.random_bool(0.15) {
+            trouble(&load).await;
+        }
     }
     load.finish().await;
     let log = logbook::whole(&database).await;

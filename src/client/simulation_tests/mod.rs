@@ -30,13 +30,22 @@ const MODULES: [&str; 2] = ["m1", "m2"];
 /// Which troubles there are.
 #[derive(Debug, Clone, Copy)]
 struct World {
-    keeps_state: bool,
+    too_old: TooOld,
     /// Pruning beyond the client, and new epochs.
     forgets: bool,
     /// Replicas that answer reads from a tail that is behind.
     lags: bool,
-    /// Reads are legacy polls, which answer with state where the log does not reach back.
-    legacy: bool,
+}
+
+/// What is answered where the log does not reach back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TooOld {
+    /// There is a snapshot.
+    Snapshot,
+    /// There is none.
+    NoState,
+    /// Reads are legacy polls, which answer with the state themselves.
+    StateInPolls,
 }
 
 struct Simulation {
@@ -193,7 +202,7 @@ impl Simulation {
                 let is_behind = self.world.lags && self.happens(0.1);
                 let behind = if is_behind { 3 } else { 0 };
                 let gateway = &self.gateways[module];
-                let page = if self.world.legacy {
+                let page = if self.world.too_old == TooOld::StateInPolls {
                     Some(gateway.poll(*after, behind))
                 } else {
                     gateway.read(*after, behind)
@@ -203,7 +212,7 @@ impl Simulation {
                     Event::Page(module, page)
                 })
             }
-            Action::TakeState { module, .. } if !self.world.keeps_state => {
+            Action::TakeState { module, .. } if self.world.too_old == TooOld::NoState => {
                 Event::NoState(module.clone())
             }
             Action::TakeState { module, page } => {
@@ -311,10 +320,9 @@ const WAYS: [&str; 5] = ["polling", "joining", "away", "catching up", "live"];
 #[test]
 fn nothing_is_lost_and_nothing_applied_twice() {
     let world = World {
-        keeps_state: true,
+        too_old: TooOld::Snapshot,
         forgets: false,
         lags: false,
-        legacy: false,
     };
     let seen = worlds(world, 30);
     for expected in WAYS.iter().chain(&["push", "read"]) {
@@ -325,10 +333,9 @@ fn nothing_is_lost_and_nothing_applied_twice() {
 #[test]
 fn who_is_too_far_behind_takes_the_state() {
     let world = World {
-        keeps_state: true,
+        too_old: TooOld::Snapshot,
         forgets: true,
         lags: true,
-        legacy: false,
     };
     let seen = worlds(world, 30);
     for expected in WAYS.iter().chain(&["push", "read", "state"]) {
@@ -339,10 +346,9 @@ fn who_is_too_far_behind_takes_the_state() {
 #[test]
 fn without_state_it_begins_again_at_the_beginning() {
     let world = World {
-        keeps_state: false,
+        too_old: TooOld::NoState,
         forgets: false,
         lags: true,
-        legacy: false,
     };
     worlds(world, 30);
 }
@@ -350,10 +356,9 @@ fn without_state_it_begins_again_at_the_beginning() {
 #[test]
 fn by_legacy_polls_as_well() {
     let world = World {
-        keeps_state: true,
+        too_old: TooOld::StateInPolls,
         forgets: true,
         lags: true,
-        legacy: true,
     };
     let seen = worlds(world, 30);
     for expected in WAYS.iter().chain(&["push", "read", "state"]) {
