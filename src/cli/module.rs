@@ -9,7 +9,7 @@ use super::{
     client::{Client, Remote},
     module_tables as tables,
 };
-use crate::domain::{BasisPoints, ModuleName, Stage};
+use crate::domain::{BasisPoints, Member, ModuleName, Stage};
 
 /// The commands about modules.
 #[derive(Debug, Subcommand)]
@@ -34,12 +34,31 @@ pub enum Module {
         reading: Reading,
     },
     /// One step forward.
-    Promote(Act),
+    Promote {
+        /// The module's name again: the step to `retired` asks for it, no other takes it.
+        #[arg(long, value_name = "MODULE")]
+        confirm: Option<String>,
+        #[command(flatten)]
+        act: Act,
+    },
     /// Tells a share of the clients to take the push.
     Ramp {
-        /// Share of the clients, 0 to 100, with at most two decimals.
-        #[arg(long)]
-        percent: BasisPoints,
+        /// Share of the clients, 0 to 100, with at most two decimals. Needed unless a list is given.
+        #[arg(long, required_unless_present_any = ["include", "exclude", "include_nobody", "exclude_nobody"])]
+        percent: Option<BasisPoints>,
+        /// Who takes the push whatever the share: client:ID, audience:NAME, agent:PATTERN or network:ADDRESS/BITS. To be repeated;
+        /// replaces the whole list.
+        #[arg(long, value_name = "WHO")]
+        include: Vec<Member>,
+        /// Who polls in any case, likewise; stronger than --include.
+        #[arg(long, value_name = "WHO")]
+        exclude: Vec<Member>,
+        /// Empties the list of those who take the push whatever the share.
+        #[arg(long, conflicts_with = "include")]
+        include_nobody: bool,
+        /// Empties the list of those who poll in any case.
+        #[arg(long, conflicts_with = "exclude")]
+        exclude_nobody: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -108,10 +127,23 @@ impl Module {
                 let query = [("limit", limit.to_string())];
                 reading.show(globals, &path, &query, tables::history).await
             }
-            Self::Promote(act) => act.run(globals, "promote", []).await,
-            Self::Ramp { percent, act } => {
-                let percent = ("percent", Value::Number(as_number(percent)));
-                act.run(globals, "ramp", [percent]).await
+            Self::Promote { confirm, act } => {
+                let confirm = confirm.map(|name| ("confirm", json!(name)));
+                act.run(globals, "promote", confirm).await
+            }
+            Self::Ramp {
+                percent,
+                include,
+                exclude,
+                include_nobody,
+                exclude_nobody,
+                act,
+            } => {
+                let percent = percent.map(|share| ("percent", Value::Number(as_number(share))));
+                let include = list(&include, include_nobody).map(|list| ("include", list));
+                let exclude = list(&exclude, exclude_nobody).map(|list| ("exclude", list));
+                let members = [percent, include, exclude].into_iter().flatten();
+                act.run(globals, "ramp", members).await
             }
             Self::Rollback { to, act } => {
                 let to = to.map(|stage| ("to", json!(stage.as_str())));
@@ -130,6 +162,12 @@ impl Module {
             }
         }
     }
+}
+
+/// What a list becomes; `None` if nothing is said of it.
+fn list(members: &[Member], nobody: bool) -> Option<Value> {
+    let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+    (nobody || !members.is_empty()).then(|| json!(members))
 }
 
 /// `33.33`, not `33.330000000000005`.

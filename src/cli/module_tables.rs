@@ -44,6 +44,8 @@ pub(super) fn module(m: &Value) -> String {
         "stage_effective",
         "reason",
         "percent",
+        "include",
+        "exclude",
         "routes",
         "paused",
         "version",
@@ -56,6 +58,7 @@ pub(super) fn module(m: &Value) -> String {
     ];
     let fact = |name: &&str| match *name {
         "percent" => format!("{name:<16}{}", percent(m)),
+        "include" | "exclude" => format!("{name:<16}{}", members(m, name)),
         "routes" => format!("{name:<16}{}", routes(m)),
         _ => format!("{name:<16}{}", cell(m, name)),
     };
@@ -106,9 +109,31 @@ pub(super) fn act(answer: &Value) -> String {
     let dry = answer.get("dry_run") == Some(&Value::Bool(true));
     let line = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
     if dry {
-        return format!("{line} (dry run, nothing was changed)");
+        let preview = answer.get("preview").map(preview).unwrap_or_default();
+        return format!("{line} (dry run, nothing was changed){preview}");
     }
     format!("{line} (version {})", cell(after, "version"))
+}
+
+/// Whom it would move, a line for each way.
+fn preview(preview: &Value) -> String {
+    let known = cell(preview, "known");
+    let mut text = format!("\nof {known} clients that have opened a session on this replica");
+    for (member, what) in [
+        ("to_push", "would take the push"),
+        ("to_poll", "would poll again"),
+    ] {
+        let moved = preview.get(member).unwrap_or(&Value::Null);
+        let sample: Vec<_> = list(moved, "sample").filter_map(Value::as_str).collect();
+        let count = cell(moved, "clients");
+        let rest = match moved.get("clients").and_then(Value::as_u64) {
+            Some(clients) if clients > sample.len() as u64 => " ...",
+            _ => "",
+        };
+        let line = format!("\n  {count} {what}: {}{rest}", sample.join(" "));
+        text.push_str(line.trim_end().trim_end_matches(':'));
+    }
+    text
 }
 
 fn summary(m: &Value) -> String {
@@ -118,7 +143,27 @@ fn summary(m: &Value) -> String {
         0 => String::new(),
         _ => format!(", {}", routes(m)),
     };
-    format!("{} at {} %{routes}{frozen}", stage(m), percent(m))
+    let count = |name| list(m, name).len();
+    let lists = lists(count("include"), count("exclude"));
+    format!("{} at {} %{lists}{routes}{frozen}", stage(m), percent(m))
+}
+
+/// The entries of a list.
+fn members(m: &Value, name: &str) -> String {
+    let entries: Vec<_> = list(m, name).filter_map(Value::as_str).collect();
+    if entries.is_empty() {
+        return "-".to_owned();
+    }
+    entries.join(" ")
+}
+
+/// How many entries the lists of a cohort have; nothing if they are empty.
+fn lists(include: usize, exclude: usize) -> String {
+    let said = |count: usize, what| match count {
+        0 => String::new(),
+        count => format!(", {count} {what}"),
+    };
+    said(include, "included") + &said(exclude, "excluded")
 }
 
 /// `old` for everybody, or `95 % old, 5 % new`.
@@ -154,6 +199,11 @@ fn record(value: &Value) -> String {
         .and_then(|points| crate::domain::BasisPoints::new(u16::try_from(points).ok()?).ok())
         .map(|share| format!(" at {share} %"))
         .unwrap_or_default();
+    let count = |name: &str| {
+        let entries = value.pointer(&format!("/cohort/{name}"));
+        entries.and_then(Value::as_array).map_or(0, Vec::len)
+    };
+    let lists = lists(count("include"), count("exclude"));
     let routing = value.get("routing").cloned().unwrap_or_default();
     let routing: Routing = serde_json::from_value(routing).unwrap_or_default();
     let routing = match routing.target {
@@ -162,7 +212,7 @@ fn record(value: &Value) -> String {
     };
     let paused = value.get("paused") == Some(&Value::Bool(true));
     let paused = if paused { ", paused" } else { "" };
-    format!("{stage}{share}{routing}{paused}")
+    format!("{stage}{share}{lists}{routing}{paused}")
 }
 
 /// The requested stage, and the effective one where it differs.

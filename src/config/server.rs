@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Problems;
+use crate::domain::Network;
 
 /// Listeners and the process itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Server {
     pub private_hosts: Vec<String>,
     /// Lets the private listener leave loopback although nothing there asks who is calling.
     pub private_insecure: bool,
+    /// Address ranges of the proxies before the public listener: only from them is `X-Forwarded-For` believed.
+    pub proxies: Vec<String>,
     /// Origins whose web pages may read streams, snapshots and `POST /v1/poll`; `*` = all.
     pub cors_origins: Vec<String>,
     /// Name of this replica, unique among those that share a database; empty = host name and port.
@@ -46,6 +49,7 @@ impl Default for Server {
             private: SocketAddr::from(([127, 0, 0, 1], 8081)),
             private_hosts: Vec::new(),
             private_insecure: false,
+            proxies: Vec::new(),
             cors_origins: Vec::new(),
             instance: String::new(),
             drain_ms: 10_000,
@@ -68,6 +72,12 @@ impl Server {
         format!("{host}-{}", self.public.port())
     }
 
+    /// The proxies before the public listener.
+    pub fn proxies(&self) -> Vec<Network> {
+        let ranges = self.proxies.iter();
+        ranges.filter_map(|range| range.parse().ok()).collect()
+    }
+
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         problems.bound(&format!("{path}.drain_ms"), self.drain_ms, 1, 3_600_000);
         let connections = &format!("{path}.max_connections");
@@ -80,6 +90,7 @@ impl Server {
             problems.push(format!("{path}.public_url"), why);
         }
         self.validate_private(path, problems);
+        self.validate_proxies(path, problems);
         self.validate_origins(path, problems);
         self.validate_instance(path, problems);
     }
@@ -101,6 +112,14 @@ impl Server {
                     format!("{path}.private_hosts[{n}]"),
                     "must be a host name or address as it stands in a Host header, such as \"gateway.internal\"",
                 );
+            }
+        }
+    }
+
+    fn validate_proxies(&self, path: &str, problems: &mut Problems) {
+        for (n, range) in self.proxies.iter().enumerate() {
+            if let Err(invalid) = range.parse::<Network>() {
+                problems.push(format!("{path}.proxies[{n}]"), invalid.why);
             }
         }
     }

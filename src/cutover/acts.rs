@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Blocked, Flags, NoRoute, Route, Routes, Step};
+use super::{Blocked, Flags, Ladder, NoRoute, Preview, Roll, Route, Routes, Step};
 use crate::{
     domain::ModuleName,
     store::{self, Act, SeenTarget, StageRecord, Store},
@@ -54,6 +54,8 @@ pub struct Done {
     pub before: StageRecord,
     /// As it is, or would be.
     pub after: StageRecord,
+    /// Of a dry run: whom it would move.
+    pub preview: Option<Preview>,
 }
 
 /// Why an act was not done.
@@ -106,20 +108,30 @@ const ACTOR_BYTES: usize = 128;
 /// How often an act is decided, if its target is acted on each time.
 const TRIES: u32 = 3;
 
+/// No configuration names an upstream yet.
+const LADDER: Ladder = Ladder::WITHOUT_UPSTREAM;
+
 /// Where acts are done.
 pub struct Acts {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
     routes: Arc<Routes>,
+    roll: Arc<Roll>,
 }
 
 impl Acts {
-    /// Acts that are written to `store` and put in force in `flags`.
-    pub const fn new(store: Arc<dyn Store>, flags: Arc<Flags>, routes: Arc<Routes>) -> Self {
+    /// Acts that are written to `store` and put in force in `flags`; dry runs tell of the clients on the `roll`.
+    pub const fn new(
+        store: Arc<dyn Store>,
+        flags: Arc<Flags>,
+        routes: Arc<Routes>,
+        roll: Arc<Roll>,
+    ) -> Self {
         Self {
             store,
             flags,
             routes,
+            roll,
         }
     }
 
@@ -144,14 +156,19 @@ impl Acts {
             .ok_or_else(|| Refused::UnknownModule(asked.module.clone()))?;
         check_version(&before, asked.if_version)?;
         let (mut after, seen) = match &asked.change {
-            Move::Step(step) => (step.apply(&before)?, None),
+            Move::Step(step) => (step.apply(&before, LADDER)?, None),
             Move::Route(route) => self.route(&before, route).await?,
         };
         after.changed_by.clone_from(&asked.actor);
         after.reason.clone_from(&asked.reason);
         let before = StageRecord::clone(&before);
         if asked.dry_run {
-            return Ok(Done { before, after });
+            let preview = Some(Preview::of(&self.roll, &before, &after));
+            return Ok(Done {
+                before,
+                after,
+                preview,
+            });
         }
         let act = Act {
             after,
@@ -168,12 +185,18 @@ impl Acts {
             before = %before.stage,
             after = %after.stage,
             percent = %after.cohort.basis_points,
+            included = after.cohort.include.len(),
+            excluded = after.cohort.exclude.len(),
             routing = %after.routing,
             actor = after.changed_by,
             reason = after.reason,
             "the module's flags changed"
         );
-        Ok(Done { before, after })
+        Ok(Done {
+            before,
+            after,
+            preview: None,
+        })
     }
 
     async fn route(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::{
-    domain::{Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
+    domain::{Choice, Client, Cohort, Micros, ModuleMap, ModuleName, Routing, Stage, Transport},
     store::StageRecord,
 };
 
@@ -66,31 +66,45 @@ impl Flags {
     }
 
     /// What a client is told. An unknown module is at `mirror`.
-    pub fn evaluate(&self, module: &ModuleName, client_id: &str) -> Evaluation {
+    pub fn evaluate(&self, module: &ModuleName, client: &Client<'_>) -> Evaluation {
         let records = self.records.load();
         match records.get(module) {
-            Some(record) => evaluate(record, client_id),
-            None => evaluate(&untouched(module), client_id),
+            Some(record) => evaluate(record, client),
+            None => evaluate(&untouched(module), client),
         }
     }
 }
 
 /// What a client is told under a record.
-pub fn evaluate(record: &StageRecord, client_id: &str) -> Evaluation {
+pub fn evaluate(record: &StageRecord, client: &Client<'_>) -> Evaluation {
+    let effective = record.stage.max(Stage::Mirror);
     let (transport, reason) = match record.stage {
+        // Nobody but the gateway can answer, so it does.
+        Stage::Proxy | Stage::Shadow => (Transport::Poll, "no-upstream"),
         Stage::Mirror => (Transport::Poll, "stage"),
-        Stage::Ramp if record.cohort.contains(&record.module, client_id) => {
-            (Transport::Push, "cohort")
-        }
-        Stage::Ramp => (Transport::Poll, "cohort"),
+        Stage::Ramp => chosen(record.cohort.choose(&record.module, client)),
         Stage::Sunset | Stage::Retired => (Transport::Push, "stage"),
     };
     Evaluation {
         requested: record.stage,
-        effective: record.stage,
+        effective,
         transport,
         reason,
     }
+}
+
+const fn chosen(choice: Choice) -> (Transport, &'static str) {
+    let transport = if choice.is_in() {
+        Transport::Push
+    } else {
+        Transport::Poll
+    };
+    let reason = match choice {
+        Choice::Excluded => "excluded",
+        Choice::Included => "included",
+        Choice::Within | Choice::Beyond => "cohort",
+    };
+    (transport, reason)
 }
 
 /// The record of a module that nobody has acted on yet.

@@ -7,10 +7,18 @@ mod acts;
 mod flags;
 mod flags_reader;
 mod ladder;
+mod preview;
+mod recut;
+mod roll;
 mod routes;
+mod transition;
 
 pub use acts::{Acts, Asked, Done, Move, Refused, check_words};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};
+pub use preview::{Moved, Preview};
+pub use recut::Recut;
+pub use roll::Roll;
 pub use routes::{NoRoute, Route, Routes};
+pub use transition::{Ladder, Transition};

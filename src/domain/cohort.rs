@@ -1,13 +1,13 @@
 //! A cohort: which clients of a module are told to take the push.
 //!
-//! Invariant: the cohort at p is a subset of the cohort at q for p < q, so shrinking removes the
+//! Invariant: with the same lists, the cohort at p is a subset of the cohort at q for p < q, so shrinking removes the
 //! last added first.
 
 use std::{fmt, io, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invalid, ModuleName};
+use super::{Client, Invalid, Members, ModuleName};
 
 /// A share of clients in hundredths of a percent, 0 to 10,000.
 #[derive(
@@ -97,23 +97,65 @@ impl fmt::Display for BasisPoints {
     }
 }
 
-/// Which clients are in.
+/// Which clients are in: those named by `exclude` never, else those named by `include` always, else a share of all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cohort {
     /// The share of clients, by the hash of module and client id.
     pub basis_points: BasisPoints,
+    /// Who is in whatever the share.
+    #[serde(default, skip_serializing_if = "Members::is_empty")]
+    pub include: Members,
+    /// Who is out whatever the share, also if it is named by `include`.
+    #[serde(default, skip_serializing_if = "Members::is_empty")]
+    pub exclude: Members,
+}
+
+/// Whether a client is in a cohort, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Out, by a list.
+    Excluded,
+    /// In, by a list.
+    Included,
+    /// In, by the share.
+    Within,
+    /// Out, by the share.
+    Beyond,
+}
+
+impl Choice {
+    /// Whether it is in.
+    pub const fn is_in(self) -> bool {
+        matches!(self, Self::Included | Self::Within)
+    }
 }
 
 impl Cohort {
     /// A cohort by share alone.
-    pub const fn share(basis_points: BasisPoints) -> Self {
-        Self { basis_points }
+    pub fn share(basis_points: BasisPoints) -> Self {
+        Self {
+            basis_points,
+            ..Self::default()
+        }
     }
 
-    /// Whether a client is in. One without an id never is: it could not be told apart.
-    pub fn contains(&self, module: &ModuleName, client_id: &str) -> bool {
-        !client_id.is_empty() && bucket(module.as_str(), client_id) < self.basis_points.get()
+    /// Whether a client is in, and why. One without an id never is: it could not be told apart.
+    pub fn choose(&self, module: &ModuleName, client: &Client<'_>) -> Choice {
+        if self.exclude.name(client) {
+            return Choice::Excluded;
+        }
+        if client.id.is_empty() {
+            return Choice::Beyond;
+        }
+        if self.include.name(client) {
+            return Choice::Included;
+        }
+        if bucket(module.as_str(), client.id) < self.basis_points.get() {
+            Choice::Within
+        } else {
+            Choice::Beyond
+        }
     }
 }
 

@@ -3,14 +3,18 @@
 //! Everything above imports this room; it imports nothing of the crate. Invariant: a value that
 //! exists is valid, so no other room checks a name, a cursor or a limit a second time.
 
+mod agent;
 mod audience;
 mod change;
+mod client;
 mod cohort;
 mod cursor;
 mod invalid;
 mod json;
 mod limits;
+mod members;
 mod module;
+mod network;
 mod position;
 mod rfc3339;
 mod routing;
@@ -19,14 +23,18 @@ mod standing;
 mod tick;
 mod time;
 
+pub use agent::AgentPattern;
 pub use audience::Audience;
 pub use change::{Change, NewChange, Op};
-pub use cohort::{BasisPoints, Cohort, bucket, hash};
+pub use client::Client;
+pub use cohort::{BasisPoints, Choice, Cohort, bucket, hash};
 pub use cursor::Cursor;
 pub use invalid::Invalid;
 pub use json::JsonText;
 pub use limits::Limits;
+pub use members::{Member, Members};
 pub use module::{ModuleMap, ModuleName};
+pub use network::Network;
 pub use position::{Epoch, LEAP, Position};
 pub use rfc3339::parse_rfc3339;
 pub use routing::{Moving, Routing, Unroutable};

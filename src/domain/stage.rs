@@ -10,6 +10,10 @@ use super::Invalid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
+    /// The legacy upstream answers polls, passed through.
+    Proxy,
+    /// As `proxy`; the gateway computes its own answer and compares, and mirrors to MQTT.
+    Shadow,
     /// The gateway answers polls from the log and mirrors to MQTT; everyone is told to poll.
     Mirror,
     /// As `mirror`, but the clients of the cohort are told to take the push.
@@ -22,11 +26,20 @@ pub enum Stage {
 
 impl Stage {
     /// All steps, from the first to the last.
-    pub const ALL: [Self; 4] = [Self::Mirror, Self::Ramp, Self::Sunset, Self::Retired];
+    pub const ALL: [Self; 6] = [
+        Self::Proxy,
+        Self::Shadow,
+        Self::Mirror,
+        Self::Ramp,
+        Self::Sunset,
+        Self::Retired,
+    ];
 
     /// The word in the database, the API and the headers.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Proxy => "proxy",
+            Self::Shadow => "shadow",
             Self::Mirror => "mirror",
             Self::Ramp => "ramp",
             Self::Sunset => "sunset",
@@ -37,6 +50,8 @@ impl Stage {
     /// The step after this one; `None` at the end.
     pub const fn next(self) -> Option<Self> {
         match self {
+            Self::Proxy => Some(Self::Shadow),
+            Self::Shadow => Some(Self::Mirror),
             Self::Mirror => Some(Self::Ramp),
             Self::Ramp => Some(Self::Sunset),
             Self::Sunset => Some(Self::Retired),
@@ -47,7 +62,9 @@ impl Stage {
     /// The step before this one; `None` at the beginning.
     pub const fn previous(self) -> Option<Self> {
         match self {
-            Self::Mirror => None,
+            Self::Proxy => None,
+            Self::Shadow => Some(Self::Proxy),
+            Self::Mirror => Some(Self::Shadow),
             Self::Ramp => Some(Self::Mirror),
             Self::Sunset => Some(Self::Ramp),
             Self::Retired => Some(Self::Sunset),
@@ -66,7 +83,7 @@ impl FromStr for Stage {
                 Invalid::new(
                     "stage",
                     format!(
-                        "`{}` must be mirror, ramp, sunset or retired",
+                        "`{}` must be proxy, shadow, mirror, ramp, sunset or retired",
                         word.escape_debug()
                     ),
                 )

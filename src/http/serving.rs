@@ -1,6 +1,6 @@
 //! Serving a router on a listener, with a bound on connections and an orderly end.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     BoxError, Router,
@@ -51,10 +51,14 @@ pub fn routed(
 }
 
 /// Accepts until told to stop, then returns once the requests under way are answered, or cut off. Idle
-/// connections are closed at once.
-pub async fn serve<S, B>(listener: TcpListener, service: S, bounds: Bounds, end: End)
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+/// connections are closed at once. Each connection gets the service of its other end's address.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: impl Fn(IpAddr) -> S + Send,
+    bounds: Bounds,
+    end: End,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Send + 'static,
     S::Future: Send,
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -64,14 +68,14 @@ where
     let mut http = http1::Builder::new();
     http.header_read_timeout(bounds.idle_timeout);
     while let Some(place) = next_place(&places, &end.stop).await {
-        let Some(stream) = next_stream(&listener, &end.stop).await else {
+        let Some((stream, peer)) = next_stream(&listener, &end.stop).await else {
             break;
         };
         prepare(&stream, bounds);
         let stream = Outflow::new(stream, bounds.idle_timeout);
         let connection = http
             .timer(IdleTimer::default())
-            .serve_connection(TokioIo::new(stream), service.clone());
+            .serve_connection(TokioIo::new(stream), service(peer));
         let ending = Arc::clone(&ending);
         connections.spawn(async move {
             if let Err(error) = ending.attend(connection).await {
@@ -120,14 +124,17 @@ async fn next_place(
     }
 }
 
-async fn next_stream(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+async fn next_stream(
+    listener: &TcpListener,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, IpAddr)> {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return None,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => return Some(stream),
+            Ok((stream, peer)) => return Some((stream, peer.ip())),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;

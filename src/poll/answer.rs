@@ -33,7 +33,7 @@ use super::{
 use crate::{
     config::{self, modules::CursorKind},
     cutover::Evaluation,
-    domain::{Micros, Stage},
+    domain::{Client, Micros, Stage},
 };
 
 /// The label `module` of what belongs to no module. No module can have this name.
@@ -85,13 +85,13 @@ impl Endpoint {
             Ok(request) => request,
             Err(failure) => {
                 tracing::debug!(module = %self.contract.module, ?failure, "a poll was refused");
-                return self.refuse(&failure, "", begun);
+                return self.refuse(&failure, &Client::default(), begun);
             }
         };
-        let client_id = request.client_id();
-        let evaluation = self.evaluate(client_id);
+        let client = request.client(parts);
+        let evaluation = self.evaluate(&client);
         if evaluation.effective == Stage::Retired {
-            return self.refuse(&Failure::Retired, client_id, begun);
+            return self.refuse(&Failure::Retired, &client, begun);
         }
         if let Some(answer) = self.again(&request, parts, evaluation, begun) {
             return answer;
@@ -105,7 +105,7 @@ impl Endpoint {
         };
         match look.seen().await {
             Ok(seen) => self.show(&seen, &request, parts, evaluation, begun),
-            Err(failure) => self.refuse(&failure, client_id, begun),
+            Err(failure) => self.refuse(&failure, &client, begun),
         }
     }
 
@@ -149,15 +149,15 @@ impl Endpoint {
         evaluation: Evaluation,
         begun: Instant,
     ) -> Response<Bytes> {
-        let client_id = request.client_id();
+        let client = request.client(parts);
         // The stage may have flipped while the poll waited.
         let evaluation = if seen.waited.is_zero() {
             evaluation
         } else {
-            self.evaluate(client_id)
+            self.evaluate(&client)
         };
         if evaluation.effective == Stage::Retired {
-            return self.refuse(&Failure::Retired, client_id, begun);
+            return self.refuse(&Failure::Retired, &client, begun);
         }
         let around = self.around(evaluation, begun + seen.waited);
         let told = Told::of(&self.contract, &seen.page, request, parts.headers, around);
@@ -225,10 +225,8 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn evaluate(&self, client_id: &str) -> Evaluation {
-        self.sources
-            .flags
-            .evaluate(&self.contract.module, client_id)
+    pub(super) fn evaluate(&self, client: &Client<'_>) -> Evaluation {
+        self.sources.flags.evaluate(&self.contract.module, client)
     }
 
     pub(super) fn count(&self, answered: Answered, took: Duration) {

@@ -83,7 +83,7 @@ impl BatchEndpoint {
         };
         let mut answers = Vec::with_capacity(wanted.len());
         for one in &wanted {
-            answers.push(self.answer_one(whole, one, &mut request).await);
+            answers.push(self.answer_one(whole, one, &mut request, parts).await);
         }
         let now = whole.sources.clock.now();
         let mut response = Response::new(Bytes::from(self.render(&answers, now)));
@@ -96,6 +96,7 @@ impl BatchEndpoint {
         whole: &Endpoint,
         wanted: &'a Wanted<'_>,
         request: &mut Request<'_>,
+        parts: &Parts<'_>,
     ) -> Answer<'a> {
         let begun = Instant::now();
         let called = &*wanted.called;
@@ -104,7 +105,7 @@ impl BatchEndpoint {
             whole.count(failure.answered(), begun.elapsed());
             return Answer::refused(called, self.refuse(&failure, called), None);
         };
-        let evaluation = endpoint.evaluate(request.client_id());
+        let evaluation = endpoint.evaluate(&request.client(parts));
         let known = Some((endpoint, evaluation));
         match self.page(endpoint, evaluation, wanted, request).await {
             Ok(seen) => {

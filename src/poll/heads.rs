@@ -88,7 +88,7 @@ impl Endpoint {
         match evaluation.effective {
             Stage::Sunset => self.contract.sunset.announce(self.since(), headers),
             Stage::Retired => self.contract.sunset.link(headers),
-            Stage::Mirror | Stage::Ramp => {}
+            Stage::Proxy | Stage::Shadow | Stage::Mirror | Stage::Ramp => {}
         }
     }
 }

@@ -11,14 +11,14 @@ use http::{
 };
 
 use super::{answer::Endpoint, contract::Contract, failure::Failure};
-use crate::config;
+use crate::{config, domain::Client};
 
 impl Endpoint {
     /// The error envelope for a request that was not, or could not be, read.
     pub fn refuse_unread(&self, failure: &Failure) -> Response<Bytes> {
         let begun = Instant::now();
         match self.contract.called {
-            Some(_) => self.refuse(failure, "", begun),
+            Some(_) => self.refuse(failure, &Client::default(), begun),
             None => self.refuse_unattributed(failure, None, begun),
         }
     }
@@ -39,11 +39,11 @@ impl Endpoint {
     pub(super) fn refuse(
         &self,
         failure: &Failure,
-        client_id: &str,
+        client: &Client<'_>,
         begun: Instant,
     ) -> Response<Bytes> {
         let mut headers = self.error_headers();
-        self.announce(self.evaluate(client_id), &mut headers);
+        self.announce(self.evaluate(client), &mut headers);
         self.wrap(self.contract.refuse(failure), failure, headers, begun)
     }
 

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use http::{HeaderValue, header::USER_AGENT};
+
 use super::{
     asked::Asked,
     audiences::Audiences,
@@ -18,7 +20,7 @@ use super::{
 };
 use crate::{
     config::modules::CursorKind,
-    domain::{Audience, Cursor, Micros, Position, Tick},
+    domain::{Audience, Client, Cursor, Micros, Position, Tick},
     log::Since,
 };
 
@@ -52,6 +54,17 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// What is known of the client that asks.
+    pub(super) fn client<'s>(&'s self, parts: &Parts<'s>) -> Client<'s> {
+        let agent = parts.headers.get(USER_AGENT);
+        Client {
+            id: self.client_id(),
+            audiences: self.audiences.as_slice(),
+            agent: agent.map_or(&[], HeaderValue::as_bytes),
+            address: parts.address,
+        }
+    }
+
     /// Which client this is; empty if it cannot be told apart.
     pub(super) fn client_id(&self) -> &str {
         self.client.as_deref().unwrap_or(self.audiences.own())

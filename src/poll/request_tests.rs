@@ -26,6 +26,7 @@ fn by_query(fields: &Fields, query: &str) -> Result<(Asked, Vec<String>, u32), F
     let parts = Parts {
         query: Some(query),
         headers: &headers,
+        address: None,
         captures: Some(&[]),
         body: &Content::Absent,
     };
@@ -158,6 +159,7 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
         let parts = Parts {
             query: None,
             headers: &headers,
+            address: None,
             captures: Some(&[]),
             body: &Content::Absent,
         };
@@ -177,6 +179,7 @@ fn the_client_is_the_configured_one_else_the_audience_and_never_everyone() {
         let parts = Parts {
             query: Some(query),
             headers: &headers,
+            address: None,
             captures: Some(captures),
             body: &Content::Absent,
         };
@@ -194,6 +197,7 @@ fn a_path_that_is_not_utf8_is_refused() {
     let parts = Parts {
         query: None,
         headers: &headers,
+        address: None,
         captures: None,
         body: &Content::Absent,
     };

@@ -3,7 +3,7 @@
 //! Invariant: a value is decoded once; what is not UTF-8 is refused, never replaced. Of a repeated
 //! parameter, header, cookie or field the first counts. An empty value counts as absent.
 
-use std::{borrow::Cow, fmt, str};
+use std::{borrow::Cow, fmt, net::IpAddr, str};
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
 use memchr::{memchr, memchr2};
@@ -22,6 +22,8 @@ pub struct Parts<'a> {
     pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
     /// What the path captured, decoded; `None` if it is not UTF-8.
     pub captures: Option<&'a [(&'a str, &'a str)]>,
     /// The body, if the contract asks for it.

@@ -89,7 +89,7 @@ impl Gateway {
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
-            serving::serve(listeners.private, service, bounds, end)
+            serving::serve(listeners.private, move |_peer| service.clone(), bounds, end)
         });
         let public = Some((listeners.public, parts.public(asyncapi, bound)?));
         Ok(Self {
@@ -137,12 +137,13 @@ impl Gateway {
         let Some((listener, public)) = self.public.take() else {
             return;
         };
+        let public = Arc::new(public);
         let bounds = serving_bounds(&self.parts.config.server);
         let cut = self.cuts.public.clone();
         self.tasks.spawn(Rank::Public, "public listener", |stop| {
             serving::serve(
                 listener,
-                public.service(),
+                move |peer| public.service(peer),
                 bounds,
                 serving::End { stop, cut },
             )

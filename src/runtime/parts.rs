@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Flags, Routes},
+    cutover::{Acts, Flags, Roll, Routes},
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
@@ -44,6 +44,8 @@ pub(super) struct Parts {
     pub(super) flags: Arc<Flags>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
+    /// Who has opened a session here.
+    pub(super) roll: Arc<Roll>,
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
@@ -104,6 +106,7 @@ impl Parts {
             refresh: Arc::new(Refresh::new(patience)),
             flags: Arc::new(Flags::new(&served.modules)),
             routes: Arc::new(routes(&config)),
+            roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
             readiness: Arc::default(),
             config,
@@ -171,7 +174,12 @@ impl Parts {
 
     fn acts(&self) -> Acts {
         let (store, flags) = (Arc::clone(&self.store), Arc::clone(&self.flags));
-        Acts::new(store, flags, Arc::clone(&self.routes))
+        Acts::new(
+            store,
+            flags,
+            Arc::clone(&self.routes),
+            Arc::clone(&self.roll),
+        )
     }
 
     fn target_acts(&self) -> TargetActs {
@@ -195,6 +203,7 @@ impl Parts {
             &self.config,
             bound,
             (Arc::clone(&self.flags), Arc::clone(&self.routes)),
+            Arc::clone(&self.roll),
             Arc::clone(&self.standings),
             Arc::new(SystemClock),
         )
@@ -236,6 +245,7 @@ impl Parts {
             modules: self.served.modules.clone(),
             asyncapi,
             compress_above_bytes: self.config.server.compress_above_bytes,
+            proxies: self.config.server.proxies(),
         };
         Ok(public::service(legacy, public::native_routes(native)))
     }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst},
@@ -375,6 +376,7 @@ impl Gateway {
                 Bound::default(),
                 [],
             )),
+            proxies: Vec::new(),
             compress_above_bytes: 2_000,
         };
         let public = service(legacy, Router::new());
@@ -420,7 +422,10 @@ impl Gateway {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.public.answer(request).await;
+        let response = self
+            .public
+            .answer(request, IpAddr::from([127, 0, 0, 1]))
+            .await;
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {

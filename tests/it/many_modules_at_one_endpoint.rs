@@ -109,8 +109,12 @@ async fn act(client: &Client, module: &str, act: &str, body: Value) {
 async fn advance(client: &Client, module: &str, steps: usize) {
     let ramp = json!({"percent": 100, "reason": "test"});
     act(client, module, "ramp", ramp).await;
-    for _ in 0..steps {
-        act(client, module, "promote", json!({"reason": "test"})).await;
+    let steps_on = [
+        json!({"reason": "test"}),
+        json!({"reason": "test", "confirm": module}),
+    ];
+    for step in steps_on.into_iter().take(steps) {
+        act(client, module, "promote", step).await;
     }
 }
 

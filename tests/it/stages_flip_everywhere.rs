@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use changeover::domain::{BasisPoints, Cohort};
+use changeover::domain::{self, BasisPoints, Cohort};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -53,7 +53,9 @@ async fn the_whole_ladder_and_back(database: DatabaseUnderTest) {
         assert_eq!(answer.json()["list"].as_array().unwrap().len(), 2);
     }
 
-    done(&a, &["promote", MODULE, "--reason", "the end"]).await;
+    let the_end = ["promote", MODULE, "--reason", "the end"];
+    assert_eq!(code(&a, &the_end).await, 1, "not in passing");
+    done(&a, &[&the_end[..], &["--confirm", MODULE]].concat()).await;
     everywhere(&a, &b, |answer| answer.status == StatusCode::GONE).await;
     let gone = poll(&b.client, "t").await;
     assert_eq!(gone.json()["code"], 410, "in the legacy envelope");
@@ -120,7 +122,7 @@ async fn a_ramp_tells_exactly_its_cohort(database: DatabaseUnderTest) {
     let mut told = 0;
     for number in 0..1_000 {
         let id = format!("terminal-{number:04}");
-        let expected = if tenth.contains(&module, &id) {
+        let expected = if tenth.choose(&module, &domain::Client::named(&id)).is_in() {
             "push"
         } else {
             "poll"
@@ -141,7 +143,7 @@ async fn a_ramp_tells_exactly_its_cohort(database: DatabaseUnderTest) {
     .await;
     let one = (0..1_000)
         .map(|n| format!("terminal-{n:04}"))
-        .find(|id| tenth.contains(&module, id))
+        .find(|id| tenth.choose(&module, &domain::Client::named(id)).is_in())
         .unwrap();
     eventually("nobody is told any more", EVERYWHERE, async || {
         (transport(&poll(&a.client, &one).await) == ("ramp", "poll")).then_some(())
@@ -190,6 +192,25 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
     )
     .await;
 
+    let nowhere = json!({"reason": "r", "to": "shadow"});
+    refused(
+        client,
+        "rollback",
+        &nowhere,
+        StatusCode::CONFLICT,
+        "no upstream",
+    )
+    .await;
+    let too_early = json!({"reason": "r", "confirm": MODULE});
+    refused(
+        client,
+        "promote",
+        &too_early,
+        StatusCode::CONFLICT,
+        "takes no confirmation",
+    )
+    .await;
+
     // Forward goes one step at a time.
     assert_eq!(stage_after(client, "promote", &why).await, "ramp");
     assert_eq!(stage_after(client, "pause", &why).await, "ramp");
@@ -207,7 +228,33 @@ async fn nothing_happens_without_a_reason_or_out_of_turn(database: DatabaseUnder
         "not before",
     )
     .await;
-    assert_eq!(stage_after(client, "promote", &why).await, "retired");
+    refused(
+        client,
+        "promote",
+        &why,
+        StatusCode::CONFLICT,
+        "say its name",
+    )
+    .await;
+    let other = json!({"reason": "r", "confirm": "notices"});
+    refused(
+        client,
+        "promote",
+        &other,
+        StatusCode::CONFLICT,
+        "say its name",
+    )
+    .await;
+    let confirmed = json!({"reason": "r", "confirm": MODULE});
+    refused(
+        client,
+        "rollback",
+        &confirmed,
+        StatusCode::BAD_REQUEST,
+        "confirm",
+    )
+    .await;
+    assert_eq!(stage_after(client, "promote", &confirmed).await, "retired");
     refused(
         client,
         "promote",

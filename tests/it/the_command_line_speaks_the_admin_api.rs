@@ -209,6 +209,8 @@ fn tables_are_for_people() {
     stage_effective sunset
     reason          edge first
     percent         10
+    include         -
+    exclude         -
     routes          95 % local, 5 % new
     paused          false
     version         3

@@ -11,11 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     PrivateState, database_problem, known_module,
     modules::{ModuleView, heads_by_module},
+    preview::PreviewView,
     query::QueryOf,
 };
 use crate::{
-    cutover::{Asked, Move, Refused, Route, Step},
-    domain::BasisPoints,
+    cutover::{Asked, Move, Recut, Refused, Route, Step},
+    domain::{BasisPoints, Invalid, Members},
     http::{Problem, body::BodyOf, path::PathOf},
 };
 
@@ -27,13 +28,22 @@ pub struct ActBody {
     /// Why: goes into the audit. Without control characters.
     #[schema(required = true, value_type = String, pattern = "\\S", max_length = 1024)]
     reason: Option<String>,
-    /// For `ramp`, which needs it: the share of clients that are told to push, to a hundredth of a percent. For `route`:
-    /// the share that is told the target; absent = all.
+    /// For `ramp`, which needs it unless there is a list: the share of clients that are told to push, to a hundredth of a percent.
+    /// For `route`: the share that is told the target; absent = all.
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
+    /// For `ramp`: who is told to push whatever the share, each as `client:ID`, `audience:NAME`, `agent:PATTERN` (with `*` for anything) or
+    /// `network:ADDRESS/BITS`. The whole list; absent = as it was.
+    #[schema(max_items = 200, example = json!(["client:terminal-0001", "network:10.1.0.0/16"]))]
+    include: Option<Vec<String>>,
+    /// For `ramp`: who is told to poll in any case, likewise.
+    #[schema(max_items = 200)]
+    exclude: Option<Vec<String>>,
     /// For `rollback`: an earlier stage; absent = the one before.
-    #[schema(pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     to: Option<String>,
+    /// For `promote`: the module's name again. The step to `retired` needs it, no other step takes it.
+    confirm: Option<String>,
     /// For `route`, which needs it: the target that clients are told to connect to.
     target: Option<String>,
 }
@@ -55,6 +65,9 @@ pub struct ActAnswer {
     dry_run: bool,
     before: ModuleView,
     after: ModuleView,
+    /// Of a dry run: whom it would move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<PreviewView>,
 }
 
 /// Who acts, by their own word.
@@ -120,6 +133,7 @@ pub async fn act(
         dry_run: query.dry_run,
         before: ModuleView::new(&state, &done.before, &heads),
         after: ModuleView::new(&state, &done.after, &heads),
+        preview: done.preview.map(Into::into),
     }))
 }
 
@@ -129,15 +143,14 @@ fn change(act: &str, body: &ActBody) -> Result<Move, Problem> {
         return Err(bad(format!("{member}: means nothing to this act")));
     }
     match act {
-        "promote" => Ok(Move::Step(Step::Promote)),
-        "ramp" => {
-            let share = share(body)?;
-            let share = share.ok_or_else(|| bad("percent: is missing".to_owned()))?;
-            Ok(Move::Step(Step::Ramp(share)))
+        "promote" => {
+            let confirm = body.confirm.clone();
+            Ok(Move::Step(Step::Promote { confirm }))
         }
+        "ramp" => Ok(Move::Step(Step::Ramp(recut(body)?))),
         "rollback" => {
             let to = body.to.as_deref().map(str::parse).transpose();
-            let to = to.map_err(|why: crate::domain::Invalid| bad(why.to_string()))?;
+            let to = to.map_err(|why: Invalid| bad(why.to_string()))?;
             Ok(Move::Step(Step::Rollback(to)))
         }
         "pause" => Ok(Move::Step(Step::Pause)),
@@ -159,10 +172,35 @@ fn change(act: &str, body: &ActBody) -> Result<Move, Problem> {
 /// Who says `"to": "retired"` with a promotion expects something else than what would happen.
 fn stray_member(act: &str, body: &ActBody) -> Option<&'static str> {
     let with_percent = ["ramp", "route"].contains(&act);
+    let include = (body.include.is_some() && act != "ramp").then_some("include");
+    let exclude = (body.exclude.is_some() && act != "ramp").then_some("exclude");
     let percent = (body.percent.is_some() && !with_percent).then_some("percent");
     let to = (body.to.is_some() && act != "rollback").then_some("to");
     let target = (body.target.is_some() && act != "route").then_some("target");
-    percent.or(to).or(target)
+    let confirm = (body.confirm.is_some() && act != "promote").then_some("confirm");
+    let members = [percent, include, exclude, to, target, confirm];
+    members.into_iter().flatten().next()
+}
+
+fn recut(body: &ActBody) -> Result<Recut, Problem> {
+    let list = |entries: &Option<Vec<String>>, name: &str| {
+        let list = entries.clone().map(Members::try_from).transpose();
+        list.map_err(|invalid: Invalid| {
+            Problem::new(StatusCode::BAD_REQUEST, format!("{name}: {}", invalid.why))
+        })
+    };
+    let recut = Recut {
+        share: share(body)?,
+        include: list(&body.include, "include")?,
+        exclude: list(&body.exclude, "exclude")?,
+    };
+    if recut == Recut::default() {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "percent: is missing, and there is no list to change either",
+        ));
+    }
+    Ok(recut)
 }
 
 fn share(body: &ActBody) -> Result<Option<BasisPoints>, Problem> {
@@ -170,9 +208,9 @@ fn share(body: &ActBody) -> Result<Option<BasisPoints>, Problem> {
         .percent
         .as_ref()
         .map(|percent| percent.to_string().parse());
-    share.transpose().map_err(|why: crate::domain::Invalid| {
-        Problem::new(StatusCode::BAD_REQUEST, why.to_string())
-    })
+    share
+        .transpose()
+        .map_err(|why: Invalid| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))
 }
 
 pub(super) fn actor(headers: &HeaderMap) -> String {

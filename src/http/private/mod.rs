@@ -14,6 +14,7 @@ mod instances;
 mod metrics;
 mod modules;
 mod outbox;
+mod preview;
 mod targets;
 mod verified;
 
@@ -84,8 +85,8 @@ pub struct PrivateState {
     pub hosts: Arc<[String]>,
 }
 
-/// Largest body of an act.
-const ACT_BODY_BYTES: usize = 16 * 1024;
+/// Largest body of an act: two full lists of a ramp.
+const ACT_BODY_BYTES: usize = 128 * 1024;
 
 /// All routes of the private listener.
 pub fn router(state: PrivateState) -> Router {

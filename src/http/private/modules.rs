@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{PrivateState, database_problem, known_module, query::QueryOf, verified::VerifiedView};
 use crate::{
     cutover::evaluate,
-    domain::{BasisPoints, Micros, ModuleName},
+    domain::{BasisPoints, Client, Micros, ModuleName},
     http::{Problem, path::PathOf},
     mirror,
     store::{AuditEntry, Head, StageRecord},
@@ -31,7 +31,12 @@ pub struct ModuleView {
     /// What is in force.
     stage_effective: &'static str,
     reason: String,
+    /// The share of the clients that are told to push at `ramp`.
     percent: f64,
+    /// Who is told to push at `ramp` whatever the share.
+    include: Vec<String>,
+    /// Who is told to poll at `ramp` in any case.
+    exclude: Vec<String>,
     /// Which share of the clients is told to connect to which target; empty if none gets the module.
     routes: Vec<RouteView>,
     paused: bool,
@@ -96,7 +101,7 @@ impl ModuleView {
         record: &StageRecord,
         heads: &HashMap<ModuleName, Head>,
     ) -> Self {
-        let evaluation = evaluate(record, "");
+        let evaluation = evaluate(record, &Client::default());
         let head = heads.get(&record.module);
         Self {
             module: record.module.clone(),
@@ -104,6 +109,8 @@ impl ModuleView {
             stage_effective: evaluation.effective.as_str(),
             reason: record.reason.clone(),
             percent: percent(record.cohort.basis_points),
+            include: record.cohort.include.entries().collect(),
+            exclude: record.cohort.exclude.entries().collect(),
             routes: routes(state, record),
             paused: record.paused,
             version: record.version,

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -24,6 +25,7 @@ use tower::service_fn;
 
 use super::{
     PublicState,
+    callers::CallsFrom,
     compression::{Accepted, Compression, Sent},
 };
 use crate::poll::{BodyKind, Content, Failure, Parts, Route};
@@ -60,7 +62,13 @@ pub(super) fn paths(state: PublicState, compression: Compression) -> (FixedPaths
         }
         let service = service_fn(move |request: Request<Body>| {
             let legacy = legacy.clone();
-            async move { Ok::<_, Infallible>(legacy.serve(request).await.map(Body::new)) }
+            async move {
+                let from = request
+                    .extensions()
+                    .get()
+                    .map(|CallsFrom(address)| *address);
+                Ok::<_, Infallible>(legacy.serve(request, from).await.map(Body::new))
+            }
         });
         router = router.route(&path, any_service(service));
     }
@@ -87,7 +95,11 @@ struct BodyBounds {
 
 impl LegacyPath {
     /// Answers a request to this path.
-    pub(super) async fn serve<B>(&self, mut request: Request<B>) -> http::Response<Sent>
+    pub(super) async fn serve<B>(
+        &self,
+        mut request: Request<B>,
+        from: Option<IpAddr>,
+    ) -> http::Response<Sent>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
@@ -99,7 +111,7 @@ impl LegacyPath {
         let compat = route.compat();
         let compat = compat.map(|compat| (compat, compat.ask(&mut request)));
         // The route holds nothing that a panic could leave half changed; the hook has logged it.
-        let answer = AssertUnwindSafe(answer(route, refused, self.bounds, request));
+        let answer = AssertUnwindSafe(answer(route, refused, self.bounds, request, from));
         let answer = answer.catch_unwind().await;
         let mut answer = answer.unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked));
         if let Some((compat, noted)) = compat {
@@ -127,6 +139,7 @@ async fn answer<B>(
     refused: bool,
     bounds: BodyBounds,
     request: Request<B>,
+    from: Option<IpAddr>,
 ) -> http::Response<Bytes>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -140,24 +153,26 @@ where
         Err(failure) => return route.refuse_unread(&failure),
     };
     if !route.captures() {
-        return route.answer(&parts(&head, Some(&[]), &content)).await;
+        return route.answer(&parts(&head, from, Some(&[]), &content)).await;
     }
     // Refused if a segment is not UTF-8: then the contract says so in its own words.
     let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
     let captures: Option<Vec<_>> = params.as_ref().map(|params| params.iter().collect());
     route
-        .answer(&parts(&head, captures.as_deref(), &content))
+        .answer(&parts(&head, from, captures.as_deref(), &content))
         .await
 }
 
 fn parts<'a>(
     head: &'a request::Parts,
+    address: Option<IpAddr>,
     captures: Option<&'a [(&'a str, &'a str)]>,
     body: &'a Content,
 ) -> Parts<'a> {
     Parts {
         query: head.uri.query(),
         headers: &head.headers,
+        address,
         captures,
         body,
     }

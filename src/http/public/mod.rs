@@ -1,5 +1,6 @@
 //! The public listener: legacy polls and everything for clients.
 
+mod callers;
 mod compression;
 mod cors;
 mod description;
@@ -21,13 +22,17 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware, routing::get};
 
-use self::compression::Compression;
+use self::{callers::Callers, compression::Compression};
 pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
 pub use service::Public;
 
 use super::{description as descriptions, problem::Problem};
-use crate::{domain::ModuleName, mirror::AsyncApi, poll::Route};
+use crate::{
+    domain::{ModuleName, Network},
+    mirror::AsyncApi,
+    poll::Route,
+};
 
 /// What the public listener serves.
 #[derive(Clone)]
@@ -44,6 +49,8 @@ pub struct PublicState {
     pub asyncapi: Arc<AsyncApi>,
     /// Larger answers are compressed for clients that accept gzip; 0 = none.
     pub compress_above_bytes: usize,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Network>,
 }
 
 /// The service of the public listener; `native` are the routes of [`native_routes`].
@@ -60,8 +67,9 @@ pub fn service(state: PublicState, native: Router) -> Public {
             compression::layer,
         ));
     // Legacy polls compress by themselves: a layer is dear for an answer of sixty bytes.
+    let callers = Callers::behind(state.proxies.clone());
     let (fixed, captured) = legacy_poll::paths(state, compression);
-    Public::new(fixed, captured.merge(others))
+    Public::new(fixed, captured.merge(others), callers)
 }
 
 /// The process answers.

@@ -5,7 +5,7 @@
 //! less. A router boxes the handler, its future and the bodies of every request, which together are
 //! dearer than an idle poll.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     BoxError, Router,
@@ -18,59 +18,57 @@ use hyper::{
 };
 use tower::ServiceExt;
 
-use super::{compression::Sent, legacy_poll::FixedPaths};
+use super::{
+    callers::{Callers, CallsFrom},
+    compression::Sent,
+    legacy_poll::FixedPaths,
+};
 
 /// What the public listener serves.
 pub struct Public {
     fixed: FixedPaths,
     router: Router,
-}
-
-/// What one connection serves: its requests count references of the connection's own, where a count
-/// shared by all would be written by every core for each request.
-#[expect(
-    clippy::redundant_allocation,
-    reason = "the outer count is the connection's"
-)]
-struct OfConnection(Arc<Arc<Public>>);
-
-impl Clone for OfConnection {
-    fn clone(&self) -> Self {
-        Self(Arc::new(Arc::clone(&self.0)))
-    }
+    callers: Callers,
 }
 
 impl Public {
-    pub(super) const fn new(fixed: FixedPaths, router: Router) -> Self {
-        Self { fixed, router }
+    pub(super) const fn new(fixed: FixedPaths, router: Router, callers: Callers) -> Self {
+        Self {
+            fixed,
+            router,
+            callers,
+        }
     }
 
-    /// The service of one listener, to be cloned for each connection.
+    /// The service of one connection. Its requests count references of the connection's own, where a count shared by all would be
+    /// written by every core for each request.
     pub fn service(
-        self,
+        self: &Arc<Self>,
+        peer: IpAddr,
     ) -> impl Service<
         Request<Incoming>,
         Response = Response<Sent>,
         Error = Infallible,
         Future: Send + 'static,
-    > + Clone
-    + Send
-    + 'static {
-        let public = OfConnection(Arc::new(Arc::new(self)));
+    > + Send
+    + use<> {
+        let public = Arc::new(Arc::clone(self));
         service_fn(move |request: Request<Incoming>| {
-            let public = Arc::clone(&public.0);
-            async move { Ok(public.answer(request).await) }
+            let public = Arc::clone(&public);
+            async move { Ok(public.answer(request, peer).await) }
         })
     }
 
-    /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Sent>
+    /// Answers one request that came over a connection with `peer`.
+    pub async fn answer<B>(&self, mut request: Request<B>, peer: IpAddr) -> Response<Sent>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
+        let address = self.callers.address(peer, request.headers());
         if let Some(legacy) = self.fixed.get(request.uri().path()) {
-            return legacy.serve(request).await;
+            return legacy.serve(request, Some(address)).await;
         }
+        request.extensions_mut().insert(CallsFrom(address));
         let routed = self.router.clone().oneshot(request.map(Body::new));
         let Ok(response) = Box::pin(routed).await;
         response.map(Sent::Right)

@@ -3,12 +3,14 @@
 use axum::{
     Json,
     extract::{self, State},
+    http::header::USER_AGENT,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
+    callers::CallsFrom,
     native::{Endpoint, NativeState, bad_request},
     request_body,
 };
@@ -26,7 +28,7 @@ pub(super) struct Request {
     /// Which client asks: the same one each time, as a poll of it names it.
     #[schema(min_length = 1, max_length = 128)]
     client_id: String,
-    /// Its program and version, for operators.
+    /// Its program and version, for operators and their cohorts; absent = its `User-Agent`.
     #[schema(max_length = 256)]
     agent: Option<String>,
     /// The modules that it wants; absent = all.
@@ -59,6 +61,14 @@ pub(super) async fn open(State(state): State<NativeState>, request: extract::Req
 }
 
 async fn answer(state: &NativeState, request: extract::Request) -> Result<Session, Problem> {
+    let address = request
+        .extensions()
+        .get()
+        .map(|CallsFrom(address)| *address);
+    let user_agent = request.headers().get(USER_AGENT);
+    let user_agent = user_agent
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let request: Request = request_body::read(request, state.body_patience).await?;
     check("client_id", &request.client_id, CLIENT_ID_BYTES)?;
     if let Some(agent) = &request.agent {
@@ -69,6 +79,8 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Sessio
         audience: state.audience(request.audience.as_deref())?,
         modules: modules.map(|names| known(state, names)).transpose()?,
         client_id: request.client_id,
+        agent: request.agent.or(user_agent).unwrap_or_default(),
+        address,
         chance: rand::random(),
     };
     Ok(state.sessions.open(&asked))

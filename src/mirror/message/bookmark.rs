@@ -10,7 +10,7 @@ use utoipa::{
 use super::event::rfc3339;
 use crate::{
     cutover::Flags,
-    domain::{Cursor, Epoch, Micros, ModuleName, Position, Stage},
+    domain::{Client, Cursor, Epoch, Micros, ModuleName, Position, Stage},
 };
 
 /// The content type of the message.
@@ -28,10 +28,10 @@ struct Message<'a> {
     /// Grows when this broker may have lost changes or was not given some: who finds it changed catches up.
     generation: u64,
     /// What engineers asked for.
-    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(value_type = String, pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     stage_requested: Stage,
     /// What is in force.
-    #[schema(value_type = String, pattern = "^(mirror|ramp|sunset|retired)$")]
+    #[schema(value_type = String, pattern = "^(proxy|shadow|mirror|ramp|sunset|retired)$")]
     stage_effective: Stage,
     /// A new one means: ask again what to do.
     version: i64,
@@ -55,7 +55,7 @@ pub fn encode(
     generation: u64,
     now: Micros,
 ) -> Bytes {
-    let evaluation = flags.evaluate(module, "");
+    let evaluation = flags.evaluate(module, &Client::default());
     let message = Message {
         module,
         epoch: head.epoch.get(),

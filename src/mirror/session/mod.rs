@@ -6,7 +6,7 @@
 mod addresses;
 mod client_id;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,8 +15,8 @@ use self::addresses::Address;
 use super::{Bound, Standings, event::rfc3339, topic::Topics};
 use crate::{
     config::{self, Config, profile::BrokerLimits},
-    cutover::{Flags, Routes},
-    domain::{Audience, Clock, ModuleName, Transport},
+    cutover::{Flags, Roll, Routes},
+    domain::{Audience, Client, Clock, ModuleName, Transport},
 };
 
 /// Who asks, and for what. What is here was checked.
@@ -26,10 +26,26 @@ pub struct AskedSession {
     pub client_id: String,
     /// Whose changes it may read, besides everyone's.
     pub audience: Option<Audience>,
+    /// Its program and version; empty if it says nothing.
+    pub agent: String,
+    /// Where it calls from.
+    pub address: Option<IpAddr>,
     /// The modules that it wants; `None` = all.
     pub modules: Option<Vec<ModuleName>>,
     /// Spreads what clients do later: from 0 up to 1.
     pub chance: f64,
+}
+
+impl AskedSession {
+    /// What is known of the client that asks.
+    pub fn client(&self) -> Client<'_> {
+        Client {
+            id: &self.client_id,
+            audiences: self.audience.as_slice(),
+            agent: self.agent.as_bytes(),
+            address: self.address,
+        }
+    }
 }
 
 /// The answer to a client that is ready for push.
@@ -92,6 +108,7 @@ pub struct Sessions {
     settings: config::session::Session,
     flags: Arc<Flags>,
     routes: Arc<Routes>,
+    roll: Arc<Roll>,
     standings: Arc<Standings>,
     clock: Arc<dyn Clock>,
     targets: BTreeMap<String, Target>,
@@ -120,6 +137,7 @@ impl Sessions {
         config: &Config,
         bound: Bound,
         (flags, routes): (Arc<Flags>, Arc<Routes>),
+        roll: Arc<Roll>,
         standings: Arc<Standings>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -147,6 +165,7 @@ impl Sessions {
             settings: config.session.clone(),
             flags,
             routes,
+            roll,
             standings,
             clock,
             targets: targets.map(target).collect(),
@@ -159,8 +178,9 @@ impl Sessions {
         self.modules.keys().find(|module| module.as_str() == name)
     }
 
-    /// Answers a client.
+    /// Answers a client, and notes that it was here.
     pub fn open(&self, asked: &AskedSession) -> Session {
+        self.roll.note(&asked.client(), asked.modules.as_deref());
         let wanted = |module: &ModuleName| {
             let named = asked.modules.as_ref();
             named.is_none_or(|named| named.contains(module))
@@ -203,7 +223,7 @@ impl Sessions {
         module: Module,
         asked: &AskedSession,
     ) -> ModuleSession {
-        let evaluation = self.flags.evaluate(name, &asked.client_id);
+        let evaluation = self.flags.evaluate(name, &asked.client());
         let target = self.choose(name, &asked.client_id);
         let (transport, reason) = match &target {
             Some(_) => (evaluation.transport, evaluation.reason),

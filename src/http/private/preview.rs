@@ -1,0 +1,47 @@
+//! Whom an act would move, as a dry run says it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::cutover::{Moved, Preview};
+
+/// What the act would change for the clients that are known of: those that have opened a session on this replica since its start, the latest
+/// `session.remembered_clients` of them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Preview)]
+pub struct PreviewView {
+    known: usize,
+    /// Who polls and would take the push.
+    to_push: MovedView,
+    /// Who takes the push and would poll again.
+    to_poll: MovedView,
+}
+
+/// Clients that would be moved one way.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Moved)]
+pub struct MovedView {
+    clients: usize,
+    /// Some of their ids.
+    #[schema(max_items = 10)]
+    sample: Vec<String>,
+}
+
+impl From<Preview> for PreviewView {
+    fn from(preview: Preview) -> Self {
+        Self {
+            known: preview.known,
+            to_push: preview.to_push.into(),
+            to_poll: preview.to_poll.into(),
+        }
+    }
+}
+
+impl From<Moved> for MovedView {
+    fn from(moved: Moved) -> Self {
+        Self {
+            clients: moved.count,
+            sample: moved.sample,
+        }
+    }
+}
