@@ -27,6 +27,7 @@ pub mod mqtt;
 pub mod native;
 pub mod ops;
 pub mod outbox;
+pub mod panic;
 pub mod poll;
 pub mod poll_path;
 mod problems;
@@ -91,6 +92,8 @@ pub struct Config {
     pub native: native::Native,
     /// What clients on push are told.
     pub session: session::Session,
+    /// Sending every client back to polling.
+    pub panic: panic::Panic,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -193,6 +196,7 @@ impl Config {
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
         self.session.validate("session", problems);
+        self.panic.validate("panic", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

@@ -4,21 +4,30 @@
 //! what was asked for (requested) and what clients are told (effective) are two things.
 
 mod acts;
+mod ceiling;
 mod flags;
 mod flags_reader;
 mod ladder;
+mod panic;
 mod preview;
 mod recut;
+mod returning;
 mod roll;
 mod routes;
 mod transition;
 
 pub use acts::{Acts, Asked, Done, Move, Refused, check_words};
+pub use ceiling::{Cause, Ceiling, Hold};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};
+pub use panic::{
+    InForce, Panic, PanicActs, PanicAsked, PanicDone, PanicFile, PanicReader, PanicRefused,
+    RaisedBy,
+};
 pub use preview::{Moved, Preview};
 pub use recut::Recut;
+pub use returning::Return;
 pub use roll::Roll;
 pub use routes::{NoRoute, Route, Routes};
 pub use transition::{Ladder, Transition};

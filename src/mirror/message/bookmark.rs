@@ -71,9 +71,9 @@ pub fn encode(
     json.into()
 }
 
-/// The version of a module's flags.
+/// What clients know the module's flags by.
 pub fn version(flags: &Flags, module: &ModuleName) -> i64 {
-    flags.record(module).map_or(0, |record| record.version)
+    flags.told_version(module)
 }
 
 /// What tells one broker's memory of us from another's.
