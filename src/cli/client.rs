@@ -145,18 +145,40 @@ impl Client {
         actor: &Actor,
         version: Option<i64>,
     ) -> anyhow::Result<Answer> {
-        let mut request = self
-            .request(Method::POST, segments)
-            .header("Changeover-Actor", header_text(&actor.name))
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.to_string());
-        if actor.dry_run {
-            request = with_query(request, "dry_run", "true")?;
-        }
+        let mut request = self.act_request(Method::POST, segments, body, actor)?;
         if let Some(version) = version {
             request = request.header("If-Match", format!("\"{version}\""));
         }
         self.send(request).await
+    }
+
+    /// Undoes; the body of a 2xx answer.
+    pub(super) async fn undo(
+        &self,
+        segments: &[&str],
+        body: &Value,
+        actor: &Actor,
+    ) -> anyhow::Result<String> {
+        let request = self.act_request(Method::DELETE, segments, body, actor)?;
+        self.send(request).await?.accepted()
+    }
+
+    fn act_request(
+        &self,
+        method: Method,
+        segments: &[&str],
+        body: &Value,
+        actor: &Actor,
+    ) -> anyhow::Result<RequestBuilder> {
+        let request = self
+            .request(method, segments)
+            .header("Changeover-Actor", header_text(&actor.name))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        if actor.dry_run {
+            return with_query(request, "dry_run", "true");
+        }
+        Ok(request)
     }
 
     /// Sends a request and reads its answer, whatever its status.

@@ -16,6 +16,7 @@ mod module;
 mod module_tables;
 mod outbox;
 mod output;
+mod panic;
 mod serve;
 mod show_config;
 mod target;
@@ -74,6 +75,8 @@ pub enum Command {
     /// Shows modules and moves them along the ladder.
     #[command(subcommand)]
     Module(module::Module),
+    /// Sends every client, or one module's, back to polling, at once; `--lift` undoes it.
+    Panic(panic::Panic),
     /// Prunes and compacts logs now, or says what that would do.
     Compact(compact::Compact),
     /// Shows the brokers that are fed, pauses them, and sends changes again.
@@ -127,6 +130,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Append(append) => block_on(append.run(&globals)),
         Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
+        Command::Panic(panic) => block_on(panic.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Target(target) => block_on(target.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),

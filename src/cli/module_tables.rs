@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     epoch,
     output::{cell, columns, line},
-    verified_table,
+    panic, verified_table,
 };
 use crate::domain::Routing;
 
@@ -64,9 +64,15 @@ pub(super) fn module(m: &Value) -> String {
         "include" | "exclude" | "block" => format!("{name:<16}{}", members(m, name, " ")),
         "brownouts" => format!("{name:<16}{}", members(m, name, ", ")),
         "routes" => format!("{name:<16}{}", routes(m)),
+        "stage_effective" => format!("{name:<16}{}", effective(m)),
         _ => format!("{name:<16}{}", cell(m, name)),
     };
     let mut text = facts.iter().map(fact).collect::<Vec<_>>().join("\n");
+    let panics: Vec<_> = list(m, "panics").cloned().collect();
+    if !panics.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&panic::in_force(&panics));
+    }
     let row = |t: &Value| {
         ["target", "position", "lag_ms", "connected"]
             .map(|member| cell(t, member))
@@ -212,6 +218,18 @@ fn record(value: &Value) -> String {
     if value.get("epoch").is_some() {
         return epoch::mark(value);
     }
+    if let Some(lifted) = value.get("lifted_at") {
+        let over = match value.get("module") {
+            Some(Value::String(module)) => module.as_str(),
+            _ => "all modules",
+        };
+        let word = if lifted.is_null() {
+            "panic"
+        } else {
+            "no panic"
+        };
+        return format!("{word} over {over}");
+    }
     let Some(stage) = value.get("stage").and_then(Value::as_str) else {
         return match value.get("retained_from").and_then(Value::as_u64) {
             Some(from) => format!("retained from {from}"),
@@ -242,14 +260,26 @@ fn record(value: &Value) -> String {
     format!("{stage}{share}{lists}{routing}{end}{paused}")
 }
 
-/// The requested stage, and the effective one where it differs.
+/// The effective stage, and why it is that one.
+fn effective(m: &Value) -> String {
+    let effective = cell(m, "stage_effective");
+    match m.get("effective_reason") {
+        Some(_) => format!("{effective} ({})", cell(m, "effective_reason")),
+        None => effective,
+    }
+}
+
+/// The requested stage, and the effective one where it differs, with the cause if something holds it down.
 fn stage(m: &Value) -> String {
     let requested = cell(m, "stage_requested");
     let effective = cell(m, "stage_effective");
-    if requested == effective {
-        return requested;
+    let panics = list(m, "panics").len() > 0;
+    match (requested == effective, panics) {
+        (true, false) => requested,
+        (true, true) => format!("{requested} (panic)"),
+        (false, false) => format!("{requested} ({effective})"),
+        (false, true) => format!("{requested} ({effective}, panic)"),
     }
-    format!("{requested} ({effective})")
 }
 
 /// `10`, not `10.0`.

@@ -28,6 +28,7 @@ pub mod native;
 pub mod ofrep;
 pub mod ops;
 pub mod outbox;
+pub mod panic;
 pub mod poll;
 pub mod poll_path;
 mod problems;
@@ -94,6 +95,8 @@ pub struct Config {
     pub session: session::Session,
     /// Flags for OpenFeature.
     pub ofrep: ofrep::Ofrep,
+    /// Sending every client back to polling.
+    pub panic: panic::Panic,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -197,6 +200,7 @@ impl Config {
         self.native.validate("native", problems);
         self.session.validate("session", problems);
         self.ofrep.validate("ofrep", problems);
+        self.panic.validate("panic", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

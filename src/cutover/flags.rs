@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::{Cause, Hold, Return, ceiling::Holds};
 use crate::{
     domain::{
         Choice, Client, Cohort, End, Micros, ModuleMap, ModuleName, Routing, Stage, Transport,
@@ -23,25 +24,34 @@ pub struct Evaluation {
     pub transport: Transport,
     /// Why: a stable word for programs and people.
     pub reason: &'static str,
+    /// When it is to come, if it would be on push and is sent back to polling.
+    pub returns: Option<Return>,
 }
 
-/// The stored flags, as this replica last saw them. Reading costs no lock and no I/O.
+/// The stored flags, as this replica last saw them, and what holds them down. Reading costs no lock and no I/O.
 #[derive(Debug)]
 pub struct Flags {
-    records: ArcSwap<ModuleMap<Arc<StageRecord>>>,
+    /// Both of a module in one place: an evaluation looks once.
+    known: ArcSwap<ModuleMap<Known>>,
     /// The generation.
     changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    record: Arc<StageRecord>,
+    holds: Holds,
 }
 
 impl Flags {
     /// Flags of `modules`, each at `mirror` until [`Flags::adopt`] says otherwise.
     pub fn new(modules: &[ModuleName]) -> Self {
-        let records = modules
+        let known = modules
             .iter()
-            .map(|module| (module.clone(), Arc::new(untouched(module))))
+            .map(|module| (module.clone(), Known::new(untouched(module))))
             .collect();
         Self {
-            records: ArcSwap::from_pointee(records),
+            known: ArcSwap::from_pointee(known),
             changes: watch::Sender::new(0),
         }
     }
@@ -51,21 +61,22 @@ impl Flags {
     /// whose record changed.
     pub fn adopt(&self, records: &[StageRecord]) -> Vec<ModuleName> {
         let mut changed = Vec::new();
-        self.records.rcu(|old| {
+        self.known.rcu(|old| {
             changed.clear();
             let mut new = ModuleMap::clone(old);
             for record in records {
-                let current = new.get(&record.module).map_or(0, |known| known.version);
-                if record.version > current {
+                let known = new
+                    .entry(record.module.clone())
+                    .or_insert_with(|| Known::new(untouched(&record.module)));
+                if record.version > known.record.version {
                     changed.push(record.module.clone());
-                    new.insert(record.module.clone(), Arc::new(record.clone()));
+                    known.record = Arc::new(record.clone());
                 }
             }
             new
         });
         if !changed.is_empty() {
-            self.changes
-                .send_modify(|count| *count = count.wrapping_add(1));
+            self.have_changed();
         }
         changed
     }
@@ -80,22 +91,74 @@ impl Flags {
         self.changes.subscribe()
     }
 
+    fn have_changed(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Takes over what a cause says of each configured module.
+    pub(super) fn hold(&self, cause: Cause, of: impl Fn(&ModuleName) -> Hold) {
+        let mut changed = false;
+        self.known.rcu(|old| {
+            changed = false;
+            let mut new = ModuleMap::clone(old);
+            for (module, known) in &mut new {
+                changed |= known.holds.set(cause, of(module));
+            }
+            new
+        });
+        if changed {
+            self.have_changed();
+        }
+    }
+
     /// A module's record; `None` if no configuration names it.
     pub fn record(&self, module: &ModuleName) -> Option<Arc<StageRecord>> {
-        self.records.load().get(module).cloned()
+        let known = self.known.load();
+        known.get(module).map(|known| Arc::clone(&known.record))
+    }
+
+    /// What clients know the module's flags by: another number after each act on it, and each time that its ceiling comes or
+    /// goes. The version for `If-Match` is the record's.
+    pub fn told_version(&self, module: &ModuleName) -> i64 {
+        let known = self.known.load();
+        let told = |known: &Known| known.record.version + known.holds.turns();
+        known.get(module).map_or(0, told)
     }
 
     /// What a client is told. An unknown module is at `mirror`.
     pub fn evaluate(&self, module: &ModuleName, client: &Client<'_>) -> Evaluation {
-        let records = self.records.load();
-        match records.get(module) {
-            Some(record) => evaluate(record, client),
+        let known = self.known.load();
+        match known.get(module) {
+            Some(known) => {
+                let asked_for = evaluate(&known.record, client);
+                known.holds.limit(asked_for, module, client.id)
+            }
             None => evaluate(&untouched(module), client),
+        }
+    }
+
+    /// What clients in general are told if a module's record is this one.
+    pub fn evaluate_record(&self, record: &StageRecord) -> Evaluation {
+        let client = Client::default();
+        let asked_for = evaluate(record, &client);
+        let known = self.known.load();
+        known.get(&record.module).map_or(asked_for, |known| {
+            known.holds.limit(asked_for, &record.module, client.id)
+        })
+    }
+}
+
+impl Known {
+    fn new(record: StageRecord) -> Self {
+        Self {
+            record: Arc::new(record),
+            holds: Holds::default(),
         }
     }
 }
 
-/// What a client is told under a record.
+/// What a client is told under a record, if nothing holds it down.
 pub fn evaluate(record: &StageRecord, client: &Client<'_>) -> Evaluation {
     let effective = record.stage.max(Stage::Mirror);
     let (transport, reason) = match record.stage {
@@ -110,6 +173,7 @@ pub fn evaluate(record: &StageRecord, client: &Client<'_>) -> Evaluation {
         effective,
         transport,
         reason,
+        returns: None,
     }
 }
 

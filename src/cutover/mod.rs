@@ -5,13 +5,16 @@
 
 mod acts;
 mod adviser;
+mod ceiling;
 mod flags;
 mod flags_reader;
 mod ladder;
+mod panic;
 mod preview;
 mod recut;
 mod refused;
 mod replan;
+mod returning;
 mod roll;
 mod routes;
 mod steady;
@@ -19,13 +22,19 @@ mod transition;
 
 pub use acts::{Acts, Asked, Done, Move};
 pub use adviser::{Advice, Adviser};
+pub use ceiling::{Cause, Ceiling, Hold};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
 pub use ladder::{Blocked, Step};
+pub use panic::{
+    InForce, Panic, PanicActs, PanicAsked, PanicDone, PanicFile, PanicReader, PanicRefused,
+    RaisedBy,
+};
 pub use preview::{Moved, Preview};
 pub use recut::Recut;
 pub use refused::{Refused, check_words};
 pub use replan::Replan;
+pub use returning::Return;
 pub use roll::Roll;
 pub use routes::{NoRoute, Route, Routes};
 pub use steady::SteadyTime;

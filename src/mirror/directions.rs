@@ -44,8 +44,7 @@ impl Directions {
     /// The version of all that. To be read before what it is to stand for: then it is at worst too small, and what was said is
     /// said once more.
     pub(super) fn version(&self, module: &ModuleName) -> i64 {
-        let record = self.adviser.flags().record(module);
-        let flags = record.map_or(0, |record| record.version);
+        let flags = self.adviser.flags().told_version(module);
         flags.saturating_add(self.standings.version())
     }
 }

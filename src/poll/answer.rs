@@ -191,7 +191,7 @@ impl Endpoint {
     pub(super) fn around(&self, evaluation: Evaluation, now: Instant) -> Around<'_> {
         Around {
             clock: &*self.sources.clock,
-            next_poll_ms: self.next_poll_ms(evaluation.effective, now),
+            next_poll_ms: self.next_poll_ms(evaluation, now),
             transport: evaluation.transport,
         }
     }
@@ -207,8 +207,17 @@ impl Endpoint {
         response
     }
 
-    /// What the client is told, who polls now. The interval of a sunset is not steered below itself.
-    fn next_poll_ms(&self, stage: Stage, now: Instant) -> u64 {
+    /// What the client is told, who polls now: one that is sent back from push waits for its time first.
+    fn next_poll_ms(&self, evaluation: Evaluation, now: Instant) -> u64 {
+        let interval = self.interval_ms(evaluation.effective, now);
+        match evaluation.returns {
+            None => interval,
+            Some(returns) => interval + returns.wait_ms(self.sources.clock.now(), rand::random),
+        }
+    }
+
+    /// The interval of a sunset is not steered below itself.
+    fn interval_ms(&self, stage: Stage, now: Instant) -> u64 {
         let strain = || self.sources.reader.admission.strain(&self.contract.module);
         let steered = self.steering.interval_ms(now, strain, rand::random);
         let slower = self.contract.sunset.next_poll_ms;

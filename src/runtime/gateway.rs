@@ -47,8 +47,8 @@ pub struct Gateway {
     parts: Parts,
     tasks: Tasks,
     addresses: Addresses,
-    /// Each true once the tail is filled, or the flags are read.
-    prerequisites: [watch::Receiver<bool>; 2],
+    /// Each true once the tail is filled, or the flags or the panics are read.
+    prerequisites: [watch::Receiver<bool>; 3],
     /// Accepts once the prerequisites are met; until then connections wait.
     public: Option<(TcpListener, Public)>,
     cuts: Cuts,
@@ -186,7 +186,7 @@ impl Gateway {
     }
 }
 
-async fn met(prerequisites: [watch::Receiver<bool>; 2]) {
+async fn met(prerequisites: [watch::Receiver<bool>; 3]) {
     for mut prerequisite in prerequisites {
         if prerequisite.wait_for(|met| *met).await.is_err() {
             // Its task has ended, which the supervisor reports.

@@ -14,7 +14,8 @@ use super::{
     tasks::{Rank, Tasks},
 };
 use crate::{
-    cutover::FlagsReader,
+    cutover::{FlagsReader, PanicFile, PanicReader},
+    domain::SystemClock,
     log::{IngestWriter, Sequencer, Shared, TailReader},
     mirror::StandingsReader,
     telemetry::{self, metric},
@@ -24,13 +25,13 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// The outbox is counted so far; a longer queue is one that somebody must look at anyway.
 const OUTBOX_COUNTED: u32 = 100_000;
 
-/// Starts what numbers, follows and flips. Returns the signs that the tail is filled and the flags are
-/// read.
+/// Starts what numbers, follows and flips. Returns the signs that the tail is filled, the flags are
+/// read, and the panics.
 pub(super) fn start_log(
     tasks: &mut Tasks,
     parts: &Parts,
     ingest: IngestWriter,
-) -> [watch::Receiver<bool>; 2] {
+) -> [watch::Receiver<bool>; 3] {
     tasks.spawn(Rank::Ingest, "ingest writer", |stop| ingest.run(stop));
 
     let shared = Shared {
@@ -70,7 +71,27 @@ pub(super) fn start_log(
         (Arc::clone(&parts.flags), Arc::clone(&parts.routes)),
     );
     tasks.spawn(Rank::Reader, "flags reader", |stop| flags_reader.run(stop));
-    [filled, flags_read]
+    let panic_read = start_panic(tasks, parts);
+    [filled, flags_read, panic_read]
+}
+
+/// Starts what looks for panics, the file's before anybody is answered. Returns the sign that those of the database are read.
+fn start_panic(tasks: &mut Tasks, parts: &Parts) -> watch::Receiver<bool> {
+    if let Some(path) = &parts.config.panic.file {
+        let file = PanicFile::new(
+            path.clone(),
+            Arc::clone(&parts.panic),
+            Arc::new(SystemClock),
+        );
+        tasks.spawn(Rank::Reader, "panic file", |stop| file.run(stop));
+    }
+    let (reader, read) = PanicReader::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&parts.panic),
+        Arc::clone(&parts.panic_acts),
+    );
+    tasks.spawn(Rank::Reader, "panic reader", |stop| reader.run(stop));
+    read
 }
 
 /// Starts what keeps the metrics.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Flags, Roll, Routes},
+    cutover::{Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes},
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
@@ -42,6 +42,9 @@ pub(super) struct Parts {
     pub(super) witnesses: Arc<Witnesses>,
     pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
+    /// What sends clients back to polling.
+    pub(super) panic: Arc<Panic>,
+    pub(super) panic_acts: Arc<PanicActs>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
     /// Who has opened a session here.
@@ -82,6 +85,14 @@ impl Parts {
             Duration::from_millis(config.sequencer.lease_ms),
         );
         let retention = retention(&config, &store, &leadership);
+        let flags = Arc::new(Flags::new(&served.modules));
+        let return_over = config.panic.spread.get();
+        let panic = Arc::new(Panic::new(Arc::clone(&flags), &served.modules, return_over));
+        let panic_acts = PanicActs::new(
+            Arc::clone(&store),
+            Arc::clone(&panic),
+            Arc::new(SystemClock),
+        );
         let parts = Self {
             waiting: Arc::new(Waiting::new(
                 Arc::clone(&tail),
@@ -104,7 +115,9 @@ impl Parts {
             witnesses,
             epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
-            flags: Arc::new(Flags::new(&served.modules)),
+            flags,
+            panic,
+            panic_acts: Arc::new(panic_acts),
             routes: Arc::new(routes(&config)),
             roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
@@ -157,6 +170,7 @@ impl Parts {
             retention: Arc::clone(&self.retention),
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(self.acts()),
+            panic_acts: Arc::clone(&self.panic_acts),
             routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
             topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),

@@ -14,6 +14,7 @@ mod mirror_cursor;
 mod mysql;
 mod numbering;
 mod outbox;
+mod panics;
 mod postgres;
 mod retention;
 mod row;
@@ -40,6 +41,7 @@ pub use numbering::{
     OutboxRow, Parked, Scan,
 };
 pub use outbox::{Outbox, RejectedRow};
+pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
 pub use stages::{Act, AuditEntry, SeenTarget, StageRecord, Stages};
@@ -65,6 +67,7 @@ pub trait Store:
     + MirrorCursors
     + Retention
     + Stages
+    + Panics
     + Targets
     + Epochs
     + Ticks
@@ -86,6 +89,7 @@ impl<T> Store for T where
         + MirrorCursors
         + Retention
         + Stages
+        + Panics
         + Targets
         + Epochs
         + Ticks

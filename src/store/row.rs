@@ -7,8 +7,9 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::{
-    Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, Result, StageRecord, StateItem,
-    TargetCursor, TargetRecord, TickBounds, target_step::TargetSurvey, targets::TargetHead,
+    Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, PanicRecord, Result,
+    StageRecord, StateItem, TargetCursor, TargetRecord, TickBounds, panics::ALL,
+    target_step::TargetSurvey, targets::TargetHead,
 };
 use crate::domain::{
     Audience, Change, Cursor, End, Epoch, JsonText, Micros, ModuleName, Op, Position, Routing,
@@ -222,6 +223,19 @@ pub(super) fn target_record(row: &impl Columns) -> sqlx::Result<TargetRecord> {
         changed_by: row.text(3)?.to_owned(),
         changed_at: Micros::new(row.integer(4)?),
         reason: row.text(5)?.to_owned(),
+    })
+}
+
+/// `module, version, actor, reason, since, lifted_at`.
+pub(super) fn panic_record(row: &impl Columns) -> sqlx::Result<PanicRecord> {
+    let over = row.text(0)?;
+    Ok(PanicRecord {
+        module: (over != ALL).then(|| module(over)).transpose()?,
+        version: row.integer(1)?,
+        actor: row.text(2)?.to_owned(),
+        reason: row.text(3)?.to_owned(),
+        since: Micros::new(row.integer(4)?),
+        lifted_at: row.optional_integer(5)?.map(Micros::new),
     })
 }
 

@@ -87,7 +87,7 @@ pub trait Stages {
     /// did: both lock the module's head, so of two at a time one sees the other.
     async fn act(&self, act: &Act) -> Result<StageRecord>;
 
-    /// The newest entries of a module, or of all; newest first, ids below `before` if given.
+    /// The newest entries of a module, panics over all modules among them, or of all; newest first, ids below `before` if given.
     async fn audit(
         &self,
         module: Option<&ModuleName>,

@@ -36,6 +36,8 @@ pub const INSTANCES: &str = "changeover_instances";
 pub const LEASES: &str = "changeover_leases";
 /// Leases that came and went, by what happened: `taken`, `handed_over` or `lost`.
 pub const LEASE_MOVES: &str = "changeover_lease_moves_total";
+/// Whether a panic is in force on this replica, by module.
+pub const PANIC: &str = "changeover_panic";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.

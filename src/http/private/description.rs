@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     PrivateState, acts, compact, epochs, health, ingest, instances, metrics, modules, outbox,
-    targets,
+    panic, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -35,6 +35,9 @@ use crate::http::{
         outbox::discard,
         outbox::list,
         outbox::retry,
+        panic::lift,
+        panic::raise,
+        panic::show,
         instances::list,
         targets::act,
         targets::list,

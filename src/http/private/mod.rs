@@ -16,6 +16,7 @@ mod instances;
 mod metrics;
 mod modules;
 mod outbox;
+mod panic;
 mod preview;
 mod targets;
 mod verified;
@@ -34,7 +35,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Flags, Routes},
+    cutover::{Acts, Flags, PanicActs, Routes},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -71,6 +72,8 @@ pub struct PrivateState {
     pub epochs: Arc<Epochs>,
     /// Where acts are done.
     pub acts: Arc<Acts>,
+    /// Where panics are raised and lifted.
+    pub panic_acts: Arc<PanicActs>,
     /// The way into the outbox.
     pub ingest: Ingest,
     /// Bounds of one change.
@@ -102,6 +105,10 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
         .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
+        .route(
+            "/admin/v1/panic",
+            get(panic::show).post(panic::raise).delete(panic::lift),
+        )
         .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/targets", get(targets::list))
         .route("/admin/v1/targets/{target}/{act}", post(targets::act))

@@ -11,10 +11,12 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PrivateState, database_problem, known_module, query::QueryOf, verified::VerifiedView};
+use super::{
+    PrivateState, database_problem, known_module, panic::PanicView, query::QueryOf,
+    verified::VerifiedView,
+};
 use crate::{
-    cutover::evaluate,
-    domain::{BasisPoints, Client, Micros, ModuleName},
+    domain::{BasisPoints, Micros, ModuleName},
     http::{Problem, path::PathOf},
     mirror,
     store::{AuditEntry, Head, StageRecord},
@@ -30,6 +32,11 @@ pub struct ModuleView {
     stage_requested: &'static str,
     /// What is in force.
     stage_effective: &'static str,
+    /// Why that is in force, as clients are told: a stable word.
+    effective_reason: &'static str,
+    /// What sends its clients back to polling.
+    panics: Vec<PanicView>,
+    /// Why engineers asked for the stage.
     reason: String,
     /// The share of the clients that are told to push at `ramp`.
     percent: f64,
@@ -107,12 +114,14 @@ impl ModuleView {
         record: &StageRecord,
         heads: &HashMap<ModuleName, Head>,
     ) -> Self {
-        let evaluation = evaluate(record, &Client::default());
+        let evaluation = state.flags.evaluate_record(record);
         let head = heads.get(&record.module);
         Self {
             module: record.module.clone(),
             stage_requested: record.stage.as_str(),
             stage_effective: evaluation.effective.as_str(),
+            effective_reason: evaluation.reason,
+            panics: PanicView::over(state, Some(&record.module)),
             reason: record.reason.clone(),
             percent: percent(record.cohort.basis_points),
             include: record.cohort.include.entries().collect(),

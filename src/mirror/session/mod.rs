@@ -101,8 +101,12 @@ pub struct ModuleSession {
     topics: Vec<String>,
     /// Where. Null = none gets the module now.
     target: Option<String>,
-    /// How long to wait between two polls while the transport is `poll`. Null = nothing is configured.
+    /// How long to wait before the next poll while the transport is `poll`. Null = nothing is configured. Where clients are sent
+    /// back from push, each has its own, so that they do not come at once, and asks for the session again after it.
     next_poll_ms: Option<u64>,
+    /// Whether that is its time to come back from push.
+    #[serde(skip)]
+    returns: bool,
 }
 
 /// Where sessions are opened.
@@ -206,12 +210,20 @@ impl Sessions {
         Session {
             client_id: asked.client_id.clone(),
             expires_at: rfc3339(expires_at),
-            next_session_ms: spread(self.settings.lifetime_ms / 2, asked.chance),
+            next_session_ms: self.next_session_ms(&modules, asked.chance),
             resync_ms: spread(self.settings.resync_ms, asked.chance),
             mqtt: most.and_then(|name| targets.get(&name).cloned()),
             targets,
             modules,
         }
+    }
+
+    /// What a client is told on its way back from push is no interval to go on with: it asks again once it is there.
+    fn next_session_ms(&self, modules: &BTreeMap<String, ModuleSession>, chance: f64) -> u64 {
+        let usual = spread(self.settings.lifetime_ms / 2, chance);
+        let returning = modules.values().filter(|module| module.returns);
+        let there = returning.filter_map(|module| module.next_poll_ms).max();
+        there.map_or(usual, |there| usual.min(there.max(SHORTEST_SESSION_MS)))
     }
 
     fn module_session(
@@ -223,6 +235,8 @@ impl Sessions {
         let version = self.directions.version(name);
         let advice = self.directions.of(name, &asked.client());
         let target = advice.target.map(str::to_owned);
+        let returns = advice.evaluation.returns;
+        let wait = returns.map_or(0, |back| back.wait_ms(self.clock.now(), || asked.chance));
         let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
         let topics = target.as_ref().and_then(|name| self.targets.get(name));
         let topics = topics.map(|target| topics_of(&target.topics, name, own));
@@ -232,7 +246,8 @@ impl Sessions {
             version,
             topics: topics.unwrap_or_default(),
             target,
-            next_poll_ms: module.next_poll_ms,
+            next_poll_ms: module.next_poll_ms.map(|interval| interval + wait),
+            returns: wait > 0,
         }
     }
 
@@ -263,6 +278,9 @@ impl Sessions {
         })
     }
 }
+
+/// Nobody is asked to come again sooner.
+const SHORTEST_SESSION_MS: u64 = 1_000;
 
 /// The retained message and the channels.
 fn topics_of(topics: &Topics, module: &ModuleName, own: Option<&Audience>) -> Vec<String> {

@@ -34,7 +34,7 @@ const NOTE: &str = "\
 
 const AUDIT: &str = "\
     SELECT id, CAST(module AS CHAR) AS module, actor, action, `before`, `after`, reason, at \
-    FROM audit WHERE (? IS NULL OR audit.module = ?) AND id < ? ORDER BY id DESC LIMIT ?";
+    FROM audit WHERE (? IS NULL OR audit.module = ? OR (audit.module IS NULL AND action IN ('panic', 'lift'))) AND id < ? ORDER BY id DESC LIMIT ?";
 
 #[async_trait]
 impl Stages for MySqlStore {

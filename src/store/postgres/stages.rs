@@ -42,7 +42,7 @@ const NOTE: &str = "\
 
 const AUDIT: &str = "\
     SELECT id, module, actor, action, before, after, reason, at FROM audit \
-    WHERE ($1::text IS NULL OR module = $1) AND id < $2 ORDER BY id DESC LIMIT $3";
+    WHERE ($1::text IS NULL OR module = $1 OR (module IS NULL AND action IN ('panic', 'lift'))) AND id < $2 ORDER BY id DESC LIMIT $3";
 
 #[async_trait]
 impl Stages for PostgresStore {

@@ -16,6 +16,7 @@ mod lease;
 mod mirror_cursor;
 mod numbering;
 mod outbox;
+mod panics;
 mod retention;
 mod schema;
 mod stages;
