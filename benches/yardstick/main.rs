@@ -8,6 +8,7 @@ mod bare_axum;
 mod broadcast;
 mod clients;
 mod connection;
+mod evaluate;
 mod histogram;
 mod latency;
 mod load;
@@ -37,6 +38,8 @@ struct Arguments {
 enum Yardstick {
     /// Serves the bytes that another server answers, and nothing else.
     BareAxum(bare_axum::Arguments),
+    /// Evaluates flags, without any server.
+    Evaluate(evaluate::Arguments),
     /// Serves a legacy poll by asking PostgreSQL each time.
     SqlPerPoll(sql_per_poll::Arguments),
     /// Moves rows from an outbox into a log, by one statement per batch.
@@ -62,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().yardstick {
         None => Ok(()),
         Some(Yardstick::BareAxum(arguments)) => bare_axum::run(arguments).await,
+        Some(Yardstick::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Yardstick::SqlPerPoll(arguments)) => sql_per_poll::run(arguments).await,
         Some(Yardstick::RawSqlMove(arguments)) => raw_sql_move::run(arguments).await,
         Some(Yardstick::RawMqtt(arguments)) => raw_mqtt::run(arguments).await,

@@ -1,6 +1,9 @@
 //! A client of the private listener.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -81,9 +84,13 @@ impl Remote {
 }
 
 fn private_url(config: &Config) -> anyhow::Result<Url> {
-    let mut address = config.server.private;
+    loopback_url("server.private", config.server.private)
+}
+
+/// The URL of a listener of this machine that the configuration names under `key`.
+pub(super) fn loopback_url(key: &str, mut address: SocketAddr) -> anyhow::Result<Url> {
     if address.port() == 0 {
-        bail!("server.private has port 0, so its real port is not known here: give --url");
+        bail!("{key} has port 0, so its real port is not known here: give --url");
     }
     if address.ip().is_unspecified() {
         let loopback = match address.ip() {
@@ -92,7 +99,7 @@ fn private_url(config: &Config) -> anyhow::Result<Url> {
         };
         address.set_ip(loopback);
     }
-    Url::parse(&format!("http://{address}")).context("server.private makes no URL")
+    Url::parse(&format!("http://{address}")).with_context(|| format!("{key} makes no URL"))
 }
 
 impl Client {

@@ -70,7 +70,7 @@ pub enum Command {
     Migrate,
     /// Hands changes to the gateway.
     Append(append::Append),
-    /// Shows what the broker delivers of a module, until interrupted.
+    /// Shows a module's changes as a client gets them, by polls or push, until interrupted.
     Watch(watch::Watch),
     /// Shows modules and moves them along the ladder.
     #[command(subcommand)]

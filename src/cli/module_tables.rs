@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     epoch,
-    output::{cell, columns},
+    output::{cell, columns, line},
     panic, verified_table,
 };
 use crate::domain::Routing;
@@ -113,12 +113,18 @@ pub(super) fn act(answer: &Value) -> String {
         _ => "-".to_owned(),
     };
     let dry = answer.get("dry_run") == Some(&Value::Bool(true));
-    let line = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
-    if dry {
+    let done = format!("{}: {before} -> {}", cell(after, "module"), summary(after));
+    let outcome = if dry {
         let preview = answer.get("preview").map(preview).unwrap_or_default();
-        return format!("{line} (dry run, nothing was changed){preview}");
-    }
-    format!("{line} (version {})", cell(after, "version"))
+        format!("{done} (dry run, nothing was changed){preview}")
+    } else {
+        format!("{done} (version {})", cell(after, "version"))
+    };
+    let warnings = list(answer, "warnings").map(|warning| format!("warning: {}", line(warning)));
+    std::iter::once(outcome)
+        .chain(warnings)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Whom it would move, a line for each way.

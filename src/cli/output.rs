@@ -80,10 +80,17 @@ fn chars(line: &[String], n: usize) -> usize {
 /// A member of an answer as one line of text for a cell: what a stranger wrote there cannot move
 /// the cursor or colour the screen.
 pub(super) fn cell(value: &Value, member: &str) -> String {
-    let text = match value.get(member) {
-        None | Some(Value::Null) => return "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+    match value.get(member) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(value) => line(value),
+    }
+}
+
+/// A value as one line of text, in the same way.
+pub(super) fn line(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     };
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(plain).collect()

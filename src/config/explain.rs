@@ -67,12 +67,13 @@ fn shown(path: &KeyPath, found: &Actual) -> String {
     }
 }
 
-/// What serde calls a type, as operators know it.
+/// What serde calls a type, as operators know it. A least value is not said: the key may have one of its own, which is
+/// checked later.
 fn words(wanted: &str) -> String {
     match wanted {
-        "u8" => format!("a whole number from 0 to {}", u8::MAX),
-        "u16" => format!("a whole number from 0 to {}", u16::MAX),
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u8" => format!("a whole number up to {}", u8::MAX),
+        "u16" => format!("a whole number up to {}", u16::MAX),
+        "u32" => format!("a whole number up to {}", u32::MAX),
         "u64" | "usize" => "a whole number, not below 0".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a string" | "string" => "text".to_owned(),

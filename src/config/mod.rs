@@ -25,6 +25,7 @@ pub mod modules;
 mod modules_check;
 pub mod mqtt;
 pub mod native;
+pub mod ofrep;
 pub mod ops;
 pub mod outbox;
 pub mod panic;
@@ -94,6 +95,8 @@ pub struct Config {
     pub session: session::Session,
     /// Sending every client back to polling.
     pub panic: panic::Panic,
+    /// Flags for OpenFeature.
+    pub ofrep: ofrep::Ofrep,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -197,6 +200,7 @@ impl Config {
         self.native.validate("native", problems);
         self.session.validate("session", problems);
         self.panic.validate("panic", problems);
+        self.ofrep.validate("ofrep", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `outbox`, `panic`, `poll`, `retention`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -143,7 +143,7 @@ fn wrong_types_are_all_listed_with_their_origin() {
     ingest.queue: must be a whole number, not below 0, not the text "many" (from --set ingest.queue)
     log.filter: must be text, not 3: put it in quotes (from changeover.toml)
     log.format: unknown value `yaml`. Known are `auto`, `json`, `text` (from changeover.toml)
-    mirror.inflight: must be a whole number from 0 to 65535, not 70000 (from changeover.toml)
+    mirror.inflight: must be a whole number up to 65535, not 70000 (from changeover.toml)
     modules[0]: must be a table, not 5 (from changeover.toml)
     modules[1].name: must be text, not 7: put it in quotes (from changeover.toml)
     modules[2].poll: must be a table, not the text "x" (from changeover.toml)
@@ -250,6 +250,27 @@ fn sessions_have_bounds() {
     session.keep_alive_s: must be from 5 to 65535, not 0 (from changeover.toml)
     session.body_bytes: must be from 1024 to 16777216, not 0 (from changeover.toml)
     session.remembered_clients: must be from 0 to 1000000, not 1000001 (from changeover.toml)
+    "#);
+}
+
+#[test]
+fn what_does_not_fit_is_not_told_a_wrong_least_value() {
+    let toml = "session.keep_alive_s = 70_000";
+    assert_snapshot!(given(toml).problems(), @"session.keep_alive_s: must be a whole number up to 65535, not 70000 (from changeover.toml)");
+}
+
+#[test]
+fn flags_have_bounds() {
+    let toml = "ofrep = { body_bytes = 0, cache_bytes = 17179869185, streams = 0, stream_ms = 0, keep_alive_ms = 0, reconnect_ms = 0, inactivity_s = 0, settle_ms = 60001 }";
+    assert_snapshot!(given(toml).problems(), @r#"
+    ofrep.body_bytes: must be from 1024 to 16777216, not 0 (from changeover.toml)
+    ofrep.cache_bytes: must be from 0 to 17179869184, not 17179869185 (from changeover.toml)
+    ofrep.streams: must be from 1 to 1000000, not 0 (from changeover.toml)
+    ofrep.stream_ms: must be from 100 to 86400000, not 0 (from changeover.toml)
+    ofrep.keep_alive_ms: must be from 10 to 3600000, not 0 (from changeover.toml)
+    ofrep.reconnect_ms: must be from 10 to 3600000, not 0 (from changeover.toml)
+    ofrep.inactivity_s: must be from 1 to 86400, not 0 (from changeover.toml)
+    ofrep.settle_ms: must be from 0 to 60000, not 60001 (from changeover.toml)
     "#);
 }
 

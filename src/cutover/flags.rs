@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::{Cause, Hold, Return, ceiling::Holds};
 use crate::{
@@ -30,6 +31,8 @@ pub struct Evaluation {
 pub struct Flags {
     /// Both of a module in one place: an evaluation looks once.
     known: ArcSwap<ModuleMap<Known>>,
+    /// The generation.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,6 +50,7 @@ impl Flags {
             .collect();
         Self {
             known: ArcSwap::from_pointee(known),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -69,18 +73,38 @@ impl Flags {
             }
             new
         });
+        if !changed.is_empty() {
+            self.changes
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
         changed
     }
 
     /// Takes over what a cause says of each configured module.
     pub(super) fn hold(&self, cause: Cause, of: impl Fn(&ModuleName) -> Hold) {
+        let mut changed = false;
         self.known.rcu(|old| {
+            changed = false;
             let mut new = ModuleMap::clone(old);
             for (module, known) in &mut new {
-                known.holds.set(cause, of(module));
+                changed |= known.holds.set(cause, of(module));
             }
             new
         });
+        if changed {
+            self.changes
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Counts up with whatever may make an evaluation another one, after it has. Answers are kept as long as it stands still.
+    pub fn generation(&self) -> u64 {
+        *self.changes.borrow()
+    }
+
+    /// Wakes who waits for the next [`generation`](Self::generation).
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// A module's record; `None` if no configuration names it.

@@ -4,6 +4,7 @@
 //! what was asked for (requested) and what clients are told (effective) are two things.
 
 mod acts;
+mod adviser;
 mod ceiling;
 mod flags;
 mod flags_reader;
@@ -17,6 +18,7 @@ mod routes;
 mod transition;
 
 pub use acts::{Acts, Asked, Done, Move, Refused, check_words};
+pub use adviser::{Advice, Adviser};
 pub use ceiling::{Cause, Ceiling, Hold};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;

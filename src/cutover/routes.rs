@@ -119,6 +119,17 @@ impl Routes {
             })
     }
 
+    /// Whether a target is the only one that is fed of those that get the module.
+    pub fn is_last(
+        &self,
+        module: &ModuleName,
+        target: &str,
+        is_fed: impl Fn(&str) -> bool,
+    ) -> bool {
+        let mut fed = self.targets(module).iter().filter(|one| is_fed(one));
+        fed.next().is_some_and(|only| only == target) && fed.next().is_none()
+    }
+
     /// The routing after a step. `records` are those of the targets that somebody has acted on.
     pub(super) fn step(
         &self,
@@ -219,6 +230,11 @@ mod tests {
         assert_eq!(leads(&some), [true, true]);
         assert_eq!(leads(&all), [false, true]);
         assert!(!routes.leads_to(&module, &all, "new", |target| target == "new"));
+        let is_last =
+            |fed: fn(&str) -> bool| ["old", "new"].map(|t| routes.is_last(&module, t, fed));
+        assert_eq!(is_last(|_| true), [false, false]);
+        assert_eq!(is_last(|target| target == "new"), [false, true]);
+        assert_eq!(is_last(|_| false), [false, false]);
         // Who was routed to one that rests, or has gone, is at another.
         assert!(!routes.leads_to(&module, &none, "old", |target| target == "new"));
         let gone = Routing {

@@ -5,6 +5,7 @@
 
 mod agent;
 mod audience;
+mod backoff;
 mod change;
 mod client;
 mod cohort;
@@ -25,6 +26,7 @@ mod time;
 
 pub use agent::AgentPattern;
 pub use audience::Audience;
+pub use backoff::Backoff;
 pub use change::{Change, NewChange, Op};
 pub use client::Client;
 pub use cohort::{BasisPoints, Choice, Cohort, bucket, hash};

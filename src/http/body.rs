@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::http::Problem;
+use crate::http::{Problem, object::Object};
 
 /// As axum's `Json`, with the refusal that both listeners promise: 400 for whatever is wrong with
 /// the document, 413 and 415 as usual.
@@ -18,7 +18,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for BodyOf<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
+            Ok(Json(Object(body))) => Ok(Self(body)),
             Err(why) => Err(refusal(&why)),
         }
     }

@@ -7,6 +7,7 @@ mod body;
 mod description;
 mod ending;
 mod idle_timer;
+mod object;
 mod outflow;
 mod path;
 pub mod private;

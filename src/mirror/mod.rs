@@ -9,7 +9,7 @@
 //! `lane`, each of its connections a `line`, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
 //! clients where to go.
 
-mod backoff;
+mod directions;
 mod history;
 mod lane;
 mod line;
@@ -22,6 +22,7 @@ mod verifier;
 pub mod ledger;
 pub mod mqtt;
 
+pub use directions::Directions;
 pub use message::{
     AsyncApi, Bound, ChangeEvent, PointerEvent, Pointers, binary_event, event, topic,
 };

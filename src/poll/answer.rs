@@ -209,7 +209,7 @@ impl Endpoint {
 
     /// When the module reached its stage.
     pub(super) fn since(&self) -> Micros {
-        let record = self.sources.flags.record(&self.contract.module);
+        let record = self.sources.adviser.flags().record(&self.contract.module);
         record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at)
     }
 
@@ -235,7 +235,7 @@ impl Endpoint {
     }
 
     pub(super) fn evaluate(&self, client: &Client<'_>) -> Evaluation {
-        self.sources.flags.evaluate(&self.contract.module, client)
+        self.sources.adviser.evaluate(&self.contract.module, client)
     }
 
     pub(super) fn count(&self, answered: Answered, took: Duration) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::state_cache::StateCache;
 use crate::{
     config,
-    cutover::Flags,
+    cutover::Adviser,
     domain::Clock,
     log::{Reader, Waiting},
 };
@@ -14,7 +14,7 @@ use crate::{
 pub struct Sources {
     pub(super) reader: Arc<Reader>,
     pub(super) waiting: Arc<Waiting>,
-    pub(super) flags: Arc<Flags>,
+    pub(super) adviser: Arc<Adviser>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) states: StateCache,
 }
@@ -24,7 +24,7 @@ impl Sources {
     pub fn new(
         reader: Arc<Reader>,
         waiting: Arc<Waiting>,
-        flags: Arc<Flags>,
+        adviser: Arc<Adviser>,
         clock: Arc<dyn Clock>,
         bounds: &config::poll::Poll,
     ) -> Self {
@@ -32,7 +32,7 @@ impl Sources {
         Self {
             reader,
             waiting,
-            flags,
+            adviser,
             clock,
             states,
         }

@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Flags, Panic, PanicActs, Roll, Routes},
+    cutover::{Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes},
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
-        public::{self, NativeState, Public, PublicState},
+        public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
     },
     log::{
         Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
         Refresh, Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
-    mirror::{self, Sessions, Standings, TargetActs},
+    mirror::{self, Directions, Sessions, Standings, TargetActs},
     native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
@@ -212,15 +212,30 @@ impl Parts {
         )
     }
 
-    fn sessions(&self, bound: mirror::Bound) -> Sessions {
-        Sessions::new(
-            &self.config,
-            bound,
-            (Arc::clone(&self.flags), Arc::clone(&self.routes)),
-            Arc::clone(&self.roll),
+    fn adviser(&self) -> Adviser {
+        let standings = Arc::clone(&self.standings);
+        let is_fed = move |target: &str| standings.is_fed(target);
+        Adviser::new(Arc::clone(&self.flags), Arc::clone(&self.routes), is_fed)
+    }
+
+    fn ofrep(&self, adviser: &Arc<Adviser>) -> OfrepState {
+        OfrepState::new(
+            &self.served.modules,
+            Arc::clone(adviser),
             Arc::clone(&self.standings),
-            Arc::new(SystemClock),
+            self.config.ofrep.clone(),
+            RequestBounds {
+                body_patience: BODY_PATIENCE,
+                audience_bytes: self.config.limits.audience_bytes,
+                cors_origins: self.config.server.cors_origins.clone(),
+                stop: self.no_more_waits.clone(),
+            },
         )
+    }
+
+    /// Where clients are sent.
+    pub(super) fn directions(&self) -> Directions {
+        Directions::new(Arc::new(self.adviser()), Arc::clone(&self.standings))
     }
 
     pub(super) fn public(
@@ -234,16 +249,25 @@ impl Parts {
             refresh: Arc::clone(&self.refresh),
             admission: Arc::clone(&self.admission),
         });
+        let adviser = Arc::new(self.adviser());
+        let clock = Arc::new(SystemClock);
+        let sessions = Sessions::new(
+            &self.config,
+            bound,
+            self.directions(),
+            Arc::clone(&self.roll),
+            clock,
+        );
         let sources = Arc::new(Sources::new(
             Arc::clone(&reader),
             Arc::clone(&self.waiting),
-            Arc::clone(&self.flags),
+            Arc::clone(&adviser),
             Arc::new(SystemClock),
             &self.config.poll,
         ));
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),
-            sessions: Arc::new(self.sessions(bound)),
+            sessions: Arc::new(sessions),
             session_body_bytes: self.config.session.body_bytes,
             clock: Arc::new(SystemClock),
             body_patience: BODY_PATIENCE,
@@ -261,7 +285,9 @@ impl Parts {
             compress_above_bytes: self.config.server.compress_above_bytes,
             proxies: self.config.server.proxies(),
         };
-        Ok(public::service(legacy, public::native_routes(native)))
+        let flags = public::ofrep_routes(self.ofrep(&adviser));
+        let others = public::native_routes(native).merge(flags);
+        Ok(public::service(legacy, others))
     }
 
     fn native_reads(&self, reader: &Arc<Reader>) -> Reads {

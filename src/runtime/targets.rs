@@ -151,7 +151,7 @@ fn sources(parts: &Parts) -> mirror::Sources<dyn Store> {
         tail: Arc::clone(&parts.tail),
         leadership: Arc::clone(&parts.leadership),
         witnesses: Arc::clone(&parts.witnesses),
-        flags: Arc::clone(&parts.flags),
+        directions: Arc::new(parts.directions()),
         clock: Arc::new(SystemClock),
     }
 }

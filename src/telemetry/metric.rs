@@ -6,7 +6,7 @@ pub const POLLS: &str = "changeover_polls_total";
 pub const POLL_SECONDS: &str = "changeover_poll_seconds";
 /// Requests and answers that a quirk changed, by module and quirk.
 pub const QUIRKS: &str = "changeover_quirk_total";
-/// Answers of streams, snapshots and `POST /v1/poll`, by endpoint and kind of answer.
+/// Answers of streams, snapshots, sessions, `POST /v1/poll` and flags, by endpoint and kind of answer.
 pub const NATIVE_READS: &str = "changeover_native_reads_total";
 /// Streams of server-sent events that are open.
 pub const STREAMS: &str = "changeover_streams";

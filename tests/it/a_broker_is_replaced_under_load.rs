@@ -14,8 +14,9 @@ use crate::{
     on_each_database,
     support::{
         database::DatabaseUnderTest,
+        eventually,
         follower::Follower,
-        gateway::{InProcess, insert},
+        gateway::{InProcess, START, insert},
         mosquitto::Mosquitto,
         servers_are_skipped,
         targets::{acknowledged, begun, broker, done, module, route_all, setup, target, until},
@@ -80,6 +81,12 @@ async fn without_losing_a_change(database: DatabaseUnderTest) {
     at_old
         .wait("some changes", |record| record.distinct() > 200)
         .await;
+    // A target without a stored cursor would be the module's first, which begins with the log.
+    let stored = "SELECT target FROM mirror_cursor WHERE target = 'old' AND position > 0";
+    eventually("its cursor is stored", START, async || {
+        database.text(stored).await
+    })
+    .await;
     gateway.stop().await;
 
     // Both are fed. The new one begins at the head.

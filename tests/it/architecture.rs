@@ -10,7 +10,7 @@ use std::{
 /// Rooms by height. An import goes down, or stays in its own room.
 const FLOORS: [&[&str]; 10] = [
     &["domain"],
-    &["config"],
+    &["config", "client"],
     &["telemetry"],
     &["store"],
     &["cutover", "identity"],
@@ -80,6 +80,43 @@ fn every_room_has_its_floor() {
             assert!(floor(&name).is_some(), "src/{name} has no floor in FLOORS");
         }
     }
+}
+
+/// What `domain` and `client` may depend on; a program that only wants the client's rule builds these and no more.
+const SMALL: [&str; 6] = [
+    "foldhash",
+    "humantime",
+    "murmur3",
+    "serde",
+    "serde_json",
+    "thiserror",
+];
+
+/// The feature that a dependency of the gateway is named in, where it is not `gateway`.
+const OF_A_FEATURE: [(&str, &str); 1] = [("mqtt5", "embedded-broker")];
+
+#[test]
+fn the_client_needs_nothing_of_the_gateway() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
+    let mut breaches = Vec::new();
+    for (name, wanted) in manifest["dependencies"].as_table().unwrap() {
+        let is_optional = wanted.get("optional").and_then(toml::Value::as_bool);
+        if SMALL.contains(&name.as_str()) {
+            continue;
+        }
+        let of_others = OF_A_FEATURE.iter().find(|(other, _)| other == name);
+        let feature = of_others.map_or("gateway", |(_, feature)| feature);
+        let named = manifest["features"][feature].as_array().unwrap();
+        let is_named = named.contains(&format!("dep:{name}").into());
+        if is_optional != Some(true) || !is_named {
+            breaches.push(format!(
+                "{name} is to be optional, and named in the feature {feature}"
+            ));
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+    assert_eq!(manifest["features"]["client"].as_array().unwrap().len(), 0);
 }
 
 #[test]

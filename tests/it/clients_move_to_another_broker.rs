@@ -14,7 +14,7 @@ use crate::{
         gateway::{Client, InProcess, changeover},
         load::{Load, Plan},
         logbook, servers_are_skipped, session,
-        targets::{broker, done, refused, setup, target, until},
+        targets::{broker, done, look, refused, setup, target, until},
         terminal::{self, MODULES, Terminal, flow},
     },
 };
@@ -91,6 +91,15 @@ async fn a_share_is_told_the_other_target() {
     assert!(why.as_str().unwrap().contains("old, new"), "{why}");
     let why = refused(client, &["retire", "new"]).await;
     assert!(why.contains("clients of orders"), "{why}");
+    for act in ["route", "ramp"] {
+        let body = json!({"reason": "a slip", "target": "new", "percent": null});
+        let path = format!("/admin/v1/modules/orders/{act}");
+        let answer = client.post(&path, &body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("percent: invalid type: null"), "{detail}");
+    }
+    assert_eq!(moved(client).await, hashed(5));
 
     done(client, &["pause", "new"]).await;
     assert_eq!(
@@ -117,6 +126,48 @@ async fn a_share_is_told_the_other_target() {
     // What was said is kept.
     let gateway = InProcess::start(&setup).await;
     assert_eq!(moved(&gateway.client).await.len(), 300);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_a_target_that_is_away_is_warned_of() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let (old, mut new) = (broker(), broker());
+    let setup = setup(&database, "gw-1")
+        .modules(MODULES)
+        .add(&target("old", &old, ""))
+        .add(&target("new", &new, ""));
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    let connected = async |name: &str, wanted: bool| {
+        until(client, name, "connected, or not", |target| {
+            target["connected"] == wanted
+        })
+        .await;
+    };
+    connected("new", true).await;
+    let fed = async || {
+        let target = look(client, "new").await;
+        (!target["modules"][0]["cursor"].is_null()).then_some(())
+    };
+    eventually("it has begun", PATIENCE, fed).await;
+    let done = route(client, &["--target", "new", "--percent", "5"]).await;
+    assert_eq!(done["warnings"], json!([]), "{done}");
+
+    new.kill();
+    connected("new", false).await;
+    let dry = route(client, &["--target", "new", "--percent", "6", "--dry-run"]).await;
+    let warned = dry["warnings"][0].as_str().unwrap_or_default();
+    let said = "target new is not connected to this replica: ";
+    assert!(warned.starts_with(said), "{dry}");
+    let table = ["--target", "new", "--percent", "6", "--output", "table"];
+    let arguments = ["module", "route", "orders", "--reason", "x"];
+    let shown = changeover(client, &[&arguments[..], &table].concat()).await;
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("\nwarning: target new is not"), "{shown}");
+    // The way back is no trouble.
+    let back = route(client, &["--target", "new", "--percent", "0"]).await;
+    assert_eq!(back["warnings"], json!([]), "{back}");
     gateway.stop().await;
 }
 
@@ -173,6 +224,7 @@ async fn a_session_says_what_a_client_needs() {
             "unknown field `audiance`",
         ),
         (json!({}), "client_id"),
+        (json!(["x"]), "expected a JSON object"),
     ] {
         let refused = ask(body).await;
         assert_eq!(refused.status, 400, "{refused:?}");

@@ -119,12 +119,9 @@ async fn they_name_every_route() {
     for (listener, files) in [
         (
             &gateway.client.public,
-            ["public/mod.rs", "public/native.rs"],
+            vec!["public/mod.rs", "public/native.rs", "public/ofrep/mod.rs"],
         ),
-        (
-            &gateway.client.private,
-            ["private/mod.rs", "private/mod.rs"],
-        ),
+        (&gateway.client.private, vec!["private/mod.rs"]),
     ] {
         let mut routed: BTreeSet<_> = shared.clone();
         routed.extend(files.iter().flat_map(|file| routes_in(&http.join(file))));

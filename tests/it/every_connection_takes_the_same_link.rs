@@ -56,7 +56,7 @@ async fn over_websocket_and_tls_with_a_password_and_a_certificate() {
     let file = setup.write();
     let mut watching = Watching(
         Command::new(env!("CARGO_BIN_EXE_changeover"))
-            .args(["watch", MODULE, "--config"])
+            .args(["watch", MODULE, "--target", "same-link", "--config"])
             .arg(&file)
             .stdout(Stdio::piped())
             .spawn()

@@ -16,7 +16,7 @@ use axum::{Router, body::Body};
 use changeover::mirror::{AsyncApi, Bound};
 use changeover::{
     config::{self, modules::Module, tail},
-    cutover::Flags,
+    cutover::{Adviser, Flags, Routes},
     domain::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
@@ -357,10 +357,11 @@ impl Gateway {
         };
         let stop = CancellationToken::new();
         let waiting = Waiting::new(tail.clone(), stop, config.max_waiting, || 0.5);
+        let routes = Routes::new(BTreeMap::from([(name.clone(), vec!["local".to_owned()])]));
         let sources = Sources::new(
             Arc::new(reader),
             Arc::new(waiting),
-            flags.clone(),
+            Arc::new(Adviser::new(flags.clone(), Arc::new(routes), |_| true)),
             Arc::new(StoppedClock),
             &config,
         );

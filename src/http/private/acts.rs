@@ -5,11 +5,11 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, database_problem, known_module,
+    PrivateState, caveats, database_problem, known_module,
     modules::{ModuleView, heads_by_module},
     preview::PreviewView,
     query::QueryOf,
@@ -30,6 +30,7 @@ pub struct ActBody {
     reason: Option<String>,
     /// For `ramp`, which needs it unless there is a list: the share of clients that are told to push, to a hundredth of a percent.
     /// For `route`: the share that is told the target; absent = all.
+    #[serde(default, deserialize_with = "number")]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 100)]
     percent: Option<serde_json::Number>,
     /// For `ramp`: who is told to push whatever the share, each as `client:ID`, `audience:NAME`, `agent:PATTERN` (with `*` for anything) or
@@ -46,6 +47,13 @@ pub struct ActBody {
     confirm: Option<String>,
     /// For `route`, which needs it: the target that clients are told to connect to.
     target: Option<String>,
+}
+
+/// A number where the member is present: null is not nothing, and "all" would be the worst guess.
+fn number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<serde_json::Number>, D::Error> {
+    serde_json::Number::deserialize(deserializer).map(Some)
 }
 
 /// The query of an act. A misspelt `dry_run` must not become the real act.
@@ -65,6 +73,8 @@ pub struct ActAnswer {
     dry_run: bool,
     before: ModuleView,
     after: ModuleView,
+    /// What stood in nobody's way and yet should be known.
+    warnings: Vec<String>,
     /// Of a dry run: whom it would move.
     #[serde(skip_serializing_if = "Option::is_none")]
     preview: Option<PreviewView>,
@@ -128,11 +138,13 @@ pub async fn act(
     };
     // Before the act: once it is done, no failed read may make it look undone.
     let heads = heads_by_module(&state).await?;
+    let warnings = caveats::of(&state, &asked).await?;
     let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
     Ok(Json(ActAnswer {
         dry_run: query.dry_run,
         before: ModuleView::new(&state, &done.before, &heads),
         after: ModuleView::new(&state, &done.after, &heads),
+        warnings,
         preview: done.preview.map(Into::into),
     }))
 }

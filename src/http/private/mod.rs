@@ -4,6 +4,7 @@
 //! in an operator's browser cannot act here.
 
 mod acts;
+mod caveats;
 mod compact;
 mod description;
 mod epochs;

@@ -320,6 +320,7 @@ fn problem(refused: &TargetRefused) -> Problem {
         TargetRefused::UnknownTarget => StatusCode::NOT_FOUND,
         TargetRefused::NotItsModule(_)
         | TargetRefused::HasClients(_)
+        | TargetRefused::LastTarget(_)
         | TargetRefused::Blocked(_) => StatusCode::CONFLICT,
         TargetRefused::Words(words) => return acts::problem(words),
         TargetRefused::Store(error) => return database_problem(error),

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Request};
 
 use crate::domain::Network;
 
@@ -13,6 +13,13 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Where a request comes from, as its handlers find it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallsFrom(pub(super) IpAddr);
+
+impl CallsFrom {
+    /// What the service has found out of a request's origin.
+    pub(super) fn of<B>(request: &Request<B>) -> Option<IpAddr> {
+        request.extensions().get().map(|Self(address)| *address)
+    }
+}
 
 /// The proxies before this listener.
 #[derive(Debug, Clone, Default)]

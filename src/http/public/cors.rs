@@ -1,9 +1,12 @@
 //! Which web pages of other origins may read the native endpoints.
 
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::native::EXPOSED;
+use super::{native::EXPOSED, ofrep::stream::LAST_EVENT_ID};
+
+/// Where OpenFeature's providers may carry a key.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Any origin.
 const ANY: &str = "*";
@@ -23,6 +26,8 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
         header::CONTENT_TYPE,
         header::IF_NONE_MATCH,
         header::ACCEPT,
+        LAST_EVENT_ID,
+        API_KEY,
     ];
     let layer = CorsLayer::new()
         .allow_origin(allowed)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use utoipa::{OpenApi, ToSchema};
 
-use super::{PublicState, legacy_description, poll, session, snapshot, streams};
+use super::{PublicState, legacy_description, ofrep, poll, session, snapshot, streams};
 use crate::{
     domain::ModuleName,
     http::{
@@ -18,7 +18,7 @@ use crate::{
 #[openapi(
     info(
         title = "changeover, the public listener",
-        description = "The configured polls of old clients, and catch-up for all others. Every refusal but those of the configured polls is a \
+        description = "The configured polls of old clients, and catch-up for all others. Every refusal but those of the configured polls and of flag evaluations is a \
             problem (RFC 9457); an unknown path is 404, another method than those described 405 with `Allow`. `GET` endpoints \
             answer `HEAD` too.",
     ),
@@ -26,6 +26,9 @@ use crate::{
         description::asyncapi,
         description::openapi,
         super::healthz,
+        ofrep::bulk::evaluate,
+        ofrep::single::evaluate,
+        ofrep::stream::open,
         poll::poll,
         session::open,
         snapshot::snapshot,
@@ -37,6 +40,7 @@ use crate::{
         (name = "Legacy polls", description = "as configured, for old clients"),
         (name = "Native reads", description = "for clients that know the log"),
         (name = "Push", description = "for clients that connect to a broker"),
+        (name = "Flags", description = "for clients with an OpenFeature SDK"),
         (name = "Operations", description = "is it well"),
         (name = "Descriptions", description = "of the interfaces"),
     )

@@ -15,11 +15,6 @@ pub(super) fn of(page: &Page) -> String {
 /// Whether the client has this very page. Compared weakly; lists, `*` and tags without quotes are
 /// understood.
 pub(in crate::http) fn matches(headers: &HeaderMap, tag: &str) -> bool {
-    let opaque = |tag: &str| {
-        let tag = tag.trim();
-        let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        tag.trim_matches('"').to_owned()
-    };
     let own = opaque(tag);
     headers
         .get_all(header::IF_NONE_MATCH)
@@ -28,6 +23,17 @@ pub(in crate::http) fn matches(headers: &HeaderMap, tag: &str) -> bool {
         .flat_map(|value| value.split(','))
         .map(opaque)
         .any(|sent| sent == "*" || sent == own)
+}
+
+/// Whether two tags are the same, compared weakly; quotes do not matter.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    opaque(one) == opaque(other)
+}
+
+fn opaque(tag: &str) -> &str {
+    let tag = tag.trim();
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    tag.trim_matches('"')
 }
 
 #[cfg(test)]

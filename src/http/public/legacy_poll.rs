@@ -63,10 +63,7 @@ pub(super) fn paths(state: PublicState, compression: Compression) -> (FixedPaths
         let service = service_fn(move |request: Request<Body>| {
             let legacy = legacy.clone();
             async move {
-                let from = request
-                    .extensions()
-                    .get()
-                    .map(|CallsFrom(address)| *address);
+                let from = CallsFrom::of(&request);
                 Ok::<_, Infallible>(legacy.serve(request, from).await.map(Body::new))
             }
         });

@@ -9,6 +9,7 @@ mod json;
 mod legacy_description;
 mod legacy_poll;
 mod native;
+mod ofrep;
 mod poll;
 mod request_body;
 mod service;
@@ -25,6 +26,7 @@ use axum::{Router, http::StatusCode, middleware, routing::get};
 use self::{callers::Callers, compression::Compression};
 pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
+pub use ofrep::{OfrepState, RequestBounds, routes as ofrep_routes};
 pub use service::Public;
 
 use super::{description as descriptions, problem::Problem};
@@ -53,7 +55,7 @@ pub struct PublicState {
     pub proxies: Vec<Network>,
 }
 
-/// The service of the public listener; `native` are the routes of [`native_routes`].
+/// The service of the public listener; `native` are the routes of [`native_routes`] and [`ofrep_routes`].
 pub fn service(state: PublicState, native: Router) -> Public {
     let compression = Compression::above(state.compress_above_bytes);
     let own = descriptions::routes(description::documents(&state))

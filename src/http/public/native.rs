@@ -72,7 +72,7 @@ pub(super) async fn wrong_method() -> Problem {
     )
 }
 
-async fn with_safe_headers(request: axum::extract::Request, next: Next) -> Response {
+pub(super) async fn with_safe_headers(request: axum::extract::Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let nosniff = HeaderValue::from_static("nosniff");
@@ -94,6 +94,9 @@ pub(super) enum Endpoint {
     Poll,
     Session,
     Snapshot,
+    Flag,
+    Flags,
+    FlagEvents,
 }
 
 impl Endpoint {
@@ -106,6 +109,9 @@ impl Endpoint {
             Self::Poll => "poll",
             Self::Session => "session",
             Self::Snapshot => "snapshot",
+            Self::Flag => "ofrep-flag",
+            Self::Flags => "ofrep-flags",
+            Self::FlagEvents => "ofrep-sse",
         }
     }
 

@@ -38,8 +38,8 @@ pub(super) struct Request {
 }
 
 /// Most bytes of a client id and of an agent.
-const CLIENT_ID_BYTES: usize = 128;
-const AGENT_BYTES: usize = 256;
+pub(super) const CLIENT_ID_BYTES: usize = 128;
+pub(super) const AGENT_BYTES: usize = 256;
 
 /// What a client that is ready for push needs at start.
 ///
@@ -61,10 +61,7 @@ pub(super) async fn open(State(state): State<NativeState>, request: extract::Req
 }
 
 async fn answer(state: &NativeState, request: extract::Request) -> Result<Session, Problem> {
-    let address = request
-        .extensions()
-        .get()
-        .map(|CallsFrom(address)| *address);
+    let address = CallsFrom::of(&request);
     let user_agent = request.headers().get(USER_AGENT);
     let user_agent = user_agent
         .and_then(|value| value.to_str().ok())
@@ -98,6 +95,11 @@ fn known(state: &NativeState, names: &[String]) -> Result<Vec<ModuleName>, Probl
 }
 
 fn check(field: &'static str, text: &str, most: usize) -> Result<(), Problem> {
+    fits(text, most).map_err(|why| bad_request(&Invalid::new(field, why)))
+}
+
+/// Whether a text may be a client id or an agent of so many bytes; if not, why.
+pub(super) fn fits(text: &str, most: usize) -> Result<(), String> {
     let why = if text.is_empty() {
         "must not be empty".to_owned()
     } else if text.len() > most {
@@ -107,5 +109,5 @@ fn check(field: &'static str, text: &str, most: usize) -> Result<(), Problem> {
     } else {
         return Ok(());
     };
-    Err(bad_request(&Invalid::new(field, why)))
+    Err(why)
 }

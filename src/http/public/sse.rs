@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::body::Body;
+use axum::{body::Body, http::HeaderName};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, future::BoxFuture};
 use metrics::Gauge;
@@ -30,7 +30,10 @@ use crate::{
 const EVENT_BYTES: usize = 64 * 1024;
 
 /// What keeps a quiet connection alive.
-const COMMENT: &[u8] = b":\n\n";
+pub(super) const COMMENT: &[u8] = b":\n\n";
+
+/// nginx would hold the events back otherwise.
+pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A stream that is about to begin.
 pub(super) struct Begun {
@@ -85,10 +88,10 @@ async fn make(
 }
 
 /// A stream that is counted while it is open.
-struct Open(Gauge);
+pub(super) struct Open(Gauge);
 
 impl Open {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let open = metrics::gauge!(metric::STREAMS);
         open.increment(1);
         Self(open)

@@ -272,9 +272,7 @@ async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> 
     let kind = HeaderValue::from_static("text/event-stream");
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(header::CACHE_CONTROL, NO_STORE);
-    // nginx would hold the events back otherwise.
-    let unbuffered = HeaderName::from_static("x-accel-buffering");
-    headers.insert(unbuffered, HeaderValue::from_static("no"));
+    headers.insert(sse::UNBUFFERED, HeaderValue::from_static("no"));
     Ok(response)
 }
 

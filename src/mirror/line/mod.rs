@@ -19,7 +19,7 @@ use self::{
     connection::{Admitted, Connection},
     deadline::Deadline,
 };
-use crate::mirror::{backoff::Backoff, mqtt::Signal};
+use crate::{domain::Backoff, mirror::mqtt::Signal};
 
 /// The line that also asks for the retained messages and writes them.
 pub(super) const FIRST_LINE: usize = 0;

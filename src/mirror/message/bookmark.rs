@@ -9,8 +9,8 @@ use utoipa::{
 
 use super::event::rfc3339;
 use crate::{
-    cutover::Flags,
-    domain::{Client, Cursor, Epoch, Micros, ModuleName, Position, Stage},
+    domain::{Client, Cursor, Epoch, Micros, ModuleName, Position, Stage, Standing},
+    mirror::directions::Directions,
 };
 
 /// The content type of the message.
@@ -37,6 +37,11 @@ struct Message<'a> {
     version: i64,
     /// Why the effective stage is what it is.
     reason: &'a str,
+    /// This broker, as sessions name it.
+    target: &'a str,
+    /// How it stands. `paused` or `retired`: nothing more comes here; ask where to go, and poll until that is known.
+    #[schema(value_type = String, pattern = "^(active|paused|retired)$")]
+    standing: Standing,
     #[schema(format = DateTime)]
     time: String,
 }
@@ -46,34 +51,38 @@ pub fn schema() -> RefOr<Schema> {
     Message::schema()
 }
 
-/// Encodes the message. `head` is what this broker has acknowledged. The reason is the stable
-/// word of the evaluation, not the operators' own text, which is not for every subscriber.
-pub fn encode(
-    module: &ModuleName,
-    flags: &Flags,
-    head: Cursor,
-    generation: u64,
-    now: Micros,
-) -> Bytes {
-    let evaluation = flags.evaluate(module, &Client::default());
+/// What the publisher of a broker says in the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Said {
+    /// What the broker has acknowledged.
+    pub head: Cursor,
+    /// See [`Message`].
+    pub generation: u64,
+    /// The version of the directions, read before.
+    pub version: i64,
+    /// The time.
+    pub now: Micros,
+}
+
+/// Encodes the message for a target. The reason is the stable word of the evaluation, not the operators' own text, which is
+/// not for every subscriber.
+pub fn encode(module: &ModuleName, target: &str, directions: &Directions, said: Said) -> Bytes {
+    let evaluation = directions.of(module, &Client::default()).evaluation;
     let message = Message {
         module,
-        epoch: head.epoch.get(),
-        head: head.position.get(),
-        generation,
+        epoch: said.head.epoch.get(),
+        head: said.head.position.get(),
+        generation: said.generation,
         stage_requested: evaluation.requested,
         stage_effective: evaluation.effective,
-        version: version(flags, module),
+        version: said.version,
         reason: evaluation.reason,
-        time: rfc3339(now),
+        target,
+        standing: directions.standing(target),
+        time: rfc3339(said.now),
     };
     let json = serde_json::to_vec(&message).expect("numbers, words and texts have a JSON form");
     json.into()
-}
-
-/// What clients know the module's flags by.
-pub fn version(flags: &Flags, module: &ModuleName) -> i64 {
-    flags.told_version(module)
 }
 
 /// What tells one broker's memory of us from another's.
@@ -81,6 +90,16 @@ pub fn version(flags: &Flags, module: &ModuleName) -> i64 {
 pub struct Seen {
     epoch: u32,
     head: u64,
+}
+
+/// The name under which the broker was fed that shows a message; `None` if it does not say.
+pub fn named(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        target: String,
+    }
+    let named: Named = serde_json::from_slice(payload).ok()?;
+    Some(named.target)
 }
 
 /// A message beyond these was forged or damaged, and a log that leapt over it could hardly count on.
@@ -107,23 +126,37 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
     use super::*;
+    use crate::cutover::{Adviser, Flags, Routes};
 
     #[test]
     fn the_message_is_exactly_as_promised() {
         let module: ModuleName = "m1".parse().unwrap();
         let flags = Flags::new(std::slice::from_ref(&module));
         let head = Cursor::new(Epoch::new(2), Position::new(7));
-        let message = encode(&module, &flags, head, 3, Micros::new(0));
+        let routes = Routes::new(BTreeMap::from([(module.clone(), vec!["t".to_owned()])]));
+        let adviser = Adviser::new(Arc::new(flags), Arc::new(routes), |_| true);
+        let directions = Directions::new(Arc::new(adviser), Arc::default());
+        let said = Said {
+            head,
+            generation: 3,
+            version: directions.version(&module),
+            now: Micros::new(0),
+        };
+        let message = encode(&module, "t", &directions, said);
         let expected = concat!(
             r#"{"module":"m1","epoch":2,"head":7,"generation":3,"stage_requested":"mirror","#,
-            r#""stage_effective":"mirror","version":0,"reason":"stage","time":"1970-01-01T00:00:00.000000Z"}"#
+            r#""stage_effective":"mirror","version":0,"reason":"stage","target":"t","standing":"active","time":"1970-01-01T00:00:00.000000Z"}"#
         );
         assert_eq!(message, expected);
         let seen = Seen::parse(&message).unwrap();
         assert!(seen.reaches(head));
         assert!(!seen.reaches(Cursor::new(Epoch::new(2), Position::new(8))));
         assert_eq!(seen.cursor(), Some(head));
+        assert_eq!(named(&message).as_deref(), Some("t"));
+        assert_eq!(named(br#"{"module":"m1","epoch":2,"head":7}"#), None);
         assert_eq!(Seen::parse(b"[]"), None);
         let forged = Seen::parse(br#"{"epoch":1,"head":18446744073709551615}"#).unwrap();
         assert_eq!(forged.cursor(), None);

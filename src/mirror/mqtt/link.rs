@@ -152,6 +152,14 @@ impl Link {
         }
     }
 
+    /// Asks for no more messages.
+    pub fn unsubscribe(&self, filters: &[String]) -> Result<(), NotSent> {
+        filters.iter().try_for_each(|filter| match &self.client {
+            Client::V5(client) => v5::unsubscribe(client, filter),
+            Client::V311(client) => v311::unsubscribe(client, filter),
+        })
+    }
+
     /// Takes leave of the broker and waits until that is sent, at most `patience`.
     pub async fn close(mut self, patience: Duration) {
         let asked = match &self.client {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{Endpoint, Link, LinkOptions, Signal};
-use crate::mirror::backoff::Backoff;
+use crate::domain::Backoff;
 
 /// What a subscriber learns.
 #[derive(Debug, Clone, PartialEq, Eq)]

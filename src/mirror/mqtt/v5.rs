@@ -88,6 +88,10 @@ pub(super) fn subscribe(
     client.try_subscribe_many(filters).map_err(|_| NotSent)
 }
 
+pub(super) fn unsubscribe(client: &AsyncClient, filter: &str) -> Result<(), NotSent> {
+    client.try_unsubscribe(filter).map_err(|_| NotSent)
+}
+
 pub(super) struct V5 {
     events: EventLoop,
     /// Whether the broker has answered.

@@ -61,7 +61,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             && self.ledger.prefix(lane.id) != Some(head)
             && since >= self.settings.cursor_ms
             && now.duration_since(sent_at) >= self.bookmark_span();
-        let flipped = bookmark::version(&self.sources.flags, &lane.module) != version;
+        let flipped = self.sources.directions.version(&lane.module) != version;
         burst_over || flipped || lane.generation != generation || since >= self.settings.bookmark_ms
     }
 
@@ -71,7 +71,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         pace.map_or(Duration::ZERO, |pace| pace.half_rate_span(self.lanes.len()))
     }
 
-    fn may_bookmark(&self, at: usize, now: Instant) -> bool {
+    pub(super) fn may_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
         let busy = lane.bookmark.outstanding || lane.leaving;
         let suspect = lane.is_suspect(FIRST_LINE);
@@ -96,10 +96,15 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let (Some(connection), Some(head)) = (connection, self.ledger.prefix(lane.id)) else {
             return;
         };
-        let flags = &self.sources.flags;
-        let version = bookmark::version(flags, &lane.module);
-        let time = self.sources.clock.now();
-        let payload = bookmark::encode(&lane.module, flags, head, lane.generation, time);
+        let directions = &self.sources.directions;
+        let version = directions.version(&lane.module);
+        let said = bookmark::Said {
+            head,
+            generation: lane.generation,
+            version,
+            now: self.sources.clock.now(),
+        };
+        let payload = bookmark::encode(&lane.module, &self.target.name, directions, said);
         let topic = self.topics.bookmark(&lane.module);
         let retains = connection
             .admitted

@@ -22,8 +22,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    /// Writes the cursors that have moved.
+    /// Writes the cursors that have moved. Those of a retired target stand for nothing, and stay.
     pub(super) fn write(&mut self) {
+        if !self.may_follow() {
+            return;
+        }
         let ledger = &self.ledger;
         let dirty = self.lanes.iter().filter_map(|lane| {
             let prefix = ledger.prefix(lane.id)?;

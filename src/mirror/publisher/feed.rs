@@ -33,17 +33,28 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
+    /// How many publishes a line takes; `None` while it is not connected.
+    fn capacity(&self, on: usize) -> Option<usize> {
+        let line = &self.lines[on];
+        Some(line.caution.within(line.admitted()?.window))
+    }
+
     /// How many publishes may be outstanding on a line now; `None` while nothing may be sent.
     fn window(&self, on: usize) -> Option<usize> {
-        let line = &self.lines[on];
-        let window = line.caution.within(line.admitted()?.window);
-        (self.may_send() && Instant::now() >= self.feed_after).then_some(window)
+        let capacity = self.capacity(on)?;
+        (self.may_send() && Instant::now() >= self.feed_after).then_some(capacity)
     }
 
     /// How many more that are.
     pub(super) fn room(&self, on: usize) -> Option<usize> {
-        let window = self.window(on)?;
-        Some(window.saturating_sub(self.ledger.outstanding_on(on)))
+        self.window(on)?;
+        Some(self.spare(on))
+    }
+
+    /// How many more publishes a line would take, whether or not they may be sent.
+    pub(super) fn spare(&self, on: usize) -> usize {
+        let capacity = self.capacity(on).unwrap_or(0);
+        capacity.saturating_sub(self.ledger.outstanding_on(on))
     }
 
     /// How many publishes the rate leaves now.

@@ -10,7 +10,7 @@ use crate::{
         lane::{Lane, trouble::Next},
         ledger::Sending,
         line::{FIRST_LINE, connection::Admitted},
-        message::bookmark::Seen,
+        message::bookmark::{self, Seen},
         mqtt::Signal,
     },
 };
@@ -187,12 +187,26 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));
         let admitted = self.lines[on].admitted_mut();
         let seen = admitted.and_then(|admitted| admitted.seen.as_mut());
-        let (Some((module, bookmark)), Some(seen)) = (shown, seen) else {
+        let (Some((module, shown)), Some(seen)) = (shown, seen) else {
             return;
         };
         if self.modules.contains(&module) {
-            seen.insert(module, bookmark);
+            seen.insert(module.clone(), shown);
+            self.complain_of_another_name(&module, payload);
             self.review(Instant::now());
+        }
+    }
+
+    /// A name that is not ours: the URLs of two targets were swapped, or this one has another name now. Our cursor is not
+    /// the one of this broker then.
+    fn complain_of_another_name(&self, module: &ModuleName, payload: &[u8]) {
+        let name = &self.target.name;
+        let other = bookmark::named(payload).filter(|other| other != name);
+        if let Some(other) = other {
+            tracing::error!(
+                broker = %name, %module, fed_as = other.escape_debug().to_string(),
+                "this broker was fed under another name: if the URLs of two targets were swapped, swap them back; else it may lack changes, see `changeover target replay`"
+            );
         }
     }
 

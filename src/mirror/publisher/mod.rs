@@ -10,6 +10,7 @@ mod asking;
 mod bookmarking;
 mod connecting;
 mod cursors;
+mod farewell;
 mod feed;
 mod fitting;
 mod halting;
@@ -43,11 +44,10 @@ use self::{
 };
 use crate::{
     config,
-    cutover::Flags,
-    domain::{Clock, Cursor, ModuleName},
+    domain::{Backoff, Clock, Cursor, ModuleName},
     log::{Leadership, Tail, Witnesses},
     mirror::{
-        backoff::Backoff,
+        directions::Directions,
         lane::Lane,
         ledger::Ledger,
         line::{self, Line},
@@ -70,7 +70,7 @@ pub struct Sources<S: ?Sized> {
     /// Learns what a broker shows beyond the database's log; what it is told of is not published.
     pub witnesses: Arc<Witnesses>,
     /// What the retained messages say about the modules.
-    pub flags: Arc<Flags>,
+    pub directions: Arc<Directions>,
     /// The time in the retained messages and in lags.
     pub clock: Arc<dyn Clock>,
 }

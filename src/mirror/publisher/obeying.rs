@@ -1,8 +1,8 @@
 //! A publisher follows its target's standing: a pause, a retirement, cursors that were set by hand; and after any act it
 //! tries again what has halted.
 //!
-//! Invariants: nothing is handed to the connection of a target that is not active; what was under way when it was paused
-//! still moves the cursors, for `mirror.drain_ms`. A lane whose stored cursor was moved by somebody else is given up
+//! Invariants: no change is handed to the connection of a target that is not active; what was under way when it was paused
+//! still moves the cursors, for `mirror.drain_ms`, while its clients are told (`farewell.rs`). A lane whose stored cursor was moved by somebody else is given up
 //! without another word, and opened again where the store says.
 
 use std::{
@@ -31,6 +31,8 @@ pub(super) struct Orders {
     tried: Option<i64>,
     /// Since when the target is not active.
     resting: Option<Instant>,
+    /// Whether the broker was left since then.
+    has_left: bool,
 }
 
 impl Orders {
@@ -85,14 +87,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Does what the standing asks for.
     pub(super) fn obey(&mut self, now: Instant) {
-        if !self.may_follow() {
-            let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.id).collect();
-            for lane in lanes {
-                self.close_lane(lane);
-            }
-        }
         match self.standing() {
-            Some(Standing::Active) => self.orders.resting = None,
+            Some(Standing::Active) => (self.orders.resting, self.orders.has_left) = (None, false),
             Some(standing) => self.rest(standing, now),
             None => {}
         }
@@ -101,20 +97,30 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.compare_cursors(now);
     }
 
-    /// Leaves the broker once everything that was sent is acknowledged, or late.
+    /// Leaves the broker, and the lanes of a retired one, once its clients were told and everything that was sent is
+    /// acknowledged, or late.
     fn rest(&mut self, standing: Standing, now: Instant) {
         if self.orders.resting.is_none() && standing == Standing::Retired {
             tracing::warn!(broker = %self.target.name, "this target is retired, but still configured: nothing is sent to it");
         }
         let since = *self.orders.resting.get_or_insert(now);
-        let patience = Duration::from_millis(self.settings.drain_ms);
-        let settled = self.ledger.outstanding() == 0 || now.duration_since(since) >= patience;
-        if !settled {
-            return;
+        if !self.orders.has_left {
+            if !self.say_farewell(since, now) {
+                return;
+            }
+            self.orders.has_left = true;
+            self.warn_of_untold(standing);
         }
         if self.has_connection() {
             tracing::info!(broker = %self.target.name, %standing, "left the broker");
+            let patience = Duration::from_millis(self.settings.drain_ms);
             self.leave(patience).detach_all();
+        }
+        if standing == Standing::Retired {
+            let lanes: Vec<_> = self.lanes.iter().map(|lane| lane.id).collect();
+            for lane in lanes {
+                self.close_lane(lane);
+            }
         }
         for line in &mut self.lines {
             line.connect_at = now;

@@ -12,10 +12,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::addresses::Address;
-use super::{Bound, Standings, event::rfc3339, topic::Topics};
+use super::{Bound, Directions, event::rfc3339, topic::Topics};
 use crate::{
     config::{self, Config, profile::BrokerLimits},
-    cutover::{Flags, Roll, Routes},
+    cutover::Roll,
     domain::{Audience, Client, Clock, ModuleName, Transport},
 };
 
@@ -94,6 +94,8 @@ pub struct ModuleSession {
     transport: Transport,
     /// Why: a stable word.
     reason: &'static str,
+    /// Where the module's retained message shows another one, this answer no longer holds: ask again.
+    version: i64,
     /// What to subscribe to at QoS 1: the module's retained message, and its channels for this client. Empty without a
     /// target.
     topics: Vec<String>,
@@ -110,10 +112,8 @@ pub struct ModuleSession {
 /// Where sessions are opened.
 pub struct Sessions {
     settings: config::session::Session,
-    flags: Arc<Flags>,
-    routes: Arc<Routes>,
+    directions: Directions,
     roll: Arc<Roll>,
-    standings: Arc<Standings>,
     clock: Arc<dyn Clock>,
     targets: BTreeMap<String, Target>,
     modules: BTreeMap<ModuleName, Module>,
@@ -140,9 +140,8 @@ impl Sessions {
     pub fn new(
         config: &Config,
         bound: Bound,
-        (flags, routes): (Arc<Flags>, Arc<Routes>),
+        directions: Directions,
         roll: Arc<Roll>,
-        standings: Arc<Standings>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let targets = config.mqtt.effective_targets().into_iter();
@@ -167,10 +166,8 @@ impl Sessions {
         };
         Self {
             settings: config.session.clone(),
-            flags,
-            routes,
+            directions,
             roll,
-            standings,
             clock,
             targets: targets.map(target).collect(),
             modules: config.modules_by_name().into_iter().map(module).collect(),
@@ -235,20 +232,18 @@ impl Sessions {
         module: Module,
         asked: &AskedSession,
     ) -> ModuleSession {
-        let evaluation = self.flags.evaluate(name, &asked.client());
-        let target = self.choose(name, &asked.client_id);
-        let (transport, reason) = match &target {
-            Some(_) => (evaluation.transport, evaluation.reason),
-            None => (Transport::Poll, "no-target"),
-        };
-        let returns = evaluation.returns;
+        let version = self.directions.version(name);
+        let advice = self.directions.of(name, &asked.client());
+        let target = advice.target.map(str::to_owned);
+        let returns = advice.evaluation.returns;
         let wait = returns.map_or(0, |back| back.wait_ms(self.clock.now(), || asked.chance));
         let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
         let topics = target.as_ref().and_then(|name| self.targets.get(name));
         let topics = topics.map(|target| topics_of(&target.topics, name, own));
         ModuleSession {
-            transport,
-            reason,
+            transport: advice.evaluation.transport,
+            reason: advice.evaluation.reason,
+            version,
             topics: topics.unwrap_or_default(),
             target,
             next_poll_ms: module.next_poll_ms.map(|interval| interval + wait),
@@ -256,18 +251,10 @@ impl Sessions {
         }
     }
 
-    fn choose(&self, module: &ModuleName, client_id: &str) -> Option<String> {
-        let record = self.flags.record(module)?;
-        let is_fed = |target: &str| self.standings.is_fed(target);
-        let chosen = self
-            .routes
-            .choose(module, &record.routing, client_id, is_fed);
-        chosen.map(str::to_owned)
-    }
-
     fn any_target(&self, client_id: &str) -> Option<String> {
         let mut modules = self.modules.keys();
-        modules.find_map(|module| self.choose(module, client_id))
+        let target = modules.find_map(|module| self.directions.target(module, client_id));
+        target.map(str::to_owned)
     }
 
     fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {

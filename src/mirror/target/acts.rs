@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::Standings;
 use crate::{
     cutover::{self, Flags, Routes, check_words},
-    domain::ModuleName,
+    domain::{ModuleName, Stage},
     store::{self, StageRecord, Store, TargetAct, TargetActed, TargetBlocked, TargetStep},
 };
 
@@ -39,6 +39,12 @@ pub enum TargetRefused {
     /// Clients would sit at a broker that gets nothing any more.
     #[error("clients of {} are told to connect there: route them to another target first", list(.0))]
     HasClients(Vec<ModuleName>),
+    /// Clients would have nowhere to go, and the polls may be gone.
+    #[error(
+        "it is the last target that is fed of {}, whose clients are told to push: route them to another one first, or roll back to mirror",
+        list(.0)
+    )]
+    LastTarget(Vec<ModuleName>),
     /// Reason or actor may not stand in the audit.
     #[error(transparent)]
     Words(cutover::Refused),
@@ -138,21 +144,34 @@ impl TargetActs {
 
     /// Whether nobody is told the target. Returns the versions of the flags that say so.
     async fn check_routes(&self, target: &str) -> Result<Vec<(ModuleName, i64)>, TargetRefused> {
-        // Another replica may have routed them a moment ago.
+        // Another replica may have routed them, or acted on another target, a moment ago.
         let records = self.store.stages().await.map_err(TargetRefused::Store)?;
         self.flags.adopt(&records);
+        let records = self.store.target_records().await;
+        self.standings
+            .adopt(&records.map_err(TargetRefused::Store)?);
         let modules = self.targets.get(target).into_iter().flatten();
         let records = modules.filter_map(|module| self.flags.record(module));
         let records: Vec<_> = records.collect();
-        let leads = |record: &&Arc<StageRecord>| {
-            let is_fed = |target: &str| self.standings.is_fed(target);
+        let is_fed = |target: &str| self.standings.is_fed(target);
+        let leads = |record: &StageRecord| {
             self.routes
                 .leads_to(&record.module, &record.routing, target, is_fed)
         };
-        let told = records.iter().filter(leads);
-        let told: Vec<_> = told.map(|record| record.module.clone()).collect();
-        if !told.is_empty() {
+        // Who polls anyway loses nothing with the last one.
+        let strands = |record: &StageRecord| {
+            record.stage > Stage::Mirror && self.routes.is_last(&record.module, target, is_fed)
+        };
+        let those = |concerned: &dyn Fn(&StageRecord) -> bool| {
+            let concerned = records.iter().filter(|record| concerned(record));
+            let modules = concerned.map(|record| record.module.clone());
+            Some(modules.collect::<Vec<_>>()).filter(|modules| !modules.is_empty())
+        };
+        if let Some(told) = those(&leads) {
             return Err(TargetRefused::HasClients(told));
+        }
+        if let Some(stranded) = those(&strands) {
+            return Err(TargetRefused::LastTarget(stranded));
         }
         let seen = |record: &Arc<StageRecord>| (record.module.clone(), record.version);
         Ok(records.iter().map(seen).collect())

@@ -53,10 +53,24 @@ impl Standings {
         }))
     }
 
+    /// Grows with every act on any target, configured here or not; 0 while nobody knows.
+    pub fn version(&self) -> i64 {
+        let records = self.records.borrow();
+        let records = records.iter().flat_map(|records| records.values());
+        records.map(|record| record.version).sum()
+    }
+
     /// Whether anything is sent to a target, as far as is known.
     pub fn is_fed(&self, target: &str) -> bool {
         self.of(target)
             .is_none_or(|(standing, _)| standing == Standing::Active)
+    }
+
+    /// Grows with each act, after it is in force. Answers that depend on the standings are kept as long as it stands still.
+    pub fn generation(&self) -> u64 {
+        let records = self.records.borrow();
+        let versions = records.iter().flatten().map(|(_, record)| record.version);
+        versions.sum::<i64>().unsigned_abs()
     }
 
     /// Changes with each act, and when they are known.
@@ -97,7 +111,11 @@ mod tests {
         standings.adopt(&[]);
         assert_eq!(standings.of("t"), Some((Standing::Active, 0)));
         standings.adopt(&[record(2, Standing::Paused)]);
+        let seen = standings.generation();
         standings.adopt(&[record(1, Standing::Active)]);
         assert_eq!(standings.of("t"), Some((Standing::Paused, 2)));
+        assert_eq!(standings.generation(), seen);
+        standings.adopt(&[record(3, Standing::Active)]);
+        assert!(standings.generation() > seen);
     }
 }

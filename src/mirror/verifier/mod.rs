@@ -29,12 +29,16 @@ pub use self::{
 };
 use super::{
     TargetStatus,
-    backoff::Backoff,
     mqtt::{Link, Signal},
     target::Target,
     topic::Topics,
 };
-use crate::{config, domain::Clock, log::Tail, telemetry::metric};
+use crate::{
+    config,
+    domain::{Backoff, Clock},
+    log::Tail,
+    telemetry::metric,
+};
 
 /// The verifier of one target.
 pub struct Verifier {

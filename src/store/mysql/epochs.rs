@@ -173,6 +173,8 @@ impl MySqlStore {
         let columns: Columns = self.call(doing, look).await?;
         let Survey { mark, token, .. } = Survey::new(&columns);
         if !bump.is_called_for(&mark, token) {
+            // Not left to the end of the connection: who takes leases would pass the row by until then.
+            self.commit(doing, borrowed).await?;
             return Ok(None);
         }
         count_query(Purpose::Lease);

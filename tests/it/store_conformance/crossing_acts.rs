@@ -1,5 +1,7 @@
 //! Acts on a module's flags and on a target that were decided on each other: one that is overtaken writes nothing.
 
+use std::{sync::Arc, time::Duration};
+
 use changeover::{
     domain::{BasisPoints, Cohort, Micros, Routing, Stage, Standing},
     store::{
@@ -8,7 +10,10 @@ use changeover::{
 };
 
 use super::changes::{held, module};
-use crate::support::database::DatabaseUnderTest;
+use crate::support::{
+    database::{DatabaseUnderTest, Kind},
+    eventually,
+};
 
 crate::on_each_database!(
     what_was_decided_on_something_else_is_not_written,
@@ -93,7 +98,14 @@ async fn of_a_route_and_a_retirement_at_once_one_sees_the_other(database: Databa
             route(&target, flags, 0),
             on_target(&target, TargetStep::Retire, &[flags]),
         );
-        let (routed, retired) = tokio::join!(one.act(&route), other.act_on_target(&retire));
+        // Where one waits for the other, the one that is begun first is first.
+        let (routing, retiring) = (one.act(&route), other.act_on_target(&retire));
+        let (routed, retired) = if round % 2 == 0 {
+            tokio::join!(routing, retiring)
+        } else {
+            let (retired, routed) = tokio::join!(retiring, routing);
+            (routed, retired)
+        };
         let retired = retired.unwrap();
         match (&routed, &retired) {
             (Ok(_), Err(TargetBlocked::FlagsChanged { .. })) => {}
@@ -103,4 +115,39 @@ async fn of_a_route_and_a_retirement_at_once_one_sees_the_other(database: Databa
             both => panic!("in round {round}: {both:?}"),
         }
     }
+}
+
+/// Where the two seldom meet by themselves: a route that looked without waiting would see the target as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_waits_for_a_retirement_that_is_under_way() {
+    const WAITING: &str = "SELECT CAST(count(*) AS TEXT) FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let Some(mut database) = DatabaseUnderTest::fresh(Kind::Postgres).await else {
+        return;
+    };
+    // What waits for a lock is given up after half of it.
+    database.sequencer.lease_ms = 240_000;
+    let store = database.store().await;
+    held(&store, &module("one")).await;
+    let mut retirement = database.producer().await;
+    retirement
+        .execute(
+            "BEGIN; SELECT 1 FROM module_head FOR UPDATE; \
+             INSERT INTO mirror_target (target, standing, version, changed_by, changed_at, reason) \
+             VALUES ('new', 'retired', 1, 'bob', 0, 'a worse one')",
+        )
+        .await;
+    let routed = Arc::clone(&store);
+    let routed = tokio::spawn(async move { routed.act(&route("new", 0, 0)).await });
+    eventually("the route waits", Duration::from_mins(1), async || {
+        assert!(!routed.is_finished(), "it did not wait");
+        (database.text(WAITING).await? == "1").then_some(())
+    })
+    .await;
+    retirement.execute("COMMIT").await;
+    let error = routed.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, Error::TargetChanged { target } if target == "new"),
+        "{error:?}"
+    );
 }

@@ -92,6 +92,8 @@ pub async fn gateway(more: &str) -> InProcess {
         .set("native.wait_ms", 200)
         .set("native.max_wait_ms", 200)
         .set("native.stream_ms", 300)
-        .set("native.keep_alive_ms", 100);
+        .set("native.keep_alive_ms", 100)
+        .set("ofrep.stream_ms", 300)
+        .set("ofrep.settle_ms", 50);
     InProcess::start(&setup).await
 }

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    folder,
+    folder, lasting_port,
     mosquitto::Mosquitto,
     pki::{Authority, Issued},
+    rabbitmq::RabbitMq,
 };
 
 /// The names of a broker on this machine.
@@ -96,4 +97,22 @@ pub fn passwords(user: &str, password: &str) -> String {
 /// A target's table.
 pub fn target(name: &str, url: &str, more: &str) -> String {
     format!("\n[[mqtt.targets]]\nname = \"{name}\"\nurl = \"{url}\"\n{more}\n")
+}
+
+/// A RabbitMQ that takes MQTT over TLS as well, shows `server`, and asks clients for a certificate of `authority`.
+/// Returns the port for TLS with it.
+pub fn tls_rabbitmq(authority: &Authority, server: &Issued) -> (RabbitMq, u16) {
+    let port = lasting_port();
+    let lines = format!(
+        "mqtt.listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {{dir}}/ca.pem\n\
+         ssl_options.certfile = {{dir}}/server.pem\nssl_options.keyfile = {{dir}}/server.key\n\
+         ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+    );
+    let ca = authority.certificate();
+    let files = [
+        ("ca.pem", &*ca),
+        ("server.pem", &server.certificate),
+        ("server.key", &server.key),
+    ];
+    (RabbitMq::start_with_files(&lines, &files), port)
 }

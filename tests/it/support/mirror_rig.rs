@@ -10,13 +10,13 @@ use std::{
 use async_trait::async_trait;
 use changeover::{
     config::{mirror::Mirror, mqtt, tail},
-    cutover::Flags,
+    cutover::{Adviser, Flags, Routes},
     domain::{
         Audience, Change, Clock, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position,
         SystemClock,
     },
     log::{Leadership, Tail},
-    mirror::{Publisher, Sources, Target, TargetStatus},
+    mirror::{Directions, Publisher, Sources, Target, TargetStatus},
     store::{
         ChangeLog, ChannelRead, Error, Head, Lease, LogPage, MirrorCursor, MirrorCursors, Result,
         StateItem, StateTicks, TickBounds,
@@ -324,6 +324,14 @@ impl Rig {
         assert!(self.tail.append(&module, &fresh), "a hole in the tail");
     }
 
+    /// Every module leads to the target.
+    fn directions(&self) -> Directions {
+        let to_it = |module: &ModuleName| (module.clone(), vec![self.target.name.clone()]);
+        let routes = Routes::new(self.tail.modules().map(to_it).collect());
+        let adviser = Adviser::new(Arc::clone(&self.flags), Arc::new(routes), |_| true);
+        Directions::new(Arc::new(adviser), Arc::default())
+    }
+
     /// Starts a publisher.
     pub fn start(&self) -> Running {
         let sources = Sources {
@@ -331,7 +339,7 @@ impl Rig {
             tail: Arc::clone(&self.tail),
             leadership: Arc::clone(&self.leadership),
             witnesses: Arc::default(),
-            flags: Arc::clone(&self.flags),
+            directions: Arc::new(self.directions()),
             clock: Arc::new(SystemClock),
         };
         let publisher = Publisher::new(sources, &self.settings, "changeover", self.target.clone());

@@ -63,7 +63,16 @@ impl RabbitMq {
 
     /// The same with these lines in its configuration.
     pub fn start_with(lines: &str) -> Self {
+        Self::start_with_files(lines, &[])
+    }
+
+    /// The same with files beside it; `{dir}` in a line is their folder.
+    pub fn start_with_files(lines: &str, files: &[(&str, &str)]) -> Self {
         let folder = folder::fresh("rabbitmq");
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let lines = lines.replace("{dir}", &folder.display().to_string());
         let (port, mapper_port) = (lasting_port(), lasting_port());
         fs::write(folder.join("definitions.json"), DEFINITIONS).unwrap();
         let definitions = folder.join("definitions.json");

@@ -1,10 +1,10 @@
-//! How long to wait before the next connection.
+//! How long to wait before the next attempt.
 
 use std::time::Duration;
 
 /// A pause that doubles from `first` to `longest`, each time shortened at random by up to half, so
 /// that replicas do not come back in step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
     longest: Duration,

@@ -1,15 +1,14 @@
-//! `changeover watch`: shows what a broker delivers of one module.
+//! What one broker delivers of a module, of all audiences, as it comes: for who wants to see the broker.
 
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, anyhow};
-use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, Globals};
 use crate::{
+    cli::Failure,
     config::{Config, mqtt},
-    domain::{Audience, Invalid, ModuleName},
+    domain::{Audience, ModuleName},
     mirror::{
         mqtt::{
             Endpoint,
@@ -19,22 +18,15 @@ use crate::{
     },
 };
 
-/// What `watch` takes.
-#[derive(Debug, Args)]
-pub struct Watch {
-    /// The module.
-    module: ModuleName,
-    /// Only this audience; without it, all.
-    #[arg(long, value_parser = audience)]
-    audience: Option<Audience>,
-    /// The target whose broker is listened to; without it, the first one that gets the module.
-    #[arg(long)]
-    target: Option<String>,
+/// What a target's broker delivers of a module.
+pub(super) struct Delivered<'a> {
+    pub(super) module: &'a ModuleName,
+    pub(super) audience: Option<&'a Audience>,
+    pub(super) target: &'a str,
 }
 
-impl Watch {
-    pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
-        let config = globals.load()?;
+impl Delivered<'_> {
+    pub(super) async fn show(&self, config: &Config) -> Result<(), Failure> {
         let is_named = config
             .modules
             .iter()
@@ -42,17 +34,16 @@ impl Watch {
         if !is_named && !config.modules.is_empty() {
             return Err(anyhow!("no module {} is configured", self.module).into());
         }
-        let target = self.target(&config)?;
+        let target = self.target(config)?;
         let endpoint = Endpoint::of(&target).map_err(|why| anyhow!("mqtt.targets: {why}"))?;
         let longest = target.broker_limits().topic_bytes;
         let topics = Topics::within(target.effective_prefix(&config.mqtt), longest);
         let (mut out, terminal) = (io::stdout(), io::stdout().is_terminal());
-        let audience = self.audience.as_ref();
         watch(
             endpoint,
             &topics,
-            &self.module,
-            audience,
+            self.module,
+            self.audience,
             &mut out,
             terminal,
         )
@@ -61,23 +52,13 @@ impl Watch {
     }
 
     fn target(&self, config: &Config) -> anyhow::Result<mqtt::Target> {
-        let module = &self.module;
+        let (module, name) = (self.module, self.target);
         let mut targets = config.mqtt.effective_targets().into_iter();
-        let wanted = |target: &mqtt::Target| {
-            let named = self.target.as_ref().is_none_or(|name| *name == target.name);
-            named && target.takes(module)
-        };
-        targets.find(wanted).with_context(|| match &self.target {
-            Some(name) => {
-                format!("no target {name} that gets {module} is configured: see mqtt.targets")
-            }
-            None => format!("no target that gets {module} is configured: see mqtt.targets"),
+        let found = targets.find(|target| target.name == name && target.takes(module));
+        found.with_context(|| {
+            format!("no target {name} that gets {module} is configured: see mqtt.targets")
         })
     }
-}
-
-fn audience(text: &str) -> Result<Audience, Invalid> {
-    text.to_owned().try_into()
 }
 
 /// Prints the events of a module, or of one of its audiences, and its retained message, one line each, until

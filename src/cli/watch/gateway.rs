@@ -1,0 +1,183 @@
+//! The questions of a client, asked of one gateway's public listener.
+//!
+//! Invariant: each question ends in one event, whatever becomes of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use serde_json::json;
+use url::Url;
+
+use crate::{
+    client::{Event, Polled, Session, StatePage},
+    domain::{Audience, Cursor, ModuleName},
+};
+
+/// How long the listener may take to accept.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// A client's questions about one module. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Gateway {
+    http: reqwest::Client,
+    base: Url,
+    client_id: String,
+    audience: Option<Audience>,
+    module: ModuleName,
+}
+
+/// A body, or why there is none and when to come back.
+type Answered = Result<Vec<u8>, Refused>;
+
+struct Refused {
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+}
+
+impl Gateway {
+    pub(super) fn new(
+        base: Url,
+        client_id: String,
+        audience: Option<Audience>,
+        module: ModuleName,
+    ) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER)
+            .build()
+            .context("cannot make an HTTP client")?;
+        Ok(Self {
+            http,
+            base,
+            client_id,
+            audience,
+            module,
+        })
+    }
+
+    /// Where the module's log ends now.
+    pub(super) async fn end(&self) -> anyhow::Result<Cursor> {
+        let module = &self.module;
+        let url = self.at(&["v1", "streams", module.as_str()]);
+        let asked = self.http.head(url).send().await;
+        let answer = asked.map_err(|error| {
+            let base = &self.base;
+            anyhow::Error::new(error.without_url()).context(format!("cannot ask {base}"))
+        })?;
+        if !answer.status().is_success() {
+            bail!("the gateway has no log of {module}: {}", answer.status());
+        }
+        let end = answer.headers().get("stream-next-offset");
+        let end = end.and_then(|value| value.to_str().ok()?.parse().ok());
+        end.with_context(|| format!("{} is no gateway of changeover", self.base))
+    }
+
+    pub(super) async fn session(&self) -> Event {
+        let body = json!({
+            "client_id": self.client_id,
+            "agent": concat!("changeover-watch/", env!("CARGO_PKG_VERSION")),
+            "modules": [self.module],
+            "audience": self.audience,
+        });
+        match self.post(&["v1", "session"], &body).await {
+            Ok(body) => match Session::parse(&body) {
+                Ok(session) => Event::Session(session),
+                Err(_unreadable) => Event::SessionFailed(None),
+            },
+            Err(refused) => Event::SessionFailed(refused.retry_after),
+        }
+    }
+
+    pub(super) async fn read(&self, after: Option<Cursor>) -> Event {
+        let module = self.module.clone();
+        let body = json!({"cursors": {module.as_str(): after}, "audience": self.audience});
+        match self.post(&["v1", "poll"], &body).await {
+            Ok(body) => {
+                let mut polled = Polled::parse(&body).unwrap_or_default();
+                match polled.remove(&module) {
+                    Some(Polled::Page(page)) => Event::Page(module, page),
+                    Some(Polled::Gone) => Event::Gone(module),
+                    Some(Polled::Failed) | None => Event::ReadFailed(module, None),
+                }
+            }
+            Err(refused) => Event::ReadFailed(module, refused.retry_after),
+        }
+    }
+
+    /// `page` is where the page before said that this one is.
+    pub(super) async fn state(&self, page: Option<&str>) -> Event {
+        let module = self.module.clone();
+        let url = page.map_or_else(|| Some(self.first_page()), |page| self.base.join(page).ok());
+        let Some(url) = url else {
+            return Event::ReadFailed(module, None);
+        };
+        match body(self.http.get(url).send().await).await {
+            Ok(body) => match StatePage::parse(&body) {
+                Ok(page) => Event::State(module, page),
+                Err(_unreadable) => Event::ReadFailed(module, None),
+            },
+            Err(refused) => match refused.status {
+                Some(StatusCode::GONE) => Event::Gone(module),
+                Some(StatusCode::NOT_FOUND) => Event::NoState(module),
+                _ => Event::ReadFailed(module, refused.retry_after),
+            },
+        }
+    }
+
+    fn first_page(&self) -> Url {
+        let mut url = self.at(&["v1", "modules", self.module.as_str(), "snapshot"]);
+        if let Some(audience) = &self.audience {
+            url.query_pairs_mut()
+                .append_pair("audience", audience.as_str());
+        }
+        url
+    }
+
+    async fn post(&self, segments: &[&str], asked: &serde_json::Value) -> Answered {
+        body(self.http.post(self.at(segments)).json(asked).send().await).await
+    }
+
+    /// The segments are percent-encoded.
+    fn at(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+async fn body(answer: reqwest::Result<Response>) -> Answered {
+    let lost = |_| Refused {
+        status: None,
+        retry_after: None,
+    };
+    let mut answer = answer.map_err(lost)?;
+    if !answer.status().is_success() {
+        let after = answer.headers().get(RETRY_AFTER);
+        let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        return Err(Refused {
+            status: Some(answer.status()),
+            retry_after: after.map(Duration::from_secs),
+        });
+    }
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(lost)? {
+        body.extend_from_slice(&piece);
+        if body.len() > ANSWER_BYTES {
+            return Err(Refused {
+                status: None,
+                retry_after: None,
+            });
+        }
+    }
+    Ok(body)
+}

@@ -1,0 +1,156 @@
+//! What one client is told of one module: poll or push, why, and where to connect.
+//!
+//! Invariants: polls, sessions and flags all ask here, so they tell a client the same; nobody is told to take the push of a module
+//! that no target is fed with.
+
+use std::{fmt, sync::Arc};
+
+use super::{Evaluation, Flags, Routes};
+use crate::domain::{Client, ModuleName, Stage, Transport};
+
+/// Whether anything is sent to a target of this name.
+type IsFed = dyn Fn(&str) -> bool + Send + Sync;
+
+/// Who knows what clients are told. Asking costs no I/O.
+pub struct Adviser {
+    flags: Arc<Flags>,
+    routes: Arc<Routes>,
+    is_fed: Box<IsFed>,
+}
+
+/// What a client is told of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advice<'a> {
+    /// How it is to receive changes, and why.
+    pub evaluation: Evaluation,
+    /// Where it finds them; `None` if no target gets the module now.
+    pub target: Option<&'a str>,
+}
+
+impl fmt::Debug for Adviser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adviser").finish_non_exhaustive()
+    }
+}
+
+impl Adviser {
+    /// Advice from these flags and routes; `is_fed` says whether anything is sent to a target now.
+    pub fn new(
+        flags: Arc<Flags>,
+        routes: Arc<Routes>,
+        is_fed: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            flags,
+            routes,
+            is_fed: Box::new(is_fed),
+        }
+    }
+
+    /// The flags behind it.
+    pub const fn flags(&self) -> &Arc<Flags> {
+        &self.flags
+    }
+
+    /// All that a client is told.
+    pub fn advise(&self, module: &ModuleName, client: &Client<'_>) -> Advice<'_> {
+        let evaluation = self.flags.evaluate(module, client);
+        let target = self.target(module, client.id);
+        Advice {
+            evaluation: match target {
+                Some(_) => evaluation,
+                None => without_target(evaluation),
+            },
+            target,
+        }
+    }
+
+    /// The same stage and transport, for who does not tell the rest: where a client polls anyway, its target is not looked for.
+    pub fn evaluate(&self, module: &ModuleName, client: &Client<'_>) -> Evaluation {
+        let evaluation = self.flags.evaluate(module, client);
+        if evaluation.transport == Transport::Push && self.target(module, client.id).is_none() {
+            return without_target(evaluation);
+        }
+        evaluation
+    }
+
+    /// Where a client connects for a module, whatever its transport.
+    pub fn target(&self, module: &ModuleName, client_id: &str) -> Option<&str> {
+        let record = self.flags.record(module)?;
+        let chosen = self
+            .routes
+            .choose(module, &record.routing, client_id, &*self.is_fed)?;
+        // By its name in the configuration: the record's lives no longer than the record.
+        let mut names = self.routes.targets(module).iter().map(String::as_str);
+        names.find(|name| *name == chosen)
+    }
+}
+
+fn without_target(evaluation: Evaluation) -> Evaluation {
+    Evaluation {
+        effective: evaluation.effective.min(Stage::Mirror),
+        transport: Transport::Poll,
+        reason: "no-target",
+        ..evaluation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
+
+    use super::*;
+    use crate::{
+        domain::{BasisPoints, Cohort, Micros, Routing},
+        store::StageRecord,
+    };
+
+    #[test]
+    fn who_has_no_target_polls() {
+        let module: ModuleName = "orders".parse().unwrap();
+        let flags = Arc::new(Flags::new(std::slice::from_ref(&module)));
+        let mut seen = flags.changes();
+        let targets = vec!["old".to_owned()];
+        let routes = Routes::new(BTreeMap::from([(module.clone(), targets)]));
+        let is_fed = Arc::new(AtomicBool::new(true));
+        let switch = Arc::clone(&is_fed);
+        let adviser = Adviser::new(Arc::clone(&flags), Arc::new(routes), move |target| {
+            target == "old" && switch.load(Relaxed)
+        });
+        let told = || {
+            let advice = adviser.advise(&module, &Client::named("c"));
+            let evaluation = adviser.evaluate(&module, &Client::named("c"));
+            assert_eq!(evaluation.transport, advice.evaluation.transport);
+            assert_eq!(evaluation.effective, advice.evaluation.effective);
+            (
+                advice.evaluation.transport,
+                advice.evaluation.reason,
+                advice.target,
+            )
+        };
+        assert_eq!(told(), (Transport::Poll, "stage", Some("old")));
+        assert!(!seen.has_changed().unwrap());
+        let all = StageRecord {
+            module: module.clone(),
+            stage: Stage::Ramp,
+            cohort: Cohort::share(BasisPoints::ALL),
+            routing: Routing::default(),
+            paused: false,
+            version: 1,
+            changed_by: String::new(),
+            changed_at: Micros::default(),
+            reason: String::new(),
+        };
+        flags.adopt(std::slice::from_ref(&all));
+        assert!(seen.has_changed().unwrap());
+        seen.mark_unchanged();
+        flags.adopt(&[all]);
+        assert!(!seen.has_changed().unwrap(), "nothing was new");
+        assert_eq!(told(), (Transport::Push, "cohort", Some("old")));
+        is_fed.store(false, Relaxed);
+        assert_eq!(told(), (Transport::Poll, "no-target", None));
+    }
+}

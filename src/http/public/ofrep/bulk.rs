@@ -1,0 +1,125 @@
+//! `POST /ofrep/v1/evaluate/flags`: all flags at once, for providers that keep them.
+//!
+//! Invariant: a client that comes because a stream told it so is not told by a slower replica that nothing has changed.
+
+use axum::{
+    extract::{self, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tokio::time::{Instant, sleep_until};
+use utoipa::IntoParams;
+
+use super::{Asker, OfrepState, answer::Answer, failure::Failure};
+use crate::http::public::{
+    callers::CallsFrom,
+    etag,
+    native::Endpoint,
+    ofrep::{answer::AllEvaluated, asker::RequestBody, failure::FailureBody},
+    request_body,
+};
+
+/// What the query may hold. Other parameters are passed over.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it only describes what `told_tag` reads")]
+pub(in crate::http::public) struct Query {
+    /// The `etag` of the event that made the client ask. A replica that has not got the flags of that event yet waits for them, up to
+    /// `ofrep.settle_ms`.
+    #[param(rename = "flagConfigEtag")]
+    flag_config_etag: Option<String>,
+    /// Passed over: events have no such member.
+    #[param(rename = "flagConfigLastModified")]
+    flag_config_last_modified: Option<String>,
+}
+
+/// All flags, evaluated for a client.
+///
+/// OFREP 0.3. The answer changes only when the client is told something else; an event of `eventStreams` says when. The content type
+/// of the request does not matter.
+#[utoipa::path(
+    post, path = "/ofrep/v1/evaluate/flags", operation_id = "evaluateFlags", tag = "Flags",
+    params(
+        Query,
+        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of the answer that the client has"),
+    ),
+    request_body(content = RequestBody, content_type = "application/json"),
+    responses(
+        (status = 200, description = "what the client is told of each configured module", body = AllEvaluated<'static>,
+            headers(("ETag" = String, description = "the hash of the body"))),
+        (status = 304, description = "the client has it",
+            headers(("ETag" = String, description = "as before"))),
+        (status = 400, description = "the body or the context is not as it should be", body = FailureBody<'static>),
+        (status = 408, description = "the body did not arrive", body = FailureBody<'static>),
+        (status = 413, description = "the body is larger than `ofrep.body_bytes`", body = FailureBody<'static>),
+    )
+)]
+pub(in crate::http::public) async fn evaluate(
+    State(state): State<OfrepState>,
+    request: extract::Request,
+) -> Response {
+    let answer = answer(&state, request).await;
+    Endpoint::Flags.answered(answer.unwrap_or_else(|failure| failure.answer(None)))
+}
+
+async fn answer(state: &OfrepState, mut request: extract::Request) -> Result<Response, Failure> {
+    let headers = std::mem::take(request.headers_mut());
+    let told = request.uri().query().and_then(told_tag);
+    let asker = state.asker(request).await?;
+    let Some(told) = told else {
+        return Ok(unless_held(&headers, state.all(&asker)));
+    };
+    let answer = state.all_as_told(&asker, &told).await;
+    if etag::is_same(&told, &answer.hash) {
+        return Ok(unless_held(&headers, answer));
+    }
+    // Whatever the client holds is not what it was told of, and this may be.
+    Ok(whole(answer))
+}
+
+/// The tag of the event that has caused a request.
+fn told_tag(query: &str) -> Option<String> {
+    let mut parameters = url::form_urlencoded::parse(query.as_bytes());
+    let (_, tag) = parameters.find(|(name, _)| name == "flagConfigEtag")?;
+    Some(tag.into_owned())
+}
+
+fn unless_held(headers: &HeaderMap, answer: Answer) -> Response {
+    if etag::matches(headers, &answer.hash) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, answer.tag)]).into_response();
+    }
+    whole(answer)
+}
+
+fn whole(answer: Answer) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    let headers = [(header::CONTENT_TYPE, json), (header::ETAG, answer.tag)];
+    (headers, answer.body).into_response()
+}
+
+impl OfrepState {
+    /// Reads who asks.
+    pub(super) async fn asker(&self, request: extract::Request) -> Result<Asker, Failure> {
+        let address = CallsFrom::of(&request);
+        let body = request_body::whole(request, self.bounds.body_patience).await?;
+        let asker = Asker::read(&body, self.bounds.audience_bytes)?;
+        Ok(asker.from_address(address))
+    }
+
+    /// All flags once they are those of an event, or what they are after [`Ofrep::settle`](crate::config::ofrep::Ofrep::settle).
+    async fn all_as_told(&self, asker: &Asker, told: &str) -> Answer {
+        let mut changes = self.changes();
+        let deadline = Instant::now() + self.settings.settle();
+        loop {
+            let answer = self.all(asker);
+            if etag::is_same(told, &answer.hash) {
+                return answer;
+            }
+            tokio::select! {
+                () = changes.next() => {}
+                () = sleep_until(deadline) => return answer,
+                () = self.bounds.stop.cancelled() => return answer,
+            }
+        }
+    }
+}

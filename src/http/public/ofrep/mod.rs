@@ -1,0 +1,148 @@
+//! OpenFeature Remote Evaluation, OFREP 0.3: what a client is told of each module, as flags `module.{name}` of the value `poll` or
+//! `push`.
+//!
+//! `asker.rs` is who asks, `answer.rs` what it is told, `bulk.rs` and `single.rs` are the two evaluations, `stream.rs` says that they
+//! would be others now, `held.rs` keeps answers for who asks again, `failure.rs` is what this protocol has in place of problems.
+//!
+//! Invariants: whoever is told the same gets the same bytes, on every replica: an answer holds nothing but what the [`Adviser`]
+//! says, and its `ETag` is the hash of its body; a stream says so whenever that has changed for its client, also while it was
+//! away, and to nobody else.
+
+mod answer;
+mod asker;
+pub(super) mod bulk;
+mod failure;
+mod held;
+pub(super) mod single;
+pub(super) mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{cors, native};
+use crate::{
+    config::ofrep::Ofrep,
+    cutover::{Advice, Adviser},
+    domain::ModuleName,
+    mirror::{StandingChanges, Standings},
+};
+
+use self::{asker::Asker, held::Held};
+
+/// What evaluations ask.
+#[derive(Clone)]
+pub struct OfrepState {
+    flags: Arc<[Flag]>,
+    adviser: Arc<Adviser>,
+    standings: Arc<Standings>,
+    settings: Ofrep,
+    streams: Arc<Semaphore>,
+    held: Arc<Held>,
+    bounds: RequestBounds,
+}
+
+/// What bounds requests, and ends them.
+#[derive(Debug, Clone)]
+pub struct RequestBounds {
+    /// How long the body of a request may take.
+    pub body_patience: Duration,
+    /// The longest audience that a caller may name.
+    pub audience_bytes: usize,
+    /// Web pages of which origins may ask; `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Ends streams and waits.
+    pub stop: CancellationToken,
+}
+
+/// The flag of a module.
+#[derive(Debug)]
+struct Flag {
+    key: String,
+    module: ModuleName,
+}
+
+impl OfrepState {
+    /// Flags of these modules. `standings` are those behind the adviser.
+    pub fn new(
+        modules: &[ModuleName],
+        adviser: Arc<Adviser>,
+        standings: Arc<Standings>,
+        settings: Ofrep,
+        bounds: RequestBounds,
+    ) -> Self {
+        let mut modules = modules.to_vec();
+        modules.sort_unstable();
+        let flag = |module: ModuleName| Flag {
+            key: format!("module.{module}"),
+            module,
+        };
+        Self {
+            flags: modules.into_iter().map(flag).collect(),
+            adviser,
+            standings,
+            streams: Arc::new(Semaphore::new(settings.streams)),
+            held: Arc::new(Held::new(settings.cache_bytes)),
+            settings,
+            bounds,
+        }
+    }
+
+    /// The only place where an asker becomes what it is told.
+    fn advise(&self, module: &ModuleName, asker: &Asker) -> Advice<'_> {
+        self.adviser.advise(module, &asker.client())
+    }
+
+    /// To be asked for before what is compared with what comes later.
+    fn changes(&self) -> Changes {
+        Changes {
+            flags: self.adviser.flags().changes(),
+            standings: self.standings.changes(),
+        }
+    }
+}
+
+/// A wait for anything that may make evaluations others.
+struct Changes {
+    flags: watch::Receiver<u64>,
+    standings: StandingChanges,
+}
+
+impl Changes {
+    /// Returns after the next change; at once if one was missed.
+    async fn next(&mut self) {
+        tokio::select! {
+            changed = self.flags.changed() => {
+                if changed.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            () = self.standings.next() => {}
+        }
+    }
+}
+
+/// The routes below `/ofrep`.
+pub fn routes(state: OfrepState) -> Router {
+    let cors = cors::layer(&state.bounds.cors_origins);
+    let body = DefaultBodyLimit::max(state.settings.body_bytes);
+    let routes = Router::new()
+        .route("/ofrep/v1/evaluate/flags", post(bulk::evaluate))
+        .route("/ofrep/v1/evaluate/flags/{key}", post(single::evaluate))
+        .layer(body)
+        .route("/ofrep/v1/sse", get(stream::open))
+        .method_not_allowed_fallback(native::wrong_method)
+        .layer(middleware::from_fn(native::with_safe_headers))
+        .with_state(state);
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
+}
