@@ -73,8 +73,10 @@ pub struct Hold {
 pub(super) struct Holds([Hold; Cause::COUNT]);
 
 impl Holds {
-    pub(super) const fn set(&mut self, cause: Cause, hold: Hold) {
-        self.0[cause.index()] = hold;
+    /// Whether that says something else than before.
+    pub(super) fn set(&mut self, cause: Cause, hold: Hold) -> bool {
+        let before = std::mem::replace(&mut self.0[cause.index()], hold);
+        before != hold
     }
 
     pub(super) fn ceiling(&self) -> Option<Ceiling> {
