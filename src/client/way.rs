@@ -67,7 +67,7 @@ pub enum WayAct {
     ReadSoon,
     /// Begin a read after a pause.
     ReadLater,
-    /// Begin the next read at a random part of the interval of polls.
+    /// Begin the next read at a random part of the interval of polls, or after all of it where the gateway has spread its clients.
     Spread,
     /// Begin the next read when it is due: the next poll, or the next resync.
     Pace,

@@ -34,6 +34,8 @@ pub(super) struct Feed {
     not_before: Duration,
     failures: Backoff,
     poll_every: Duration,
+    /// The gateway has given this client a time of its own: all of `poll_every` is to be waited for.
+    is_placed: bool,
     resync: Duration,
     /// The next page of the snapshot; none while the first is awaited.
     state_page: Option<String>,
@@ -45,6 +47,10 @@ pub(super) struct Feed {
     /// What the last page that said it has said.
     seen: Option<Transport>,
 }
+
+/// The reasons for which a gateway sends clients back to polling all at once. It spreads their polls itself, by the interval that it tells
+/// each of them.
+const PLACED: [&str; 2] = ["panic", "guard"];
 
 impl Feed {
     pub(super) fn new(name: ModuleName, progress: Progress, settings: &Settings) -> Self {
@@ -67,6 +73,7 @@ impl Feed {
             not_before: Duration::ZERO,
             failures: Context::backoff(settings),
             poll_every: settings.poll_every,
+            is_placed: false,
             resync: settings.poll_every,
             state_page: None,
             generation: None,
@@ -98,6 +105,7 @@ impl Feed {
     pub(super) fn obey(&mut self, told: &Told, resync: Duration, settings: &Settings) {
         let said = told.next_poll.unwrap_or(settings.poll_every);
         self.poll_every = said.max(settings.first_pause);
+        self.is_placed = told.next_poll.is_some() && PLACED.contains(&&*told.reason);
         self.resync = resync.max(settings.first_pause);
         self.told = told.transport;
     }
@@ -124,12 +132,19 @@ impl Feed {
                     self.soon = Some(cx.now + delay);
                 }
                 WayAct::ReadLater => self.due = cx.after_pause(&mut self.failures, None),
-                WayAct::Spread => self.due = cx.now + self.poll_every.mul_f64(cx.chance.draw()),
+                WayAct::Spread => self.due = cx.now + self.spread(cx),
                 WayAct::Pace => self.due = cx.now + self.pace(cx),
                 WayAct::Apply => self.apply_kept(cx),
             }
         }
         acts
+    }
+
+    fn spread(&self, cx: &mut Context) -> Duration {
+        if self.is_placed {
+            return self.poll_every;
+        }
+        self.poll_every.mul_f64(cx.chance.draw())
     }
 
     fn pace(&self, cx: &mut Context) -> Duration {
@@ -145,5 +160,50 @@ impl Feed {
         self.generation = None;
         self.subscribe_at = None;
         self.place.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::chance::Chance;
+
+    const TOLD: Duration = Duration::from_secs(30);
+
+    /// When a client that was told to poll for this reason polls first, after so many tries of it.
+    fn first_polls(reason: &str) -> Vec<Duration> {
+        let settings = Settings::default();
+        let told = Told {
+            transport: Transport::Poll,
+            reason: reason.to_owned(),
+            topics: Vec::new(),
+            target: None,
+            next_poll: Some(TOLD),
+        };
+        let mut cx = Context {
+            now: Duration::ZERO,
+            settings: settings.clone(),
+            chance: Chance::new(7),
+            actions: Vec::new(),
+        };
+        let first = |_| {
+            let name = "m".parse().unwrap();
+            let mut feed = Feed::new(name, Progress::from_the_beginning(), &settings);
+            feed.way = Way::Live;
+            feed.obey(&told, TOLD, &settings);
+            feed.step(WayEvent::ToldPoll, &mut cx);
+            feed.due
+        };
+        (0..50).map(first).collect()
+    }
+
+    #[test]
+    fn whom_the_gateway_has_placed_waits_for_its_time() {
+        for reason in PLACED {
+            assert!(first_polls(reason).iter().all(|due| *due == TOLD));
+        }
+        let spread = first_polls("stage");
+        assert!(spread.iter().any(|due| *due < TOLD / 4));
+        assert!(spread.iter().any(|due| *due > TOLD / 4 * 3));
     }
 }

@@ -117,7 +117,7 @@ impl Asker {
     }
 
     /// The same, calling from there.
-    pub(super) fn from_address(self, address: Option<IpAddr>) -> Self {
+    pub(super) fn calling_from(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
     }
 

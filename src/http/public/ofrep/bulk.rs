@@ -103,7 +103,7 @@ impl OfrepState {
         let address = CallsFrom::of(&request);
         let body = request_body::whole(request, self.bounds.body_patience).await?;
         let asker = Asker::read(&body, self.bounds.audience_bytes)?;
-        Ok(asker.from_address(address))
+        Ok(asker.calling_from(address))
     }
 
     /// All flags once they are those of an event, or what they are after [`Ofrep::settle`](crate::config::ofrep::Ofrep::settle).

@@ -90,7 +90,7 @@ fn begin(state: &OfrepState, request: &extract::Request) -> Result<Response, Pro
     let query = request.uri().query().unwrap_or_default();
     let asker = Asker::of_query(query, state.bounds.audience_bytes)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?
-        .from_address(CallsFrom::of(request));
+        .calling_from(CallsFrom::of(request));
     let place = Arc::clone(&state.streams).try_acquire_owned();
     let place = place.map_err(|_none| {
         let why = "too many event streams are open";
