@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Instant};
 
 use changeover::{
     cutover::{Adviser, Flags, Routes},
-    domain::{BasisPoints, Cohort, Micros, ModuleName, Routing, Stage},
+    domain::{BasisPoints, Client, Cohort, End, Micros, ModuleName, Routing, Stage},
     store::StageRecord,
 };
 
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let begun = Instant::now();
     for (_, client) in (0..arguments.evaluations).zip(clients.iter().cycle()) {
         for module in &modules {
-            black_box(adviser.advise(module, client));
+            black_box(adviser.advise(module, &Client::named(client)));
         }
     }
     let all_ns = begun.elapsed().as_secs_f64() * 1e9 / f64::from(arguments.evaluations);
@@ -53,6 +53,7 @@ fn adviser(modules: &[ModuleName]) -> anyhow::Result<Adviser> {
         changed_by: String::new(),
         changed_at: Micros::default(),
         reason: String::new(),
+        ending: End::default(),
     };
     let flags = Flags::new(modules);
     flags.adopt(&modules.iter().map(record).collect::<Vec<_>>());
