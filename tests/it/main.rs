@@ -30,6 +30,7 @@ mod a_pause_is_told_to_who_is_connected;
 mod a_paused_sequencer_cannot_write;
 mod a_replaced_database_file_is_noticed;
 mod a_restored_copy_begins_a_new_epoch;
+mod a_restored_outbox_keeps_its_order;
 mod a_slow_target_slows_only_itself;
 mod a_soak;
 mod a_state_that_was_off_is_made_whole;

@@ -140,6 +140,30 @@ async fn number(database: &DatabaseUnderTest, look: &Look) {
     }
 }
 
+/// A row that is mended while it waits, or whose writer names a transaction of its own choice, is found all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_row_lies_about_its_transaction() {
+    let Some(database) = DatabaseUnderTest::fresh(Kind::Postgres).await else {
+        return;
+    };
+    let store = database.store().await;
+    let name = module("marked");
+    let stranger = "INSERT INTO outbox (module, entity_key, value) VALUES ('stranger', 'k', '1')";
+    database.execute(stranger).await;
+    database.execute(&insert("", "", "")).await;
+    let first = same_as_everything(&store, &name, (Mark::NOTHING, i64::MAX), 6, EVERYTHING).await;
+    assert_eq!(first.rows.len(), 1);
+    number(&database, &first).await;
+    let mark = first.mark.unwrap();
+    let mended = "UPDATE outbox SET module = 'marked'";
+    let told = "INSERT INTO outbox (id, module, entity_key, value, txid) VALUES (-7, 'marked', 'k', '1', 0)";
+    for sql in [mended, told] {
+        database.execute(sql).await;
+    }
+    let found = same_as_everything(&store, &name, (mark, i64::MAX), 6, EVERYTHING).await;
+    assert_eq!(found.rows.len(), 2);
+}
+
 const DEAD: u64 = 100_000;
 const LOOKS: u64 = 20;
 
