@@ -12,7 +12,8 @@ use crate::store::{Beyond, Mark};
 const SPAN: i64 = 1 << 20;
 /// What a span shrinks to at most.
 const LEAST_SPAN: i64 = 1 << 12;
-/// Looks that took less let the next span double, looks that took more halve it.
+/// Looks that took less than this above the quickest of the walk let the next span double, looks that took more halve it. What every
+/// look takes, the way to the database first of all, says nothing of the rows.
 const QUICK: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_millis(100);
 
@@ -23,6 +24,10 @@ pub(super) struct Marks {
     /// Up to here the present span goes; to the end of all ids when the walk is over.
     through: i64,
     walking: bool,
+    /// What the quickest look of the walk took. The first one has nothing to walk over.
+    quickest: Duration,
+    /// Where a look of an earlier walk was given up, and the span to go on with there.
+    hard: Option<(i64, i64)>,
 }
 
 impl Marks {
@@ -32,6 +37,8 @@ impl Marks {
             span: SPAN,
             through: 0,
             walking: true,
+            quickest: Duration::MAX,
+            hard: None,
         }
     }
 
@@ -40,11 +47,17 @@ impl Marks {
         *self = Self::new();
     }
 
-    /// Begins anew with smaller spans: it may have been a look that took too long.
+    /// Begins anew, with a smaller span where this walk was: it may have been a look that took too long.
     pub(super) fn walk_carefully(&mut self) {
-        let span = (self.span / 4).clamp(LEAST_SPAN, SPAN);
+        let looked = self.through.saturating_sub(self.mark.id.max(0));
+        let here = (self.mark.id, (looked / 8).clamp(LEAST_SPAN, SPAN));
+        let hard = if self.walking && self.through > 0 {
+            Some(here)
+        } else {
+            self.hard
+        };
         *self = Self {
-            span,
+            hard,
             ..Self::new()
         };
     }
@@ -83,9 +96,11 @@ impl Marks {
     }
 
     fn resize(&mut self, took: Duration) {
-        if took < QUICK {
+        self.quickest = self.quickest.min(took);
+        let rows = took.saturating_sub(self.quickest);
+        if rows < QUICK {
             self.span = self.span.saturating_mul(2);
-        } else if took > SLOW {
+        } else if rows > SLOW {
             self.span = (self.span / 2).max(LEAST_SPAN);
         }
     }
@@ -93,7 +108,14 @@ impl Marks {
     /// To the next span, or to the end of the walk.
     fn go_on(&mut self) {
         self.walking = self.through < i64::MAX;
-        self.through = self.through.saturating_add(self.span);
+        let from = self.through;
+        if let Some((_, span)) = self.hard.take_if(|(at, _)| *at <= from) {
+            self.span = span;
+        }
+        self.through = from.saturating_add(self.span);
+        if let Some((at, _)) = self.hard {
+            self.through = self.through.min(at);
+        }
         if !self.walking {
             *self = Self {
                 mark: Mark {
@@ -103,6 +125,7 @@ impl Marks {
                 span: SPAN,
                 through: i64::MAX,
                 walking: false,
+                ..Self::new()
             };
         }
     }
@@ -137,33 +160,53 @@ mod tests {
     }
 
     #[test]
-    fn spans_follow_what_looks_cost() {
-        let mut marks = Marks::new();
-        marks.found_nothing(up_to(0), Duration::ZERO);
-        assert_eq!(through(&marks), 2 * SPAN);
-        marks.found_nothing(up_to(2 * SPAN), Duration::from_millis(200));
-        assert_eq!(through(&marks), 3 * SPAN);
-        // A look was given up: what is known is forgotten, and the spans are smaller.
-        marks.walk_carefully();
-        assert_eq!((marks.mark, through(&marks)), (Mark::NOTHING, 0));
-        marks.found_nothing(up_to(0), Duration::from_millis(50));
-        assert_eq!(through(&marks), SPAN / 4);
-        for _ in 0..20 {
-            marks.walk_carefully();
+    fn spans_follow_what_rows_cost() {
+        let (near, far) = (Duration::from_millis(1), Duration::from_millis(300));
+        for way in [near, far] {
+            let mut marks = Marks::new();
+            marks.found_nothing(up_to(0), way);
+            assert_eq!(through(&marks), 2 * SPAN);
+            marks.found_nothing(up_to(2 * SPAN), way + Duration::from_millis(200));
+            assert_eq!(through(&marks), 3 * SPAN);
+            marks.found_nothing(up_to(3 * SPAN), way + Duration::from_millis(50));
+            assert_eq!(through(&marks), 4 * SPAN);
         }
-        marks.found_nothing(up_to(0), Duration::from_millis(50));
-        assert_eq!(through(&marks), LEAST_SPAN);
+    }
+
+    /// Dead rows behind a long range without any: the walk comes there with a large span each time that it begins anew.
+    #[test]
+    fn where_a_look_was_given_up_the_next_walk_goes_slowly() {
+        const DENSE: std::ops::Range<i64> = 1_000_000_000..1_020_000_000;
+        /// As many dead rows as a look gets over.
+        const MOST: i64 = 4_000_000;
+        let mut marks = Marks::new();
+        let (mut looks, mut given_up) = (0, 0);
+        while marks.are_walking() {
+            looks += 1;
+            assert!(looks < 1_000, "the walk comes to no end");
+            let (from, end) = (marks.mark.id, through(&marks));
+            let dead = (end.min(DENSE.end) - from.max(DENSE.start)).max(0);
+            if dead > MOST {
+                given_up += 1;
+                marks.walk_carefully();
+            } else {
+                let took = Duration::from_micros(dead.unsigned_abs() / 7);
+                marks.found_nothing(up_to(end), took);
+            }
+        }
+        println!("{looks} looks, {given_up} of them given up");
+        assert!(given_up > 0);
     }
 
     #[test]
     fn a_span_is_left_when_all_of_it_is_numbered() {
         let mut marks = Marks::new();
-        marks.found_nothing(up_to(0), Duration::from_millis(50));
-        assert_eq!(through(&marks), SPAN);
-        marks.numbered(Some(up_to(2_000)));
-        assert_eq!(through(&marks), SPAN);
-        marks.numbered(Some(up_to(SPAN)));
+        marks.found_nothing(up_to(0), Duration::ZERO);
         assert_eq!(through(&marks), 2 * SPAN);
+        marks.numbered(Some(up_to(2_000)));
+        assert_eq!(through(&marks), 2 * SPAN);
+        marks.numbered(Some(up_to(2 * SPAN)));
+        assert_eq!(through(&marks), 4 * SPAN);
         marks.numbered(None);
         assert_eq!((marks.mark, through(&marks)), (Mark::NOTHING, 0));
     }
