@@ -4,6 +4,7 @@
 //! transaction that begins and ends with the fence of its module's lease; what a caller is told
 //! is durable was committed.
 
+mod census;
 mod changelog;
 mod epochs;
 mod error;
@@ -30,6 +31,10 @@ mod ticks;
 
 use std::sync::Arc;
 
+pub use census::{
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, PollingAgent, Pollers,
+    Sighting, Sketch, Told,
+};
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
@@ -68,6 +73,7 @@ pub trait Store:
     + Retention
     + Stages
     + Panics
+    + Census
     + Targets
     + Epochs
     + Ticks
@@ -90,6 +96,7 @@ impl<T> Store for T where
         + Retention
         + Stages
         + Panics
+        + Census
         + Targets
         + Epochs
         + Ticks
