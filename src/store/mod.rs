@@ -4,6 +4,7 @@
 //! transaction that begins and ends with the fence of its module's lease; what a caller is told
 //! is durable was committed.
 
+mod census;
 mod changelog;
 mod epochs;
 mod error;
@@ -31,6 +32,10 @@ mod ticks;
 
 use std::sync::Arc;
 
+pub use census::{
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, PollingAgent, Pollers,
+    Sighting, Sketch, Told,
+};
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
@@ -71,6 +76,7 @@ pub trait Store:
     + Stages
     + Panics
     + Facts
+    + Census
     + Targets
     + Epochs
     + Ticks
@@ -94,6 +100,7 @@ impl<T> Store for T where
         + Stages
         + Panics
         + Facts
+        + Census
         + Targets
         + Epochs
         + Ticks

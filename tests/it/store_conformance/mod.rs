@@ -1,6 +1,7 @@
 //! What every database behind the store's traits must do, as one suite.
 
 mod acts;
+mod census;
 pub mod changes;
 mod crossing_acts;
 mod epochs;
