@@ -54,7 +54,7 @@ pub struct Check {
 pub struct Pollers {
     /// How many clients.
     pub clients: u64,
-    /// Some of them, those seen last first.
+    /// Some of them, in the order of their ids.
     pub by_client: Vec<Poller>,
     /// How many programs.
     pub agents: u64,

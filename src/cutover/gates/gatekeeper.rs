@@ -1,15 +1,16 @@
 //! Who asks the database for the facts of a gate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Gate, RampFacts, RetiredFacts, SunsetFacts, TargetFacts, check::Pollers, ramp, retired, sunset,
+    Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts, kept::Kept, ramp,
+    retired, sunset,
 };
 use crate::{
     config::gates::Gates,
     cutover::Routes,
-    domain::{Stage, Standing},
-    store::{Result, StageRecord, Store, TargetRecord},
+    domain::{Micros, Stage, Standing},
+    store::{self, ClientCount, Result, StageRecord, Store, TargetRecord},
 };
 
 /// Who knows what a step asks for.
@@ -17,18 +18,29 @@ pub struct Gatekeeper {
     store: Arc<dyn Store>,
     routes: Arc<Routes>,
     settings: Gates,
+    counts: Kept<Arc<[ClientCount]>>,
+    census_since: Kept<Option<Micros>>,
 }
 
 /// The word of the audit for a trip of the guard.
 const TRIP: &str = "guard-trip";
 
+/// Pollers and programs that are named. There may be more.
+const NAMED: u32 = 50;
+
+/// How long what needs a whole table to be read is good for: somebody may look each second.
+const COUNTS_KEPT: Duration = Duration::from_secs(2);
+const CENSUS_KEPT: Duration = Duration::from_mins(1);
+
 impl Gatekeeper {
     /// Gates by these settings.
-    pub const fn new(store: Arc<dyn Store>, routes: Arc<Routes>, settings: Gates) -> Self {
+    pub fn new(store: Arc<dyn Store>, routes: Arc<Routes>, settings: Gates) -> Self {
         Self {
             store,
             routes,
             settings,
+            counts: Kept::new(COUNTS_KEPT),
+            census_since: Kept::new(CENSUS_KEPT),
         }
     }
 
@@ -97,21 +109,53 @@ impl Gatekeeper {
         let quiet_since = now.minus(self.settings.quiet_for.get());
         let since = quiet_since.max(record.entered.at);
         let trips = self.store.count_acts(module, TRIP, since).await?;
+        let within = self.settings.clients_within.get();
+        let count = async || Ok(self.store.count_clients(within).await?.into());
+        let counts = self.counts.get(count).await?;
+        let count = counts.iter().find(|count| count.module == *module);
+        let number = |of: fn(&ClientCount) -> u64| count.map_or(0, of);
         Ok(SunsetFacts {
             now,
             entered_at: record.entered.at,
+            push: number(|count| count.push),
+            poll: number(|count| count.poll),
+            fell_back: number(|count| count.fell_back),
             trips,
-            ..SunsetFacts::default()
         })
     }
 
     async fn retired_facts(&self, record: &StageRecord) -> Result<RetiredFacts> {
-        let now = self.store.facts(&record.module).await?.now;
+        let module = &record.module;
+        let now = self.store.facts(module).await?.now;
+        let since = async || self.store.census_since().await;
+        let within = self.settings.no_polls_for.get();
+        let pollers = self.store.pollers(module, within, NAMED).await?;
         Ok(RetiredFacts {
             now,
-            known_since: None,
-            pollers: Pollers::default(),
+            known_since: self.census_since.get(since).await?,
+            pollers: named(pollers),
         })
+    }
+}
+
+fn named(found: store::Pollers) -> Pollers {
+    let client = |client: store::KnownClient| Poller {
+        name: client.client_id,
+        agent: Some(client.agent).filter(|agent| !agent.is_empty()),
+        clients: 1,
+        last_seen: client.polled_at.unwrap_or(client.last_seen),
+    };
+    let agent = |agent: store::PollingAgent| Poller {
+        name: agent.agent,
+        agent: None,
+        clients: agent.clients,
+        last_seen: agent.polled_at,
+    };
+    Pollers {
+        clients: found.total,
+        by_client: found.clients.into_iter().map(client).collect(),
+        agents: found.agents_total,
+        by_agent: found.agents.into_iter().map(agent).collect(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod check;
 mod gate;
 mod gatekeeper;
+mod kept;
 mod periods;
 mod ramp;
 mod reporter;

@@ -56,17 +56,17 @@ pub struct CheckView {
 pub struct PollersView {
     /// How many clients.
     clients: u64,
-    /// Some of them, those seen last first.
-    by_client: Vec<PollingClient>,
+    /// Some of them, in the order of their ids.
+    by_client: Vec<PollerClient>,
     /// How many programs.
     agents: u64,
     /// Some of them, those of most clients first.
-    by_agent: Vec<PollingAgent>,
+    by_agent: Vec<PollerAgent>,
 }
 
 /// A client that polls.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PollingClient {
+pub struct PollerClient {
     client: String,
     agent: Option<String>,
     #[schema(format = DateTime)]
@@ -75,7 +75,8 @@ pub struct PollingClient {
 
 /// A program that clients poll with.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PollingAgent {
+pub struct PollerAgent {
+    /// Empty if they say nothing.
     agent: String,
     clients: u64,
     #[schema(format = DateTime)]
@@ -124,12 +125,12 @@ impl CheckView {
 
 impl PollersView {
     fn new(pollers: &Pollers) -> Self {
-        let client = |one: &Poller| PollingClient {
+        let client = |one: &Poller| PollerClient {
             client: one.name.clone(),
             agent: one.agent.clone(),
             last_seen: rfc3339(one.last_seen),
         };
-        let agent = |one: &Poller| PollingAgent {
+        let agent = |one: &Poller| PollerAgent {
             agent: one.name.clone(),
             clients: one.clients,
             last_seen: rfc3339(one.last_seen),
