@@ -1,14 +1,19 @@
 //! `changeover module …`: where each module stands on the ladder, and moving it.
 
-use clap::{Args, Subcommand};
-use serde_json::{Map, Number, Value, json};
+mod act;
+mod arguments;
+mod reading;
+mod tables;
 
-use super::{
-    Failure, Globals, Output,
-    actor::Actor,
-    client::{Client, Remote},
-    module_tables as tables,
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use self::{
+    act::Act,
+    arguments::{as_number, end_of_polls, list},
+    reading::Reading,
 };
+use super::{Failure, Globals};
 use crate::domain::{BasisPoints, Brownout, Member, ModuleName, Stage};
 
 /// The commands about modules.
@@ -106,29 +111,6 @@ pub enum Module {
     },
 }
 
-/// What a reading command takes.
-#[derive(Debug, Clone, Args)]
-pub struct Reading {
-    #[command(flatten)]
-    remote: Remote,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// What an act on a module takes.
-#[derive(Debug, Clone, Args)]
-pub struct Act {
-    /// The module.
-    module: ModuleName,
-    #[command(flatten)]
-    actor: Actor,
-    /// Act only if the module's flags are still at this version.
-    #[arg(long, value_name = "VERSION")]
-    if_version: Option<i64>,
-    #[command(flatten)]
-    reading: Reading,
-}
-
 impl Module {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
         match self {
@@ -194,67 +176,5 @@ impl Module {
                 act.run(globals, "route", [target, percent]).await
             }
         }
-    }
-}
-
-/// A time in UTC, of which the time of day may be missing.
-fn end_of_polls(text: &str) -> Result<String, String> {
-    let time = if text.len() == 10 {
-        format!("{text}T00:00:00Z")
-    } else {
-        text.to_owned()
-    };
-    let parsed = humantime::parse_rfc3339(&time);
-    parsed.map(|_| time).map_err(|error| {
-        format!("must be a day or a time in UTC such as 2027-03-01T08:00:00Z: {error}")
-    })
-}
-
-/// What a list becomes; `None` if nothing is said of it.
-fn list(members: &[impl ToString], nobody: bool) -> Option<Value> {
-    let members: Vec<_> = members.iter().map(ToString::to_string).collect();
-    (nobody || !members.is_empty()).then(|| json!(members))
-}
-
-/// `33.33`, not `33.330000000000005`.
-fn as_number(percent: BasisPoints) -> Number {
-    percent
-        .to_string()
-        .parse()
-        .expect("a percentage is written as a JSON number")
-}
-
-impl Reading {
-    async fn show(
-        &self,
-        globals: &Globals,
-        path: &[&str],
-        query: &[(&str, String)],
-        table: fn(&Value) -> String,
-    ) -> Result<(), Failure> {
-        let client = self.remote.client(globals)?;
-        let path = [&["admin", "v1", "modules"], path].concat();
-        let answer = client.get(&path, query).await?;
-        Ok(self.output.print(&answer, table)?)
-    }
-}
-
-impl Act {
-    async fn run(
-        self,
-        globals: &Globals,
-        action: &str,
-        extra: impl IntoIterator<Item = (&'static str, Value)>,
-    ) -> Result<(), Failure> {
-        let client: Client = self.reading.remote.client(globals)?;
-        let mut body = Map::new();
-        body.insert("reason".to_owned(), json!(self.actor.reason));
-        let extra = extra.into_iter();
-        body.extend(extra.map(|(name, value)| (name.to_owned(), value)));
-        let path = ["admin", "v1", "modules", self.module.as_str(), action];
-        let answer = client
-            .act(&path, &Value::Object(body), &self.actor, self.if_version)
-            .await?;
-        Ok(self.reading.output.print(&answer, tables::act)?)
     }
 }
