@@ -2,6 +2,7 @@
 
 mod act;
 mod arguments;
+mod gates;
 mod reading;
 mod tables;
 
@@ -38,11 +39,16 @@ pub enum Module {
         #[command(flatten)]
         reading: Reading,
     },
+    /// Whether a module may take its next step: what is asked, with figures.
+    Gates(gates::Gates),
     /// One step forward.
     Promote {
         /// The module's name again: the step to `retired` asks for it, no other takes it.
         #[arg(long, value_name = "MODULE")]
         confirm: Option<String>,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -64,6 +70,9 @@ pub enum Module {
         /// Empties the list of those who poll in any case.
         #[arg(long, conflicts_with = "exclude")]
         exclude_nobody: bool,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -83,6 +92,9 @@ pub enum Module {
         /// Takes back all that was planned, before anything else.
         #[arg(long)]
         clear: bool,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -128,9 +140,15 @@ impl Module {
                 let query = [("limit", limit.to_string())];
                 reading.show(globals, &path, &query, tables::history).await
             }
-            Self::Promote { confirm, act } => {
+            Self::Gates(gates) => gates.run(globals).await,
+            Self::Promote {
+                confirm,
+                force,
+                act,
+            } => {
                 let confirm = confirm.map(|name| ("confirm", json!(name)));
-                act.run(globals, "promote", confirm).await
+                let members = confirm.into_iter().chain(forced(force));
+                act.run(globals, "promote", members).await
             }
             Self::Ramp {
                 percent,
@@ -138,12 +156,14 @@ impl Module {
                 exclude,
                 include_nobody,
                 exclude_nobody,
+                force,
                 act,
             } => {
                 let percent = percent.map(|share| ("percent", Value::Number(as_number(share))));
                 let include = list(&include, include_nobody).map(|list| ("include", list));
                 let exclude = list(&exclude, exclude_nobody).map(|list| ("exclude", list));
                 let members = [percent, include, exclude].into_iter().flatten();
+                let members = members.chain(forced(force));
                 act.run(globals, "ramp", members).await
             }
             Self::Sunset {
@@ -151,6 +171,7 @@ impl Module {
                 brownout,
                 block,
                 clear,
+                force,
                 act,
             } => {
                 let at = at.map(|at| ("at", json!(at)));
@@ -158,6 +179,7 @@ impl Module {
                 let block = list(&block, false).map(|list| ("block", list));
                 let clear = clear.then_some(("clear", json!(true)));
                 let members = [at, brownouts, block, clear].into_iter().flatten();
+                let members = members.chain(forced(force));
                 act.run(globals, "sunset", members).await
             }
             Self::Rollback { to, act } => {
@@ -177,4 +199,8 @@ impl Module {
             }
         }
     }
+}
+
+fn forced(force: bool) -> Option<(&'static str, Value)> {
+    force.then_some(("force", json!(true)))
 }

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{PrivateState, database_problem, known_module, modules::rfc3339, query::QueryOf};
 use crate::{
     cutover::{Check, Gate, Poller, Pollers},
-    domain::{Invalid, ModuleName, Stage},
+    domain::{Invalid, Micros, ModuleName, Stage},
     http::{Problem, body::BodyOf, path::PathOf},
     store::StageRecord,
 };
@@ -90,8 +90,9 @@ pub struct ForcedView {
     /// The step that it was for.
     step: &'static str,
     by: String,
+    /// Absent in a dry run.
     #[schema(format = DateTime)]
-    at: String,
+    at: Option<String>,
     reason: String,
     /// Which checks did not pass then.
     checks: Vec<String>,
@@ -151,7 +152,7 @@ impl ForcedView {
         Some(Self {
             step: forced.step.as_str(),
             by: forced.by.clone(),
-            at: rfc3339(record.entered.at),
+            at: (record.entered.at > Micros::default()).then(|| rfc3339(record.entered.at)),
             reason: forced.reason.clone(),
             checks: forced.checks.clone(),
         })
