@@ -271,13 +271,21 @@ fn gates_have_bounds() {
         fell_back_percent = -1
         no_polls_for = "2years"
     "#;
-    assert_snapshot!(given(toml).problems(), @"");
+    assert_snapshot!(given(toml).problems(), @"
+    gates.facts_every_ms: must be from 100 to 60000, not 0 (from changeover.toml)
+    gates.stale_after: must be from 200ms to 1h, not 2h (from changeover.toml)
+    gates.max_lag: must be from 1ms to 1d, not 0s (from changeover.toml)
+    gates.no_polls_for: must be from 1s to 365d, not 2years (from changeover.toml)
+    gates.on_push_percent: must be from 0 to 100, not 100.5 (from changeover.toml)
+    gates.fell_back_percent: must be from 0 to 100, not -1 (from changeover.toml)
+    gates.verified_within: must not be shorter than verified_for: what it asks for would be forgotten before it is there (from changeover.toml)
+    ");
 }
 
 #[test]
 fn facts_are_not_too_old_as_soon_as_they_are_written() {
     let toml = "gates = { facts_every_ms = 15000, stale_after = \"20s\" }";
-    assert_snapshot!(given(toml).problems(), @"");
+    assert_snapshot!(given(toml).problems(), @"gates.stale_after: must be at least twice facts_every_ms, or facts would be too old as soon as one write is late (from changeover.toml)");
 }
 
 #[test]

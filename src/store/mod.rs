@@ -33,8 +33,8 @@ mod ticks;
 use std::sync::Arc;
 
 pub use census::{
-    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, PollingAgent, Pollers,
-    Sighting, Sketch, Told,
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, Pollers,
+    PollingAgent, Sighting, Sketch, Told,
 };
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
