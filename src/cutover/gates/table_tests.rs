@@ -400,6 +400,9 @@ const RETIRED: &[RetiredRow] = &[
         "0 clients have polled in the last 14days",
         |_, _| {},
     ),
+    ("pollers", Fail, "1 clients", |facts, _| {
+        facts.pollers = some_pollers(1);
+    }),
     ("pollers", Pass, "2 clients", |facts, settings| {
         (facts.pollers, settings.pollers) = (some_pollers(2), 2);
     }),
