@@ -103,6 +103,7 @@ mod rabbitmq_over_tls;
 mod readers_beside_pruning;
 mod reads_of_one_module_hold_up_no_other;
 mod refusals_end_in_a_pointer_or_a_halt;
+mod refused_changes_are_told;
 mod repeatable_read_would_lose_rows;
 mod repeats_are_ignored;
 mod replicas_share_the_modules;
