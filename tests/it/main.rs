@@ -56,6 +56,7 @@ mod descriptions_are_true;
 mod every_broker;
 mod every_connection_takes_the_same_link;
 mod every_stage_and_every_act;
+mod everybody_comes_back;
 mod everybody_tells_a_client_the_same;
 mod flags_by_the_protocol;
 mod gateways_with_and_without_state_take_turns;

@@ -11,7 +11,7 @@ use crate::support::{
     gateway::{Client, InProcess, Setup},
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Lets inserts into the outbox fail as they do on a full disk.
 const POSTGRES: [&str; 2] = [
