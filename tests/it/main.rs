@@ -107,6 +107,7 @@ mod refusals_end_in_a_pointer_or_a_halt;
 mod refused_changes_are_told;
 mod repeatable_read_would_lose_rows;
 mod repeats_are_ignored;
+mod replicas_agree_soon;
 mod replicas_share_the_modules;
 mod retained_messages_keep_within_the_window;
 mod secrets_are_never_shown;
