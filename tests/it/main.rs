@@ -59,6 +59,7 @@ mod every_stage_and_every_act;
 mod everybody_comes_back;
 mod everybody_tells_a_client_the_same;
 mod flags_by_the_protocol;
+mod gates_ask_for_evidence;
 mod gateways_with_and_without_state_take_turns;
 mod heavy_reads_delay_no_tail_poll;
 mod idle_connections_are_closed;
