@@ -70,8 +70,13 @@ impl Parts {
     pub(super) fn new(config: Arc<Config>, store: Arc<dyn Store>) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
-        let (ingest, writer) =
-            IngestWriter::new(Arc::clone(&store), &config.ingest, Arc::clone(&wake));
+        let readiness = Arc::<Readiness>::default();
+        let (ingest, writer) = IngestWriter::new(
+            Arc::clone(&store),
+            &config.ingest,
+            Arc::clone(&wake),
+            Arc::clone(&readiness),
+        );
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
@@ -129,7 +134,7 @@ impl Parts {
             routes,
             roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
-            readiness: Arc::default(),
+            readiness,
             config,
             served,
             store,
