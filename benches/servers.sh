@@ -160,6 +160,9 @@ public = "127.0.0.1:$public"
 private = "127.0.0.1:$private"
 [database]
 url = "${database:-$(url "$name")}"
+# What is measured at ramp has had no traffic before it.
+[gates]
+enforce = false
 # Topics of its own: what another gateway has left at the broker would look like a history that this one lost.
 [mqtt]
 topic_prefix = "$name"
