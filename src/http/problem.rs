@@ -22,7 +22,7 @@ pub struct Problem {
     retry_after_secs: Option<u32>,
     header: Option<(HeaderName, HeaderValue)>,
     /// What programs may want to know beside the detail.
-    member: Option<(&'static str, serde_json::Value)>,
+    member: Option<Box<(&'static str, serde_json::Value)>>,
 }
 
 /// Why a request was not served (RFC 9457).
@@ -56,7 +56,7 @@ impl Problem {
 
     /// Adds a member of its own (RFC 9457, section 3.2).
     pub fn member(mut self, name: &'static str, value: serde_json::Value) -> Self {
-        self.member = Some((name, value));
+        self.member = Some(Box::new((name, value)));
         self
     }
 
@@ -82,7 +82,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             member: self
                 .member
-                .as_ref()
+                .as_deref()
                 .map(|(name, value)| BTreeMap::from([(*name, value)])),
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();

@@ -62,8 +62,8 @@ struct Written {
     news: News,
 }
 
-/// What is worth a write at once: by target and module, whether it is connected, halted, compared, and how often it was wrong.
-type News = BTreeMap<(String, String), (bool, bool, bool, u64)>;
+/// What is worth a write at once: by target and module, whether it is connected, halted, listened to, compared, and how often it was wrong.
+type News = BTreeMap<(String, String), ([bool; 4], u64)>;
 
 /// How often the mirror is looked at: the longest time after which news are written.
 const TICK: Duration = Duration::from_millis(500);
@@ -145,13 +145,14 @@ impl FactsReporter {
             .iter()
             .map(|report| (report.lease.clone(), report.fact.clone()))
             .collect();
-        // The first write only asks for the time.
         let periods = self.now(at).map(|now| self.periods.so_far(reports, now));
+        let whole = periods.is_some();
         let periods = periods.unwrap_or_default();
         let now = self.store.write_facts(&facts, &periods).await?;
         self.clock = Some((now, Instant::now()));
         self.periods.turn(now);
-        self.written = Some(Written {
+        // The first write only asks for the time: what verifiers found follows with the next.
+        self.written = whole.then(|| Written {
             at,
             news: news(reports),
         });
@@ -183,12 +184,14 @@ impl FactsReporter {
 fn news(reports: &[Report]) -> News {
     let of = |report: &Report| {
         let fact = &report.fact;
+        let listening = report.verified.is_some_and(|verified| verified.listening);
         let found = report.verified.map(|verified| verified.found);
         let found = found.unwrap_or_default();
         let key = (fact.target.clone(), fact.module.as_str().to_owned());
         let halted = fact.halted.is_some();
         let compared = found.compared() > 0;
-        (key, (fact.connected, halted, compared, found.problems()))
+        let states = [fact.connected, halted, listening, compared];
+        (key, (states, found.problems()))
     };
     reports.iter().map(of).collect()
 }

@@ -71,14 +71,14 @@ fn names(pollers: &Pollers) -> String {
     };
     let clients: Vec<_> = pollers.by_client.iter().take(NAMED).collect();
     let named: Vec<_> = clients.iter().map(|one| one.name.as_str()).collect();
-    let mut text = named.join(", ") + &more(named.len(), pollers.clients);
+    let clients = named.join(", ") + &more(named.len(), pollers.clients);
     let agents = pollers.by_agent.iter().take(NAMED);
     let agents: Vec<_> = agents
         .map(|one| format!("{} ({})", one.name, one.clients))
         .collect();
-    if !agents.is_empty() {
-        text += &format!(", with {}", agents.join(", "));
-        text += &more(agents.len(), pollers.agents);
+    if agents.is_empty() {
+        return clients;
     }
-    text
+    let rest = more(agents.len(), pollers.agents);
+    format!("{clients}, with {}{rest}", agents.join(", "))
 }

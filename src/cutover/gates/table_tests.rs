@@ -92,11 +92,11 @@ fn periods(facts: &mut RampFacts) -> &mut Vec<VerifierPeriod> {
 const RAMP: &[RampRow] = &[
     ("targets", Pass, "clients are told local", |_, _| {}),
     ("targets", Fail, "no target that is fed", |facts, _| {
-        facts.targets.clear()
+        facts.targets.clear();
     }),
     ("connected", Pass, "is connected", |_, _| {}),
     ("connected", Fail, "not reached yet", |facts, _| {
-        seen(facts).fact.connected = false
+        seen(facts).fact.connected = false;
     }),
     ("connected", Fail, "refused", |facts, _| {
         seen(facts).fact.connected = false;
@@ -138,26 +138,26 @@ const RAMP: &[RampRow] = &[
         seen(facts).fact.lag = Some(Duration::from_millis(5_001));
     }),
     ("lag", NotEnoughData, "not in memory", |facts, _| {
-        seen(facts).fact.lag = None
+        seen(facts).fact.lag = None;
     }),
     ("lag", NotEnoughData, "nobody has reported", |facts, _| {
-        facts.targets[0].seen = None
+        facts.targets[0].seen = None;
     }),
     ("verifier", Pass, "nothing wrong among 42", |_, _| {}),
     ("verifier", Fail, "1 missing", |facts, _| {
-        periods(facts)[2].found.missing = 1
+        periods(facts)[2].found.missing = 1;
     }),
     ("verifier", Fail, "1 reordered", |facts, _| {
-        periods(facts)[2].found.reordered = 1
+        periods(facts)[2].found.reordered = 1;
     }),
     ("verifier", Fail, "1 with another", |facts, _| {
-        periods(facts)[2].found.previous = 1
+        periods(facts)[2].found.previous = 1;
     }),
     ("verifier", Fail, "1 not the log's", |facts, _| {
-        periods(facts)[2].found.foreign = 1
+        periods(facts)[2].found.foreign = 1;
     }),
     ("verifier", Pass, "", |facts, _| {
-        periods(facts)[0].found.missing = 1
+        periods(facts)[0].found.missing = 1;
     }),
     (
         "verifier",
@@ -220,7 +220,7 @@ const RAMP: &[RampRow] = &[
         },
     ),
     ("verified-time", NotEnoughData, "0s of 30m", |facts, _| {
-        periods(facts).clear()
+        periods(facts).clear();
     }),
 ];
 
@@ -289,7 +289,7 @@ const SUNSET: &[SunsetRow] = &[
         |facts, _| (facts.push, facts.poll) = (18, 2),
     ),
     ("clients-on-push", Fail, "0 of 10 clients", |facts, _| {
-        (facts.push, facts.poll) = (0, 10)
+        (facts.push, facts.poll) = (0, 10);
     }),
     (
         "clients-on-push",
@@ -322,7 +322,7 @@ const SUNSET: &[SunsetRow] = &[
     ),
     ("guard-trips", Pass, "0 times in the last 1day", |_, _| {}),
     ("guard-trips", Pass, "", |facts, settings| {
-        (facts.trips, settings.guard_trips) = (2, 2)
+        (facts.trips, settings.guard_trips) = (2, 2);
     }),
     (
         "guard-trips",

@@ -64,9 +64,8 @@ pub struct ModuleView {
     head: u64,
     retained_from: u64,
     lease_holder: Option<String>,
-    /// What the next step forward asks for, if there is one. Only where one module is asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gate: Option<Option<GateView>>,
+    /// What the next step forward asks for, if there is one. Only where one module is asked for by its name.
+    gate: Option<GateView>,
     /// What was overridden to come to this stage.
     forced: Option<ForcedView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
@@ -221,7 +220,7 @@ pub async fn one(
     let gate = state.gatekeeper.ahead(&record).await;
     let gate = gate.map_err(|error| database_problem(&error))?;
     let view = ModuleView {
-        gate: Some(gate.as_ref().map(GateView::new)),
+        gate: gate.as_ref().map(GateView::new),
         ..ModuleView::new(&state, &record, &heads)
     };
     Ok(([(header::ETAG, tag)], Json(view)))
