@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     PrivateState, acts, compact, epochs, health, ingest, instances, metrics, modules, outbox,
-    panic, targets,
+    panic, savings, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -39,6 +39,7 @@ use crate::http::{
         panic::raise,
         panic::show,
         instances::list,
+        savings::show,
         targets::act,
         targets::list,
     ),

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     PrivateState, database_problem, known_module, panic::PanicView, query::QueryOf,
-    verified::VerifiedView,
+    rates::RatesView, verified::VerifiedView,
 };
 use crate::{
     domain::{BasisPoints, Micros, ModuleName},
@@ -62,6 +62,8 @@ pub struct ModuleView {
     lease_holder: Option<String>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
+    /// How fast it is used on this replica; null in the first moments of a process.
+    rates: Option<RatesView>,
 }
 
 /// A share of a module's clients.
@@ -141,6 +143,7 @@ impl ModuleView {
                 .filter(|head| !head.lease_vacant)
                 .and_then(|head| head.lease_holder.clone()),
             targets: TargetView::all(state, &record.module),
+            rates: RatesView::new(state, &record.module),
         }
     }
 }

@@ -19,3 +19,4 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
