@@ -846,3 +846,36 @@ fn origins_are_as_browsers_send_them() {
     native.page_changes: must be from 1 to 100000, not 0 (from changeover.toml)
     "#);
 }
+
+#[test]
+fn savings_have_bounds() {
+    let toml = r#"
+[savings]
+flush = "10ms"
+keep = "1h"
+sql_per_poll = -1.0
+head_bytes = 70000
+receivers_per_message = inf
+[savings.prices]
+currency = ""
+per_gb_out = nan
+database_sizes = [{ name = "l", queries_per_s = 10, per_month = 1 }, { name = "", queries_per_s = 10, per_month = -1 }]
+[[modules]]
+name = "orders"
+[modules.savings]
+requests_per_s = -2
+"#;
+    assert_snapshot!(given(toml).problems(), @r#"
+    savings.flush: must be from 1s to 1h, not 10ms (from changeover.toml)
+    savings.keep: must be from 1day to 3660days, not 1h (from changeover.toml)
+    savings.head_bytes: must be from 0 to 65536, not 70000 (from changeover.toml)
+    savings.sql_per_poll: must be from 0 to 1000000000000, not -1 (from changeover.toml)
+    savings.receivers_per_message: must be from 0 to 1000000000000, not inf (from changeover.toml)
+    savings.prices.currency: must be named, in 1 to 8 characters, e.g. "USD" (from changeover.toml)
+    savings.prices.per_gb_out: must be from 0 to 1000000000000, not NaN (from changeover.toml)
+    savings.prices.database_sizes[1].name: must be a name, without control characters (from changeover.toml)
+    savings.prices.database_sizes[1].per_month: must be from 0 to 1000000000000, not -1 (from changeover.toml)
+    savings.prices.database_sizes: must be in the order of queries_per_s, the smallest first, each once (from changeover.toml)
+    modules[0].savings.requests_per_s: must be from 0 to 1000000000000, not -2 (from changeover.toml)
+    "#);
+}

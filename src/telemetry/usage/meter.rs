@@ -115,16 +115,17 @@ mod tests {
         meter.polls.idle.add(10);
         meter.polls.idle.add(10);
         meter.polls.news.add(100);
+        meter.polls.news.add(50);
         meter.polls.add_from_database();
         meter.polls.add_statements(3);
         meter.polls.refused.add(5);
         let expected = Counts {
-            requests: 4,
+            requests: 5,
             idle: 2,
-            memory: 2,
+            memory: 3,
             refused: 1,
             statements: 3,
-            bytes: 125,
+            bytes: 175,
             ..Counts::default()
         };
         assert_eq!(meter.polls.counts(), expected);
