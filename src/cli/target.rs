@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, Globals, Output,
+    act_table::{self, Fact},
     actor::Actor,
     client::Remote,
     output::{cell, columns},
@@ -93,29 +94,25 @@ impl Act {
         body["reason"] = self.actor.reason.as_str().into();
         let path = [&PATH[..], &[self.target.as_str(), action]].concat();
         let answer = client.act(&path, &body, &self.actor, None).await?;
-        Ok(self.output.print(&answer, done)?)
+        Ok(self.output.print(&answer, |answer| done(action, answer))?)
     }
 }
 
-fn done(answer: &Value) -> String {
+fn done(action: &str, answer: &Value) -> String {
     let side = |name| answer.get(name).unwrap_or(&Value::Null);
     let (before, after) = (side("before"), side("after"));
-    let mut lines = vec![format!(
-        "{}: {} -> {}",
-        cell(after, "target"),
-        cell(before, "standing"),
-        cell(after, "standing")
-    )];
+    let standing = [before, after].map(|side| cell(side, "standing"));
+    let [before, standing] = standing;
     let cursors = after.get("cursors").and_then(Value::as_array);
-    for cursor in cursors.into_iter().flatten() {
+    let notes = cursors.into_iter().flatten().map(|cursor| {
         let (module, at) = (cell(cursor, "module"), cell(cursor, "cursor"));
         let generation = cell(cursor, "generation");
-        lines.push(format!("{module}: from {at}, generation {generation}"));
-    }
-    if answer.get("dry_run") == Some(&Value::Bool(true)) {
-        lines.push("(dry run, nothing was changed)".to_owned());
-    }
-    lines.join("\n")
+        format!("{module}: from {at}, generation {generation}")
+    });
+    let facts = [Fact::new("standing", before, standing)];
+    let is_dry = answer.get("dry_run") == Some(&Value::Bool(true));
+    let what = format!("{}: {action}", cell(after, "target"));
+    act_table::text(&what, is_dry, &facts, &notes.collect::<Vec<_>>())
 }
 
 const HEADS: [&str; 8] = [
