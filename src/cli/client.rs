@@ -33,8 +33,14 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub struct Remote {
     /// Private listener, e.g. `http://127.0.0.1:8081`; without it, `server.private` of the
     /// configuration.
-    #[arg(long)]
+    #[arg(long, value_parser = base_url)]
     pub url: Option<Url>,
+}
+
+/// A URL, with a hint for those who leave out what is always the same.
+fn base_url(text: &str) -> Result<Url, String> {
+    let hint = |why: url::ParseError| format!("{why}: it must be like http://127.0.0.1:8081");
+    Url::parse(text).map_err(hint)
 }
 
 /// Speaks to one private listener.
@@ -197,21 +203,29 @@ impl Client {
         if status.is_success() {
             return Ok(answer.body);
         }
-        if let (StatusCode::NOT_FOUND, Some(module)) = (status, module) {
-            problem.push_str(&suggestion::hint(module, &self.modules().await));
+        if status == StatusCode::NOT_FOUND {
+            let known = self.modules().await;
+            problem.push_str(&match (known, module) {
+                (None, _) => format!("; {} is no private listener ({})", self.base, self.found_by),
+                (Some(known), Some(module)) => suggestion::hint(module, &known),
+                (Some(_), None) => String::new(),
+            });
         }
         Err(Trouble::Answered { status, problem }.into())
     }
 
-    /// The modules that there are; none if the gateway does not say it.
-    async fn modules(&self) -> Vec<String> {
+    /// The modules that there are; nothing if nobody is there who knows modules.
+    async fn modules(&self) -> Option<Vec<String>> {
         let asked = self.send(self.request(Method::GET, &MODULES)).await;
-        let body = asked.ok().map(|answer| answer.body).unwrap_or_default();
-        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        let answer = asked.ok()?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return None;
+        }
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let modules = body.get("modules").and_then(Value::as_array);
         let name = |module: &Value| Some(module.get("module")?.as_str()?.to_owned());
         let modules = modules.into_iter().flatten();
-        modules.filter_map(name).collect()
+        Some(modules.filter_map(name).collect())
     }
 
     fn act_request(

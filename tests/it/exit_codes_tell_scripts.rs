@@ -39,7 +39,6 @@ async fn each_end_has_its_code() {
         ),
         (Exit::Usage, vec!["module", "promote", MODULE]),
         (Exit::Usage, vec!["module", "get", "No Module"]),
-        (Exit::Usage, vec!["module", "list", "--set", "tail.page=0"]),
         (
             Exit::TimedOut,
             vec![
@@ -67,8 +66,14 @@ async fn each_end_has_its_code() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
     let url = client.private.clone();
-    let https = ["module", "list", "--url", "https://127.0.0.1"];
-    assert_eq!(code(&https), Some(64));
+    let wrong = [
+        ["module", "list", "--url", "https://127.0.0.1"],
+        ["module", "list", "--url", "127.0.0.1:8081"],
+        ["module", "list", "--set", "tail.page=0"],
+    ];
+    for arguments in wrong {
+        assert_eq!(code(&arguments), Some(64), "{arguments:?}");
+    }
     let command = [
         PROGRAM,
         "module",
@@ -85,6 +90,15 @@ async fn each_end_has_its_code() {
     terminal.types("\u{3}");
     let interrupted = i32::from(Exit::Interrupted.code());
     assert_eq!(terminal.ended().code(), Some(interrupted));
+    // The other listener.
+    let public = ["module", "list", "--url", &client.public];
+    let output = Command::new(PROGRAM).args(public).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("is no private listener (from --url)"),
+        "{said}"
+    );
     gateway.stop().await;
     let gone = ["module", "list", "--url", &url];
     assert_eq!(code(&gone), Some(i32::from(Exit::Unreachable.code())));

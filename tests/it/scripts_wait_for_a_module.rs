@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use crate::support::{
     database::{DatabaseUnderTest, Kind},
-    gateway::{Client, InProcess, MODULE, Program, Setup, changeover},
+    eventually,
+    gateway::{Client, InProcess, MODULE, Program, START, Setup, changeover},
     process::free_port,
 };
 
@@ -67,6 +68,11 @@ async fn the_time_runs_out_with_a_code_of_its_own_and_what_is_missing() {
     // A broker that is not there.
     let setup = Setup::new(&sqlite().await, "gw-1").target("mqtt://127.0.0.1:1");
     let gateway = InProcess::start(&setup).await;
+    eventually("somebody numbers the module", START, async || {
+        let module = gateway.client.module().await;
+        (module["targets"] != json!([])).then_some(())
+    })
+    .await;
     let begun = Instant::now();
     let arguments = [
         "--until",

@@ -203,8 +203,8 @@ fn tables_are_for_people() {
         "",
     );
     insta::assert_snapshot!(stdout(&output), @r#"
-    MODULE      STAGE      EFFECTIVE  ON PUSH  LAG   GUARD  GATE  HEAD  HOLDER  VERSION  CHANGED               BY   REASON
-    commission  ramp 10 %  ramp       -        2 ms  -      -     42    gw-1    3        2030-01-01 00:00:00Z  ada  edge first
+    MODULE      STAGE      EFFECTIVE  ON PUSH  LAG   GUARD  HEAD  HOLDER  VERSION  CHANGED               BY   REASON
+    commission  ramp 10 %  ramp       -        2 ms  -      42    gw-1    3        2030-01-01 00:00:00Z  ada  edge first
     "#);
     let (output, _) = against(
         vec![

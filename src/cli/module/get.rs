@@ -34,10 +34,10 @@ pub struct Get {
     #[arg(long, value_name = "CONDITION")]
     until: Vec<Condition>,
     /// How long to wait, e.g. `90s`, `5m` or `1h`.
-    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    #[arg(long, requires = "until", default_value = "5m", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// From which lag on a target is not healthy.
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, requires = "until", default_value = "5s", value_parser = humantime::parse_duration)]
     max_lag: Duration,
     #[command(flatten)]
     reading: Reading,

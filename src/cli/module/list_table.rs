@@ -31,9 +31,17 @@ pub(super) fn lines(modules: &[ModuleView], width: Option<usize>) -> Vec<Line> {
     if modules.is_empty() {
         return vec![Line::plain("no modules are configured")];
     }
+    // A list may say nothing of gates: then a column of it says nothing either.
+    let tells_gates = modules.iter().any(|m| m.gate.is_some());
     let is_narrow = width.is_some_and(|width| width < ROOMY);
     let rows = modules.iter().map(|m| row(m, is_narrow));
-    Table::new(&COLUMNS, rows.collect()).lines(width)
+    let table = Table::new(&COLUMNS, rows.collect());
+    let table = if tells_gates {
+        table
+    } else {
+        table.without("GATE")
+    };
+    table.lines(width)
 }
 
 fn row(m: &ModuleView, is_narrow: bool) -> Vec<Line> {

@@ -154,10 +154,12 @@ fn trouble_of(m: &ModuleView, name: &str, max_lag: Duration) -> Vec<Missing> {
     match guard {
         Some(guard) if guard.state != "watching" => say(tripped(guard)),
         None if target.is_none() => {
-            let holder = m.lease_holder.as_deref().unwrap_or("nobody");
-            say(format!(
-                "the replica that answers does not feed it ({holder} does) and knows nothing of it"
-            ));
+            say(match &m.lease_holder {
+                Some(holder) => format!(
+                    "the replica that answers does not feed it ({holder} does) and knows nothing of it"
+                ),
+                None => "no replica feeds it".to_owned(),
+            });
         }
         _ => {}
     }

@@ -61,6 +61,17 @@ impl Table {
         }
     }
 
+    /// The table without a column.
+    pub(in crate::cli) fn without(mut self, head: &str) -> Self {
+        if let Some(at) = self.columns.iter().position(|column| column.head == head) {
+            self.columns.remove(at);
+            for row in &mut self.rows {
+                row.remove(at);
+            }
+        }
+        self
+    }
+
     /// The columns that it takes where there is room for everything.
     pub(in crate::cli) fn natural_width(&self) -> usize {
         self.total(&(0..self.columns.len()).collect::<Vec<_>>(), usize::MAX)
