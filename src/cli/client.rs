@@ -205,11 +205,12 @@ impl Client {
         }
         if status == StatusCode::NOT_FOUND {
             let known = self.modules().await;
-            problem.push_str(&match (known, module) {
+            let hint = match (known, module) {
                 (None, _) => format!("; {} is no private listener ({})", self.base, self.found_by),
                 (Some(known), Some(module)) => suggestion::hint(module, &known),
                 (Some(_), None) => String::new(),
-            });
+            };
+            problem.push_str(&hint);
         }
         Err(Trouble::Answered { status, problem }.into())
     }

@@ -121,3 +121,34 @@ pub(super) fn line(value: &Value) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(plain).collect()
 }
+
+/// `2030-01-01 00:00:00Z` of an RFC 3339 time: without fractions of a second.
+pub(super) fn time(rfc3339: &str) -> String {
+    match (rfc3339.get(..19), rfc3339.get(19..)) {
+        (Some(second), Some(rest)) if rest.starts_with(['.', 'Z']) && rest.ends_with('Z') => {
+            format!("{}Z", second.replacen('T', " ", 1))
+        }
+        _ => rfc3339.to_owned(),
+    }
+}
+
+/// A member of an answer that is a time, likewise.
+pub(super) fn time_cell(value: &Value, member: &str) -> String {
+    time(&cell(value, member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_lose_their_fractions_and_nothing_else() {
+        assert_eq!(time("2030-01-01T00:00:00.123456Z"), "2030-01-01 00:00:00Z");
+        assert_eq!(time("2030-01-01T00:00:00Z"), "2030-01-01 00:00:00Z");
+        assert_eq!(
+            time("2030-01-01T00:00:00+02:00"),
+            "2030-01-01T00:00:00+02:00"
+        );
+        assert_eq!(time("soon"), "soon");
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     act_table::DRY,
     actor::Actor,
     client::Remote,
-    output::cell,
+    output::{cell, time_cell},
     screen::{self, Column, Line, Surface, Table, Tone},
 };
 use crate::domain::ModuleName;
@@ -82,17 +82,18 @@ pub(super) fn in_force(panics: &[Value]) -> Table {
             _ => "all modules".to_owned(),
         };
         let mut row = vec![Line::of(Tone::Bad, over)];
+        row.push(Line::plain(time_cell(one, "since")));
         row.extend(MEMBERS.map(|member| Line::plain(cell(one, member))));
         row
     };
     Table::new(&COLUMNS, panics.iter().map(row).collect())
 }
 
-const MEMBERS: [&str; 5] = ["since", "by", "actor", "stored", "reason"];
+const MEMBERS: [&str; 4] = ["by", "actor", "stored", "reason"];
 
 const COLUMNS: [Column; 6] = [
     Column::needed("PANIC OVER"),
-    Column::needed("SINCE"),
+    Column::needed("SINCE").whole(),
     Column::spare("BY", 2),
     Column::needed("ACTOR"),
     Column::spare("STORED", 1),

@@ -8,7 +8,8 @@ use super::{
     act_table::{self, Fact},
     actor::Actor,
     client::Remote,
-    output::{cell, columns},
+    output::cell,
+    screen::{self, Column, Line, Surface, Table},
 };
 use crate::domain::ModuleName;
 
@@ -115,15 +116,16 @@ fn done(action: &str, answer: &Value) -> String {
     act_table::text(&what, is_dry, &facts, &notes.collect::<Vec<_>>())
 }
 
-const HEADS: [&str; 8] = [
-    "TARGET",
-    "STANDING",
-    "CONNECTED",
-    "MODULE",
-    "CURSOR",
-    "BEHIND",
-    "GENERATION",
-    "NOTE",
+/// The cursor is there to be given to `replay`.
+const COLUMNS: [Column; 8] = [
+    Column::needed("TARGET"),
+    Column::needed("STANDING"),
+    Column::needed("CONNECTED"),
+    Column::needed("MODULE"),
+    Column::needed("CURSOR").whole(),
+    Column::needed("BEHIND"),
+    Column::spare("GENERATION", 1),
+    Column::needed("NOTE"),
 ];
 
 /// A line per target and module.
@@ -139,11 +141,12 @@ fn table(answer: &Value) -> String {
             let notes = [halted, cell(target, "trouble"), cell(target, "note")];
             let note = notes.into_iter().find(|note| note != "-");
             let note = note.unwrap_or_else(|| "-".to_owned());
-            let mut row = of_target.to_vec();
-            row.extend(of_module.map(|member| cell(module, member)));
-            row.push(note);
+            let mut row: Vec<_> = of_target.iter().map(Line::plain).collect();
+            row.extend(of_module.map(|member| Line::plain(cell(module, member))));
+            row.push(Line::plain(note));
             rows.push(row);
         }
     }
-    columns(&HEADS, &rows)
+    let lines = Table::new(&COLUMNS, rows).lines(Surface::of_output().width);
+    screen::written(&lines)
 }

@@ -269,8 +269,8 @@ fn instances_are_listed() {
     assert_eq!(asked[0].line, "GET /admin/v1/instances HTTP/1.1");
     insta::assert_snapshot!(stdout(&output), @r#"
     INSTANCE  ALIVE  MODULES  SINCE                 HEARD                 EMBEDDED
-    gw-1      true   12       2030-01-01T00:00:00Z  2030-01-01T00:00:09Z  -
-    gw-2      false  0        2030-01-01T00:00:00Z  2030-01-01T00:00:09Z  -
+    gw-1      true   12       2030-01-01 00:00:00Z  2030-01-01 00:00:09Z  -
+    gw-2      false  0        2030-01-01 00:00:00Z  2030-01-01 00:00:09Z  -
     "#);
 }
 

@@ -103,11 +103,11 @@ fn counted(before: &ModuleView, after: &ModuleView, seconds: f64) -> Vec<(String
     let changes = changes.map(|rate| ("changes/s".to_owned(), rate));
     let delivered = after.targets.iter().filter_map(|target| {
         let is_same = |other: &&super::view::Target| {
-            other.target == target.target && other.generation == target.generation
+            other.name == target.name && other.generation == target.generation
         };
         let from = before.targets.iter().find(is_same)?;
         let rate = per_second(from.position, target.position)?;
-        Some((format!("to {}/s", target.target), rate))
+        Some((format!("to {}/s", target.name), rate))
     });
     changes.into_iter().chain(delivered).collect()
 }
@@ -118,11 +118,11 @@ pub(super) fn now(m: &ModuleView) -> Vec<(String, f64)> {
         return Vec::new();
     };
     let all = [
-        ("polls/s", rates.polls_per_s),
-        ("idle polls/s", rates.idle_polls_per_s),
-        ("SQL/s", rates.sql_per_s),
-        ("pushed/s", rates.pushed_per_s),
-        ("bytes/s", rates.bytes_per_s),
+        ("polls/s", rates.polls),
+        ("idle polls/s", rates.idle_polls),
+        ("SQL/s", rates.sql),
+        ("pushed/s", rates.pushed),
+        ("bytes/s", rates.bytes),
     ];
     let known = |(name, rate): (&str, Option<f64>)| Some((name.to_owned(), rate?));
     all.into_iter().filter_map(known).collect()
@@ -134,8 +134,8 @@ mod tests {
 
     fn at(head: u64, epoch: u32) -> ModuleView {
         ModuleView {
-            head,
             epoch,
+            head,
             ..ModuleView::default()
         }
     }

@@ -93,7 +93,7 @@ fn a_watch_shows_rates_as_sparklines() {
         module.head += second % 9;
         module.targets[0].position += second % 5;
         if let Some(rates) = &mut module.rates {
-            rates.polls_per_s = Some(if second < 85 { 3600.0 } else { 1800.0 });
+            rates.polls = Some(if second < 85 { 3600.0 } else { 1800.0 });
         }
         history.saw(Duration::from_secs(second), &module);
     }

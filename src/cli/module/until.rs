@@ -115,7 +115,7 @@ fn unhealthy(m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
         missing.push(Missing::new("writer", "no replica numbers the module"));
     }
     let told = m.routes.iter().map(|route| route.target.as_str());
-    let here = m.targets.iter().map(|target| target.target.as_str());
+    let here = m.targets.iter().map(|target| target.name.as_str());
     let guarded = m.guard.iter().map(|guard| guard.target.as_str());
     let mut targets: Vec<&str> = told.chain(here).chain(guarded).collect();
     targets.sort_unstable();
@@ -132,7 +132,7 @@ fn trouble_of(m: &ModuleView, name: &str, max_lag: Duration) -> Vec<Missing> {
     let mut missing = Vec::new();
     let mut say = |text: String| missing.push(Missing::new(&about, format!("{about}: {text}")));
     let (target, guard) = (
-        m.targets.iter().find(|target| target.target == name),
+        m.targets.iter().find(|target| target.name == name),
         m.guard_of(name),
     );
     if let Some(target) = target {
@@ -220,7 +220,7 @@ mod tests {
                 percent: 100.0,
             }],
             targets: vec![Target {
-                target: "local".to_owned(),
+                name: "local".to_owned(),
                 connected: true,
                 lag_ms: 4_999,
                 ..Target::default()

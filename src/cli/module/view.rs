@@ -52,7 +52,8 @@ pub(super) struct Route {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Target {
-    pub(super) target: String,
+    #[serde(rename = "target")]
+    pub(super) name: String,
     pub(super) connected: bool,
     pub(super) position: u64,
     pub(super) behind: u64,
@@ -127,12 +128,16 @@ pub(super) struct Clients {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Rates {
-    pub(super) polls_per_s: Option<f64>,
-    pub(super) idle_polls_per_s: Option<f64>,
-    pub(super) sql_per_s: Option<f64>,
-    pub(super) pushed_per_s: Option<f64>,
-    pub(super) bytes_per_s: Option<f64>,
-    pub(super) window_s: Option<f64>,
+    #[serde(rename = "polls_per_s")]
+    pub(super) polls: Option<f64>,
+    #[serde(rename = "idle_polls_per_s")]
+    pub(super) idle_polls: Option<f64>,
+    #[serde(rename = "sql_per_s")]
+    pub(super) sql: Option<f64>,
+    #[serde(rename = "pushed_per_s")]
+    pub(super) pushed: Option<f64>,
+    #[serde(rename = "bytes_per_s")]
+    pub(super) bytes: Option<f64>,
 }
 
 /// An entry of the audit.

@@ -52,7 +52,7 @@ pub(super) fn notes(m: &ModuleView) -> Vec<Line> {
             (None, Some(what)) => (Tone::Warn, format!("skipped: {what}")),
             (None, None) => return None,
         };
-        Some(fact(&target.target, Line::of(tone, what)))
+        Some(fact(&target.name, Line::of(tone, what)))
     });
     let elsewhere = elsewhere(m).map(|guard| {
         let holder = m.lease_holder.as_deref().unwrap_or("nobody");
@@ -64,14 +64,14 @@ pub(super) fn notes(m: &ModuleView) -> Vec<Line> {
 
 /// The targets that the asked replica does not feed.
 fn elsewhere(m: &ModuleView) -> impl Iterator<Item = &Guard> {
-    let is_here = |name: &str| m.targets.iter().any(|target| target.target == name);
+    let is_here = |name: &str| m.targets.iter().any(|target| target.name == name);
     m.guard.iter().filter(move |guard| !is_here(&guard.target))
 }
 
 fn row(m: &ModuleView, target: &Target) -> Vec<Line> {
-    let guard = m.guard_of(&target.target);
+    let guard = m.guard_of(&target.name);
     vec![
-        Line::plain(&target.target),
+        Line::plain(&target.name),
         words::connected(target),
         Line::plain(words::duration(target.lag_ms)),
         guard.map_or_else(|| Line::plain(NOTHING), words::guard_of),
@@ -88,7 +88,7 @@ fn pushed(guard: Option<&Guard>) -> Line {
 
 /// What the verifiers have found.
 pub(super) fn verified(m: &ModuleView, width: Option<usize>) -> Vec<Line> {
-    let found = |target: &Target| Some((target.target.clone(), target.verified.clone()?));
+    let found = |target: &Target| Some((target.name.clone(), target.verified.clone()?));
     let found: Vec<(String, Value)> = m.targets.iter().filter_map(found).collect();
     verified_table::verified(&found, width)
 }
