@@ -89,6 +89,11 @@ pub enum Failure {
     Unreachable(anyhow::Error),
     /// Somebody left before what was waited for has come.
     Interrupted,
+    /// A gate says no: a check failed, or there is not enough data yet.
+    NotPassed {
+        /// Whether a check failed.
+        failed: bool,
+    },
     /// Anything else.
     Failed(anyhow::Error),
 }
@@ -101,6 +106,8 @@ impl Failure {
             Self::TimedOut(_) => Exit::TimedOut,
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Interrupted => Exit::Interrupted,
+            Self::NotPassed { failed: true } => Exit::Refused,
+            Self::NotPassed { failed: false } => Exit::NotNow,
             Self::Failed(error) => of_error(error),
         }
     }
@@ -130,6 +137,10 @@ impl fmt::Display for Failure {
             }
             Self::TimedOut(what) => write!(f, "error: {what}"),
             Self::Interrupted => write!(f, "interrupted: not reached"),
+            Self::NotPassed { failed: true } => f.write_str("the gate does not pass"),
+            Self::NotPassed { failed: false } => {
+                f.write_str("the gate does not pass: there is not enough data yet")
+            }
             Self::Usage(error) | Self::Unreachable(error) | Self::Failed(error) => {
                 write!(f, "error: {error:#}")
             }

@@ -3,6 +3,7 @@
 mod act;
 mod act_table;
 mod arguments;
+mod gates;
 mod get;
 mod history;
 mod list_table;
@@ -48,11 +49,16 @@ pub enum Module {
         #[command(flatten)]
         reading: Reading,
     },
+    /// Whether a module may take its next step: what is asked, with figures.
+    Gates(gates::Gates),
     /// One step forward.
     Promote {
         /// The module's name again: the step to `retired` asks for it, no other takes it.
         #[arg(long, value_name = "MODULE")]
         confirm: Option<String>,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -74,6 +80,9 @@ pub enum Module {
         /// Empties the list of those who poll in any case.
         #[arg(long, conflicts_with = "exclude")]
         exclude_nobody: bool,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -93,6 +102,9 @@ pub enum Module {
         /// Takes back all that was planned, before anything else.
         #[arg(long)]
         clear: bool,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -145,9 +157,15 @@ impl Module {
                 };
                 reading.show(globals, &path, &query, lines).await
             }
-            Self::Promote { confirm, act } => {
+            Self::Gates(gates) => gates.run(globals).await,
+            Self::Promote {
+                confirm,
+                force,
+                act,
+            } => {
                 let confirm = confirm.map(|name| ("confirm", json!(name)));
-                act.run(globals, "promote", confirm).await
+                let members = confirm.into_iter().chain(forced(force));
+                act.run(globals, "promote", members).await
             }
             Self::Ramp {
                 percent,
@@ -155,12 +173,14 @@ impl Module {
                 exclude,
                 include_nobody,
                 exclude_nobody,
+                force,
                 act,
             } => {
                 let percent = percent.map(|share| ("percent", Value::Number(as_number(share))));
                 let include = list(&include, include_nobody).map(|list| ("include", list));
                 let exclude = list(&exclude, exclude_nobody).map(|list| ("exclude", list));
                 let members = [percent, include, exclude].into_iter().flatten();
+                let members = members.chain(forced(force));
                 act.run(globals, "ramp", members).await
             }
             Self::Sunset {
@@ -168,6 +188,7 @@ impl Module {
                 brownout,
                 block,
                 clear,
+                force,
                 act,
             } => {
                 let at = at.map(|at| ("at", json!(at)));
@@ -175,6 +196,7 @@ impl Module {
                 let block = list(&block, false).map(|list| ("block", list));
                 let clear = clear.then_some(("clear", json!(true)));
                 let members = [at, brownouts, block, clear].into_iter().flatten();
+                let members = members.chain(forced(force));
                 act.run(globals, "sunset", members).await
             }
             Self::Rollback { to, act } => {
@@ -194,4 +216,8 @@ impl Module {
             }
         }
     }
+}
+
+fn forced(force: bool) -> Option<(&'static str, Value)> {
+    force.then_some(("force", json!(true)))
 }

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::{
-    history, list_table,
+    gates, history, list_table,
     page::Page,
     rates::History,
     view::{Entry, ModuleView},
@@ -105,6 +105,19 @@ fn a_watch_shows_rates_as_sparklines() {
     let shown = shown(&page.lines(Some(80)), Some(80));
     let rates = shown.lines().filter(|line| line.contains("/s "));
     assert_snapshot!("rates_80", rates.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_gate_names_who_still_polls() {
+    let answer = json!({"module": "commission", "stage": "sunset", "step": "retired", "passed": false, "verdict": "fail",
+        "enforced": false, "checks": [{"name": "pollers", "target": null, "threshold": 0.0, "measured": 12.0,
+            "unit": "clients", "sample": 30, "verdict": "fail", "detail": "12 clients polled within 30 days", "pollers": {
+            "clients": 12, "by_client": [{"client": "terminal-0007", "agent": "Terminal/1.9", "last_seen": "2030-01-01T08:00:00.5Z"},
+                {"client": "terminal-0009", "agent": null, "last_seen": "2029-12-31T08:00:00Z"}],
+            "agents": 2, "by_agent": [{"agent": "Terminal/1.9", "clients": 11, "last_seen": "2030-01-01T08:00:00.5Z"},
+                {"agent": "", "clients": 1, "last_seen": "2029-12-31T08:00:00Z"}]}}]});
+    let lines = gates::lines(&answer.to_string(), Some(80)).unwrap();
+    assert_snapshot!("gate_80", shown(&lines, Some(80)));
 }
 
 #[test]

@@ -100,6 +100,37 @@ pub(super) struct Check {
     pub(super) sample: f64,
     pub(super) verdict: String,
     pub(super) detail: Option<String>,
+    pub(super) pollers: Option<Pollers>,
+}
+
+/// Who still polls.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Pollers {
+    pub(super) clients: u64,
+    /// Some of them.
+    pub(super) by_client: Vec<Poller>,
+    pub(super) agents: u64,
+    /// Some of them.
+    pub(super) by_agent: Vec<PollerAgent>,
+}
+
+/// A client that polls.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Poller {
+    pub(super) client: String,
+    pub(super) agent: Option<String>,
+    pub(super) last_seen: String,
+}
+
+/// A program that clients poll with.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct PollerAgent {
+    pub(super) agent: String,
+    pub(super) clients: u64,
+    pub(super) last_seen: String,
 }
 
 /// A step that was made although its gate did not pass.

@@ -2,7 +2,7 @@
 
 use crate::cli::{
     module::{
-        view::{Check, ModuleView},
+        view::{Check, Gate, ModuleView, Pollers},
         words::{self, NOTHING},
     },
     screen::{Column, Line, Table, Tone},
@@ -18,6 +18,18 @@ const COLUMNS: [Column; 7] = [
     Column::spare("DETAIL", 3),
 ];
 
+const AGENTS: [Column; 3] = [
+    Column::needed("PROGRAM"),
+    Column::needed("CLIENTS"),
+    Column::needed("LAST SEEN").whole(),
+];
+
+const CLIENTS: [Column; 3] = [
+    Column::needed("CLIENT"),
+    Column::needed("PROGRAM"),
+    Column::needed("LAST SEEN").whole(),
+];
+
 pub(super) fn lines(m: &ModuleView, width: Option<usize>) -> Vec<Line> {
     let Some(gate) = &m.gate else {
         return Vec::new();
@@ -25,11 +37,49 @@ pub(super) fn lines(m: &ModuleView, width: Option<usize>) -> Vec<Line> {
     let verdict = words::gate(m, false);
     let mut lines =
         vec![Line::of(Tone::Strong, format!("gate to {}: ", gate.step)).followed_by(verdict)];
-    if !gate.checks.is_empty() {
-        let rows = gate.checks.iter().map(row).collect();
-        lines.extend(Table::new(&COLUMNS, rows).lines(width));
-    }
+    lines.extend(checks(gate, width));
     lines
+}
+
+/// The checks, a line each.
+pub(in crate::cli::module) fn checks(gate: &Gate, width: Option<usize>) -> Vec<Line> {
+    if gate.checks.is_empty() {
+        return Vec::new();
+    }
+    let rows = gate.checks.iter().map(row).collect();
+    Table::new(&COLUMNS, rows).lines(width)
+}
+
+/// Who still polls, by program and by client.
+pub(in crate::cli::module) fn pollers(pollers: &Pollers, width: Option<usize>) -> Vec<Line> {
+    let text = |text: &str| Line::plain(if text.is_empty() { NOTHING } else { text });
+    let by_agent = pollers.by_agent.iter().map(|one| {
+        let count = Line::plain(one.clients.to_string());
+        vec![
+            text(&one.agent),
+            count,
+            Line::plain(words::time(&one.last_seen)),
+        ]
+    });
+    let by_client = pollers.by_client.iter().map(|one| {
+        let agent = text(one.agent.as_deref().unwrap_or_default());
+        vec![
+            text(&one.client),
+            agent,
+            Line::plain(words::time(&one.last_seen)),
+        ]
+    });
+    let mut lines = Table::new(&AGENTS, by_agent.collect()).lines(width);
+    lines.extend(more(pollers.agents, pollers.by_agent.len()));
+    lines.push(Line::default());
+    lines.extend(Table::new(&CLIENTS, by_client.collect()).lines(width));
+    lines.extend(more(pollers.clients, pollers.by_client.len()));
+    lines
+}
+
+fn more(all: u64, shown: usize) -> Option<Line> {
+    let more = all.saturating_sub(shown as u64);
+    (more > 0).then(|| Line::of(Tone::Faint, format!("and {more} more")))
 }
 
 fn row(check: &Check) -> Vec<Line> {

@@ -3,7 +3,7 @@
 //! Invariant: what the gateway does not say is left out, so that no figure is made up.
 
 mod clients;
-mod gate;
+pub(super) mod gate;
 mod ladder;
 mod rates;
 mod targets;
