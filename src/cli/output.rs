@@ -96,7 +96,7 @@ pub(super) fn write_line(text: &str) -> io::Result<()> {
 }
 
 /// Columns, aligned, two spaces apart. On a terminal that is too narrow for them the widest are cut.
-pub(super) fn columns(heads: &[&'static str], rows: &[Vec<String>]) -> String {
+pub(super) fn columns(heads: &[&str], rows: &[Vec<String>]) -> String {
     let heads: Vec<_> = heads.iter().map(|head| Column::needed(head)).collect();
     let cells = |row: &Vec<String>| row.iter().map(Line::plain).collect();
     let table = Table::new(&heads, rows.iter().map(cells).collect());

@@ -75,7 +75,7 @@ fn table(answer: &Value) -> String {
 }
 
 /// Panics, a line each.
-pub(super) fn in_force(panics: &[Value]) -> Table {
+pub(super) fn in_force(panics: &[Value]) -> Table<'static> {
     let row = |one: &Value| {
         let over = match one.get("module") {
             Some(Value::String(_)) => cell(one, "module"),
@@ -91,7 +91,7 @@ pub(super) fn in_force(panics: &[Value]) -> Table {
 
 const MEMBERS: [&str; 4] = ["by", "actor", "stored", "reason"];
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column<'static>; 6] = [
     Column::needed("PANIC OVER"),
     Column::needed("SINCE").whole(),
     Column::spare("BY", 2),

@@ -117,7 +117,7 @@ fn done(action: &str, answer: &Value) -> String {
 }
 
 /// The cursor is there to be given to `replay`.
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column<'static>; 8] = [
     Column::needed("TARGET"),
     Column::needed("STANDING"),
     Column::needed("CONNECTED"),

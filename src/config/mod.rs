@@ -40,6 +40,7 @@ pub mod redact;
 pub mod response;
 pub mod retention;
 mod routes;
+pub mod savings;
 pub mod sequencer;
 pub mod server;
 pub mod session;
@@ -98,6 +99,8 @@ pub struct Config {
     pub ofrep: ofrep::Ofrep,
     /// Sending every client back to polling.
     pub panic: panic::Panic,
+    /// What is kept of what was counted, and what it is worth.
+    pub savings: savings::Savings,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -205,6 +208,7 @@ impl Config {
         self.session.validate("session", problems);
         self.ofrep.validate("ofrep", problems);
         self.panic.validate("panic", problems);
+        self.savings.validate("savings", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

@@ -3,7 +3,7 @@
 use super::{record, view::Entry, words};
 use crate::cli::screen::{Column, Line, Table, Tone};
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column<'static>; 5] = [
     Column::needed("AT").whole(),
     Column::needed("ACTOR"),
     Column::needed("ACTION"),

@@ -7,7 +7,7 @@ use super::{
 use crate::cli::screen::{Column, Line, Table, Tone};
 
 /// What is needed to see where a fleet stands comes first, and stays where there is little room.
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column<'static>; 13] = [
     Column::needed("MODULE"),
     Column::needed("STAGE"),
     Column::needed("EFFECTIVE"),

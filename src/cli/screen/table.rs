@@ -13,22 +13,22 @@ const COMFORTABLE: usize = 20;
 
 /// A column.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Column {
-    head: &'static str,
+pub(in crate::cli) struct Column<'h> {
+    head: &'h str,
     /// How soon it is left out where there is little room: the highest first, and 0 never.
     spare: u8,
     /// Whether a part of a cell says nothing, so that none is cut.
     whole: bool,
 }
 
-impl Column {
+impl<'h> Column<'h> {
     /// A column that is always there.
-    pub(in crate::cli) const fn needed(head: &'static str) -> Self {
+    pub(in crate::cli) const fn needed(head: &'h str) -> Self {
         Self::spare(head, 0)
     }
 
     /// A column that is left out where there is little room, those with higher numbers first.
-    pub(in crate::cli) const fn spare(head: &'static str, spare: u8) -> Self {
+    pub(in crate::cli) const fn spare(head: &'h str, spare: u8) -> Self {
         Self {
             head,
             spare,
@@ -47,14 +47,14 @@ impl Column {
 
 /// A table.
 #[derive(Debug, Clone)]
-pub(in crate::cli) struct Table {
-    columns: Vec<Column>,
+pub(in crate::cli) struct Table<'h> {
+    columns: Vec<Column<'h>>,
     rows: Vec<Vec<Line>>,
 }
 
-impl Table {
+impl<'h> Table<'h> {
     /// A table. Each row has a cell for each column.
-    pub(in crate::cli) fn new(columns: &[Column], rows: Vec<Vec<Line>>) -> Self {
+    pub(in crate::cli) fn new(columns: &[Column<'h>], rows: Vec<Vec<Line>>) -> Self {
         Self {
             columns: columns.to_vec(),
             rows,
@@ -162,7 +162,7 @@ fn row(cells: impl Iterator<Item = Line>, widths: &[usize]) -> Line {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    fn table() -> Table<'static> {
         let columns = [
             Column::needed("NAME"),
             Column::spare("NOTE", 1),

@@ -17,6 +17,7 @@ use super::{
     known_module,
     panic::PanicView,
     query::QueryOf,
+    rates::RatesView,
     verified::VerifiedView,
 };
 use crate::{
@@ -71,6 +72,8 @@ pub struct ModuleView {
     forced: Option<ForcedView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
+    /// How fast it is used on this replica; null in the first moments of a process.
+    rates: Option<RatesView>,
 }
 
 /// A share of a module's clients.
@@ -152,6 +155,7 @@ impl ModuleView {
             gate: None,
             forced: ForcedView::new(record),
             targets: TargetView::all(state, &record.module),
+            rates: RatesView::new(state, &record.module),
         }
     }
 }

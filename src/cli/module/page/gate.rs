@@ -8,7 +8,7 @@ use crate::cli::{
     screen::{Column, Line, Table, Tone},
 };
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column<'static>; 7] = [
     Column::needed("CHECK"),
     Column::spare("TARGET", 1),
     Column::needed("VERDICT"),
@@ -18,13 +18,13 @@ const COLUMNS: [Column; 7] = [
     Column::spare("DETAIL", 3),
 ];
 
-const AGENTS: [Column; 3] = [
+const AGENTS: [Column<'static>; 3] = [
     Column::needed("PROGRAM"),
     Column::needed("CLIENTS"),
     Column::needed("LAST SEEN").whole(),
 ];
 
-const CLIENTS: [Column; 3] = [
+const CLIENTS: [Column<'static>; 3] = [
     Column::needed("CLIENT"),
     Column::needed("PROGRAM"),
     Column::needed("LAST SEEN").whole(),

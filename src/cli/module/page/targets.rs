@@ -12,7 +12,7 @@ use crate::cli::{
     verified_table,
 };
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column<'static>; 7] = [
     Column::needed("TARGET"),
     Column::needed("CONNECTED"),
     Column::needed("LAG"),
