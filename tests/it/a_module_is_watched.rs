@@ -84,7 +84,9 @@ async fn it_is_drawn_in_place_and_the_terminal_is_given_back() {
     terminal.until("everything", |screen| {
         screen.contains("LISTENING") && !screen.contains("more lines")
     });
-    assert_eq!(terminal.count(CLEAR), 3, "once for each size");
+    // `stty` sets rows and columns one after the other.
+    let clears = terminal.count(CLEAR);
+    assert!((3..=5).contains(&clears), "{clears}: once for each size");
 
     terminal.types("\u{3}");
     let given_back = terminal.shows("ended with 0");
