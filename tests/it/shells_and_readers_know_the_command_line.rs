@@ -18,13 +18,11 @@ fn changeover(arguments: &[&str]) -> String {
 
 /// Runs a command; nothing if it is not installed.
 fn run(command: &str, arguments: &[&str]) -> Option<Output> {
-    match Command::new(command).args(arguments).output() {
-        Ok(output) => Some(output),
-        Err(_) => {
-            println!("{command} is not installed: not tested");
-            None
-        }
+    let output = Command::new(command).args(arguments).output().ok();
+    if output.is_none() {
+        println!("{command} is not installed: not tested");
     }
+    output
 }
 
 /// What bash offers for a command line whose last word is begun.
