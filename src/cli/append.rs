@@ -63,7 +63,8 @@ pub struct Append {
 
 impl Append {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
-        let item = self.key.as_deref().map(|key| self.item(key)).transpose()?;
+        let item = self.key.as_deref().map(|key| self.item(key)).transpose();
+        let item = item.map_err(Failure::Usage)?;
         let client = self.remote.client(globals)?;
         let accepted = if let Some(item) = item {
             self.post(&client, "application/json", item).await?
@@ -124,7 +125,8 @@ impl Append {
             let request = request.header(CONTENT_TYPE, kind).body(body.clone());
             let answer = client.send(request).await?;
             let Some(pause) = pause_before_retry(&answer, attempt) else {
-                return accepted(answer);
+                let body = client.accepted(answer, Some(self.module.as_str())).await?;
+                return accepted(&body);
             };
             eprintln!(
                 "{}; sending again in {} s",
@@ -147,9 +149,8 @@ fn pause_before_retry(answer: &Answer, attempt: u32) -> Option<Duration> {
     (busy && attempt < TRIES).then(|| Duration::from_secs(seconds))
 }
 
-fn accepted(answer: Answer) -> anyhow::Result<u64> {
-    let body: Value =
-        serde_json::from_str(&answer.accepted()?).context("the answer is not JSON")?;
+fn accepted(body: &str) -> anyhow::Result<u64> {
+    let body: Value = serde_json::from_str(body).context("the answer is not JSON")?;
     body.get("accepted")
         .and_then(Value::as_u64)
         .ok_or_else(|| anyhow!("the answer does not say how many changes were accepted"))

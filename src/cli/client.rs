@@ -14,7 +14,7 @@ use reqwest::{
 use serde_json::Value;
 use url::Url;
 
-use super::{Failure, Globals, actor::Actor};
+use super::{Failure, Globals, actor::Actor, suggestion};
 use crate::config::Config;
 
 /// How long the listener may take to accept.
@@ -22,6 +22,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
+
+const MODULES: [&str; 3] = ["admin", "v1", "modules"];
 
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -31,8 +33,14 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub struct Remote {
     /// Private listener, e.g. `http://127.0.0.1:8081`; without it, `server.private` of the
     /// configuration.
-    #[arg(long)]
+    #[arg(long, value_parser = base_url)]
     pub url: Option<Url>,
+}
+
+/// A URL, with a hint for those who leave out what is always the same.
+fn base_url(text: &str) -> Result<Url, String> {
+    let hint = |why: url::ParseError| format!("{why}: it must be like http://127.0.0.1:8081");
+    Url::parse(text).map_err(hint)
 }
 
 /// Speaks to one private listener.
@@ -42,6 +50,27 @@ pub(super) struct Client {
     base: Url,
     /// How the address was found, for those whom it puzzles.
     found_by: &'static str,
+}
+
+/// Why a request has not done what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// No answer came.
+    #[error("{what}")]
+    Unreachable {
+        /// Where it was looked for, and what may help.
+        what: String,
+        /// What the network says.
+        source: reqwest::Error,
+    },
+    /// The answer is no success.
+    #[error("{problem}")]
+    Answered {
+        /// Its status.
+        status: StatusCode,
+        /// What it says.
+        problem: String,
+    },
 }
 
 /// An answer.
@@ -65,9 +94,8 @@ impl Remote {
             ),
         };
         if base.scheme() != "http" || base.cannot_be_a_base() {
-            return Err(
-                anyhow!("--url must be an http:// URL: the private listener has no TLS").into(),
-            );
+            let why = anyhow!("--url must be an http:// URL: the private listener has no TLS");
+            return Err(Failure::Usage(why));
         }
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -122,7 +150,8 @@ impl Client {
         for (name, value) in query {
             request = with_query(request, name, value)?;
         }
-        self.send(request).await?.accepted()
+        let answer = self.send(request).await?;
+        self.accepted(answer, named(segments, &Value::Null)).await
     }
 
     /// Acts; the body of a 2xx answer.
@@ -134,7 +163,7 @@ impl Client {
         version: Option<i64>,
     ) -> anyhow::Result<String> {
         let answer = self.try_act(segments, body, actor, version).await?;
-        answer.accepted()
+        self.accepted(answer, named(segments, body)).await
     }
 
     /// Acts; the answer, whatever its status.
@@ -160,7 +189,44 @@ impl Client {
         actor: &Actor,
     ) -> anyhow::Result<String> {
         let request = self.act_request(Method::DELETE, segments, body, actor)?;
-        self.send(request).await?.accepted()
+        let answer = self.send(request).await?;
+        self.accepted(answer, named(segments, body)).await
+    }
+
+    /// The body of a 2xx answer; for others the problem that it tells, and if a module is unknown, which may have been meant.
+    pub(super) async fn accepted(
+        &self,
+        answer: Answer,
+        module: Option<&str>,
+    ) -> anyhow::Result<String> {
+        let (status, mut problem) = (answer.status, answer.problem());
+        if status.is_success() {
+            return Ok(answer.body);
+        }
+        if status == StatusCode::NOT_FOUND {
+            let known = self.modules().await;
+            let hint = match (known, module) {
+                (None, _) => format!("; {} is no private listener ({})", self.base, self.found_by),
+                (Some(known), Some(module)) => suggestion::hint(module, &known),
+                (Some(_), None) => String::new(),
+            };
+            problem.push_str(&hint);
+        }
+        Err(Trouble::Answered { status, problem }.into())
+    }
+
+    /// The modules that there are; nothing if nobody is there who knows modules.
+    async fn modules(&self) -> Option<Vec<String>> {
+        let asked = self.send(self.request(Method::GET, &MODULES)).await;
+        let answer = asked.ok()?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return None;
+        }
+        let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let modules = body.get("modules").and_then(Value::as_array);
+        let name = |module: &Value| Some(module.get("module")?.as_str()?.to_owned());
+        let modules = modules.into_iter().flatten();
+        Some(modules.filter_map(name).collect())
     }
 
     fn act_request(
@@ -187,28 +253,35 @@ impl Client {
             .send()
             .await
             .map_err(|error| self.unreachable(error))?;
+        let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.context("the answer broke off")? {
+        let mut next = async || match response.chunk().await {
+            Ok(piece) => Ok(piece),
+            Err(broken) => Err(self.unreachable(broken)),
+        };
+        while let Some(piece) = next().await? {
             if body.len() + piece.len() > ANSWER_BYTES {
                 bail!("the answer is larger than {ANSWER_BYTES} bytes: ask for less with --limit");
             }
             body.extend_from_slice(&piece);
         }
         Ok(Answer {
-            status: response.status(),
+            status,
             retry_after,
             body: String::from_utf8(body).context("the answer is not UTF-8")?,
         })
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+    fn unreachable(&self, error: reqwest::Error) -> Trouble {
         let (base, found_by) = (&self.base, self.found_by);
         let what = if error.is_connect() {
             "nothing answers at"
         } else if error.is_timeout() {
             "no answer in time from"
+        } else if error.is_body() || error.is_decode() {
+            "the answer broke off from"
         } else {
             "cannot ask"
         };
@@ -217,7 +290,18 @@ impl Client {
         } else {
             ""
         };
-        anyhow::Error::new(error.without_url()).context(format!("{what} {base} ({found_by}){hint}"))
+        Trouble::Unreachable {
+            what: format!("{what} {base} ({found_by}){hint}"),
+            source: error.without_url(),
+        }
+    }
+}
+
+/// The module that a request names, in its path or in its body.
+fn named<'r>(segments: &[&'r str], body: &'r Value) -> Option<&'r str> {
+    match segments {
+        ["admin", "v1", "modules", module, ..] | ["v1", "modules", module, ..] => Some(*module),
+        _ => body.get("module").and_then(Value::as_str),
     }
 }
 
@@ -235,14 +319,6 @@ fn header_text(name: &str) -> String {
 }
 
 impl Answer {
-    /// The body of a 2xx answer; for others the problem that it tells.
-    pub(super) fn accepted(self) -> anyhow::Result<String> {
-        if self.status.is_success() {
-            return Ok(self.body);
-        }
-        Err(anyhow!("{}", self.problem()))
-    }
-
     /// What a problem document (RFC 9457) says; the status for any other body.
     pub(super) fn problem(&self) -> String {
         let value: Value = serde_json::from_str(&self.body).unwrap_or_default();

@@ -42,10 +42,15 @@ impl Compact {
             name: self.name,
             dry_run: self.dry_run,
         };
-        let modules = match self.module {
-            Some(module) => vec![module.as_str().to_owned()],
-            None => names(&client).await?,
-        };
+        if let Some(module) = self.module {
+            let path = [&MODULES[..], &[module.as_str(), "compact"]].concat();
+            let body = json!({"reason": actor.reason});
+            let answer = client.act(&path, &body, &actor, None).await?;
+            let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
+            let answer = json!({"modules": [answer]}).to_string();
+            return Ok(self.output.print(&answer, table)?);
+        }
+        let modules = names(&client).await?;
         let (mut answers, mut refused) = (Vec::with_capacity(modules.len()), Vec::new());
         for module in &modules {
             match one(&client, module, &actor).await? {

@@ -3,7 +3,13 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Globals, Output, actor::Actor, client::Remote, output::cell};
+use super::{
+    Failure, Globals, Output,
+    act_table::{self, Fact},
+    actor::Actor,
+    client::Remote,
+    output::cell,
+};
 use crate::domain::ModuleName;
 
 /// The commands about epochs.
@@ -39,13 +45,18 @@ impl Epoch {
 }
 
 fn table(answer: &Value) -> String {
-    let side = |name| mark(answer.get(name).unwrap_or(&Value::Null));
-    let (module, before, after) = (cell(answer, "module"), side("before"), side("after"));
-    let line = format!("{module}: {before} -> {after}");
-    if answer.get("dry_run") == Some(&Value::Bool(true)) {
-        return format!("{line} (dry run, nothing was changed)");
-    }
-    line
+    let fact = |name, member| {
+        let side = |side| {
+            answer
+                .get(side)
+                .map_or_else(String::new, |side| cell(side, member))
+        };
+        Fact::new(name, side("before"), side("after"))
+    };
+    let facts = [fact("epoch", "epoch"), fact("head", "head")];
+    let is_dry = answer.get("dry_run") == Some(&Value::Bool(true));
+    let what = format!("{}: new epoch", cell(answer, "module"));
+    act_table::text(&what, is_dry, &facts, &[])
 }
 
 /// Where a log stands, as the admin API and the audit write it.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     Failure, Globals, Output,
     client::Remote,
-    output::{cell, columns},
+    output::{cell, columns, time_cell},
 };
 
 /// The commands about instances.
@@ -38,8 +38,8 @@ fn table(answer: &Value) -> String {
             cell(one, "instance"),
             cell(one, "alive"),
             cell(one, "modules"),
-            cell(one, "since"),
-            cell(one, "heard_at"),
+            time_cell(one, "since"),
+            time_cell(one, "heard_at"),
             cell(one, "embedded_target"),
         ]
     };

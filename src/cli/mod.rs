@@ -3,14 +3,17 @@
 //! Invariant: a command does its work through the configuration or through the admin API that
 //! everybody else may use too; what it prints on standard output is its result and nothing else.
 
+mod act_table;
 mod actor;
 mod append;
 mod check;
 mod client;
 mod compact;
+mod completions;
 mod epoch;
 mod failure;
 mod instance;
+mod man;
 mod migrate;
 mod module;
 mod outbox;
@@ -18,17 +21,25 @@ mod output;
 mod panic;
 mod savings;
 mod savings_tables;
+mod screen;
 mod serve;
 mod show_config;
+mod suggestion;
 mod target;
 mod verified_table;
 mod watch;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::SystemTime};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::SystemTime,
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
-pub use failure::Failure;
+pub use failure::{Exit, Failure};
 pub use output::{Format, Output};
 
 use crate::{
@@ -51,7 +62,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Globals {
     /// Configuration file; without it `changeover.toml` is read if it is there.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Overrides one configured value, e.g. `--set server.public=127.0.0.1:9000`.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
@@ -94,18 +105,22 @@ pub enum Command {
     /// Shows what could not be numbered.
     #[command(subcommand)]
     Outbox(outbox::Outbox),
+    /// Writes what a shell needs to complete the command line.
+    Completions(completions::Completions),
+    /// Writes the manual.
+    Man(man::Man),
 }
 
-/// Runs the program: parses the arguments, does the command, says how it ended. 0 is clean, 1 a
-/// failure, 64 wrong arguments or a wrong configuration.
+/// Runs the program: parses the arguments, does the command, says how it ended (see [`Exit`]).
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Cli::try_parse_from(arguments) {
+    let parsed = command().try_get_matches_from(arguments);
+    match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => finish(dispatch(cli)),
         Err(usage) => {
             // A closed standard output leaves nobody to tell.
             let _closed = usage.print();
             if usage.use_stderr() {
-                ExitCode::from(failure::CONFIGURATION)
+                ExitCode::from(Exit::Usage.code())
             } else {
                 ExitCode::SUCCESS
             }
@@ -113,11 +128,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// The command line with its exit codes, which `--help` tells.
+fn command() -> clap::Command {
+    let line = |(exit, meaning): &(Exit, &str)| format!("\n  {:>3}  {meaning}", exit.code());
+    let codes: String = Exit::ALL.iter().map(line).collect();
+    let done = "Exit codes:\n    0  what was asked for is done, or reached";
+    Cli::command().after_long_help(format!("{done}{codes}"))
+}
+
 fn finish(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            // A closed standard error leaves the code to tell.
+            let _closed = writeln!(io::stderr(), "{failure}");
             failure.exit_code()
         }
     }
@@ -140,6 +164,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Savings(savings) => block_on(savings.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     }
 }
 

@@ -6,9 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Failure, Globals, Output,
+    act_table::DRY,
     actor::Actor,
     client::Remote,
-    output::{cell, columns},
+    output::{cell, time_cell},
+    screen::{self, Column, Line, Surface, Table, Tone},
 };
 use crate::domain::ModuleName;
 
@@ -58,12 +60,13 @@ fn table(answer: &Value) -> String {
     let all = all.map_or(&[][..], Vec::as_slice);
     let mut lines = vec![match (all.is_empty(), dry) {
         (true, false) => "no panic is in force".to_owned(),
-        (true, true) => "no panic would be in force (dry run, nothing was changed)".to_owned(),
+        (true, true) => format!("no panic would be in force {DRY}"),
         (false, false) => "in force:".to_owned(),
-        (false, true) => "would be in force (dry run, nothing was changed):".to_owned(),
+        (false, true) => format!("would be in force {DRY}:"),
     }];
     if !all.is_empty() {
-        lines.push(in_force(all));
+        let table = in_force(all).lines(Surface::of_output().width);
+        lines.push(screen::written(&table));
     }
     if answer.get("note").is_some_and(Value::is_string) {
         lines.push(cell(answer, "note"));
@@ -72,19 +75,27 @@ fn table(answer: &Value) -> String {
 }
 
 /// Panics, a line each.
-pub(super) fn in_force(panics: &[Value]) -> String {
+pub(super) fn in_force(panics: &[Value]) -> Table<'static> {
     let row = |one: &Value| {
         let over = match one.get("module") {
             Some(Value::String(_)) => cell(one, "module"),
             _ => "all modules".to_owned(),
         };
-        let mut row = vec![over];
-        row.extend(["since", "by", "actor", "stored", "reason"].map(|member| cell(one, member)));
+        let mut row = vec![Line::of(Tone::Bad, over)];
+        row.push(Line::plain(time_cell(one, "since")));
+        row.extend(MEMBERS.map(|member| Line::plain(cell(one, member))));
         row
     };
-    let rows: Vec<_> = panics.iter().map(row).collect();
-    columns(
-        &["PANIC OVER", "SINCE", "BY", "ACTOR", "STORED", "REASON"],
-        &rows,
-    )
+    Table::new(&COLUMNS, panics.iter().map(row).collect())
 }
+
+const MEMBERS: [&str; 4] = ["by", "actor", "stored", "reason"];
+
+const COLUMNS: [Column<'static>; 6] = [
+    Column::needed("PANIC OVER"),
+    Column::needed("SINCE").whole(),
+    Column::spare("BY", 2),
+    Column::needed("ACTOR"),
+    Column::spare("STORED", 1),
+    Column::needed("REASON"),
+];

@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, Globals, Output,
+    act_table::{self, Fact},
     actor::Actor,
     client::Remote,
-    output::{cell, columns},
+    output::cell,
+    screen::{self, Column, Line, Surface, Table},
 };
 use crate::domain::ModuleName;
 
@@ -93,40 +95,37 @@ impl Act {
         body["reason"] = self.actor.reason.as_str().into();
         let path = [&PATH[..], &[self.target.as_str(), action]].concat();
         let answer = client.act(&path, &body, &self.actor, None).await?;
-        Ok(self.output.print(&answer, done)?)
+        Ok(self.output.print(&answer, |answer| done(action, answer))?)
     }
 }
 
-fn done(answer: &Value) -> String {
+fn done(action: &str, answer: &Value) -> String {
     let side = |name| answer.get(name).unwrap_or(&Value::Null);
     let (before, after) = (side("before"), side("after"));
-    let mut lines = vec![format!(
-        "{}: {} -> {}",
-        cell(after, "target"),
-        cell(before, "standing"),
-        cell(after, "standing")
-    )];
+    let standing = [before, after].map(|side| cell(side, "standing"));
+    let [before, standing] = standing;
     let cursors = after.get("cursors").and_then(Value::as_array);
-    for cursor in cursors.into_iter().flatten() {
+    let notes = cursors.into_iter().flatten().map(|cursor| {
         let (module, at) = (cell(cursor, "module"), cell(cursor, "cursor"));
         let generation = cell(cursor, "generation");
-        lines.push(format!("{module}: from {at}, generation {generation}"));
-    }
-    if answer.get("dry_run") == Some(&Value::Bool(true)) {
-        lines.push("(dry run, nothing was changed)".to_owned());
-    }
-    lines.join("\n")
+        format!("{module}: from {at}, generation {generation}")
+    });
+    let facts = [Fact::new("standing", before, standing)];
+    let is_dry = answer.get("dry_run") == Some(&Value::Bool(true));
+    let what = format!("{}: {action}", cell(after, "target"));
+    act_table::text(&what, is_dry, &facts, &notes.collect::<Vec<_>>())
 }
 
-const HEADS: [&str; 8] = [
-    "TARGET",
-    "STANDING",
-    "CONNECTED",
-    "MODULE",
-    "CURSOR",
-    "BEHIND",
-    "GENERATION",
-    "NOTE",
+/// The cursor is there to be given to `replay`.
+const COLUMNS: [Column<'static>; 8] = [
+    Column::needed("TARGET"),
+    Column::needed("STANDING"),
+    Column::needed("CONNECTED"),
+    Column::needed("MODULE"),
+    Column::needed("CURSOR").whole(),
+    Column::needed("BEHIND"),
+    Column::spare("GENERATION", 1),
+    Column::needed("NOTE"),
 ];
 
 /// A line per target and module.
@@ -142,11 +141,12 @@ fn table(answer: &Value) -> String {
             let notes = [halted, cell(target, "trouble"), cell(target, "note")];
             let note = notes.into_iter().find(|note| note != "-");
             let note = note.unwrap_or_else(|| "-".to_owned());
-            let mut row = of_target.to_vec();
-            row.extend(of_module.map(|member| cell(module, member)));
-            row.push(note);
+            let mut row: Vec<_> = of_target.iter().map(Line::plain).collect();
+            row.extend(of_module.map(|member| Line::plain(cell(module, member))));
+            row.push(Line::plain(note));
             rows.push(row);
         }
     }
-    columns(&HEADS, &rows)
+    let lines = Table::new(&COLUMNS, rows).lines(Surface::of_output().width);
+    screen::written(&lines)
 }

@@ -2,55 +2,77 @@
 
 use serde_json::Value;
 
-use super::output::{cell, columns};
+use super::{
+    output::cell,
+    screen::{Column, Line, Table, Tone},
+};
 
-/// The outcomes, in the order of their columns.
-const OUTCOMES: [&str; 8] = [
-    "ok",
-    "missing",
-    "duplicate",
-    "reordered",
-    "previous",
-    "late",
-    "foreign",
-    "unobserved",
+/// The outcomes, in the order of their columns, with their heads.
+const OUTCOMES: [(&str, &str); 8] = [
+    ("ok", "OK"),
+    ("missing", "MISSING"),
+    ("duplicate", "DUPLICATE"),
+    ("reordered", "REORDERED"),
+    ("previous", "PREVIOUS"),
+    ("late", "LATE"),
+    ("foreign", "FOREIGN"),
+    ("unobserved", "UNOBSERVED"),
 ];
 
-/// A line per target, then a line per target that had a problem. `None` if nothing is verified.
-pub(super) fn verified<'v>(targets: impl Iterator<Item = &'v Value>) -> Option<String> {
-    let verified: Vec<_> = targets
-        .filter(|target| target.get("verified").is_some_and(Value::is_object))
-        .collect();
+/// The rest of what is told.
+const FACTS: [(&str, &str); 3] = [
+    ("listening", "LISTENING"),
+    ("share", "SHARE"),
+    ("since", "SINCE"),
+];
+
+/// A line per target and what was found there, then a line per target that had a problem; nothing if nothing is verified.
+pub(super) fn verified(targets: &[(String, Value)], width: Option<usize>) -> Vec<Line> {
+    let verified = targets.iter().filter(|(_, found)| found.is_object());
+    let verified: Vec<_> = verified.collect();
     if verified.is_empty() {
-        return None;
+        return Vec::new();
     }
-    let mut heads = vec!["VERIFIED".to_owned()];
-    heads.extend(OUTCOMES.map(str::to_uppercase));
-    heads.extend(["LISTENING", "SHARE", "SINCE"].map(str::to_owned));
-    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
-    let rows: Vec<_> = verified.iter().map(|target| row(target)).collect();
-    let mut text = columns(&heads, &rows);
-    for problem in verified.iter().filter_map(|target| last_problem(target)) {
-        text.push_str("\n\n");
-        text.push_str(&problem);
+    let heads = OUTCOMES.iter().chain(&FACTS).map(|(_, head)| *head);
+    // Where there is little room, what is found more rarely is left out last.
+    let heads = heads.map(|head| match head {
+        "SINCE" => Column::spare(head, 3),
+        "SHARE" => Column::spare(head, 2),
+        "PREVIOUS" | "FOREIGN" | "UNOBSERVED" => Column::spare(head, 1),
+        head => Column::needed(head),
+    });
+    let heads: Vec<_> = std::iter::once(Column::needed("VERIFIED"))
+        .chain(heads)
+        .collect();
+    let rows = verified.iter().map(|(target, found)| row(target, found));
+    let mut lines = Table::new(&heads, rows.collect()).lines(width);
+    for (target, found) in verified {
+        if let Some(problem) = last_problem(target, found) {
+            lines.push(Line::default());
+            lines.push(Line::plain(problem));
+        }
     }
-    Some(text)
+    lines
 }
 
-fn row(target: &Value) -> Vec<String> {
-    let found = &target["verified"];
-    let mut row = vec![cell(target, "target")];
-    row.extend(OUTCOMES.map(|outcome| cell(&found["outcomes"], outcome)));
-    row.extend(["listening", "share", "since"].map(|member| cell(found, member)));
-    row
+fn row(target: &str, found: &Value) -> Vec<Line> {
+    let outcomes = OUTCOMES.iter().map(|(outcome, _)| {
+        let count = cell(&found["outcomes"], outcome);
+        let is_fine = *outcome == "ok" || count == "0" || count == "-";
+        Line::of(if is_fine { Tone::Plain } else { Tone::Warn }, count)
+    });
+    let facts = FACTS
+        .iter()
+        .map(|(member, _)| Line::plain(cell(found, member)));
+    let target = std::iter::once(Line::plain(target));
+    target.chain(outcomes).chain(facts).collect()
 }
 
-fn last_problem(target: &Value) -> Option<String> {
-    let problem = target["verified"].get("last_problem")?;
+fn last_problem(target: &str, found: &Value) -> Option<String> {
+    let problem = found.get("last_problem")?;
     problem.is_object().then(|| {
         format!(
-            "last problem on {}: {} at position {}, {}: {}",
-            cell(target, "target"),
+            "last problem on {target}: {} at position {}, {}: {}",
             cell(problem, "outcome"),
             cell(problem, "position"),
             cell(problem, "at"),

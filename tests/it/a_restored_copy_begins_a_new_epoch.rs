@@ -248,14 +248,15 @@ async fn between_stop_and_start_without_a_witness_an_operator_tells(database: Da
         let mut arguments = vec!["epoch", "bump", module, "--reason", "restored", "--output"];
         let tried = changeover(client, &[&arguments[..], &["table", "--dry-run"]].concat()).await;
         let said = String::from_utf8(tried.stdout).unwrap();
-        let expected = "epoch 1 at 36 -> epoch 2 at 1000000";
-        let dry = format!("{module}: {expected} (dry run, nothing was changed)\n");
+        let expected = "       BEFORE  AFTER\nepoch  1       2\nhead   36      1000000\n";
+        let done = format!("{module}: new epoch");
+        let dry = format!("{done} (dry run, nothing was changed)\n{expected}");
         assert_eq!(said, dry);
         assert_eq!(mark(&database, module).await, (1, 36));
         arguments.push("table");
         let bumped = changeover(client, &arguments).await;
         let said = String::from_utf8(bumped.stdout).unwrap();
-        assert_eq!(said, format!("{module}: {expected}\n"));
+        assert_eq!(said, format!("{done}\n{expected}"));
     }
     in_epoch(&database, 2, "tester").await;
     let history = changeover(client, &["module", "history", "ints", "--output", "table"]).await;

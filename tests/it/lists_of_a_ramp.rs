@@ -144,7 +144,7 @@ async fn a_list_stays_until_it_is_replaced(database: DatabaseUnderTest) {
     ];
     let said = run(client, &arguments).await;
     assert!(
-        said.contains("-> ramp at 5 %, 2 included, 1 excluded"),
+        said.contains("share     0 %     5 %\nincluded  -       client:t1 agent:Edge/*\n"),
         "{said}"
     );
     run(
@@ -172,7 +172,7 @@ async fn a_list_stays_until_it_is_replaced(database: DatabaseUnderTest) {
     assert_eq!(lists().await, both);
     let said = run(client, &["get", MODULE, "--output", "table"]).await;
     assert!(
-        said.contains("include         client:t1 agent:Edge/*\n"),
+        said.contains("cohort     10 %, and client:t1 agent:Edge/*, without client:t2\n"),
         "{said}"
     );
 

@@ -68,7 +68,7 @@ async fn everybody_polls_on_every_replica_until_it_is_lifted(database: DatabaseU
     }
     let shown = changeover(&b.client, &["module", "list", "--output", "table"]).await;
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("retired (mirror, panic)"), "{shown}");
+    assert!(shown.contains("retired  mirror (panic)"), "{shown}");
 
     // It is not forgotten.
     stop(a, b).await;
@@ -413,6 +413,6 @@ async fn done(gateway: &InProcess, arguments: &[&str]) -> Value {
 /// Runs it, which must fail, and says why.
 async fn refused(gateway: &InProcess, arguments: &[&str]) -> String {
     let output = panic(gateway, arguments).await;
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(matches!(output.status.code(), Some(2 | 4)), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }

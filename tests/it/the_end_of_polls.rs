@@ -156,7 +156,7 @@ async fn an_end_is_planned_and_taken_back(database: DatabaseUnderTest) {
     .await;
     let said = run(&b.client, &["get", MODULE, "--output", "table"]).await;
     assert!(
-        said.contains("brownouts       daily 00:00-24:00\n"),
+        said.contains("; brown-outs daily 00:00-24:00; blocked client:old\n"),
         "{said}"
     );
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{reading::Reading, tables};
+use super::{act_table, reading::Reading};
 use crate::{
     cli::{Failure, Globals, actor::Actor},
     domain::ModuleName,
@@ -39,6 +39,9 @@ impl Act {
         let answer = client
             .act(&path, &Value::Object(body), &self.actor, self.if_version)
             .await?;
-        Ok(self.reading.output.print(&answer, tables::act)?)
+        Ok(self
+            .reading
+            .output
+            .print(&answer, |answer| act_table::text(action, answer))?)
     }
 }

@@ -1,14 +1,16 @@
 //! `changeover module gates M`: may the module take the next step? The exit code says so to scripts.
 
+use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::reading::Reading;
+use super::{page, reading::Reading, view::Gate, words};
 use crate::{
     cli::{
         Failure, Globals,
         actor::Actor,
-        output::{cell, columns},
+        screen::{Line, Tone},
     },
     domain::{ModuleName, Stage},
 };
@@ -34,7 +36,7 @@ impl Gates {
         };
         let path = ["admin", "v1", "modules", self.module.as_str(), "gates"];
         let answer = client.act(&path, &body, &Actor::nobody(), None).await?;
-        self.reading.output.print(&answer, table)?;
+        self.reading.output.print_lines(&answer, lines)?;
         let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
         match answer.get("verdict").and_then(Value::as_str) {
             Some("pass") => Ok(()),
@@ -44,52 +46,45 @@ impl Gates {
     }
 }
 
-/// The step, then its checks, a line each.
-pub(in crate::cli) fn table(answer: &Value) -> String {
-    let (module, verdict) = (cell(answer, "module"), cell(answer, "verdict"));
-    let (stage, step) = (cell(answer, "stage"), cell(answer, "step"));
-    let enforced = match answer.get("enforced") {
-        Some(Value::Bool(false)) => " (not enforced)",
+/// What the gate answers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    module: String,
+    stage: String,
+    enforced: Option<bool>,
+    #[serde(flatten)]
+    gate: Gate,
+}
+
+/// The step, then its checks, a line each, then who still polls.
+pub(super) fn lines(answer: &str, width: Option<usize>) -> anyhow::Result<Vec<Line>> {
+    let asked: Asked = serde_json::from_str(answer).context("the answer is no gate's")?;
+    let Asked {
+        module,
+        stage,
+        enforced,
+        gate,
+    } = asked;
+    let enforced = match enforced {
+        Some(false) => " (not enforced)",
         _ => "",
     };
-    let checks = checks(answer);
-    format!("{module}: {stage} -> {step}: {verdict}{enforced}\n\n{checks}")
-}
-
-/// The checks of a gate.
-pub(in crate::cli) fn checks(gate: &Value) -> String {
-    let heads = [
-        "CHECK",
-        "TARGET",
-        "VERDICT",
-        "MEASURED",
-        "THRESHOLD",
-        "SAMPLE",
-        "DETAIL",
-    ];
-    let row = |check: &Value| {
-        let unit = cell(check, "unit");
-        vec![
-            cell(check, "name"),
-            cell(check, "target"),
-            cell(check, "verdict"),
-            number(check, "measured"),
-            format!("{} {unit}", number(check, "threshold")),
-            cell(check, "sample"),
-            cell(check, "detail"),
-        ]
-    };
-    let checks = gate.get("checks").and_then(Value::as_array);
-    let rows: Vec<_> = checks
-        .map_or(&[][..], Vec::as_slice)
+    let head = Line::of(
+        Tone::Strong,
+        format!("{module}: {stage} -> {}: ", gate.step),
+    )
+    .with(words::verdict_tone(&gate.verdict), &gate.verdict)
+    .with(Tone::Plain, enforced);
+    let mut lines = vec![head, Line::default()];
+    lines.extend(page::gate::checks(&gate, width));
+    for pollers in gate
+        .checks
         .iter()
-        .map(row)
-        .collect();
-    columns(&heads, &rows)
-}
-
-/// `95`, not `95.0`.
-fn number(check: &Value, member: &str) -> String {
-    let number = check.get(member).and_then(Value::as_f64);
-    number.map_or_else(|| cell(check, member), |number| number.to_string())
+        .filter_map(|check| check.pollers.as_ref())
+    {
+        lines.push(Line::default());
+        lines.extend(page::gate::pollers(pollers, width));
+    }
+    Ok(lines)
 }

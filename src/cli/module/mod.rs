@@ -1,10 +1,24 @@
 //! `changeover module …`: where each module stands on the ladder, and moving it.
 
 mod act;
+mod act_table;
 mod arguments;
 mod gates;
+mod get;
+mod history;
+mod list_table;
+mod looking;
+mod page;
+mod rates;
 mod reading;
-mod tables;
+mod record;
+#[cfg(test)]
+mod tests;
+mod until;
+mod view;
+mod waiting;
+mod watching;
+mod words;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -13,6 +27,7 @@ use self::{
     act::Act,
     arguments::{as_number, end_of_polls, list},
     reading::Reading,
+    view::{Entry, ModuleView},
 };
 use super::{Failure, Globals};
 use crate::domain::{BasisPoints, Brownout, Member, ModuleName, Stage};
@@ -22,13 +37,8 @@ use crate::domain::{BasisPoints, Brownout, Member, ModuleName, Stage};
 pub enum Module {
     /// All modules.
     List(Reading),
-    /// One module.
-    Get {
-        /// Its name.
-        module: ModuleName,
-        #[command(flatten)]
-        reading: Reading,
-    },
+    /// One module: once, with --watch again and again, with --until when it has come to something.
+    Get(get::Get),
     /// What was done to a module, the newest first.
     History {
         /// Its name.
@@ -126,11 +136,14 @@ pub enum Module {
 impl Module {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
         match self {
-            Self::List(reading) => reading.show(globals, &[], &[], tables::modules).await,
-            Self::Get { module, reading } => {
-                let path = [module.as_str()];
-                reading.show(globals, &path, &[], tables::module).await
+            Self::List(reading) => {
+                let lines = |answer: &str, width| {
+                    let modules = ModuleView::parse_all(answer)?;
+                    Ok(list_table::lines(&modules, width))
+                };
+                reading.show(globals, &[], &[], lines).await
             }
+            Self::Get(get) => get.run(globals).await,
             Self::History {
                 module,
                 limit,
@@ -138,7 +151,11 @@ impl Module {
             } => {
                 let path = [module.as_str(), "history"];
                 let query = [("limit", limit.to_string())];
-                reading.show(globals, &path, &query, tables::history).await
+                let lines = |answer: &str, width| {
+                    let entries = Entry::parse_all(answer)?;
+                    Ok(history::lines(&entries, width))
+                };
+                reading.show(globals, &path, &query, lines).await
             }
             Self::Gates(gates) => gates.run(globals).await,
             Self::Promote {

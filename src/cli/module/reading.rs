@@ -1,9 +1,8 @@
 //! What a command that reads modules takes, and how it asks.
 
 use clap::Args;
-use serde_json::Value;
 
-use crate::cli::{Failure, Globals, Output, client::Remote};
+use crate::cli::{Failure, Globals, Output, client::Remote, screen::Line};
 
 /// What a reading command takes.
 #[derive(Debug, Clone, Args)]
@@ -20,11 +19,11 @@ impl Reading {
         globals: &Globals,
         path: &[&str],
         query: &[(&str, String)],
-        table: fn(&Value) -> String,
+        lines: impl FnOnce(&str, Option<usize>) -> anyhow::Result<Vec<Line>>,
     ) -> Result<(), Failure> {
         let client = self.remote.client(globals)?;
         let path = [&["admin", "v1", "modules"], path].concat();
         let answer = client.get(&path, query).await?;
-        Ok(self.output.print(&answer, table)?)
+        Ok(self.output.print_lines(&answer, lines)?)
     }
 }

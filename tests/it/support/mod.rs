@@ -30,6 +30,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod pruned;
+pub mod pty;
 pub mod rabbitmq;
 pub mod reckoning;
 pub mod session;

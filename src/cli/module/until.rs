@@ -1,0 +1,348 @@
+//! What a script may wait for.
+//!
+//! Invariant: a condition holds only on what the gateway says; what it does not say is missing, never assumed.
+
+use std::{str::FromStr, time::Duration};
+
+use super::{
+    view::{Guard, ModuleView},
+    words,
+};
+use crate::domain::{Invalid, Stage};
+
+/// Something that a module may come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// In force is what engineers ask for, no panic is, somebody numbers the module, and each target that clients are told is connected, not
+    /// halted, late by less than a bound, and watched by a guard that has not tripped.
+    Healthy,
+    /// Asked for and in force.
+    Stage(Stage),
+    /// Asked for.
+    Requested(Stage),
+    /// In force, whatever is asked for.
+    Effective(Stage),
+    /// The gate of the next step passes.
+    Gate,
+}
+
+/// What is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// What it is about, which stays the same while figures change.
+    pub(super) about: String,
+    /// How it stands.
+    pub(super) text: String,
+}
+
+impl Missing {
+    fn new(about: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            about: about.into(),
+            text: text.into(),
+        }
+    }
+}
+
+impl FromStr for Condition {
+    type Err = Invalid;
+
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        match word.split_once('=') {
+            None if word == "healthy" => Ok(Self::Healthy),
+            Some(("stage", stage)) => stage.parse().map(Self::Stage),
+            Some(("requested", stage)) => stage.parse().map(Self::Requested),
+            Some(("effective", stage)) => stage.parse().map(Self::Effective),
+            Some(("gate", "pass")) => Ok(Self::Gate),
+            _ => Err(Invalid::new(
+                "until",
+                "must be healthy, stage=STAGE, requested=STAGE, effective=STAGE or gate=pass",
+            )),
+        }
+    }
+}
+
+impl Condition {
+    /// What is missing until it holds; nothing if it does.
+    pub(super) fn missing(self, m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
+        let (asked, in_force) = (m.stage_requested.as_str(), m.stage_effective.as_str());
+        let is = |what: &str, now: &str, stage: Stage| {
+            let text = || format!("{what} is {now}, not {stage}");
+            (now != stage.as_str()).then(|| Missing::new(what, text()))
+        };
+        match self {
+            Self::Healthy => unhealthy(m, max_lag),
+            Self::Requested(stage) => is("asked for", asked, stage).into_iter().collect(),
+            Self::Effective(stage) => is("in force", in_force, stage).into_iter().collect(),
+            Self::Stage(stage) => {
+                let asked = is("asked for", asked, stage);
+                asked.or_else(|| held(m, stage)).into_iter().collect()
+            }
+            Self::Gate => gate(m),
+        }
+    }
+}
+
+/// What is missing until all of them hold, each thing once.
+pub(super) fn missing(conditions: &[Condition], m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
+    let mut all: Vec<Missing> = Vec::new();
+    for condition in conditions {
+        for one in condition.missing(m, max_lag) {
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+    }
+    all
+}
+
+fn held(m: &ModuleView, stage: Stage) -> Option<Missing> {
+    let why = words::held_down_by(m);
+    let in_force = &m.stage_effective;
+    let text = || format!("in force is {in_force} ({why}), not {stage}");
+    (in_force != stage.as_str()).then(|| Missing::new("in force", text()))
+}
+
+fn unhealthy(m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    if m.is_held_down() {
+        let (asked, in_force) = (&m.stage_requested, &m.stage_effective);
+        let why = words::held_down_by(m);
+        let text = format!("in force is {in_force} ({why}), asked for is {asked}");
+        missing.push(Missing::new("stage", text));
+    }
+    if m.lease_holder.is_none() {
+        missing.push(Missing::new("writer", "no replica numbers the module"));
+    }
+    let told = m.routes.iter().map(|route| route.target.as_str());
+    let here = m.targets.iter().map(|target| target.name.as_str());
+    let guarded = m.guard.iter().map(|guard| guard.target.as_str());
+    let mut targets: Vec<&str> = told.chain(here).chain(guarded).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    for target in targets {
+        missing.extend(trouble_of(m, target, max_lag));
+    }
+    missing
+}
+
+/// What is wrong with a target: its own facts where the asked replica feeds it, and what the guard says in any case.
+fn trouble_of(m: &ModuleView, name: &str, max_lag: Duration) -> Vec<Missing> {
+    let about = format!("target {name}");
+    let mut missing = Vec::new();
+    let mut say = |text: String| missing.push(Missing::new(&about, format!("{about}: {text}")));
+    let (target, guard) = (
+        m.targets.iter().find(|target| target.name == name),
+        m.guard_of(name),
+    );
+    if let Some(target) = target {
+        if let Some(why) = &target.halted {
+            say(format!("halted, {why}"));
+        }
+        if !target.connected {
+            say("not connected".to_owned());
+        }
+        let lag = Duration::from_millis(target.lag_ms);
+        if lag >= max_lag {
+            let (lag, most) = (words::duration(target.lag_ms), millis(max_lag));
+            say(format!(
+                "{lag} late, the bound is {}",
+                words::duration(most)
+            ));
+        }
+    }
+    match guard {
+        Some(guard) if guard.state != "watching" => say(tripped(guard)),
+        None if target.is_none() => {
+            say(match &m.lease_holder {
+                Some(holder) => format!(
+                    "the replica that answers does not feed it ({holder} does) and knows nothing of it"
+                ),
+                None => "no replica feeds it".to_owned(),
+            });
+        }
+        _ => {}
+    }
+    missing
+}
+
+fn tripped(guard: &Guard) -> String {
+    let since = words::time_or_nothing(guard.since.as_ref());
+    let state = words::guard_of(guard).written(false);
+    format!("the guard is {state}, since {since}")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn gate(m: &ModuleView) -> Vec<Missing> {
+    let Some(gate) = &m.gate else {
+        let text = "the module has no gate: there is no step forward, or the gateway tells none";
+        return vec![Missing::new("gate", text)];
+    };
+    if gate.verdict == "pass" {
+        return Vec::new();
+    }
+    let open = gate.checks.iter().filter(|check| check.verdict != "pass");
+    let mut missing: Vec<Missing> = open
+        .map(|check| {
+            let detail = check.detail.as_deref().unwrap_or_default();
+            let target = check.target.as_deref().unwrap_or_default();
+            let about = format!("check {} {target}", check.name);
+            let about = about.trim_end();
+            let text = format!("{about}: {} {detail}", words::verdict(&check.verdict));
+            Missing::new(about, text.trim_end())
+        })
+        .collect();
+    if missing.is_empty() {
+        let text = format!("the gate to {} says {}", gate.step, gate.verdict);
+        missing.push(Missing::new("gate", text));
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::{Route, Target};
+    use super::*;
+
+    const BOUND: Duration = Duration::from_secs(5);
+
+    fn healthy() -> ModuleView {
+        ModuleView {
+            stage_requested: "ramp".to_owned(),
+            stage_effective: "ramp".to_owned(),
+            effective_reason: "cohort".to_owned(),
+            lease_holder: Some("gw-1".to_owned()),
+            routes: vec![Route {
+                target: "local".to_owned(),
+                percent: 100.0,
+            }],
+            targets: vec![Target {
+                name: "local".to_owned(),
+                connected: true,
+                lag_ms: 4_999,
+                ..Target::default()
+            }],
+            guard: vec![Guard {
+                target: "local".to_owned(),
+                state: "watching".to_owned(),
+                ..Guard::default()
+            }],
+            ..ModuleView::default()
+        }
+    }
+
+    fn said(condition: &str, m: &ModuleView) -> Vec<String> {
+        let condition: Condition = condition.parse().unwrap();
+        let missing = condition.missing(m, BOUND).into_iter();
+        missing.map(|missing| missing.text).collect()
+    }
+
+    type Change = fn(&mut ModuleView);
+
+    #[test]
+    fn each_thing_alone_keeps_a_module_from_being_healthy() {
+        assert_eq!(said("healthy", &healthy()), Vec::<String>::new());
+        let ills: [(Change, &str); 9] = [
+            (
+                |m| {
+                    m.stage_effective = "mirror".to_owned();
+                    m.effective_reason = "panic".to_owned();
+                },
+                "in force is mirror (panic), asked for is ramp",
+            ),
+            (
+                |m| m.panics = vec![serde_json::json!({"module": null})],
+                "in force is ramp (panic), asked for is ramp",
+            ),
+            (|m| m.lease_holder = None, "no replica numbers the module"),
+            (
+                |m| m.targets[0].connected = false,
+                "target local: not connected",
+            ),
+            (
+                |m| m.targets[0].halted = Some("refused".to_owned()),
+                "target local: halted, refused",
+            ),
+            (
+                |m| m.targets[0].lag_ms = 5_000,
+                "target local: 5.0 s late, the bound is 5.0 s",
+            ),
+            (
+                |m| {
+                    m.guard[0].state = "tripped".to_owned();
+                    m.guard[0].cause = Some("loss".to_owned());
+                },
+                "target local: the guard is tripped: loss, since -",
+            ),
+            (
+                |m| {
+                    m.guard[0].state = "returning".to_owned();
+                    m.guard[0].pushed_percent = Some(40.0);
+                },
+                "target local: the guard is returning: 40 %, since -",
+            ),
+            (
+                |m| {
+                    m.targets.clear();
+                    m.guard.clear();
+                },
+                "target local: the replica that answers does not feed it (gw-1 does) and knows nothing of it",
+            ),
+        ];
+        for (change, expected) in ills {
+            let mut m = healthy();
+            change(&mut m);
+            assert_eq!(said("healthy", &m), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_guard_tells_of_targets_that_another_replica_feeds() {
+        let mut m = healthy();
+        m.targets.clear();
+        assert_eq!(said("healthy", &m), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_stage_is_reached_when_it_is_asked_for_and_in_force() {
+        let mut m = healthy();
+        assert_eq!(said("stage=ramp", &m), Vec::<String>::new());
+        m.stage_effective = "mirror".to_owned();
+        m.effective_reason = "guard".to_owned();
+        assert_eq!(
+            said("stage=ramp", &m),
+            ["in force is mirror (guard), not ramp"]
+        );
+        assert_eq!(said("stage=mirror", &m), ["asked for is ramp, not mirror"]);
+        assert_eq!(said("effective=mirror", &m), Vec::<String>::new());
+        assert_eq!(said("requested=ramp", &m), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_gate_that_is_not_told_is_not_passed() {
+        let mut m = healthy();
+        assert_eq!(said("gate=pass", &m).len(), 1);
+        m.gate = serde_json::from_value(serde_json::json!({"step": "sunset", "verdict": "fail", "checks": [
+            {"name": "pushed", "verdict": "pass"},
+            {"name": "lag", "target": "local", "verdict": "not-enough-data", "detail": "3 of 10 minutes"}]}))
+        .unwrap();
+        assert_eq!(
+            said("gate=pass", &m),
+            ["check lag local: no data 3 of 10 minutes"]
+        );
+        if let Some(gate) = &mut m.gate {
+            gate.verdict = "pass".to_owned();
+        }
+        assert_eq!(said("gate=pass", &m), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_waited_for_is_refused() {
+        for word in ["health", "stage=", "stage=Ramp", "gate=fail", "", "=ramp"] {
+            assert!(word.parse::<Condition>().is_err(), "{word}");
+        }
+    }
+}
