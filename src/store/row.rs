@@ -4,12 +4,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use sqlx::{ColumnIndex, Decode, Row, Type};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{
     Busiest, Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, PanicRecord, Result,
-    StageRecord, StateItem, TargetCursor, TargetRecord, TickBounds, panics::ALL,
-    target_step::TargetSurvey, targets::TargetHead, usage,
+    StageRecord, StagesRead, StateItem, TargetCursor, TargetRecord, TickBounds, Unreadable,
+    panics::ALL, target_step::TargetSurvey, targets::TargetHead, usage,
 };
 use crate::{
     domain::{
@@ -344,6 +344,28 @@ pub(super) struct StoredStage {
     changed_by: String,
     changed_at: i64,
     reason: String,
+}
+
+/// What of the rows of `module_stage` can be read, each by itself.
+pub(super) fn stages<R>(rows: &[R]) -> StagesRead
+where
+    R: Row,
+    for<'r> StoredStage: FromRow<'r, R>,
+    for<'c> &'c str: ColumnIndex<R>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let mut read = StagesRead::default();
+    for row in rows {
+        let stored = StoredStage::from_row(row).map_err(Error::Unexpected);
+        match stored.and_then(TryInto::try_into) {
+            Ok(record) => read.records.push(record),
+            Err(error) => {
+                let module = row.try_get("module").unwrap_or_default();
+                read.unreadable.push(Unreadable { module, error });
+            }
+        }
+    }
+    read
 }
 
 impl TryFrom<StoredStage> for StageRecord {
