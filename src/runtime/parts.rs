@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{StartError, UsageWriter};
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes},
+    cutover::{Acts, Adviser, Flags, Gatekeeper, Panic, PanicActs, Roll, Routes},
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::{PrivateState, Worth},
@@ -47,6 +47,8 @@ pub(super) struct Parts {
     pub(super) panic_acts: Arc<PanicActs>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
+    /// What steps forward ask for.
+    pub(super) gatekeeper: Arc<Gatekeeper>,
     /// Who has opened a session here.
     pub(super) roll: Arc<Roll>,
     /// What operators want of the targets.
@@ -70,8 +72,13 @@ impl Parts {
     pub(super) fn new(config: Arc<Config>, store: Arc<dyn Store>) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
-        let (ingest, writer) =
-            IngestWriter::new(Arc::clone(&store), &config.ingest, Arc::clone(&wake));
+        let readiness = Arc::<Readiness>::default();
+        let (ingest, writer) = IngestWriter::new(
+            Arc::clone(&store),
+            &config.ingest,
+            Arc::clone(&wake),
+            Arc::clone(&readiness),
+        );
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
@@ -88,6 +95,7 @@ impl Parts {
         );
         let retention = retention(&config, &store, &leadership);
         let flags = Arc::new(Flags::new(&served.modules));
+        let routes = Arc::new(routes(&config));
         let return_over = config.panic.spread.get();
         let panic = Arc::new(Panic::new(Arc::clone(&flags), &served.modules, return_over));
         let panic_acts = PanicActs::new(
@@ -120,10 +128,15 @@ impl Parts {
             flags,
             panic,
             panic_acts: Arc::new(panic_acts),
-            routes: Arc::new(routes(&config)),
+            gatekeeper: Arc::new(Gatekeeper::new(
+                Arc::clone(&store),
+                Arc::clone(&routes),
+                config.gates.clone(),
+            )),
+            routes,
             roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
-            readiness: Arc::default(),
+            readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
             config,
             served,
@@ -173,6 +186,7 @@ impl Parts {
             retention: Arc::clone(&self.retention),
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(self.acts()),
+            gatekeeper: Arc::clone(&self.gatekeeper),
             panic_acts: Arc::clone(&self.panic_acts),
             routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
@@ -218,6 +232,7 @@ impl Parts {
             flags,
             Arc::clone(&self.routes),
             Arc::clone(&self.roll),
+            Arc::clone(&self.gatekeeper),
         )
     }
 

@@ -4,9 +4,11 @@
 //! transaction that begins and ends with the fence of its module's lease; what a caller is told
 //! is durable was committed.
 
+mod census;
 mod changelog;
 mod epochs;
 mod error;
+mod facts;
 mod instances;
 mod lease;
 mod migration;
@@ -31,9 +33,14 @@ mod usage;
 
 use std::sync::Arc;
 
+pub use census::{
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, Pollers,
+    PollingAgent, Sighting, Sketch, Told,
+};
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
+pub use facts::{Facts, Findings, KnownFacts, MirrorFact, SeenFact, VerifierPeriod};
 pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
@@ -46,7 +53,7 @@ pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
 pub use stages::{
-    Act, AuditEntry, SeenTarget, StageRecord, Stages, StagesRead, Unreadable,
+    Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages, StagesRead, Unreadable,
 };
 pub use states::{Mended, States};
 pub use targets::{
@@ -72,6 +79,8 @@ pub trait Store:
     + Retention
     + Stages
     + Panics
+    + Facts
+    + Census
     + Targets
     + Epochs
     + Ticks
@@ -95,6 +104,8 @@ impl<T> Store for T where
         + Retention
         + Stages
         + Panics
+        + Facts
+        + Census
         + Targets
         + Epochs
         + Ticks
