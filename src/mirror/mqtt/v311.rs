@@ -100,7 +100,7 @@ fn signal(event: Event) -> Option<Signal> {
             payload: message.payload,
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {
-            let least = ack.return_codes.iter().map(grant).min();
+            let least = ack.return_codes.iter().copied().map(grant).min();
             Some(Signal::Subscribed(least.unwrap_or(Grant::Refused)))
         }
         Event::Incoming(Incoming::ConnAck(ack)) => Some(Signal::Connected {
@@ -113,10 +113,10 @@ fn signal(event: Event) -> Option<Signal> {
     }
 }
 
-const fn grant(code: &SubscribeReasonCode) -> Grant {
+const fn grant(code: SubscribeReasonCode) -> Grant {
     match code {
         SubscribeReasonCode::Success(QoS::AtMostOnce) => Grant::AtMostOnce,
         SubscribeReasonCode::Success(_) => Grant::AtLeastOnce,
-        _ => Grant::Refused,
+        SubscribeReasonCode::Failure => Grant::Refused,
     }
 }

@@ -168,7 +168,7 @@ fn signal(event: Event) -> Option<Signal> {
             payload: structured(&message).unwrap_or(message.payload),
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {
-            let least = ack.return_codes.iter().map(grant).min();
+            let least = ack.return_codes.iter().copied().map(grant).min();
             Some(Signal::Subscribed(least.unwrap_or(Grant::Refused)))
         }
         Event::Incoming(Incoming::ConnAck(ack)) => Some(connected(&ack)),
@@ -200,7 +200,7 @@ fn connected(ack: &ConnAck) -> Signal {
     }
 }
 
-const fn grant(code: &SubscribeReasonCode) -> Grant {
+const fn grant(code: SubscribeReasonCode) -> Grant {
     match code {
         SubscribeReasonCode::Success(QoS::AtMostOnce) => Grant::AtMostOnce,
         SubscribeReasonCode::Success(_) => Grant::AtLeastOnce,
