@@ -25,19 +25,8 @@ pub(super) fn savings(answer: &Value) -> String {
     let mut rows: Vec<_> = list(answer, "modules").map(module).collect();
     rows.extend(answer.get("overall").map(overall));
     let mut text = columns(&heads, &rows);
-    let gateways = at(answer, &["overall", "gateways"]);
-    if gateways.is_some_and(Value::is_object) {
-        text.push_str(&format!(
-            "\n\nof all, for no module (sessions, flags, the gateways' own statements): {} requests/s, {} statements/s",
-            rate(gateways, "requests_per_s"),
-            rate(gateways, "queries_per_s")
-        ));
-    }
-    for one in list(answer, "modules") {
-        for note in list(one, "notes") {
-            text.push_str(&format!("\n{}: {}", cell(one, "module"), line(note)));
-        }
-    }
+    section(&mut text, "", gateways(answer));
+    section(&mut text, "", notes(answer));
     let unused = list(answer, "unused").map(|one| cell(one, "text"));
     section(&mut text, "unused:", unused.collect());
     section(&mut text, "could be smaller:", lines(answer, "shrink"));
@@ -49,12 +38,40 @@ fn section(text: &mut String, head: &str, lines: Vec<String>) {
     if lines.is_empty() {
         return;
     }
-    text.push_str("\n\n");
-    text.push_str(head);
+    text.push('\n');
+    let indent = if head.is_empty() { "" } else { "  " };
+    if !head.is_empty() {
+        text.push('\n');
+        text.push_str(head);
+    }
     for line in lines {
-        text.push_str("\n  ");
+        text.push('\n');
+        text.push_str(indent);
         text.push_str(&line);
     }
+}
+
+/// What belongs to no module.
+fn gateways(answer: &Value) -> Vec<String> {
+    let gateways = at(answer, &["overall", "gateways"]).filter(|value| value.is_object());
+    let line = |gateways| {
+        format!(
+            "of all, for no module (sessions, flags, the gateways' own statements): {} requests/s, {} statements/s",
+            rate(Some(gateways), "requests_per_s"),
+            rate(Some(gateways), "queries_per_s")
+        )
+    };
+    gateways.map(line).into_iter().collect()
+}
+
+/// What is to be known of single modules.
+fn notes(answer: &Value) -> Vec<String> {
+    let of = |one: &Value| {
+        let module = cell(one, "module");
+        let notes = list(one, "notes").map(|note| format!("{module}: {}", line(note)));
+        notes.collect::<Vec<_>>()
+    };
+    list(answer, "modules").flat_map(of).collect()
 }
 
 fn module(one: &Value) -> Vec<String> {

@@ -112,7 +112,7 @@ impl Acts {
     }
 
     async fn decide_and_write(&self, asked: &Asked) -> Result<Done, Refused> {
-        self.bring_up_to_date().await?;
+        self.bring_up_to_date(&asked.module).await?;
         let before = self
             .flags
             .record(&asked.module)
@@ -225,11 +225,12 @@ impl Acts {
         Ok((after, Some(seen)))
     }
 
-    /// Another replica may have acted a moment ago.
-    async fn bring_up_to_date(&self) -> Result<(), Refused> {
-        let records = self.store.stages().await.map_err(Refused::Store)?;
-        self.flags.adopt(&records);
-        Ok(())
+    /// Another replica may have acted a moment ago. A record that nobody can read is not acted on.
+    async fn bring_up_to_date(&self, module: &ModuleName) -> Result<(), Refused> {
+        let read = self.store.read_stages().await.map_err(Refused::Store)?;
+        self.flags.adopt(&read.records);
+        read.why_not(module)
+            .map_or(Ok(()), |why| Err(Refused::Store(why)))
     }
 
     async fn write(&self, act: &Act) -> Result<StageRecord, Refused> {

@@ -1,6 +1,6 @@
 //! The reader that keeps this replica's flags up with the database.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Flags, Routes};
 use crate::{
     domain::ModuleName,
-    store::{self, Store},
+    store::{self, Store, Unreadable},
 };
 
 /// How often the flags are read: an act elsewhere is in force here within a second.
@@ -22,6 +22,8 @@ pub struct FlagsReader {
     routes: Arc<Routes>,
     read_once: watch::Sender<bool>,
     failing: bool,
+    /// The modules whose records cannot be read.
+    unreadable: BTreeSet<String>,
 }
 
 impl FlagsReader {
@@ -37,6 +39,7 @@ impl FlagsReader {
             routes,
             read_once,
             failing: false,
+            unreadable: BTreeSet::new(),
         };
         (reader, sign)
     }
@@ -53,15 +56,34 @@ impl FlagsReader {
         }
     }
 
-    async fn activate(&self) -> store::Result<()> {
-        let records = self.store.stages().await?;
-        for module in self.flags.adopt(&records) {
+    async fn activate(&mut self) -> store::Result<()> {
+        let read = self.store.read_stages().await?;
+        self.tell_unreadable(&read.unreadable);
+        for module in self.flags.adopt(&read.records) {
             tracing::debug!(%module, "flags adopted");
             self.warn_of_strangers(&module);
         }
         self.read_once
             .send_if_modified(|read| !std::mem::replace(read, true));
         Ok(())
+    }
+
+    /// Once for each, and when it can be read again.
+    fn tell_unreadable(&mut self, unreadable: &[Unreadable]) {
+        for Unreadable { module, error } in unreadable {
+            if self.unreadable.insert(module.clone()) {
+                let cause = std::error::Error::source(error);
+                tracing::error!(module, %error, cause, "the flags of a module cannot be read: its last known ones stay in force, after a start those of `mirror`");
+            }
+        }
+        let still = |module: &String| unreadable.iter().any(|one| one.module == *module);
+        self.unreadable.retain(|module| {
+            let still = still(module);
+            if !still {
+                tracing::info!(module, "the flags of a module are read again");
+            }
+            still
+        });
     }
 
     fn warn_of_strangers(&self, module: &ModuleName) {

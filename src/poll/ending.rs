@@ -51,7 +51,7 @@ impl Endpoint {
     /// The headers at `sunset`.
     pub(super) fn announce_end(&self, headers: &mut HeaderMap) {
         let record = self.sources.adviser.flags().record(&self.contract.module);
-        let since = record.map_or_else(|| self.sources.clock.now(), |record| record.changed_at);
+        let since = record.map_or_else(|| self.sources.clock.now(), |record| record.entered.at);
         let notice = &self.contract.sunset;
         notice.announce(since, self.end_at(), headers);
     }

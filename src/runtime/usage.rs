@@ -94,11 +94,8 @@ impl UsageWriter {
     pub async fn flush(&mut self) -> store::Result<()> {
         let now = self.clock.now();
         self.enter(now);
-        loop {
-            let flush = match self.open.take().or_else(|| self.next(now)) {
-                Some(flush) => self.open.insert(flush),
-                None => break,
-            };
+        while let Some(flush) = self.open.take().or_else(|| self.next(now)) {
+            let flush = self.open.insert(flush);
             self.store.add_usage(flush).await?;
             self.open = None;
         }

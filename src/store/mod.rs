@@ -52,7 +52,9 @@ pub use outbox::{Outbox, RejectedRow};
 pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
-pub use stages::{Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages};
+pub use stages::{
+    Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages, StagesRead, Unreadable,
+};
 pub use states::{Mended, States};
 pub use targets::{
     CursorMark, ReplayFrom, TargetAct, TargetActed, TargetBlocked, TargetCursor, TargetMark,

@@ -4,13 +4,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use sqlx::{ColumnIndex, Decode, Row, Type};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{
     Busiest, Closed, Entered, Error, FencedHead, Findings, Head, Instance, Lease, MirrorCursor,
-    MirrorFact, PanicRecord, Result, SeenFact, StageRecord, StateItem, TargetCursor, TargetRecord,
-    TickBounds, VerifierPeriod, panics::ALL, stages, target_step::TargetSurvey,
-    targets::TargetHead, usage,
+    MirrorFact, PanicRecord, Result, SeenFact, StageRecord, StagesRead, StateItem, TargetCursor,
+    TargetRecord, TickBounds, Unreadable, VerifierPeriod, panics::ALL, stages,
+    target_step::TargetSurvey, targets::TargetHead, usage,
 };
 use crate::{
     domain::{
@@ -390,6 +390,28 @@ pub(super) struct StoredStage {
     reason: String,
     entered_at: Option<i64>,
     forced: Option<String>,
+}
+
+/// What of the rows of `module_stage` can be read, each by itself.
+pub(super) fn stages_read<R>(rows: &[R]) -> StagesRead
+where
+    R: Row,
+    for<'r> StoredStage: FromRow<'r, R>,
+    for<'c> &'c str: ColumnIndex<R>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let mut read = StagesRead::default();
+    for row in rows {
+        let stored = StoredStage::from_row(row).map_err(Error::Unexpected);
+        match stored.and_then(TryInto::try_into) {
+            Ok(record) => read.records.push(record),
+            Err(error) => {
+                let module = row.try_get("module").unwrap_or_default();
+                read.unreadable.push(Unreadable { module, error });
+            }
+        }
+    }
+    read
 }
 
 impl TryFrom<StoredStage> for StageRecord {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Result, row::json_text};
+use super::{Error, Result, row::json_text};
 use crate::domain::{Cohort, End, Micros, ModuleName, Routing, Stage};
 
 /// A row of `module_stage`.
@@ -58,6 +58,33 @@ pub struct Forced {
     pub checks: Vec<String>,
 }
 
+/// What was found in `module_stage`. A row that nobody can read hides no other.
+#[derive(Debug, Default)]
+pub struct StagesRead {
+    /// By module.
+    pub records: Vec<StageRecord>,
+    /// The rows that hold something that this program cannot have written.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A row that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The module that it names, as far as that can be read.
+    pub module: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl StagesRead {
+    /// Why the row of a module cannot be read, if so.
+    pub fn why_not(self, module: &ModuleName) -> Option<Error> {
+        let mut unreadable = self.unreadable.into_iter();
+        let found = unreadable.find(|one| one.module == module.as_str());
+        found.map(|one| one.error)
+    }
+}
+
 /// A target's record as an act was decided on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenTarget {
@@ -106,8 +133,13 @@ pub struct AuditEntry {
 /// Stages and their audit.
 #[async_trait]
 pub trait Stages {
-    /// All records. A module without one is at `mirror`, version 0.
-    async fn stages(&self) -> Result<Vec<StageRecord>>;
+    /// What can be read of all records, and what cannot. A module without one is at `mirror`, version 0.
+    async fn read_stages(&self) -> Result<StagesRead>;
+
+    /// The records that can be read.
+    async fn stages(&self) -> Result<Vec<StageRecord>> {
+        Ok(self.read_stages().await?.records)
+    }
 
     /// Writes an act with its audit entry in one transaction, by the database's clock.
     /// [`super::Error::VersionConflict`] if another act came between, [`super::Error::TargetChanged`] if one on its target

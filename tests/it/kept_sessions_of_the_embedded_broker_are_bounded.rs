@@ -39,7 +39,7 @@ async fn come_and_go(url: &str, protocol: Protocol, id: &str, kept: Option<u64>)
                         link.subscribe(&["#".to_owned()], true).unwrap();
                     }
                     Signal::Subscribed(granted) => {
-                        assert!(granted);
+                        assert!(granted.is_granted());
                         return present;
                     }
                     Signal::Closed(_) => return None,

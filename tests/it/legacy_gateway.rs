@@ -416,7 +416,7 @@ impl Gateway {
         self.set_flags(|record| {
             record.stage = stage;
             record.cohort = changeover::domain::Cohort::share(basis_points.try_into().unwrap());
-            record.changed_at = Micros::new(1_688_169_599_000_000);
+            record.entered.at = Micros::new(1_688_169_599_000_000);
         });
     }
 

@@ -11,6 +11,7 @@ mod a_bad_network_loses_nothing;
 mod a_broker_is_replaced_under_load;
 mod a_broker_killed_every_two_seconds;
 mod a_broker_that_does_not_answer;
+mod a_broker_that_grants_too_little;
 mod a_broker_that_refuses_for_a_while;
 mod a_clean_stop_keeps_its_word;
 #[cfg(feature = "embedded-broker")]
@@ -91,6 +92,7 @@ mod mirror_follows_the_log;
 #[cfg(feature = "embedded-broker")]
 mod mqtt_clients_of_others_receive_the_events;
 mod no_stage_without_its_audit;
+mod one_unreadable_record_hides_no_other;
 mod only_the_newest_change_of_a_key;
 mod openfeature_sdks_see_flips;
 mod panic_sends_everybody_back;

@@ -17,7 +17,8 @@ use crate::{
 
 crate::on_each_database!(
     an_end_is_planned_and_taken_back,
-    a_plan_that_cannot_be_is_refused
+    a_plan_that_cannot_be_is_refused,
+    an_end_is_announced_since_the_step_to_it,
 );
 
 /// What is promised, and what a busy machine adds.
@@ -115,6 +116,38 @@ async fn single_clients_are_refused_before_the_others() {
         answer.header("sunset"),
         Some("Mon, 01 Mar 2027 00:00:00 GMT")
     );
+}
+
+async fn an_end_is_announced_since_the_step_to_it(database: DatabaseUnderTest) {
+    let setup = Setup::new(&database, "a");
+    let a = InProcess::start(&setup).await;
+    for _ in [Stage::Ramp, Stage::Sunset] {
+        run(&a.client, &["promote", MODULE, "--reason", "r"]).await;
+    }
+    let deprecated = async |a: &InProcess| {
+        let answer = a.client.try_poll("since=0").await.unwrap();
+        answer.header("deprecation").to_owned()
+    };
+    let at = deprecated(&a).await;
+    assert!(at.starts_with('@'), "{at}");
+    a.stop().await;
+    let long_ago =
+        "UPDATE module_stage SET entered_at = 1688169599000000, changed_at = 1700000000000000";
+    database.execute(long_ago).await;
+    let a = InProcess::start(&setup).await;
+    assert_eq!(deprecated(&a).await, "@1688169599");
+    for act in ["pause", "resume"] {
+        run(&a.client, &[act, MODULE, "--reason", "an act"]).await;
+        assert_eq!(deprecated(&a).await, "@1688169599", "after {act}");
+    }
+    a.stop().await;
+    // As a replica of before leaves it.
+    database
+        .execute(&long_ago.replace("1688169599000000", "NULL"))
+        .await;
+    let a = InProcess::start(&setup).await;
+    assert_eq!(deprecated(&a).await, "@1700000000");
+    a.stop().await;
 }
 
 async fn an_end_is_planned_and_taken_back(database: DatabaseUnderTest) {

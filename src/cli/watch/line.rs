@@ -88,7 +88,8 @@ impl Line {
                 Some(Event::Subscribed {
                     link,
                     module,
-                    granted,
+                    // What is lost at QoS 0 shows as a gap, or by the next resync.
+                    granted: granted.is_granted(),
                 })
             }
             // What is none of ours is as good as lost: the next change shows a gap.

@@ -10,6 +10,10 @@ use crate::domain::ModuleName;
 
 /// What this replica has served of a module in the last minute, or since its start if that was later.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each says its unit, as everywhere in the API"
+)]
 pub struct RatesView {
     /// Legacy polls.
     polls_per_s: f64,

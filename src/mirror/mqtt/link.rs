@@ -46,8 +46,8 @@ pub enum Signal {
     Acknowledged(u16),
     /// The broker refused it, with its reason. Only MQTT 5 can say so.
     Refused(u16, String),
-    /// Answer to a subscription: whether all its filters were granted.
-    Subscribed(bool),
+    /// Answer to a subscription: the least that was granted to any of its filters.
+    Subscribed(Grant),
     /// A message for us.
     Message {
         /// Its topic.
@@ -57,6 +57,24 @@ pub enum Signal {
     },
     /// The connection is over, with the reason. Nothing comes after it.
     Closed(String),
+}
+
+/// How a broker grants a subscription. It may grant less than it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// It does not.
+    Refused,
+    /// It delivers at QoS 0: a message may be lost without anybody's fault.
+    AtMostOnce,
+    /// It delivers at QoS 1 or better.
+    AtLeastOnce,
+}
+
+impl Grant {
+    /// Whether it delivers at all.
+    pub const fn is_granted(self) -> bool {
+        !matches!(self, Self::Refused)
+    }
 }
 
 /// The client did not take a request.

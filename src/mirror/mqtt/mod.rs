@@ -19,4 +19,4 @@ mod v311;
 mod v5;
 
 pub use endpoint::Endpoint;
-pub use link::{Link, LinkOptions, NotSent, Signal};
+pub use link::{Grant, Link, LinkOptions, NotSent, Signal};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Endpoint, Link, LinkOptions, Signal};
+use super::{Endpoint, Grant, Link, LinkOptions, Signal};
 use crate::domain::Backoff;
 
 /// What a subscriber learns.
@@ -61,8 +61,8 @@ pub async fn listen(
                         let _gone = link.subscribe(filters, true);
                         continue;
                     }
-                    Signal::Subscribed(false) => return Err(Refused),
-                    Signal::Subscribed(true) => {
+                    Signal::Subscribed(Grant::Refused) => return Err(Refused),
+                    Signal::Subscribed(_granted) => {
                         backoff.reset();
                         Heard::Listening
                     }

@@ -6,7 +6,7 @@ use rumqttc::{
     SubscribeReasonCode, Transport,
 };
 
-use super::{LinkOptions, NotSent, Signal, driver::Wire};
+use super::{Grant, LinkOptions, NotSent, Signal, driver::Wire};
 
 /// `place` is where the library connects.
 pub(super) fn open(
@@ -100,8 +100,8 @@ fn signal(event: Event) -> Option<Signal> {
             payload: message.payload,
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {
-            let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
-            Some(Signal::Subscribed(ack.return_codes.iter().all(granted)))
+            let least = ack.return_codes.iter().copied().map(grant).min();
+            Some(Signal::Subscribed(least.unwrap_or(Grant::Refused)))
         }
         Event::Incoming(Incoming::ConnAck(ack)) => Some(Signal::Connected {
             session_present: ack.session_present,
@@ -110,5 +110,13 @@ fn signal(event: Event) -> Option<Signal> {
             retains: true,
         }),
         Event::Incoming(_) | Event::Outgoing(_) => None,
+    }
+}
+
+const fn grant(code: SubscribeReasonCode) -> Grant {
+    match code {
+        SubscribeReasonCode::Success(QoS::AtMostOnce) => Grant::AtMostOnce,
+        SubscribeReasonCode::Success(_) => Grant::AtLeastOnce,
+        SubscribeReasonCode::Failure => Grant::Refused,
     }
 }

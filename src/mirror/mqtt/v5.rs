@@ -17,7 +17,7 @@ use rumqttc::{
     },
 };
 
-use super::{LinkOptions, NotSent, Signal, driver::Wire};
+use super::{Grant, LinkOptions, NotSent, Signal, driver::Wire};
 use crate::mirror::binary_event::{self, Attributes};
 
 /// `place` is where the library connects.
@@ -168,8 +168,8 @@ fn signal(event: Event) -> Option<Signal> {
             payload: structured(&message).unwrap_or(message.payload),
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {
-            let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
-            Some(Signal::Subscribed(ack.return_codes.iter().all(granted)))
+            let least = ack.return_codes.iter().copied().map(grant).min();
+            Some(Signal::Subscribed(least.unwrap_or(Grant::Refused)))
         }
         Event::Incoming(Incoming::ConnAck(ack)) => Some(connected(&ack)),
         Event::Incoming(_) | Event::Outgoing(_) => None,
@@ -197,5 +197,13 @@ fn connected(ack: &ConnAck) -> Signal {
         receive_maximum: properties.and_then(|p| p.receive_max).unwrap_or(u16::MAX),
         max_packet_bytes: properties.and_then(|p| p.max_packet_size),
         retains: properties.and_then(|p| p.retain_available) != Some(0),
+    }
+}
+
+const fn grant(code: SubscribeReasonCode) -> Grant {
+    match code {
+        SubscribeReasonCode::Success(QoS::AtMostOnce) => Grant::AtMostOnce,
+        SubscribeReasonCode::Success(_) => Grant::AtLeastOnce,
+        _ => Grant::Refused,
     }
 }

@@ -71,8 +71,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 );
                 self.on_connected(on, admitted, session_present)
             }
-            Signal::Subscribed(true) => None,
-            Signal::Subscribed(false) => {
+            // What it asks for is retained, or never published: at QoS 0 it does as well.
+            Signal::Subscribed(granted) if granted.is_granted() => None,
+            Signal::Subscribed(_refused) => {
                 self.cannot_ask(on);
                 None
             }

@@ -145,8 +145,13 @@ impl TargetActs {
     /// Whether nobody is told the target. Returns the versions of the flags that say so.
     async fn check_routes(&self, target: &str) -> Result<Vec<(ModuleName, i64)>, TargetRefused> {
         // Another replica may have routed them, or acted on another target, a moment ago.
-        let records = self.store.stages().await.map_err(TargetRefused::Store)?;
-        self.flags.adopt(&records);
+        let read = self.store.read_stages().await;
+        let read = read.map_err(TargetRefused::Store)?;
+        self.flags.adopt(&read.records);
+        // Whom its module tells what is not known then.
+        if let Some(unreadable) = read.unreadable.into_iter().next() {
+            return Err(TargetRefused::Store(unreadable.error));
+        }
         let records = self.store.target_records().await;
         self.standings
             .adopt(&records.map_err(TargetRefused::Store)?);

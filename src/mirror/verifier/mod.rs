@@ -29,7 +29,7 @@ pub use self::{
 };
 use super::{
     TargetStatus,
-    mqtt::{Link, Signal},
+    mqtt::{Grant, Link, Signal},
     target::Target,
     topic::Topics,
 };
@@ -136,10 +136,15 @@ impl Verifier {
         for signal in signals {
             match signal {
                 Signal::Connected { .. } => self.subscribe(),
-                Signal::Subscribed(true) => self.on_subscribed(),
+                Signal::Subscribed(Grant::AtLeastOnce) => self.on_subscribed(),
                 Signal::Message { topic, payload } => self.on_message(&topic, &payload),
-                Signal::Subscribed(false) => {
+                Signal::Subscribed(Grant::Refused) => {
                     return self.lose("the broker refuses its subscription");
+                }
+                Signal::Subscribed(Grant::AtMostOnce) => {
+                    return self.lose(
+                        "the broker grants its subscription at QoS 0 only: what is missing then would prove nothing",
+                    );
                 }
                 Signal::Closed(reason) => return self.lose(&reason),
                 Signal::Sent(_) | Signal::Acknowledged(_) | Signal::Refused(..) => {}

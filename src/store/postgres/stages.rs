@@ -7,8 +7,8 @@ use super::PostgresStore;
 use crate::{
     domain::ModuleName,
     store::{
-        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
-        row::{StoredAudit, StoredStage, json_text},
+        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages, StagesRead,
+        row::{StoredAudit, json_text, stages_read},
         stages::{Texts, entered_at, written},
     },
     telemetry::{Purpose, count_query},
@@ -49,14 +49,14 @@ const AUDIT: &str = "\
 
 #[async_trait]
 impl Stages for PostgresStore {
-    async fn stages(&self) -> Result<Vec<StageRecord>> {
+    async fn read_stages(&self) -> Result<StagesRead> {
         let doing = "reading stages";
         let mut borrowed = self.borrow(doing).await?;
         count_query(Purpose::Flags);
-        let select = sqlx::query_as(STAGES).fetch_all(borrowed.connection());
-        let rows: Vec<StoredStage> = self.call(doing, select).await?;
+        let select = sqlx::query(STAGES).fetch_all(borrowed.connection());
+        let rows = self.call(doing, select).await?;
         borrowed.put_back();
-        rows.into_iter().map(TryInto::try_into).collect()
+        Ok(stages_read(&rows))
     }
 
     async fn act(&self, act: &Act) -> Result<StageRecord> {

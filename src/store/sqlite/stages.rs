@@ -7,8 +7,8 @@ use super::{SqliteStore, error::failed};
 use crate::{
     domain::ModuleName,
     store::{
-        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
-        row::{StoredAudit, StoredStage, json_text},
+        Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages, StagesRead,
+        row::{StoredAudit, json_text, stages_read},
         stages::{Texts, entered_at, written},
     },
     telemetry::{Purpose, count_query},
@@ -44,11 +44,12 @@ const AUDIT: &str = "\
 
 #[async_trait]
 impl Stages for SqliteStore {
-    async fn stages(&self) -> Result<Vec<StageRecord>> {
+    async fn read_stages(&self) -> Result<StagesRead> {
         count_query(Purpose::Flags);
-        let select = sqlx::query_as(STAGES).fetch_all(&self.readers);
-        let rows: Vec<StoredStage> = select.await.map_err(failed("reading stages"))?;
-        rows.into_iter().map(TryInto::try_into).collect()
+        let select = sqlx::query(STAGES).fetch_all(&self.readers);
+        Ok(stages_read(
+            &select.await.map_err(failed("reading stages"))?,
+        ))
     }
 
     async fn act(&self, act: &Act) -> Result<StageRecord> {

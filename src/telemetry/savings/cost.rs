@@ -95,8 +95,10 @@ mod tests {
         }
     }
 
-    /// Requests, statements, messages and bytes a second, and what they cost a month by hand.
-    const TABLE: [(f64, f64, f64, Option<f64>, Option<f64>); 7] = [
+    /// Requests, statements, messages and bytes a second, and what they cost a month, reckoned by hand.
+    type Line = (f64, f64, f64, Option<f64>, Option<f64>);
+
+    const TABLE: [Line; 7] = [
         (0.0, 0.0, 0.0, Some(0.0), Some(0.0)),
         (1.0, 0.0, 0.0, Some(0.0), Some(1.051_92)),
         (0.0, 1.0, 0.0, Some(0.0), Some(0.525_96)),

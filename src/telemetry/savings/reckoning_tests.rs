@@ -325,8 +325,8 @@ fn whom_nobody_asks_for_is_told_only_if_somebody_watched() {
         counted,
     };
     let unused = reckoning.savings().unused;
-    let named: Vec<_> = unused.iter().map(|one| one.module.as_str()).collect();
-    assert_eq!(named, ["board", "news"]);
+    let told: Vec<_> = unused.iter().map(|one| one.module.as_str()).collect();
+    assert_eq!(told, ["board", "news"]);
     assert!(unused[0].text.contains("last at 2027-01-16T"), "{unused:?}");
     assert!(
         unused[1].text.contains("never while it was counted"),

@@ -38,7 +38,7 @@ pub struct UsageRow {
 }
 
 impl UsageRow {
-    fn join(&mut self, later: Self) {
+    fn join(&mut self, later: &Self) {
         self.stage = self.stage.max(later.stage);
         self.from = self.from.min(later.from);
         self.to = self.to.max(later.to);
@@ -105,7 +105,7 @@ impl Book {
         let key = (row.hour, row.module.clone(), row.transport.as_str());
         match self.rows.entry(key) {
             std::collections::btree_map::Entry::Vacant(place) => drop(place.insert(row)),
-            std::collections::btree_map::Entry::Occupied(mut place) => place.get_mut().join(row),
+            std::collections::btree_map::Entry::Occupied(mut place) => place.get_mut().join(&row),
         }
     }
 

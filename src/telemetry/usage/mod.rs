@@ -72,11 +72,11 @@ impl Usage {
             ];
             both.map(|(transport, counts)| (module, transport, counts))
         };
-        let mut others = of(None, &*self.others);
+        let mut others = of(None, &self.others);
         others[0].2.statements = statements::of_process().wrapping_sub(self.statements_before);
         others[1].2.statements = 0;
         let modules = self.modules.iter();
-        let modules = modules.flat_map(move |(module, meter)| of(Some(module), &**meter));
+        let modules = modules.flat_map(move |(module, meter)| of(Some(module), meter));
         modules.chain(others)
     }
 

@@ -115,7 +115,7 @@ mod tests {
                 assert!((rates.polls_per_s - 2.0).abs() < 1e-9, "{rates:?}");
             }
         }
-        let rates = usage.rates(&module, begin + Duration::from_secs(300));
+        let rates = usage.rates(&module, begin + Duration::from_mins(5));
         let expected = Rates {
             polls_per_s: 10.0,
             idle_polls_per_s: 10.0,

@@ -49,7 +49,7 @@ impl Client {
         let filters = [filter.to_owned()];
         self.link.subscribe(&filters, at_least_once).unwrap();
         let granted = self.heard(|signal| match signal {
-            Signal::Subscribed(granted) => Some(*granted),
+            Signal::Subscribed(granted) => Some(granted.is_granted()),
             _ => None,
         });
         assert!(granted.await);

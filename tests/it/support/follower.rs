@@ -143,7 +143,7 @@ async fn follow(options: LinkOptions, filters: Vec<String>, record: Arc<Mutex<Re
                         link.subscribe(&filters, true).unwrap();
                     }
                     Signal::Subscribed(granted) => {
-                        assert!(granted, "the subscription was refused");
+                        assert!(granted.is_granted(), "the subscription was refused");
                         record.lock().unwrap().sessions.push(present);
                     }
                     Signal::Message { topic, payload } => note(&record, &topic, &payload),

@@ -35,6 +35,7 @@ pub mod rabbitmq;
 pub mod reckoning;
 pub mod session;
 pub mod socket;
+pub mod stingy;
 pub mod streams;
 pub mod targets;
 pub mod terminal;

@@ -321,7 +321,7 @@ impl Life {
                 let _gone = link.subscribe(&self.filters(), true);
             }
             Signal::Subscribed(granted) => {
-                assert!(granted, "the subscription was refused");
+                assert!(granted.is_granted(), "the subscription was refused");
                 let counts = &mut self.memory.lock().unwrap().counts;
                 counts.connections += 1;
                 counts.sessions_lost += u64::from(!self.session_present);
