@@ -8,6 +8,7 @@ mod adviser;
 mod ceiling;
 mod flags;
 mod flags_reader;
+pub mod guard;
 mod ladder;
 mod panic;
 mod preview;
