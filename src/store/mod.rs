@@ -7,6 +7,7 @@
 mod changelog;
 mod epochs;
 mod error;
+mod guards;
 mod instances;
 mod lease;
 mod migration;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
+pub use guards::{GuardRecord, GuardTurn, GuardWrite, Guards, GuardsSeen, TurnKind};
 pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
@@ -68,6 +70,7 @@ pub trait Store:
     + Retention
     + Stages
     + Panics
+    + Guards
     + Targets
     + Epochs
     + Ticks
@@ -90,6 +93,7 @@ impl<T> Store for T where
         + Retention
         + Stages
         + Panics
+        + Guards
         + Targets
         + Epochs
         + Ticks

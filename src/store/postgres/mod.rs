@@ -9,6 +9,7 @@ mod changelog;
 mod connection;
 mod epochs;
 mod error;
+mod guards;
 mod instances;
 mod lease;
 mod mirror_cursor;

@@ -10,6 +10,7 @@ mod connection;
 mod epochs;
 mod error;
 mod file;
+mod guards;
 mod instances;
 mod json;
 mod lease;

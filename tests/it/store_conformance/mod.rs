@@ -4,6 +4,7 @@ mod acts;
 pub mod changes;
 mod crossing_acts;
 mod epochs;
+mod guards;
 mod instances;
 mod leases;
 mod locks;
