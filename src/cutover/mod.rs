@@ -12,6 +12,7 @@ pub mod guard;
 mod ladder;
 mod panic;
 mod preview;
+mod reading;
 mod recut;
 mod refused;
 mod replan;
