@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod endpoints;
 mod endpoints_check;
 mod explain;
+pub mod guard;
 pub mod ingest;
 pub mod json_pointer;
 mod key_path;
@@ -97,6 +98,8 @@ pub struct Config {
     pub ofrep: ofrep::Ofrep,
     /// Sending every client back to polling.
     pub panic: panic::Panic,
+    /// Telling clients to poll while the mirror fails them.
+    pub guard: guard::Guard,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -201,6 +204,7 @@ impl Config {
         self.session.validate("session", problems);
         self.ofrep.validate("ofrep", problems);
         self.panic.validate("panic", problems);
+        self.guard.validate("guard", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

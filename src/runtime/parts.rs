@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes},
+    cutover::{
+        Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes,
+        guard::{Guards, Terms},
+    },
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
@@ -45,6 +48,8 @@ pub(super) struct Parts {
     /// What sends clients back to polling.
     pub(super) panic: Arc<Panic>,
     pub(super) panic_acts: Arc<PanicActs>,
+    /// What tells clients to poll while the mirror fails them.
+    pub(super) guards: Arc<Guards>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
     /// Who has opened a session here.
@@ -93,6 +98,8 @@ impl Parts {
             Arc::clone(&panic),
             Arc::new(SystemClock),
         );
+        let routes = routes(&config);
+        let guards = guards(&config, &flags, &routes, &served.modules);
         let parts = Self {
             waiting: Arc::new(Waiting::new(
                 Arc::clone(&tail),
@@ -118,7 +125,8 @@ impl Parts {
             flags,
             panic,
             panic_acts: Arc::new(panic_acts),
-            routes: Arc::new(routes(&config)),
+            guards: Arc::new(guards),
+            routes: Arc::new(routes),
             roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
             readiness: Arc::default(),
@@ -171,6 +179,8 @@ impl Parts {
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(self.acts()),
             panic_acts: Arc::clone(&self.panic_acts),
+            adviser: Arc::new(self.adviser()),
+            guards: Arc::clone(&self.guards),
             routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
             topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
@@ -216,6 +226,7 @@ impl Parts {
         let standings = Arc::clone(&self.standings);
         let is_fed = move |target: &str| standings.is_fed(target);
         Adviser::new(Arc::clone(&self.flags), Arc::clone(&self.routes), is_fed)
+            .guarded_by(Arc::clone(&self.guards))
     }
 
     fn ofrep(&self, adviser: &Arc<Adviser>) -> OfrepState {
@@ -329,6 +340,13 @@ fn routes(config: &Config) -> Routes {
         (module, names)
     };
     Routes::new(config.modules.iter().map(of).collect())
+}
+
+/// None if they are not wanted.
+fn guards(config: &Config, flags: &Arc<Flags>, routes: &Routes, modules: &[ModuleName]) -> Guards {
+    let watched = modules.iter().filter(|_| config.guard.enabled);
+    let watched = watched.map(|module| (module.clone(), routes.targets(module).to_vec()));
+    Guards::new(Arc::clone(flags), Terms::from(&config.guard), watched)
 }
 
 fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {

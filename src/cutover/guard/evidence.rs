@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::Cause;
+
 /// What the holder of a module's lease knows of its mirror on one target at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// How long the target has been without a connection; zero while it has one.
     pub away: Duration,
@@ -26,35 +28,43 @@ pub struct Bounds {
     pub missing: u64,
 }
 
-/// Why clients are told to poll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The mirror has stopped.
-    Halted,
-    /// The target is away.
-    Disconnected,
-    /// The mirror is late.
-    Lag,
-    /// Subscribers miss changes.
-    Loss,
-    /// Nobody mirrors the module.
-    Leaderless,
-}
-
-impl Cause {
-    /// The stable word for programs and people.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Halted => "halted",
-            Self::Disconnected => "disconnected",
-            Self::Lag => "lag",
-            Self::Loss => "loss",
-            Self::Leaderless => "leaderless",
-        }
-    }
+impl Evidence {
+    /// Nothing is wrong.
+    pub const HEALTHY: Self = Self {
+        away: Duration::ZERO,
+        lag: Duration::ZERO,
+        halted: false,
+        missing: 0,
+    };
 }
 
 impl Bounds {
+    /// What is bad, in words.
+    pub fn describe(&self, cause: Cause, evidence: &Evidence) -> String {
+        let whole =
+            |span: Duration| humantime::format_duration(Duration::from_secs(span.as_secs()));
+        match cause {
+            Cause::Halted => {
+                "the mirror has stopped at a change that the target refuses".to_owned()
+            }
+            Cause::Disconnected => format!(
+                "no connection to the target for {} (more than {})",
+                whole(evidence.away),
+                humantime::format_duration(self.away)
+            ),
+            Cause::Lag => format!(
+                "the target is {} behind (more than {})",
+                whole(evidence.lag),
+                humantime::format_duration(self.lag)
+            ),
+            Cause::Loss => format!(
+                "subscribers missed {} changes (more than {})",
+                evidence.missing, self.missing
+            ),
+            Cause::Leaderless => "nobody held the lease, so nothing was mirrored".to_owned(),
+        }
+    }
+
     /// What is bad enough to trip; the gravest first.
     pub fn trip(&self, evidence: &Evidence) -> Option<Cause> {
         let causes = [

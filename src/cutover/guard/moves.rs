@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Bounds, Cause, Evidence};
+use super::{Bounds, Cause, Evidence, Spot};
 use crate::domain::BasisPoints;
 
 /// How fast a guard moves clients. See `[guard]` in docs/CONFIGURATION.md.
@@ -17,9 +17,10 @@ pub struct Pace {
 }
 
 /// Where a guard is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
     /// Clients are told what the ladder says.
+    #[default]
     Watching,
     /// Clients fall back, or have fallen back.
     Tripped {
@@ -133,16 +134,52 @@ impl Guard {
         self.pace.heal_after.max(self.pace.fall_back_over)
     }
 
-    /// The share of the clients, by their spot, that is told what the ladder says. The others are told to poll.
-    pub fn pushed(&self, now: Instant) -> BasisPoints {
-        match self.state {
-            State::Watching => BasisPoints::ALL,
-            State::Tripped { since, share, .. } => {
-                share.minus(part(elapsed(since, now), self.pace.fall_back_over))
-            }
-            State::Returning { since } => part(elapsed(since, now), self.pace.return_over),
+    /// Nobody knows any more whether the mirror is healthy.
+    pub const fn lose_sight(&mut self) {
+        if let State::Tripped { healthy_since, .. } = &mut self.state {
+            *healthy_since = None;
         }
     }
+
+    /// The share of the clients, by their spot, that is told what the ladder says. The others are told to poll.
+    pub fn pushed(&self, now: Instant) -> BasisPoints {
+        self.state.pushed(&self.pace, now)
+    }
+}
+
+impl State {
+    /// See [`Guard::pushed`].
+    pub fn pushed(&self, pace: &Pace, now: Instant) -> BasisPoints {
+        match *self {
+            Self::Watching => BasisPoints::ALL,
+            Self::Tripped { since, share, .. } => {
+                share.minus(part(elapsed(since, now), pace.fall_back_over))
+            }
+            Self::Returning { since } => part(elapsed(since, now), pace.return_over),
+        }
+    }
+
+    /// When a client is told something else, as far as it can be known: on its way to polling its time to leave the push, on the way
+    /// back its time to return. It may have passed.
+    pub fn moves_at(&self, pace: &Pace, spot: Spot) -> Option<Instant> {
+        match *self {
+            Self::Watching => None,
+            Self::Tripped { since, share, .. } => {
+                let before = share.get().checked_sub(spot.get())?;
+                Some(since + piece(pace.fall_back_over, before))
+            }
+            Self::Returning { since } => {
+                Some(since + piece(pace.return_over, spot.get().saturating_add(1)))
+            }
+        }
+    }
+}
+
+/// So many hundredths of a percent of a span, rounded up.
+fn piece(whole: Duration, points: u16) -> Duration {
+    let nanos = whole.as_nanos() * u128::from(points);
+    let nanos = nanos.div_ceil(u128::from(BasisPoints::ALL.get()));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// Another replica's moment may lie ahead of this one's by what the reading took.

@@ -10,9 +10,16 @@ use crate::domain::{BasisPoints, ModuleName, bucket};
 pub struct Spot(u16);
 
 impl Spot {
-    /// The same for the same client and module, on every replica.
+    /// The same for the same client and module, on every replica. Those without an id cannot be told apart: they leave first.
     pub fn of(module: &ModuleName, client_id: &str) -> Self {
+        if client_id.is_empty() {
+            return Self(BasisPoints::ALL.get() - 1);
+        }
         Self(bucket(&format!("guard:{module}"), client_id))
+    }
+
+    pub(super) const fn get(self) -> u16 {
+        self.0
     }
 
     /// Whether the client is among the share that is told to take the push.

@@ -7,7 +7,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use super::{Bounds, Cause, Evidence, Guard, Pace, Spot, State};
+use super::{Bounds, Cause, Evidence, Guard, Pace, Spot, State, Terms};
 use crate::domain::{BasisPoints, ModuleName};
 
 const BOUNDS: Bounds = Bounds {
@@ -17,15 +17,15 @@ const BOUNDS: Bounds = Bounds {
 };
 const PACE: Pace = Pace {
     fall_back_over: Duration::from_secs(10),
-    heal_after: Duration::from_secs(60),
+    heal_after: Duration::from_mins(1),
     return_over: Duration::from_secs(100),
 };
-const HEALTHY: Evidence = Evidence {
-    away: Duration::ZERO,
-    lag: Duration::ZERO,
-    halted: false,
-    missing: 0,
+pub(super) const TERMS: Terms = Terms {
+    bounds: BOUNDS,
+    pace: PACE,
+    leaderless_after: Duration::from_secs(10),
 };
+const HEALTHY: Evidence = Evidence::HEALTHY;
 
 fn away(seconds: u64) -> Evidence {
     Evidence {
@@ -182,11 +182,11 @@ fn in_no_second_more_than_the_configured_share_moves() {
         // Most of the time nothing moves.
         let all = if share == before { &[] } else { &spots[..] };
         before = share;
-        let changes = all.iter().zip(&mut told).filter(|(spot, told)| {
+        let movers = all.iter().zip(&mut told).filter(|(spot, told)| {
             let push = spot.is_in(share);
             push != **told
         });
-        let changed: usize = changes.map(|(_, told)| *told = !*told).count();
+        let changed: usize = movers.map(|(_, told)| *told = !*told).count();
         flips += changed;
         moved.push_back(changed);
         if moved.len() > TICKS_PER_SECOND {

@@ -9,6 +9,7 @@ mod caveats;
 mod compact;
 mod description;
 mod epochs;
+mod guard;
 mod health;
 mod host;
 mod ingest;
@@ -35,7 +36,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Flags, PanicActs, Routes},
+    cutover::{Acts, Adviser, Flags, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -56,6 +57,10 @@ pub struct PrivateState {
     pub leadership: Arc<Leadership>,
     /// The flags in force.
     pub flags: Arc<Flags>,
+    /// What clients are told.
+    pub adviser: Arc<Adviser>,
+    /// Where the guards are.
+    pub guards: Arc<Guards>,
     /// Which targets get which module.
     pub routes: Arc<Routes>,
     /// How the targets stand.
