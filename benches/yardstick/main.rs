@@ -9,6 +9,7 @@ mod broadcast;
 mod clients;
 mod connection;
 mod evaluate;
+mod flip;
 mod histogram;
 mod latency;
 mod load;
@@ -40,6 +41,8 @@ enum Yardstick {
     BareAxum(bare_axum::Arguments),
     /// Evaluates flags, without any server.
     Evaluate(evaluate::Arguments),
+    /// Acts on a module, and times who hears of it.
+    Flip(flip::Arguments),
     /// Serves a legacy poll by asking PostgreSQL each time.
     SqlPerPoll(sql_per_poll::Arguments),
     /// Moves rows from an outbox into a log, by one statement per batch.
@@ -66,6 +69,7 @@ async fn main() -> anyhow::Result<()> {
         None => Ok(()),
         Some(Yardstick::BareAxum(arguments)) => bare_axum::run(arguments).await,
         Some(Yardstick::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Yardstick::Flip(arguments)) => flip::run(arguments).await,
         Some(Yardstick::SqlPerPoll(arguments)) => sql_per_poll::run(arguments).await,
         Some(Yardstick::RawSqlMove(arguments)) => raw_sql_move::run(arguments).await,
         Some(Yardstick::RawMqtt(arguments)) => raw_mqtt::run(arguments).await,

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{BasisPoints, Cohort, End, Micros, Routing},
-        store::StageRecord,
+        store::{Entered, StageRecord},
     };
 
     #[test]
@@ -244,6 +244,7 @@ mod tests {
             changed_at: Micros::default(),
             reason: String::new(),
             ending: End::default(),
+            entered: Entered::default(),
         };
         flags.adopt(std::slice::from_ref(&all));
         assert!(seen.has_changed().unwrap());

@@ -8,6 +8,7 @@ mod adviser;
 mod ceiling;
 mod flags;
 mod flags_reader;
+mod gates;
 pub mod guard;
 mod ladder;
 mod panic;
@@ -27,6 +28,10 @@ pub use adviser::{Advice, Adviser};
 pub use ceiling::{Cause, Ceiling, Hold};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
+pub use gates::{
+    Check, FactsReporter, Gate, Gatekeeper, Poller, Pollers, RampFacts, Report, RetiredFacts,
+    SunsetFacts, TargetFacts, Verdict, Verified,
+};
 pub use ladder::{Blocked, Step};
 pub use panic::{
     InForce, Panic, PanicActs, PanicAsked, PanicDone, PanicFile, PanicReader, PanicRefused,

@@ -13,7 +13,7 @@ use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
     cutover::{
-        Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes,
+        Acts, Adviser, Flags, Gatekeeper, Panic, PanicActs, Roll, Routes,
         guard::{Guards, Terms},
     },
     domain::{ModuleName, Pace, SystemClock},
@@ -52,6 +52,8 @@ pub(super) struct Parts {
     pub(super) guards: Arc<Guards>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
+    /// What steps forward ask for.
+    pub(super) gatekeeper: Arc<Gatekeeper>,
     /// Who has opened a session here.
     pub(super) roll: Arc<Roll>,
     /// What operators want of the targets.
@@ -73,8 +75,13 @@ impl Parts {
     pub(super) fn new(config: Arc<Config>, store: Arc<dyn Store>) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
-        let (ingest, writer) =
-            IngestWriter::new(Arc::clone(&store), &config.ingest, Arc::clone(&wake));
+        let readiness = Arc::<Readiness>::default();
+        let (ingest, writer) = IngestWriter::new(
+            Arc::clone(&store),
+            &config.ingest,
+            Arc::clone(&wake),
+            Arc::clone(&readiness),
+        );
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
@@ -91,6 +98,7 @@ impl Parts {
         );
         let retention = retention(&config, &store, &leadership);
         let flags = Arc::new(Flags::new(&served.modules));
+        let routes = Arc::new(routes(&config));
         let return_over = config.panic.spread.get();
         let panic = Arc::new(Panic::new(Arc::clone(&flags), &served.modules, return_over));
         let panic_acts = PanicActs::new(
@@ -98,7 +106,6 @@ impl Parts {
             Arc::clone(&panic),
             Arc::new(SystemClock),
         );
-        let routes = routes(&config);
         let guards = guards(&config, &flags, &routes, &served.modules);
         let parts = Self {
             waiting: Arc::new(Waiting::new(
@@ -126,10 +133,15 @@ impl Parts {
             panic,
             panic_acts: Arc::new(panic_acts),
             guards: Arc::new(guards),
-            routes: Arc::new(routes),
+            gatekeeper: Arc::new(Gatekeeper::new(
+                Arc::clone(&store),
+                Arc::clone(&routes),
+                config.gates.clone(),
+            )),
+            routes,
             roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
-            readiness: Arc::default(),
+            readiness,
             config,
             served,
             store,
@@ -178,6 +190,7 @@ impl Parts {
             retention: Arc::clone(&self.retention),
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(self.acts()),
+            gatekeeper: Arc::clone(&self.gatekeeper),
             panic_acts: Arc::clone(&self.panic_acts),
             adviser: Arc::new(self.adviser()),
             guards: Arc::clone(&self.guards),
@@ -203,6 +216,7 @@ impl Parts {
             flags,
             Arc::clone(&self.routes),
             Arc::clone(&self.roll),
+            Arc::clone(&self.gatekeeper),
         )
     }
 

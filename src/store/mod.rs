@@ -4,9 +4,11 @@
 //! transaction that begins and ends with the fence of its module's lease; what a caller is told
 //! is durable was committed.
 
+mod census;
 mod changelog;
 mod epochs;
 mod error;
+mod facts;
 mod guards;
 mod instances;
 mod lease;
@@ -31,9 +33,14 @@ mod ticks;
 
 use std::sync::Arc;
 
+pub use census::{
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, Pollers,
+    PollingAgent, Sighting, Sketch, Told,
+};
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
+pub use facts::{Facts, Findings, KnownFacts, MirrorFact, SeenFact, VerifierPeriod};
 pub use guards::{GuardRecord, GuardTurn, GuardWrite, Guards, GuardsSeen, TurnKind};
 pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
@@ -46,7 +53,7 @@ pub use outbox::{Outbox, RejectedRow};
 pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
-pub use stages::{Act, AuditEntry, SeenTarget, StageRecord, Stages};
+pub use stages::{Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages};
 pub use states::{Mended, States};
 pub use targets::{
     CursorMark, ReplayFrom, TargetAct, TargetActed, TargetBlocked, TargetCursor, TargetMark,
@@ -70,6 +77,8 @@ pub trait Store:
     + Retention
     + Stages
     + Panics
+    + Facts
+    + Census
     + Guards
     + Targets
     + Epochs
@@ -93,6 +102,8 @@ impl<T> Store for T where
         + Retention
         + Stages
         + Panics
+        + Facts
+        + Census
         + Guards
         + Targets
         + Epochs

@@ -9,6 +9,7 @@ mod caveats;
 mod compact;
 mod description;
 mod epochs;
+mod gates;
 mod guard;
 mod health;
 mod host;
@@ -36,7 +37,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Adviser, Flags, PanicActs, Routes, guard::Guards},
+    cutover::{Acts, Adviser, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -77,6 +78,8 @@ pub struct PrivateState {
     pub epochs: Arc<Epochs>,
     /// Where acts are done.
     pub acts: Arc<Acts>,
+    /// What steps forward ask for.
+    pub gatekeeper: Arc<Gatekeeper>,
     /// Where panics are raised and lifted.
     pub panic_acts: Arc<PanicActs>,
     /// The way into the outbox.
@@ -109,6 +112,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules/{module}/history", get(modules::history))
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
         .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
+        .route("/admin/v1/modules/{module}/gates", post(gates::ask))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
         .route(
             "/admin/v1/panic",

@@ -12,8 +12,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, database_problem, guard::GuardView, known_module, panic::PanicView,
-    query::QueryOf, verified::VerifiedView,
+    PrivateState, database_problem,
+    gates::{ForcedView, GateView},
+    guard::GuardView,
+    known_module,
+    panic::PanicView,
+    query::QueryOf,
+    verified::VerifiedView,
 };
 use crate::{
     domain::{BasisPoints, Micros, ModuleName},
@@ -62,6 +67,11 @@ pub struct ModuleView {
     head: u64,
     retained_from: u64,
     lease_holder: Option<String>,
+    /// What the next step forward asks for, if there is one. Only where one module is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<Option<GateView>>,
+    /// What was overridden to come to this stage.
+    forced: Option<ForcedView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
 }
@@ -143,6 +153,8 @@ impl ModuleView {
             lease_holder: head
                 .filter(|head| !head.lease_vacant)
                 .and_then(|head| head.lease_holder.clone()),
+            gate: None,
+            forced: ForcedView::new(record),
             targets: TargetView::all(state, &record.module),
         }
     }
@@ -210,7 +222,12 @@ pub async fn one(
     let record = record
         .ok_or_else(|| Problem::new(axum::http::StatusCode::NOT_FOUND, "the module is gone"))?;
     let tag = format!("\"{}\"", record.version);
-    let view = ModuleView::new(&state, &record, &heads);
+    let gate = state.gatekeeper.ahead(&record).await;
+    let gate = gate.map_err(|error| database_problem(&error))?;
+    let view = ModuleView {
+        gate: Some(gate.as_ref().map(GateView::new)),
+        ..ModuleView::new(&state, &record, &heads)
+    };
     Ok(([(header::ETAG, tag)], Json(view)))
 }
 

@@ -9,10 +9,12 @@
 //! or set after a wait for a lock ends early, never late. Where the time after a lock counts, it is asked for in a
 //! statement of its own.
 
+mod census;
 mod changelog;
 mod connection;
 mod epochs;
 mod error;
+mod facts;
 mod guards;
 mod instances;
 mod lease;

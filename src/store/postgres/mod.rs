@@ -5,10 +5,12 @@
 //! caller waits, longer than the configured bound; where the server cannot promise that (it is
 //! frozen, or the network is gone) the client gives the connection up.
 
+mod census;
 mod changelog;
 mod connection;
 mod epochs;
 mod error;
+mod facts;
 mod guards;
 mod instances;
 mod lease;

@@ -5,10 +5,12 @@
 //! another process writes; WAL lets reads go on meanwhile; `synchronous=FULL`, so a commit that was
 //! confirmed survives a loss of power.
 
+mod census;
 mod changelog;
 mod connection;
 mod epochs;
 mod error;
+mod facts;
 mod file;
 mod guards;
 mod instances;

@@ -1,9 +1,11 @@
 //! What every database behind the store's traits must do, as one suite.
 
 mod acts;
+mod census;
 pub mod changes;
 mod crossing_acts;
 mod epochs;
+pub mod facts;
 mod guards;
 mod instances;
 mod leases;
