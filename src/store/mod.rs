@@ -30,6 +30,7 @@ mod target_step;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ pub use targets::{
 };
 pub use tick_index::TickIndex;
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
+pub use usage::{Busiest, UsageFlush, Usages};
 
 use crate::config::{database::Database, sequencer::Sequencer};
 
@@ -84,6 +86,7 @@ pub trait Store:
     + Epochs
     + Ticks
     + TickIndex
+    + Usages
     + Send
     + Sync
     + 'static
@@ -109,6 +112,7 @@ impl<T> Store for T where
         + Epochs
         + Ticks
         + TickIndex
+        + Usages
         + Send
         + Sync
         + 'static

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     PrivateState, acts, compact, epochs, gates, health, ingest, instances, metrics, modules,
-    outbox, panic, targets,
+    outbox, panic, savings, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -40,6 +40,7 @@ use crate::http::{
         panic::raise,
         panic::show,
         instances::list,
+        savings::show,
         targets::act,
         targets::list,
     ),

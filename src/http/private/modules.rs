@@ -18,6 +18,7 @@ use super::{
     known_module,
     panic::PanicView,
     query::QueryOf,
+    rates::RatesView,
     verified::VerifiedView,
 };
 use crate::{
@@ -74,6 +75,8 @@ pub struct ModuleView {
     forced: Option<ForcedView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
+    /// How fast it is used on this replica; null in the first moments of a process.
+    rates: Option<RatesView>,
 }
 
 /// A share of a module's clients.
@@ -156,6 +159,7 @@ impl ModuleView {
             gate: None,
             forced: ForcedView::new(record),
             targets: TargetView::all(state, &record.module),
+            rates: RatesView::new(state, &record.module),
         }
     }
 }

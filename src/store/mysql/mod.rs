@@ -32,6 +32,7 @@ mod stored;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::{str::FromStr, time::Duration};
 

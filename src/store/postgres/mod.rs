@@ -25,6 +25,7 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::{str::FromStr, time::Duration};
 

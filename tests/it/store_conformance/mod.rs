@@ -22,3 +22,4 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
