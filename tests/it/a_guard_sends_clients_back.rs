@@ -49,33 +49,7 @@ async fn a_killed_broker_and_its_return(database: DatabaseUnderTest) {
     let answered = (200, "mirror".to_owned(), "poll".to_owned());
     assert_eq!(poll(client, CLIENT).await, answered);
     assert_eq!(poll(client, "").await.0, 200, "whoever asks");
-    let told_flag = flag(client, CLIENT).await;
-    assert_eq!(
-        (&told_flag["value"], &told_flag["reason"]),
-        (&json!("poll"), &json!("DISABLED"))
-    );
-    let metadata = &told_flag["metadata"];
-    assert_eq!(
-        (
-            &metadata["stage"],
-            &metadata["stage_requested"],
-            &metadata["reason"]
-        ),
-        (&json!("mirror"), &json!("retired"), &json!("guard"))
-    );
-    let tripped = until(client, "one", "tripped", Some("disconnected")).await;
-    assert!(tripped["since"].is_string(), "{tripped}");
-    let module = client.module().await;
-    assert_eq!(
-        (
-            &module["stage_requested"],
-            &module["stage_effective"],
-            &module["effective_reason"]
-        ),
-        (&json!("retired"), &json!("mirror"), &json!("guard"))
-    );
-    let labels = [("module", MODULE)];
-    assert!(metric(client, "changeover_guard_tripped", &labels).await > 0.0);
+    is_told_why(client).await;
 
     // It is not forgotten.
     eventually("all have fallen back", PATIENCE, async || {
@@ -134,6 +108,37 @@ async fn a_killed_broker_and_its_return(database: DatabaseUnderTest) {
         "{turns:?}"
     );
     gateway.stop().await;
+}
+
+/// The flag and the admin API name the guard, and so does the metric.
+async fn is_told_why(client: &Client) {
+    let told_flag = flag(client, CLIENT).await;
+    assert_eq!(
+        (&told_flag["value"], &told_flag["reason"]),
+        (&json!("poll"), &json!("DISABLED"))
+    );
+    let metadata = &told_flag["metadata"];
+    assert_eq!(
+        (
+            &metadata["stage"],
+            &metadata["stage_requested"],
+            &metadata["reason"]
+        ),
+        (&json!("mirror"), &json!("retired"), &json!("guard"))
+    );
+    let tripped = until(client, "one", "tripped", Some("disconnected")).await;
+    assert!(tripped["since"].is_string(), "{tripped}");
+    let module = client.module().await;
+    assert_eq!(
+        (
+            &module["stage_requested"],
+            &module["stage_effective"],
+            &module["effective_reason"]
+        ),
+        (&json!("retired"), &json!("mirror"), &json!("guard"))
+    );
+    let labels = [("module", MODULE)];
+    assert!(metric(client, "changeover_guard_tripped", &labels).await > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
