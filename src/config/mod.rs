@@ -14,6 +14,7 @@ pub mod endpoints;
 mod endpoints_check;
 mod explain;
 pub mod gates;
+pub mod guard;
 pub mod ingest;
 pub mod json_pointer;
 mod key_path;
@@ -99,6 +100,8 @@ pub struct Config {
     pub ofrep: ofrep::Ofrep,
     /// Sending every client back to polling.
     pub panic: panic::Panic,
+    /// Telling clients to poll while the mirror fails them.
+    pub guard: guard::Guard,
     /// What is kept of what was counted, and what it is worth.
     pub savings: savings::Savings,
     /// How many reads go on at once.
@@ -208,6 +211,7 @@ impl Config {
         self.session.validate("session", problems);
         self.ofrep.validate("ofrep", problems);
         self.panic.validate("panic", problems);
+        self.guard.validate("guard", problems);
         self.savings.validate("savings", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);

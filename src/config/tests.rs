@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `gates`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `savings`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `gates`, `guard`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `savings`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -873,6 +873,17 @@ fn origins_are_as_browsers_send_them() {
     server.cors_origins[4]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
     server.cors_origins[5]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
     native.page_changes: must be from 1 to 100000, not 0 (from changeover.toml)
+    "#);
+}
+
+#[test]
+fn a_guard_that_heals_too_early_is_refused() {
+    let toml = "[guard]\nheal_after = \"5s\"\naway = \"0s\"\nreturn_over = \"2days\"\n";
+    assert_snapshot!(given(toml).problems(), @r#"
+    guard.away: must be from 1s to 1d, not 0s (from changeover.toml)
+    guard.return_over: must be from 0s to 1d, not 2days (from changeover.toml)
+    guard.heal_after: 5s is shorter than guard.fall_back_over (30s): clients would return before all have fallen back (from changeover.toml)
+    guard.heal_after: 5s is shorter than guard.lag (30s): a mirror that is late would count as healthy before that is seen (from changeover.toml)
     "#);
 }
 

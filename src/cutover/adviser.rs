@@ -1,12 +1,16 @@
 //! What one client is told of one module: poll or push, why, and where to connect.
 //!
 //! Invariants: polls, sessions and flags all ask here, so they tell a client the same; nobody is told to take the push of a module
-//! that no target is fed with, and its polls are answered as at `mirror` then, whatever was asked for.
+//! that no target is fed with, nor of one whose mirror fails its clients, and its polls are answered as at `mirror` then, whatever was
+//! asked for.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
-use super::{Evaluation, Flags, Routes};
-use crate::domain::{Client, ModuleName, Stage, Transport};
+use super::{Evaluation, Flags, Routes, ceiling, guard::Guards};
+use crate::{
+    domain::{Client, ModuleName, Stage, Transport},
+    store::StageRecord,
+};
 
 /// Whether anything is sent to a target of this name.
 type IsFed = dyn Fn(&str) -> bool + Send + Sync;
@@ -16,6 +20,8 @@ pub struct Adviser {
     flags: Arc<Flags>,
     routes: Arc<Routes>,
     is_fed: Box<IsFed>,
+    /// Absent = nothing is guarded.
+    guards: Option<Arc<Guards>>,
 }
 
 /// What a client is told of a module.
@@ -25,6 +31,8 @@ pub struct Advice<'a> {
     pub evaluation: Evaluation,
     /// Where it finds them; `None` if no target gets the module now.
     pub target: Option<&'a str>,
+    /// When it will be told something else, if that is known: a guard moves it.
+    pub until: Option<Instant>,
 }
 
 impl fmt::Debug for Adviser {
@@ -44,6 +52,16 @@ impl Adviser {
             flags,
             routes,
             is_fed: Box::new(is_fed),
+            guards: None,
+        }
+    }
+
+    /// The same under these guards.
+    #[must_use]
+    pub fn guarded_by(self, guards: Arc<Guards>) -> Self {
+        Self {
+            guards: Some(guards),
+            ..self
         }
     }
 
@@ -56,23 +74,103 @@ impl Adviser {
     pub fn advise(&self, module: &ModuleName, client: &Client<'_>) -> Advice<'_> {
         let evaluation = self.flags.evaluate(module, client);
         let target = self.target(module, client.id);
+        let (evaluation, until) = match target {
+            Some(target) => self.guarded(evaluation, module, target, client.id),
+            None => (without_target(evaluation), None),
+        };
         Advice {
-            evaluation: match target {
-                Some(_) => evaluation,
-                None => without_target(evaluation),
-            },
+            evaluation,
             target,
+            until,
         }
     }
 
-    /// The same stage and transport, for who does not tell the rest: at the stages where it does not matter, the target is not
-    /// looked for.
+    /// The same transport, and how its polls are answered, for who does not tell the rest: at the stages where it does not matter, the
+    /// target is not looked for.
+    ///
+    /// While a guard of the module holds clients of any target, everybody's polls are answered: who polls may be known by another id
+    /// here than the one that it was told its target by.
     pub fn evaluate(&self, module: &ModuleName, client: &Client<'_>) -> Evaluation {
         let evaluation = self.flags.evaluate(module, client);
-        if evaluation.effective > Stage::Mirror && self.target(module, client.id).is_none() {
+        if evaluation.effective <= ceiling::STAGE {
+            return evaluation;
+        }
+        let Some(target) = self.target(module, client.id) else {
             return without_target(evaluation);
+        };
+        let (evaluation, _) = self.guarded(evaluation, module, target, client.id);
+        if evaluation.effective > ceiling::STAGE && self.are_any_on_their_way(module) {
+            return Evaluation {
+                effective: ceiling::STAGE,
+                ..evaluation
+            };
         }
         evaluation
+    }
+
+    fn guarded(
+        &self,
+        asked_for: Evaluation,
+        module: &ModuleName,
+        target: &str,
+        client_id: &str,
+    ) -> (Evaluation, Option<Instant>) {
+        match &self.guards {
+            Some(guards) if asked_for.effective > ceiling::STAGE => {
+                guards.limit(asked_for, module, target, client_id)
+            }
+            _ => (asked_for, None),
+        }
+    }
+
+    fn are_any_on_their_way(&self, module: &ModuleName) -> bool {
+        self.guards.as_ref().is_some_and(|guards| {
+            guards.are_any(module, |post| self.has_clients(module, &post.target))
+        })
+    }
+
+    fn has_clients(&self, module: &ModuleName, target: &str) -> bool {
+        self.flags.record(module).is_some_and(|record| {
+            let is_fed = &*self.is_fed;
+            self.routes
+                .has_clients(module, &record.routing, target, is_fed)
+        })
+    }
+
+    /// What the clients of a target are told in general.
+    pub fn advise_all(&self, module: &ModuleName, target: &str) -> Evaluation {
+        let evaluation = self.flags.evaluate(module, &Client::default());
+        if self.target(module, "").is_none() {
+            return without_target(evaluation);
+        }
+        match &self.guards {
+            Some(guards) if evaluation.effective > ceiling::STAGE => {
+                guards.limit_all(evaluation, module, target)
+            }
+            _ => evaluation,
+        }
+    }
+
+    /// What clients in general are told if a module's record is this one: the worst, where they are on several targets.
+    pub fn evaluate_record(&self, record: &StageRecord) -> Evaluation {
+        let evaluation = self.flags.evaluate_record(record);
+        let module = &record.module;
+        let has_tripped = |guards: &Arc<Guards>| {
+            guards.are_any(module, |post| {
+                post.has_tripped() && self.has_clients(module, &post.target)
+            })
+        };
+        if evaluation.effective > ceiling::STAGE && self.guards.as_ref().is_some_and(has_tripped) {
+            return ceiling::lowered(evaluation, super::Cause::Guard, Transport::Poll);
+        }
+        evaluation
+    }
+
+    /// The version of a module's flags as clients of a target know it.
+    pub fn told_version(&self, module: &ModuleName, target: Option<&str>) -> i64 {
+        let guards = self.guards.as_ref().zip(target);
+        let turns = guards.map_or(0, |(guards, target)| guards.turns(module, target));
+        self.flags.told_version(module).saturating_add(turns)
     }
 
     /// Where a client connects for a module, whatever its transport.

@@ -13,22 +13,31 @@ use crate::domain::{Micros, ModuleName, Stage, Transport};
 pub enum Cause {
     /// Somebody said so.
     Panic,
+    /// The mirror fails them, on the target that they are told.
+    Guard,
 }
 
 impl Cause {
-    const COUNT: usize = 1;
-
     /// The word that clients hear.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Panic => "panic",
+            Self::Guard => "guard",
         }
     }
+}
 
-    const fn index(self) -> usize {
-        match self {
-            Self::Panic => 0,
-        }
+/// The highest stage that is in force under any cause.
+pub(super) const STAGE: Stage = Stage::Mirror;
+
+/// What a client is told whose stage is held down, and that takes the transport that it is to take.
+pub(super) fn lowered(asked_for: Evaluation, cause: Cause, transport: Transport) -> Evaluation {
+    Evaluation {
+        requested: asked_for.requested,
+        effective: asked_for.effective.min(STAGE),
+        transport,
+        reason: cause.as_str(),
+        returns: None,
     }
 }
 
@@ -44,22 +53,16 @@ pub struct Ceiling {
 }
 
 impl Ceiling {
-    /// The highest stage that is in force.
-    const STAGE: Stage = Stage::Mirror;
-
     fn over(self, asked_for: Evaluation, module: &ModuleName, client_id: &str) -> Evaluation {
         let comes_back = asked_for.transport == Transport::Push;
         Evaluation {
-            requested: asked_for.requested,
-            effective: asked_for.effective.min(Self::STAGE),
-            transport: Transport::Poll,
-            reason: self.cause.as_str(),
             returns: comes_back.then(|| Return::of(self, module, client_id)),
+            ..lowered(asked_for, self.cause, Transport::Poll)
         }
     }
 }
 
-/// What one cause says of a module.
+/// What holds all clients of a module down, wherever they are. The guards do not: they hold those of a target (`guard`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hold {
     /// If it holds the stage down.
@@ -68,25 +71,7 @@ pub struct Hold {
     pub turns: i64,
 }
 
-/// What all causes say of a module.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Holds([Hold; Cause::COUNT]);
-
-impl Holds {
-    /// Whether that says something else than before.
-    pub(super) fn set(&mut self, cause: Cause, hold: Hold) -> bool {
-        let before = std::mem::replace(&mut self.0[cause.index()], hold);
-        before != hold
-    }
-
-    pub(super) fn ceiling(&self) -> Option<Ceiling> {
-        self.0.iter().find_map(|hold| hold.ceiling)
-    }
-
-    pub(super) fn turns(&self) -> i64 {
-        self.0.iter().map(|hold| hold.turns).sum()
-    }
-
+impl Hold {
     /// What a client is told, if without any ceiling it were told `asked_for`.
     pub(super) fn limit(
         &self,
@@ -94,7 +79,7 @@ impl Holds {
         module: &ModuleName,
         client_id: &str,
     ) -> Evaluation {
-        match self.ceiling() {
+        match self.ceiling {
             None => asked_for,
             Some(ceiling) => ceiling.over(asked_for, module, client_id),
         }

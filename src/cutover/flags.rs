@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Cause, Hold, Return, ceiling::Holds};
+use super::{Hold, Return};
 use crate::{
     domain::{
         Choice, Client, Cohort, End, Micros, ModuleMap, ModuleName, Routing, Stage, Transport,
@@ -40,7 +40,7 @@ pub struct Flags {
 #[derive(Debug, Clone)]
 struct Known {
     record: Arc<StageRecord>,
-    holds: Holds,
+    hold: Hold,
 }
 
 impl Flags {
@@ -91,19 +91,21 @@ impl Flags {
         self.changes.subscribe()
     }
 
-    fn have_changed(&self) {
+    /// Something that an evaluation goes by is another one.
+    pub(super) fn have_changed(&self) {
         self.changes
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Takes over what a cause says of each configured module.
-    pub(super) fn hold(&self, cause: Cause, of: impl Fn(&ModuleName) -> Hold) {
+    /// Takes over what holds each configured module down.
+    pub(super) fn hold(&self, of: impl Fn(&ModuleName) -> Hold) {
         let mut changed = false;
         self.known.rcu(|old| {
             changed = false;
             let mut new = ModuleMap::clone(old);
             for (module, known) in &mut new {
-                changed |= known.holds.set(cause, of(module));
+                let hold = of(module);
+                changed |= std::mem::replace(&mut known.hold, hold) != hold;
             }
             new
         });
@@ -122,7 +124,7 @@ impl Flags {
     /// goes. The version for `If-Match` is the record's.
     pub fn told_version(&self, module: &ModuleName) -> i64 {
         let known = self.known.load();
-        let told = |known: &Known| known.record.version + known.holds.turns();
+        let told = |known: &Known| known.record.version + known.hold.turns;
         known.get(module).map_or(0, told)
     }
 
@@ -132,7 +134,7 @@ impl Flags {
         match known.get(module) {
             Some(known) => {
                 let asked_for = evaluate(&known.record, client);
-                known.holds.limit(asked_for, module, client.id)
+                known.hold.limit(asked_for, module, client.id)
             }
             None => evaluate(&untouched(module), client),
         }
@@ -144,7 +146,7 @@ impl Flags {
         let asked_for = evaluate(record, &client);
         let known = self.known.load();
         known.get(&record.module).map_or(asked_for, |known| {
-            known.holds.limit(asked_for, &record.module, client.id)
+            known.hold.limit(asked_for, &record.module, client.id)
         })
     }
 }
@@ -153,7 +155,7 @@ impl Known {
     fn new(record: StageRecord) -> Self {
         Self {
             record: Arc::new(record),
-            holds: Holds::default(),
+            hold: Hold::default(),
         }
     }
 }

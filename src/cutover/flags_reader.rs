@@ -1,18 +1,18 @@
 //! The reader that keeps this replica's flags up with the database.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::{sync::watch, time::sleep};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Flags, Routes};
+use super::{
+    Flags, Routes,
+    reading::{ReadOnce, Reading, read_on},
+};
 use crate::{
     domain::ModuleName,
     store::{self, Store, Unreadable},
 };
-
-/// How often the flags are read: an act elsewhere is in force here within a second.
-const TICK: Duration = Duration::from_millis(400);
 
 /// The task that adopts what other replicas did. One statement per tick, whatever the number of
 /// modules and clients.
@@ -20,8 +20,7 @@ pub struct FlagsReader {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
     routes: Arc<Routes>,
-    read_once: watch::Sender<bool>,
-    failing: bool,
+    read_once: ReadOnce,
     /// The modules whose records cannot be read.
     unreadable: BTreeSet<String>,
 }
@@ -32,40 +31,20 @@ impl FlagsReader {
         store: Arc<dyn Store>,
         (flags, routes): (Arc<Flags>, Arc<Routes>),
     ) -> (Self, watch::Receiver<bool>) {
-        let (read_once, sign) = watch::channel(false);
+        let (read_once, sign) = ReadOnce::new();
         let reader = Self {
             store,
             flags,
             routes,
             read_once,
-            failing: false,
             unreadable: BTreeSet::new(),
         };
         (reader, sign)
     }
 
     /// Reads until told to stop.
-    pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let outcome = self.activate().await;
-            self.report(&outcome);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = sleep(TICK) => {}
-            }
-        }
-    }
-
-    async fn activate(&mut self) -> store::Result<()> {
-        let read = self.store.read_stages().await?;
-        self.tell_unreadable(&read.unreadable);
-        for module in self.flags.adopt(&read.records) {
-            tracing::debug!(%module, "flags adopted");
-            self.warn_of_strangers(&module);
-        }
-        self.read_once
-            .send_if_modified(|read| !std::mem::replace(read, true));
-        Ok(())
+    pub async fn run(self, stop: CancellationToken) {
+        read_on(self, stop).await;
     }
 
     /// Once for each, and when it can be read again.
@@ -99,15 +78,20 @@ impl FlagsReader {
             );
         }
     }
+}
 
-    fn report(&mut self, outcome: &store::Result<()>) {
-        match outcome {
-            Err(error) if !self.failing => {
-                tracing::warn!(%error, "the flags cannot be read, the last known ones stay in force");
-            }
-            Ok(()) if self.failing => tracing::info!("the flags are read again"),
-            _ => {}
+impl Reading for FlagsReader {
+    const LOST: &'static str = "the flags cannot be read, the last known ones stay in force";
+    const FOUND: &'static str = "the flags are read again";
+
+    async fn look(&mut self) -> store::Result<()> {
+        let read = self.store.read_stages().await?;
+        self.tell_unreadable(&read.unreadable);
+        for module in self.flags.adopt(&read.records) {
+            tracing::debug!(%module, "flags adopted");
+            self.warn_of_strangers(&module);
         }
-        self.failing = outcome.is_err();
+        self.read_once.done();
+        Ok(())
     }
 }

@@ -141,6 +141,21 @@ impl Routes {
             })
     }
 
+    /// Whether any client of the module is told a target, be it the only one or not.
+    pub(super) fn has_clients(
+        &self,
+        module: &ModuleName,
+        routing: &Routing,
+        target: &str,
+        is_fed: impl Fn(&str) -> bool,
+    ) -> bool {
+        let shares = self.first(module).map(|first| routing.shares(first));
+        let mut shares = shares.into_iter().flatten();
+        shares.any(|(one, share)| {
+            share > BasisPoints::default() && self.told(module, one, &is_fed) == Some(target)
+        })
+    }
+
     /// Whether a target is the only one that is fed of those that get the module.
     pub fn is_last(
         &self,

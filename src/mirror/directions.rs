@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Standings;
 use crate::{
-    cutover::{Advice, Adviser},
+    cutover::{Advice, Adviser, Evaluation},
     domain::{Client, ModuleName, Standing},
 };
 
@@ -30,6 +30,11 @@ impl Directions {
         self.adviser.advise(module, client)
     }
 
+    /// What the clients of a target are told in general.
+    pub(super) fn of_all(&self, module: &ModuleName, target: &str) -> Evaluation {
+        self.adviser.advise_all(module, target)
+    }
+
     /// Where a client is to connect.
     pub(super) fn target(&self, module: &ModuleName, client_id: &str) -> Option<&str> {
         self.adviser.target(module, client_id)
@@ -41,10 +46,10 @@ impl Directions {
         known.map_or(Standing::Active, |(standing, _)| standing)
     }
 
-    /// The version of all that. To be read before what it is to stand for: then it is at worst too small, and what was said is
-    /// said once more.
-    pub(super) fn version(&self, module: &ModuleName) -> i64 {
-        let flags = self.adviser.flags().told_version(module);
+    /// The version of all that for the clients of a target. To be read before what it is to stand for: then it is at worst too small,
+    /// and what was said is said once more.
+    pub(super) fn version(&self, module: &ModuleName, target: Option<&str>) -> i64 {
+        let flags = self.adviser.told_version(module, target);
         flags.saturating_add(self.standings.version())
     }
 }
@@ -75,9 +80,11 @@ mod tests {
         let adviser = Adviser::new(flags, Arc::new(routes), is_fed);
         let directions = Directions::new(Arc::new(adviser), Arc::clone(&standings));
         let told = || {
-            let Advice { evaluation, target } = directions.of(&module, &Client::named("c"));
+            let Advice {
+                evaluation, target, ..
+            } = directions.of(&module, &Client::named("c"));
             let transport = evaluation.transport;
-            let version = directions.version(&module);
+            let version = directions.version(&module, target);
             (target, evaluation.effective, transport, version)
         };
         let (old, new) = (Some("old"), Some("new"));

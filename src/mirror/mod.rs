@@ -29,7 +29,7 @@ pub use message::{
 pub use publisher::{MirrorStore, Publisher, Sources};
 pub use session::{AskedSession, Session, Sessions};
 pub use target::{
-    ModuleStatus, StandingChanges, Standings, StandingsReader, Status, Target, TargetActs,
-    TargetAsked, TargetRefused, TargetStatus,
+    ModuleStatus, Observer, StandingChanges, Standings, StandingsReader, Status, Target,
+    TargetActs, TargetAsked, TargetRefused, TargetStatus,
 };
 pub use verifier::{ModuleVerification, Outcome, Problem, Verification, Verifier};

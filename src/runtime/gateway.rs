@@ -48,8 +48,8 @@ pub struct Gateway {
     parts: Parts,
     tasks: Tasks,
     addresses: Addresses,
-    /// Each true once the tail is filled, or the flags or the panics are read.
-    prerequisites: [watch::Receiver<bool>; 3],
+    /// Each true once the tail is filled, or the flags, the panics or the guards are read.
+    prerequisites: Vec<watch::Receiver<bool>>,
     /// Accepts once the prerequisites are met; until then connections wait.
     public: Option<(TcpListener, Public)>,
     cuts: Cuts,
@@ -75,11 +75,12 @@ impl Gateway {
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
         parts.presence.join(&*parts.store).await?;
-        let prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
+        let mut prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
         facts::report(&mut tasks, &parts, &mirror);
+        prerequisites.extend(maintenance::start_guards(&mut tasks, &parts, &mirror));
         let bound = mirror::Bound {
             mqtt: addresses.mqtt,
             websocket: addresses.websocket,
@@ -188,7 +189,7 @@ impl Gateway {
     }
 }
 
-async fn met(prerequisites: [watch::Receiver<bool>; 3]) {
+async fn met(prerequisites: Vec<watch::Receiver<bool>>) {
     for mut prerequisite in prerequisites {
         if prerequisite.wait_for(|met| *met).await.is_err() {
             // Its task has ended, which the supervisor reports.

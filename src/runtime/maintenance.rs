@@ -14,10 +14,10 @@ use super::{
     tasks::{Rank, Tasks},
 };
 use crate::{
-    cutover::{FlagsReader, PanicFile, PanicReader},
+    cutover::{FlagsReader, PanicFile, PanicReader, guard::GuardWatch},
     domain::SystemClock,
     log::{IngestWriter, Sequencer, Shared, TailReader},
-    mirror::StandingsReader,
+    mirror::{self, StandingsReader},
     telemetry::{self, metric},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn start_log(
     tasks: &mut Tasks,
     parts: &Parts,
     ingest: IngestWriter,
-) -> [watch::Receiver<bool>; 3] {
+) -> Vec<watch::Receiver<bool>> {
     tasks.spawn(Rank::Ingest, "ingest writer", |stop| ingest.run(stop));
 
     let shared = Shared {
@@ -72,7 +72,7 @@ pub(super) fn start_log(
     );
     tasks.spawn(Rank::Reader, "flags reader", |stop| flags_reader.run(stop));
     let panic_read = start_panic(tasks, parts);
-    [filled, flags_read, panic_read]
+    vec![filled, flags_read, panic_read]
 }
 
 /// Starts what looks for panics, the file's before anybody is answered. Returns the sign that those of the database are read.
@@ -92,6 +92,32 @@ fn start_panic(tasks: &mut Tasks, parts: &Parts) -> watch::Receiver<bool> {
     );
     tasks.spawn(Rank::Reader, "panic reader", |stop| reader.run(stop));
     read
+}
+
+/// Starts what watches the mirror, if that is wanted. Returns the sign that the guards have been read: a restart tells clients what was
+/// told before it.
+pub(super) fn start_guards(
+    tasks: &mut Tasks,
+    parts: &Parts,
+    mirror: &mirror::Status,
+) -> Option<watch::Receiver<bool>> {
+    let settings = &parts.config.guard;
+    if !settings.enabled {
+        return None;
+    }
+    let observer = mirror::Observer::new(
+        mirror.clone(),
+        Arc::clone(&parts.leadership),
+        settings.missing_within.get(),
+    );
+    let (watch, read) = GuardWatch::new(
+        Arc::clone(&parts.store),
+        Arc::clone(&parts.guards),
+        (Arc::clone(&parts.flags), Arc::clone(&parts.routes)),
+        observer,
+    );
+    tasks.spawn(Rank::Mirror, "guards", |stop| watch.run(stop));
+    Some(read)
 }
 
 /// Starts what keeps the metrics, and what writes down what was counted.

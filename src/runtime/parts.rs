@@ -12,7 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::{StartError, UsageWriter};
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Flags, Gatekeeper, Panic, PanicActs, Roll, Routes},
+    cutover::{
+        Acts, Adviser, Flags, Gatekeeper, Panic, PanicActs, Roll, Routes,
+        guard::{Guards, Terms},
+    },
     domain::{ModuleName, Pace, SystemClock},
     http::{
         private::{PrivateState, Worth},
@@ -45,6 +48,8 @@ pub(super) struct Parts {
     /// What sends clients back to polling.
     pub(super) panic: Arc<Panic>,
     pub(super) panic_acts: Arc<PanicActs>,
+    /// What tells clients to poll while the mirror fails them.
+    pub(super) guards: Arc<Guards>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
     /// What steps forward ask for.
@@ -103,6 +108,7 @@ impl Parts {
             Arc::clone(&panic),
             Arc::new(SystemClock),
         );
+        let guards = guards(&config, &flags, &routes, &served.modules);
         let parts = Self {
             waiting: Arc::new(Waiting::new(
                 Arc::clone(&tail),
@@ -128,6 +134,7 @@ impl Parts {
             flags,
             panic,
             panic_acts: Arc::new(panic_acts),
+            guards: Arc::new(guards),
             gatekeeper: Arc::new(Gatekeeper::new(
                 Arc::clone(&store),
                 Arc::clone(&routes),
@@ -188,6 +195,8 @@ impl Parts {
             acts: Arc::new(self.acts()),
             gatekeeper: Arc::clone(&self.gatekeeper),
             panic_acts: Arc::clone(&self.panic_acts),
+            adviser: Arc::new(self.adviser()),
+            guards: Arc::clone(&self.guards),
             routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
             topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
@@ -256,6 +265,7 @@ impl Parts {
         let standings = Arc::clone(&self.standings);
         let is_fed = move |target: &str| standings.is_fed(target);
         Adviser::new(Arc::clone(&self.flags), Arc::clone(&self.routes), is_fed)
+            .guarded_by(Arc::clone(&self.guards))
     }
 
     fn ofrep(&self, adviser: &Arc<Adviser>) -> OfrepState {
@@ -372,6 +382,13 @@ fn routes(config: &Config) -> Routes {
         (module, names)
     };
     Routes::new(config.modules.iter().map(of).collect())
+}
+
+/// None if they are not wanted.
+fn guards(config: &Config, flags: &Arc<Flags>, routes: &Routes, modules: &[ModuleName]) -> Guards {
+    let watched = modules.iter().filter(|_| config.guard.enabled);
+    let watched = watched.map(|module| (module.clone(), routes.targets(module).to_vec()));
+    Guards::new(Arc::clone(flags), Terms::from(&config.guard), watched)
 }
 
 fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {

@@ -9,6 +9,7 @@ mod changelog;
 mod epochs;
 mod error;
 mod facts;
+mod guards;
 mod instances;
 mod lease;
 mod migration;
@@ -41,6 +42,7 @@ pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
 pub use facts::{Facts, Findings, KnownFacts, MirrorFact, SeenFact, VerifierPeriod};
+pub use guards::{GuardRecord, GuardTurn, GuardWrite, Guards, GuardsSeen, TurnKind};
 pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
@@ -81,6 +83,7 @@ pub trait Store:
     + Panics
     + Facts
     + Census
+    + Guards
     + Targets
     + Epochs
     + Ticks
@@ -106,6 +109,7 @@ impl<T> Store for T where
         + Panics
         + Facts
         + Census
+        + Guards
         + Targets
         + Epochs
         + Ticks

@@ -7,14 +7,15 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{
-    Busiest, Closed, Entered, Error, FencedHead, Findings, Head, Instance, Lease, MirrorCursor,
-    MirrorFact, PanicRecord, Result, SeenFact, StageRecord, StagesRead, StateItem, TargetCursor,
-    TargetRecord, TickBounds, Unreadable, VerifierPeriod, panics::ALL, stages,
-    target_step::TargetSurvey, targets::TargetHead, usage,
+    Busiest, Closed, Entered, Error, FencedHead, Findings, GuardRecord, GuardsSeen, Head, Instance,
+    Lease, MirrorCursor, MirrorFact, PanicRecord, Result, SeenFact, StageRecord, StagesRead,
+    StateItem, TargetCursor, TargetRecord, TickBounds, Unreadable, VerifierPeriod, panics::ALL,
+    stages, target_step::TargetSurvey, targets::TargetHead, usage,
 };
 use crate::{
     domain::{
-        Audience, Change, Cursor, End, Epoch, JsonText, Micros, ModuleName, Op, Position, Routing,
+        Audience, BasisPoints, Change, Cursor, End, Epoch, GuardCause, JsonText, Micros,
+        ModuleName, Op, Position, Routing,
     },
     telemetry::usage::{Counts, UsageSum},
 };
@@ -240,6 +241,48 @@ pub(super) fn panic_record(row: &impl Columns) -> sqlx::Result<PanicRecord> {
         reason: row.text(3)?.to_owned(),
         since: Micros::new(row.integer(4)?),
         lifted_at: row.optional_integer(5)?.map(Micros::new),
+    })
+}
+
+/// `module, lease_holder, lease_expires_at`, now, `target, state, reason, share, since, healthy_since, version, turns`: of each module,
+/// and of each of its guards, if it has any.
+pub(super) fn guards_seen(rows: &[impl Columns]) -> sqlx::Result<GuardsSeen> {
+    let mut seen = GuardsSeen::default();
+    for row in rows {
+        let module = module(row.text(0)?)?;
+        let now = Micros::new(row.integer(3)?);
+        let is_vacant = row.optional_text(1)?.is_none() || row.integer(2)? <= now.get();
+        if is_vacant && seen.vacant.last() != Some(&module) {
+            seen.vacant.push(module.clone());
+        }
+        if let Some(target) = row.optional_text(4)? {
+            seen.records.push(guard_record(row, module, target, now)?);
+        }
+    }
+    Ok(seen)
+}
+
+fn guard_record(
+    row: &impl Columns,
+    module: ModuleName,
+    target: &str,
+    now: Micros,
+) -> sqlx::Result<GuardRecord> {
+    let cause = row.text(6)?;
+    let cause = (!cause.is_empty()).then(|| cause.parse::<GuardCause>());
+    let share = u16::try_from(row.integer(7)?).unwrap_or(u16::MAX);
+    let since = Micros::new(row.integer(8)?);
+    Ok(GuardRecord {
+        module,
+        target: target.to_owned(),
+        state: row.text(5)?.parse().map_err(decode)?,
+        cause: cause.transpose().map_err(decode)?,
+        share: BasisPoints::new(share).map_err(decode)?,
+        since,
+        age: now.since(since),
+        healthy_since: row.optional_integer(9)?.map(Micros::new),
+        version: row.integer(10)?,
+        turns: row.integer(11)?,
     })
 }
 

@@ -40,6 +40,8 @@ pub const LEASES: &str = "changeover_leases";
 pub const LEASE_MOVES: &str = "changeover_lease_moves_total";
 /// Whether a panic is in force on this replica, by module.
 pub const PANIC: &str = "changeover_panic";
+/// Whether a guard of a module has tripped, as this replica knows it.
+pub const GUARD_TRIPPED: &str = "changeover_guard_tripped";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.
@@ -159,6 +161,10 @@ pub fn describe() {
     );
     metrics::describe_gauge!(LEASES, "Modules that this replica numbers and mirrors");
     metrics::describe_counter!(LEASE_MOVES, "Leases taken, handed_over or lost");
+    metrics::describe_gauge!(
+        GUARD_TRIPPED,
+        "Whether a guard of the module has sent clients back to polling"
+    );
     metrics::describe_counter!(
         MIRROR_PUBLISHED,
         "Publishes handed to a broker, repeats included"

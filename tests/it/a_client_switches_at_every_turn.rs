@@ -52,7 +52,7 @@ async fn on_mosquitto() {
     let url = broker.url();
     switched(
         |setup| setup.target(&url),
-        async |load| {
+        async |_, load| {
             broker.kill();
             load.reaches(load.acknowledged() + 10).await;
             broker.restart();
@@ -61,13 +61,50 @@ async fn on_mosquitto() {
     .await;
 }
 
+/// The broker stays away for so long that the guard trips, if the client was pushed, and it returns when all is well again.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_guard_that_trips() {
+    if servers_are_skipped() {
+        return;
+    }
+    let mut broker = broker();
+    let url = broker.url();
+    let mut trips = 0;
+    switched(
+        |setup| {
+            setup
+                .target(&url)
+                .set("guard.away", "1s")
+                .set("guard.lag", "1s")
+                .set("guard.fall_back_over", "500ms")
+                .set("guard.heal_after", "1s")
+                .set("guard.return_over", "500ms")
+        },
+        async |client, load| {
+            broker.kill();
+            let tripped = eventually("the guard trips", PATIENCE, async || {
+                let module = client.get("/admin/v1/modules/orders").await.json();
+                let is_pushed = module["stage_requested"] == "ramp";
+                let has_tripped = module["guard"][0]["state"] == "tripped";
+                (!is_pushed || has_tripped).then_some(has_tripped)
+            })
+            .await;
+            trips += u32::from(tripped);
+            load.reaches(load.acknowledged() + 10).await;
+            broker.restart();
+        },
+    )
+    .await;
+    assert!(trips > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_embedded_broker() {
-    switched(|setup| setup, async |_| {}).await;
+    switched(|setup| setup, async |_, _| {}).await;
 }
 
 /// `trouble` comes now and then between two flips.
-async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(&Load)) {
+async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(&Client, &Load)) {
     let seed = rand::random();
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
@@ -89,7 +126,7 @@ async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(
         seed,
     });
     let mut pushed = false;
-    for _ in 0..FLIPS {
+    for n in 0..FLIPS {
         pushed = !pushed;
         flip(client, pushed, &mut rng).await;
         let more = rng.random_range(1..=30);
@@ -99,11 +136,13 @@ async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(
             }
         }
         load.reaches(load.acknowledged() + more).await;
-        if rng.random_bool(0.15) {
-            trouble(&load).await;
+        // Once at least, and that while it is pushed.
+        if n == 4 || rng.random_bool(0.15) {
+            trouble(client, &load).await;
         }
     }
-    load.finish().await;
+    let (accepted, _) = load.finish().await;
+    numbered(client, "orders", accepted).await;
     let log = logbook::whole(&database).await;
     load.assert_is(&log);
     for (script, audience) in watching.iter().zip(["u1", "u2"]) {

@@ -16,6 +16,7 @@ use crate::support::{
     eventually,
     follower::Follower,
     gateway::{Answer, Client, InProcess, Setup, changeover},
+    guarded,
 };
 
 const MODULES: [&str; 3] = ["commission", "orders", "prices"];
@@ -140,6 +141,7 @@ async fn whatever_is_done() {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let setup = Setup::new(&database, "a")
         .modules(&polls())
+        .set("guard.enabled", false)
         .add(&targets.concat());
     let gateway = InProcess::start(&setup).await;
     let client = &gateway.client;
@@ -167,6 +169,7 @@ async fn a_target_that_rests_sends_its_clients_back_to_polling() {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let setup = Setup::new(&database, "a")
         .modules(&polls())
+        .set("guard.enabled", false)
         .target("mqtt://127.0.0.1:1");
     let gateway = InProcess::start(&setup).await;
     let client = &gateway.client;
@@ -237,4 +240,33 @@ async fn a_flip_reaches_every_kind_of_client() {
         marked(stage, version).await;
         println!("told by the retained message after {:?}", begun.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guard_sends_its_clients_back_to_polling() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let setup = guarded::setup(&database, "a")
+        .modules(&polls())
+        .target("mqtt://127.0.0.1:1");
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    for module in MODULES {
+        let path = format!("/admin/v1/modules/{module}/ramp");
+        let body = json!({"percent": 100, "reason": "all"});
+        let answer = client.post(&path, &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    eventually("all have fallen back", guarded::PATIENCE, async || {
+        let all = client.get("/admin/v1/modules").await.json();
+        let modules = all["modules"].as_array().unwrap();
+        let has = |module: &Value| module["guard"][0]["pushed_percent"] == 0.0;
+        modules.iter().all(has).then_some(())
+    })
+    .await;
+    for n in 0..20 {
+        for (how, target) in told(client, &format!("terminal {n}")).await {
+            assert_eq!((&*how, target.as_deref()), ("poll", Some("local")));
+        }
+    }
+    gateway.stop().await;
 }

@@ -164,7 +164,7 @@ impl Panic {
     /// The lock is held meanwhile, so that what is put in force last was known last.
     fn put_in_force(&self, known: &Known) {
         self.flags
-            .hold(Cause::Panic, |module| known.hold(module, self.return_over));
+            .hold(|module| known.hold(module, self.return_over));
         for module in &self.modules {
             let held = known.since(module).is_some();
             gauge!(metric::PANIC, "module" => module.to_string()).set(f64::from(u8::from(held)));

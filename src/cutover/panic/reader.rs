@@ -1,23 +1,22 @@
 //! The reader that keeps this replica's panics up with the database, and the database with what was raised here in vain.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::{sync::watch, time::sleep};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Panic, PanicActs};
-use crate::store::{self, Store};
-
-/// How often the panics are read: one that is raised elsewhere is in force here within a second.
-const TICK: Duration = Duration::from_millis(400);
+use crate::{
+    cutover::reading::{ReadOnce, Reading, read_on},
+    store::{self, Store},
+};
 
 /// The task that adopts what other replicas did. One statement per tick, whatever the number of modules and clients.
 pub struct PanicReader {
     store: Arc<dyn Store>,
     panic: Arc<Panic>,
     acts: Arc<PanicActs>,
-    read_once: watch::Sender<bool>,
-    failing: bool,
+    read_once: ReadOnce,
 }
 
 impl PanicReader {
@@ -27,45 +26,31 @@ impl PanicReader {
         panic: Arc<Panic>,
         acts: Arc<PanicActs>,
     ) -> (Self, watch::Receiver<bool>) {
-        let (read_once, sign) = watch::channel(false);
+        let (read_once, sign) = ReadOnce::new();
         let reader = Self {
             store,
             panic,
             acts,
             read_once,
-            failing: false,
         };
         (reader, sign)
     }
 
     /// Reads until told to stop.
-    pub async fn run(mut self, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            let outcome = self.activate().await;
-            self.report(&outcome);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = sleep(TICK) => {}
-            }
-        }
+    pub async fn run(self, stop: CancellationToken) {
+        read_on(self, stop).await;
     }
+}
 
-    async fn activate(&self) -> store::Result<()> {
+impl Reading for PanicReader {
+    const LOST: &'static str =
+        "panics cannot be read or written, the last known ones stay in force";
+    const FOUND: &'static str = "panics are read again";
+
+    async fn look(&mut self) -> store::Result<()> {
         let records = self.store.panics().await?;
         self.panic.adopt(&records);
-        self.read_once
-            .send_if_modified(|read| !std::mem::replace(read, true));
+        self.read_once.done();
         self.acts.write_all().await
-    }
-
-    fn report(&mut self, outcome: &store::Result<()>) {
-        match outcome {
-            Err(error) if !self.failing => {
-                tracing::warn!(%error, "panics cannot be read or written, the last known ones stay in force");
-            }
-            Ok(()) if self.failing => tracing::info!("panics are read again"),
-            _ => {}
-        }
-        self.failing = outcome.is_err();
     }
 }

@@ -10,6 +10,7 @@ mod compact;
 mod description;
 mod epochs;
 mod gates;
+mod guard;
 mod health;
 mod host;
 mod ingest;
@@ -38,7 +39,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Flags, Gatekeeper, PanicActs, Routes},
+    cutover::{Acts, Adviser, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -61,6 +62,10 @@ pub struct PrivateState {
     pub leadership: Arc<Leadership>,
     /// The flags in force.
     pub flags: Arc<Flags>,
+    /// What clients are told.
+    pub adviser: Arc<Adviser>,
+    /// Where the guards are.
+    pub guards: Arc<Guards>,
     /// Which targets get which module.
     pub routes: Arc<Routes>,
     /// How the targets stand.

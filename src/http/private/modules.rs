@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     PrivateState, database_problem,
     gates::{ForcedView, GateView},
+    guard::GuardView,
     known_module,
     panic::PanicView,
     query::QueryOf,
@@ -41,6 +42,8 @@ pub struct ModuleView {
     effective_reason: &'static str,
     /// What sends its clients back to polling.
     panics: Vec<PanicView>,
+    /// The guard of each of its targets; empty if there are none.
+    guard: Vec<GuardView>,
     /// Why engineers asked for the stage.
     reason: String,
     /// The share of the clients that are told to push at `ramp`.
@@ -125,7 +128,7 @@ impl ModuleView {
         record: &StageRecord,
         heads: &HashMap<ModuleName, Head>,
     ) -> Self {
-        let evaluation = state.flags.evaluate_record(record);
+        let evaluation = state.adviser.evaluate_record(record);
         let head = heads.get(&record.module);
         Self {
             module: record.module.clone(),
@@ -133,6 +136,7 @@ impl ModuleView {
             stage_effective: evaluation.effective.as_str(),
             effective_reason: evaluation.reason,
             panics: PanicView::over(state, Some(&record.module)),
+            guard: GuardView::all(state, &record.module),
             reason: record.reason.clone(),
             percent: percent(record.cohort.basis_points),
             include: record.cohort.include.entries().collect(),

@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::event::rfc3339;
 use crate::{
-    domain::{Client, Cursor, Epoch, Micros, ModuleName, Position, Stage, Standing},
+    domain::{Cursor, Epoch, Micros, ModuleName, Position, Stage, Standing},
     mirror::directions::Directions,
 };
 
@@ -67,7 +67,7 @@ pub struct Said {
 /// Encodes the message for a target. The reason is the stable word of the evaluation, not the operators' own text, which is
 /// not for every subscriber.
 pub fn encode(module: &ModuleName, target: &str, directions: &Directions, said: Said) -> Bytes {
-    let evaluation = directions.of(module, &Client::default()).evaluation;
+    let evaluation = directions.of_all(module, target);
     let message = Message {
         module,
         epoch: said.head.epoch.get(),
@@ -142,7 +142,7 @@ mod tests {
         let said = Said {
             head,
             generation: 3,
-            version: directions.version(&module),
+            version: directions.version(&module, Some("t")),
             now: Micros::new(0),
         };
         let message = encode(&module, "t", &directions, said);

@@ -61,7 +61,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             && self.ledger.prefix(lane.id) != Some(head)
             && since >= self.settings.cursor_ms
             && now.duration_since(sent_at) >= self.bookmark_span();
-        let flipped = self.sources.directions.version(&lane.module) != version;
+        let directions = &self.sources.directions;
+        let flipped = directions.version(&lane.module, Some(&self.target.name)) != version;
         burst_over || flipped || lane.generation != generation || since >= self.settings.bookmark_ms
     }
 
@@ -97,7 +98,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             return;
         };
         let directions = &self.sources.directions;
-        let version = directions.version(&lane.module);
+        let version = directions.version(&lane.module, Some(&self.target.name));
         let said = bookmark::Said {
             head,
             generation: lane.generation,

@@ -66,7 +66,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Whether the last word was sent.
     fn was_told(&self, lane: &Lane) -> bool {
-        let version = self.sources.directions.version(&lane.module);
+        let directions = &self.sources.directions;
+        let version = directions.version(&lane.module, Some(&self.target.name));
         let sent = lane.bookmark.sent.as_ref();
         sent.is_some_and(|(.., sent)| *sent == version)
     }

@@ -6,7 +6,12 @@
 mod addresses;
 mod client_id;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -107,6 +112,9 @@ pub struct ModuleSession {
     /// Whether that is its time to come back from push.
     #[serde(skip)]
     returns: bool,
+    /// How long this holds, if a guard is about to move the client.
+    #[serde(skip)]
+    holds_ms: Option<u64>,
 }
 
 /// Where sessions are opened.
@@ -218,12 +226,15 @@ impl Sessions {
         }
     }
 
-    /// What a client is told on its way back from push is no interval to go on with: it asks again once it is there.
+    /// What a client is told on its way back from push is no interval to go on with: it asks again once it is there. So does one that a
+    /// guard moves, at its own time.
     fn next_session_ms(&self, modules: &BTreeMap<String, ModuleSession>, chance: f64) -> u64 {
         let usual = spread(self.settings.lifetime_ms / 2, chance);
         let returning = modules.values().filter(|module| module.returns);
         let there = returning.filter_map(|module| module.next_poll_ms).max();
-        there.map_or(usual, |there| usual.min(there.max(SHORTEST_SESSION_MS)))
+        let moved = modules.values().filter_map(|module| module.holds_ms).min();
+        let soonest = there.into_iter().chain(moved).min();
+        soonest.map_or(usual, |soonest| usual.min(soonest.max(SHORTEST_SESSION_MS)))
     }
 
     fn module_session(
@@ -232,7 +243,8 @@ impl Sessions {
         module: Module,
         asked: &AskedSession,
     ) -> ModuleSession {
-        let version = self.directions.version(name);
+        let target = self.directions.target(name, &asked.client_id);
+        let version = self.directions.version(name, target);
         let advice = self.directions.of(name, &asked.client());
         let target = advice.target.map(str::to_owned);
         let returns = advice.evaluation.returns;
@@ -248,6 +260,7 @@ impl Sessions {
             target,
             next_poll_ms: module.next_poll_ms.map(|interval| interval + wait),
             returns: wait > 0,
+            holds_ms: advice.until.map(from_now_ms),
         }
     }
 
@@ -277,6 +290,14 @@ impl Sessions {
             keep_alive_s: self.settings.keep_alive_s,
         })
     }
+}
+
+/// A little more than what is left, so that who comes then finds itself moved.
+fn from_now_ms(moment: Instant) -> u64 {
+    let left = moment.saturating_duration_since(Instant::now());
+    u64::try_from(left.as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
 }
 
 /// Nobody is asked to come again sooner.

@@ -1,11 +1,13 @@
 //! A target: one broker as the publisher needs it; what operators want of it, and how it stands.
 
 mod acts;
+mod observer;
 mod standings;
 mod standings_reader;
 mod status;
 
 pub use acts::{TargetActs, TargetAsked, TargetRefused};
+pub use observer::Observer;
 pub use standings::{StandingChanges, Standings};
 pub use standings_reader::StandingsReader;
 pub use status::{ModuleStatus, Status, TargetStatus};

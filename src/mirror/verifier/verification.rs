@@ -82,7 +82,7 @@ impl Verification {
         self.found.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set(
+    pub(in crate::mirror) fn set(
         &self,
         listening: bool,
         share: f64,

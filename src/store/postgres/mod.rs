@@ -11,6 +11,7 @@ mod connection;
 mod epochs;
 mod error;
 mod facts;
+mod guards;
 mod instances;
 mod lease;
 mod mirror_cursor;

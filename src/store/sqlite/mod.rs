@@ -12,6 +12,7 @@ mod epochs;
 mod error;
 mod facts;
 mod file;
+mod guards;
 mod instances;
 mod json;
 mod lease;

@@ -6,6 +6,7 @@ pub mod changes;
 mod crossing_acts;
 mod epochs;
 pub mod facts;
+mod guards;
 mod instances;
 mod leases;
 mod locks;

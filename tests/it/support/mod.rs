@@ -16,6 +16,7 @@ pub mod embedded;
 pub mod folder;
 pub mod follower;
 pub mod gateway;
+pub mod guarded;
 pub mod links;
 pub mod load;
 pub mod logbook;

@@ -20,7 +20,7 @@ pub(in crate::http::public) struct Evaluated<'a> {
     #[schema(pattern = "^(poll|push)$")]
     value: &'static str,
     /// Why, as OpenFeature says it: `STATIC` (all clients are told the same), `SPLIT` (it is in the cohort or not), `TARGETING_MATCH`
-    /// (it is named), `DISABLED` (it would be told to take the push, but there is trouble), or `UNKNOWN`.
+    /// (it is named), `DISABLED` (there is trouble, so that it is told to poll, or soon will be), or `UNKNOWN`.
     #[schema(pattern = "^(STATIC|SPLIT|TARGETING_MATCH|DISABLED|UNKNOWN)$")]
     reason: &'static str,
     /// The same as the value.
@@ -143,7 +143,9 @@ impl OfrepState {
 }
 
 fn evaluated<'a>(flag: &'a Flag, advice: Advice<'a>) -> Evaluated<'a> {
-    let Advice { evaluation, target } = advice;
+    let Advice {
+        evaluation, target, ..
+    } = advice;
     let value = evaluation.transport.as_str();
     Evaluated {
         key: &flag.key,

@@ -1,0 +1,57 @@
+//! Where the guards of a module are, as operators see it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{PrivateState, modules::rfc3339};
+use crate::{
+    cutover::guard::{Post, State},
+    domain::ModuleName,
+};
+
+/// The guard of a module on one of its targets.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GuardView {
+    target: String,
+    /// `watching`; `tripped`: clients fall back to polling or have fallen back; `returning`: they return.
+    #[schema(pattern = "^(watching|tripped|returning)$")]
+    state: &'static str,
+    /// What has tripped it.
+    #[schema(value_type = Option<String>, pattern = "^(halted|disconnected|lag|loss|leaderless)$")]
+    cause: Option<&'static str>,
+    /// Since when it is there; null as long as it has never tripped, or where nobody holds the module's lease, who could write it
+    /// down.
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Since when the mirror has been healthy, while it is tripped.
+    #[schema(format = DateTime)]
+    healthy_since: Option<String>,
+    /// The share of the target's clients that the guard lets take the push at this moment.
+    pushed_percent: f64,
+}
+
+impl GuardView {
+    pub(super) fn all(state: &PrivateState, module: &ModuleName) -> Vec<Self> {
+        let posts = state.guards.of(module);
+        posts.iter().map(|post| Self::new(state, post)).collect()
+    }
+
+    fn new(state: &PrivateState, post: &Post) -> Self {
+        let now = post.state();
+        let cause = match now {
+            State::Tripped { cause, .. } => Some(cause.as_str()),
+            State::Watching | State::Returning { .. } => None,
+        };
+        // What this replica has found by itself is written nowhere.
+        let record = post.record.as_ref();
+        let record = record.filter(|record| record.state == now.phase());
+        Self {
+            target: post.target.clone(),
+            state: now.phase().as_str(),
+            cause,
+            since: record.map(|record| rfc3339(record.since)),
+            healthy_since: record.and_then(|record| record.healthy_since).map(rfc3339),
+            pushed_percent: f64::from(state.guards.pushed(post).get()) / 100.0,
+        }
+    }
+}
