@@ -134,7 +134,7 @@ pub(super) fn act(answer: &Value) -> String {
 /// Whom it would move, a line for each way.
 fn preview(preview: &Value) -> String {
     let known = cell(preview, "known");
-    let mut text = format!("\nof {known} clients that have opened a session on this replica");
+    let mut text = format!("\nof {known} clients of the census");
     for (member, what) in [
         ("to_push", "would take the push"),
         ("to_poll", "would poll again"),

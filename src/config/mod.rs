@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod auth;
 pub mod broker;
+pub mod census;
 pub mod database;
 #[cfg(test)]
 mod documentation_tests;
@@ -97,6 +98,8 @@ pub struct Config {
     pub ofrep: ofrep::Ofrep,
     /// Sending every client back to polling.
     pub panic: panic::Panic,
+    /// Who was last seen how.
+    pub census: census::Census,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -201,6 +204,7 @@ impl Config {
         self.session.validate("session", problems);
         self.ofrep.validate("ofrep", problems);
         self.panic.validate("panic", problems);
+        self.census.validate("census", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Flags, Ladder, Preview, Refused, Roll, Route, Routes, Step, check_words};
+use super::{Census, Flags, Ladder, Preview, Refused, Route, Routes, Step, check_words};
 use crate::{
     domain::ModuleName,
     store::{self, Act, SeenTarget, StageRecord, Store},
@@ -69,22 +69,22 @@ pub struct Acts {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
     routes: Arc<Routes>,
-    roll: Arc<Roll>,
+    census: Arc<Census>,
 }
 
 impl Acts {
-    /// Acts that are written to `store` and put in force in `flags`; dry runs tell of the clients on the `roll`.
+    /// Acts that are written to `store` and put in force in `flags`; dry runs tell of the clients of the `census`.
     pub const fn new(
         store: Arc<dyn Store>,
         flags: Arc<Flags>,
         routes: Arc<Routes>,
-        roll: Arc<Roll>,
+        census: Arc<Census>,
     ) -> Self {
         Self {
             store,
             flags,
             routes,
-            roll,
+            census,
         }
     }
 
@@ -116,7 +116,8 @@ impl Acts {
         after.reason.clone_from(&asked.reason);
         let before = StageRecord::clone(&before);
         if asked.dry_run {
-            let preview = Some(Preview::of(&self.roll, &before, &after));
+            let preview = Preview::of(&self.census, &*self.store, &before, &after).await;
+            let preview = Some(preview.map_err(Refused::Store)?);
             return Ok(Done {
                 before,
                 after,

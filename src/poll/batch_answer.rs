@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 
 use super::{
+    advised::Advised,
     answer::Endpoint,
     batch::{Batch, BatchSlot, Wanted},
     failure::Failure,
@@ -105,7 +106,8 @@ impl BatchEndpoint {
             whole.count(failure.answered(), begun.elapsed());
             return Answer::refused(called, self.refuse(&failure, called), None);
         };
-        let evaluation = endpoint.evaluate(&request.client(parts));
+        let advised = endpoint.advise(&request.client(parts), parts, begun);
+        let evaluation = advised.evaluation;
         let known = Some((endpoint, evaluation));
         match self
             .page(endpoint, evaluation, wanted, request, parts)
@@ -113,7 +115,7 @@ impl BatchEndpoint {
         {
             Ok(seen) => {
                 endpoint.count(seen.page.answered, begun.elapsed());
-                Answer::of_page(called, endpoint, evaluation, &seen.page)
+                Answer::of_page(called, endpoint, advised, &seen.page)
             }
             Err(failure) => {
                 tracing::debug!(module = called, ?failure, "a module of a batch was refused");
@@ -190,10 +192,10 @@ impl<'a> Answer<'a> {
     fn of_page(
         called: &'a str,
         endpoint: &'a Endpoint,
-        evaluation: Evaluation,
+        advised: Advised,
         page: &Page,
     ) -> Self {
-        let around = endpoint.around(evaluation, Instant::now());
+        let around = endpoint.around(advised, Instant::now());
         Self {
             called,
             body: render(
@@ -205,7 +207,7 @@ impl<'a> Answer<'a> {
             items: page.items.len(),
             cut: page.cut,
             next_poll_ms: Some(around.next_poll_ms),
-            known: Some((endpoint, evaluation)),
+            known: Some((endpoint, advised.evaluation)),
         }
     }
 

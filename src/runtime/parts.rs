@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::Notify};
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Flags, Panic, PanicActs, Roll, Routes},
-    domain::{ModuleName, Pace, SystemClock},
+    cutover::{Acts, Adviser, Census, CensusKeeper, Flags, Panic, PanicActs, Routes},
+    domain::{Clock, ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
         public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
@@ -47,8 +47,8 @@ pub(super) struct Parts {
     pub(super) panic_acts: Arc<PanicActs>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
-    /// Who has opened a session here.
-    pub(super) roll: Arc<Roll>,
+    /// Who was last seen how.
+    pub(super) census: Arc<Census>,
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
@@ -65,7 +65,11 @@ pub(super) struct Parts {
 impl Parts {
     /// The parts, and the ingest writer that is still to be started. To be called after the metrics
     /// recorder is installed.
-    pub(super) fn new(config: Arc<Config>, store: Arc<dyn Store>) -> (Self, IngestWriter) {
+    pub(super) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        census: Arc<Census>,
+    ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
         let (ingest, writer) =
@@ -119,7 +123,7 @@ impl Parts {
             panic,
             panic_acts: Arc::new(panic_acts),
             routes: Arc::new(routes(&config)),
-            roll: Arc::new(Roll::of(config.session.remembered_clients)),
+            census,
             standings: Arc::default(),
             readiness: Arc::default(),
             config,
@@ -136,6 +140,15 @@ impl Parts {
             Arc::clone(&self.store),
             Arc::clone(&self.leadership),
             self.served.with_state.clone(),
+        )
+    }
+
+    pub(super) fn census_keeper(&self) -> CensusKeeper {
+        CensusKeeper::new(
+            Arc::clone(&self.census),
+            Arc::clone(&self.store),
+            Arc::new(SystemClock),
+            self.presence.name().to_owned(),
         )
     }
 
@@ -171,6 +184,7 @@ impl Parts {
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(self.acts()),
             panic_acts: Arc::clone(&self.panic_acts),
+            census: Arc::clone(&self.census),
             routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
             topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
@@ -192,7 +206,7 @@ impl Parts {
             store,
             flags,
             Arc::clone(&self.routes),
-            Arc::clone(&self.roll),
+            Arc::clone(&self.census),
         )
     }
 
@@ -255,19 +269,21 @@ impl Parts {
             &self.config,
             bound,
             self.directions(),
-            Arc::clone(&self.roll),
+            Arc::clone(&self.census),
             clock,
         );
         let sources = Arc::new(Sources::new(
             Arc::clone(&reader),
             Arc::clone(&self.waiting),
-            Arc::clone(&adviser),
+            (Arc::clone(&adviser), Arc::clone(&self.census)),
             Arc::new(SystemClock),
             &self.config.poll,
         ));
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),
             sessions: Arc::new(sessions),
+            adviser: Arc::clone(&adviser),
+            census: Arc::clone(&self.census),
             session_body_bytes: self.config.session.body_bytes,
             clock: Arc::new(SystemClock),
             body_patience: BODY_PATIENCE,
@@ -304,6 +320,17 @@ impl Parts {
             served,
         )
     }
+}
+
+/// A census of the configured modules, whose channels are on the embedded broker if there is one.
+pub(super) fn census(config: &Config) -> Census {
+    let targets = config.mqtt.effective_targets();
+    let embedded = targets.iter().find(|target| target.is_embedded());
+    let prefix = embedded.map_or("", |target| target.effective_prefix(&config.mqtt));
+    let topics = mirror::topic::Topics::new(prefix);
+    let now = (Instant::now(), SystemClock.now());
+    let modules = served(config).modules;
+    Census::new(&config.census, &modules, |module| topics.module(module), now)
 }
 
 fn presence(config: &Config) -> Presence {

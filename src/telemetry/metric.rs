@@ -38,6 +38,8 @@ pub const LEASES: &str = "changeover_leases";
 pub const LEASE_MOVES: &str = "changeover_lease_moves_total";
 /// Whether a panic is in force on this replica, by module.
 pub const PANIC: &str = "changeover_panic";
+/// Clients of all replicas within `census.window`, by module and transport.
+pub const CLIENTS: &str = "changeover_clients";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.
@@ -153,6 +155,10 @@ pub fn describe() {
     );
     metrics::describe_gauge!(LEASES, "Modules that this replica numbers and mirrors");
     metrics::describe_counter!(LEASE_MOVES, "Leases taken, handed_over or lost");
+    metrics::describe_gauge!(
+        CLIENTS,
+        "Clients that were seen within census.window, by any replica"
+    );
     metrics::describe_counter!(
         MIRROR_PUBLISHED,
         "Publishes handed to a broker, repeats included"

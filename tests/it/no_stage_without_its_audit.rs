@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use changeover::{
-    cutover::{Acts, Asked, Done, Flags, Move, Recut, Refused, Replan, Roll, Route, Routes, Step},
+    cutover::{Acts, Asked, Census, Done, Flags, Move, Recut, Refused, Replan, Route, Routes, Step},
     domain::{BasisPoints, Micros, ModuleName, Stage},
     store::Store,
 };
@@ -29,7 +29,7 @@ impl Replica {
         let targets = |module: &ModuleName| (module.clone(), vec!["a".to_owned(), "b".to_owned()]);
         let routes = Arc::new(Routes::new(modules.iter().map(targets).collect()));
         Self {
-            acts: Acts::new(Arc::clone(&store), flags, routes, Arc::new(Roll::of(0))),
+            acts: Acts::new(Arc::clone(&store), flags, routes, Arc::new(Census::nobodys())),
             store,
         }
     }

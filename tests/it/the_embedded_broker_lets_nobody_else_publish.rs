@@ -1,8 +1,9 @@
 //! The embedded broker, as stock clients see it: everyone may listen, only the gateway speaks.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
 use changeover::{
+    cutover::Census,
     broker::{Addresses, EmbeddedBroker, GATEWAY_USER, GatewayLogin},
     config::{broker::Broker, mqtt::Protocol},
 };
@@ -38,7 +39,7 @@ impl Serving {
             mqtt: local(port),
             websocket: Some(local(0)),
         };
-        let broker = EmbeddedBroker::bind(&Broker::default(), wanted, &login)
+        let broker = EmbeddedBroker::bind(&Broker::default(), wanted, &login, Arc::new(Census::nobodys()))
             .await
             .unwrap();
         let addresses = broker.addresses();
@@ -249,7 +250,7 @@ async fn a_port_in_use_names_the_key_to_change() {
         (mqtt, "mqtt.targets.url"),
         (websocket, "mqtt.targets.websocket"),
     ] {
-        let error = EmbeddedBroker::bind(&Broker::default(), addresses, &login)
+        let error = EmbeddedBroker::bind(&Broker::default(), addresses, &login, Arc::new(Census::nobodys()))
             .await
             .err()
             .unwrap();

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, compact, epochs, health, ingest, instances, metrics, modules, outbox,
+    PrivateState, acts, census, compact, epochs, health, ingest, instances, metrics, modules, outbox,
     panic, targets,
 };
 use crate::http::{
@@ -38,6 +38,7 @@ use crate::http::{
         panic::lift,
         panic::raise,
         panic::show,
+        census::list,
         instances::list,
         targets::act,
         targets::list,

@@ -6,6 +6,8 @@
 mod act_body;
 mod acts;
 mod caveats;
+mod census;
+mod clients;
 mod compact;
 mod description;
 mod epochs;
@@ -35,7 +37,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Flags, PanicActs, Routes},
+    cutover::{Acts, Census, Flags, PanicActs, Routes},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -72,6 +74,8 @@ pub struct PrivateState {
     pub epochs: Arc<Epochs>,
     /// Where acts are done.
     pub acts: Arc<Acts>,
+    /// Who was last seen how.
+    pub census: Arc<Census>,
     /// Where panics are raised and lifted.
     pub panic_acts: Arc<PanicActs>,
     /// The way into the outbox.
@@ -109,6 +113,7 @@ pub fn router(state: PrivateState) -> Router {
             "/admin/v1/panic",
             get(panic::show).post(panic::raise).delete(panic::lift),
         )
+        .route("/admin/v1/census", get(census::list))
         .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/targets", get(targets::list))
         .route("/admin/v1/targets/{target}/{act}", post(targets::act))

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, database_problem, known_module, panic::PanicView, query::QueryOf,
+    PrivateState, clients::ClientsView, database_problem, known_module, panic::PanicView, query::QueryOf,
     verified::VerifiedView,
 };
 use crate::{
@@ -60,6 +60,8 @@ pub struct ModuleView {
     head: u64,
     retained_from: u64,
     lease_holder: Option<String>,
+    /// Its clients, as last counted; null before the first count, or without a census.
+    clients: Option<ClientsView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
 }
@@ -140,6 +142,7 @@ impl ModuleView {
             lease_holder: head
                 .filter(|head| !head.lease_vacant)
                 .and_then(|head| head.lease_holder.clone()),
+            clients: ClientsView::of(state, &record.module),
             targets: TargetView::all(state, &record.module),
         }
     }

@@ -1,8 +1,9 @@
 //! The embedded broker without its gateway, stopped and started on one port.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use changeover::{
+    cutover::Census,
     broker::{Addresses, EmbeddedBroker, GatewayLogin},
     config,
 };
@@ -44,7 +45,7 @@ impl Embedded {
             websocket: None,
         };
         let bounds = config::broker::Broker::default();
-        let broker = EmbeddedBroker::bind(&bounds, addresses, &self.login)
+        let broker = EmbeddedBroker::bind(&bounds, addresses, &self.login, Arc::new(Census::nobodys()))
             .await
             .unwrap();
         self.port = broker.addresses().mqtt.port();
