@@ -80,11 +80,15 @@ fn see_all(arguments: &Arguments, census: &Census, modules: &[ModuleName]) -> f6
     for n in 0..arguments.clients {
         id.clear();
         let _never = write!(id, "terminal-{n:07}");
-        let audiences = [Audience::everyone(), Audience::stored(&id)];
+        let audiences = [Audience::everyone(), Audience::stored(id.as_str())];
         let client = Client {
             id: &id,
             audiences: &audiences,
-            agent: if n % 3 == 0 { b"Terminal/3.1" } else { b"Terminal/3.2" },
+            agent: if n % 3 == 0 {
+                b"Terminal/3.1"
+            } else {
+                b"Terminal/3.2"
+            },
             address: Some(n.to_be_bytes().into()),
         };
         for module in modules {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Instant};
 use changeover::{
     cutover::{Adviser, Flags, Routes},
     domain::{BasisPoints, Client, Cohort, End, Micros, ModuleName, Routing, Stage},
-    store::StageRecord,
+    store::{Entered, StageRecord},
 };
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +54,7 @@ fn adviser(modules: &[ModuleName]) -> anyhow::Result<Adviser> {
         changed_at: Micros::default(),
         reason: String::new(),
         ending: End::default(),
+        entered: Entered::default(),
     };
     let flags = Flags::new(modules);
     flags.adopt(&modules.iter().map(record).collect::<Vec<_>>());

@@ -10,6 +10,7 @@ mod census;
 mod clients;
 mod connection;
 mod evaluate;
+mod flip;
 mod histogram;
 mod latency;
 mod load;
@@ -43,6 +44,8 @@ enum Yardstick {
     Census(census::Arguments),
     /// Evaluates flags, without any server.
     Evaluate(evaluate::Arguments),
+    /// Acts on a module, and times who hears of it.
+    Flip(flip::Arguments),
     /// Serves a legacy poll by asking PostgreSQL each time.
     SqlPerPoll(sql_per_poll::Arguments),
     /// Moves rows from an outbox into a log, by one statement per batch.
@@ -70,6 +73,7 @@ async fn main() -> anyhow::Result<()> {
         Some(Yardstick::BareAxum(arguments)) => bare_axum::run(arguments).await,
         Some(Yardstick::Census(arguments)) => census::run(&arguments).await,
         Some(Yardstick::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Yardstick::Flip(arguments)) => flip::run(arguments).await,
         Some(Yardstick::SqlPerPoll(arguments)) => sql_per_poll::run(arguments).await,
         Some(Yardstick::RawSqlMove(arguments)) => raw_sql_move::run(arguments).await,
         Some(Yardstick::RawMqtt(arguments)) => raw_mqtt::run(arguments).await,

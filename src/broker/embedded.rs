@@ -1,6 +1,11 @@
 //! The broker's life: bound, serving, stopped.
 
-use std::{io, net::SocketAddr, sync::Arc, time::{Duration, Instant}};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mqtt5::broker::{
     BrokerConfig, MqttBroker, StorageBackendType, StorageConfig,

@@ -15,3 +15,14 @@ pub struct Actor {
     #[arg(long)]
     pub dry_run: bool,
 }
+
+impl Actor {
+    /// For what is asked in the manner of an act and changes nothing.
+    pub(super) fn nobody() -> Self {
+        Self {
+            reason: String::new(),
+            name: "unknown".to_owned(),
+            dry_run: false,
+        }
+    }
+}

@@ -12,6 +12,11 @@ pub const CONFIGURATION: u8 = 64;
 pub enum Failure {
     /// The configuration is wrong; nothing was done. Exit code 64.
     Configuration(Problems),
+    /// A gate says no: a check failed (exit code 2), or there is not enough data yet (75, as `EX_TEMPFAIL`: try again later).
+    NotPassed {
+        /// Whether a check failed.
+        failed: bool,
+    },
     /// Anything else. Exit code 1.
     Failed(anyhow::Error),
 }
@@ -21,6 +26,8 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Configuration(_) => ExitCode::from(CONFIGURATION),
+            Self::NotPassed { failed: true } => ExitCode::from(2),
+            Self::NotPassed { failed: false } => ExitCode::from(75),
             Self::Failed(_) => ExitCode::FAILURE,
         }
     }
@@ -33,6 +40,10 @@ impl fmt::Display for Failure {
                 let count = problems.iter().count();
                 let noun = if count == 1 { "problem" } else { "problems" };
                 write!(f, "{count} {noun} in the configuration:\n{problems}")
+            }
+            Self::NotPassed { failed: true } => f.write_str("the gate does not pass"),
+            Self::NotPassed { failed: false } => {
+                f.write_str("the gate does not pass: there is not enough data yet")
             }
             Self::Failed(error) => write!(f, "error: {error:#}"),
         }

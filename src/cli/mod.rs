@@ -14,7 +14,6 @@ mod failure;
 mod instance;
 mod migrate;
 mod module;
-mod module_tables;
 mod outbox;
 mod output;
 mod panic;

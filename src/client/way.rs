@@ -67,7 +67,8 @@ pub enum WayAct {
     ReadSoon,
     /// Begin a read after a pause.
     ReadLater,
-    /// Begin the next read at a random part of the interval of polls, or after all of it where the gateway has spread its clients.
+    /// Begin the next read at a random part of the interval of polls, or after all of it where the gateway has spread its clients:
+    /// whatever sends one client to polls sends all of them at once.
     Spread,
     /// Begin the next read when it is due: the next poll, or the next resync.
     Pace,
@@ -148,7 +149,7 @@ impl Way {
             On::ToldPoll => BACK_TO_POLLS,
             On::ToldElsewhere => ELSEWHERE,
             On::Stands | On::Overflow => (Self::CatchingUp, &[Read]),
-            On::Refused | On::Lost => (Self::Joining, &[Pace]),
+            On::Refused | On::Lost => (Self::Joining, &[Spread]),
             On::NewGeneration => (Self::CatchingUp, &[ReadSoon]),
             On::UpToDate => (Self::Live, &[Pace, Apply]),
             On::ToldPush | On::SessionLost | On::Gap | On::GapAgain => (Self::CatchingUp, &[]),
@@ -159,8 +160,8 @@ impl Way {
         match event {
             On::ToldPoll => BACK_TO_POLLS,
             On::ToldElsewhere => ELSEWHERE,
-            On::Refused => (Self::Joining, &[Pace]),
-            On::Lost => (Self::Away, &[Pace]),
+            On::Refused => (Self::Joining, &[Spread]),
+            On::Lost => (Self::Away, &[Spread]),
             On::Gap => (Self::CatchingUp, &[Read]),
             On::GapAgain => (Self::CatchingUp, &[ReadLater]),
             On::NewGeneration => (Self::Live, &[ReadSoon]),
@@ -172,7 +173,7 @@ impl Way {
 
 /// From wherever it was.
 const BACK_TO_POLLS: (Way, &[WayAct]) = (Way::Polling, &[Leave, Drop, Spread]);
-const ELSEWHERE: (Way, &[WayAct]) = (Way::Joining, &[Leave, Drop, Join, Pace]);
+const ELSEWHERE: (Way, &[WayAct]) = (Way::Joining, &[Leave, Drop, Join, Spread]);
 
 impl WayEvent {
     /// Every event.

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod endpoints;
 mod endpoints_check;
 mod explain;
+pub mod gates;
 pub mod ingest;
 pub mod json_pointer;
 mod key_path;
@@ -110,6 +111,8 @@ pub struct Config {
     pub verifier: verifier::Verifier,
     /// Bounds of the embedded broker.
     pub broker: broker::Broker,
+    /// What a step forward asks for.
+    pub gates: gates::Gates,
     /// Log output.
     pub log: log::Log,
     /// The modules that this gateway serves.
@@ -199,6 +202,7 @@ impl Config {
         self.mirror.validate("mirror", problems);
         self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);
+        self.gates.validate("gates", problems);
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
         self.session.validate("session", problems);

@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `census`, `database`, `endpoints`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `census`, `database`, `endpoints`, `gates`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -256,6 +256,35 @@ fn sessions_have_bounds() {
 fn what_does_not_fit_is_not_told_a_wrong_least_value() {
     let toml = "session.keep_alive_s = 70_000";
     assert_snapshot!(given(toml).problems(), @"session.keep_alive_s: must be a whole number up to 65535, not 70000 (from changeover.toml)");
+}
+
+#[test]
+fn gates_have_bounds() {
+    let toml = r#"
+        [gates]
+        facts_every_ms = 0
+        stale_after = "2h"
+        max_lag = "0s"
+        verified_for = "2days"
+        on_push_percent = 100.5
+        fell_back_percent = -1
+        no_polls_for = "2years"
+    "#;
+    assert_snapshot!(given(toml).problems(), @"
+    gates.facts_every_ms: must be from 100 to 60000, not 0 (from changeover.toml)
+    gates.stale_after: must be from 200ms to 1h, not 2h (from changeover.toml)
+    gates.max_lag: must be from 1ms to 1d, not 0s (from changeover.toml)
+    gates.no_polls_for: must be from 1s to 365d, not 2years (from changeover.toml)
+    gates.on_push_percent: must be from 0 to 100, not 100.5 (from changeover.toml)
+    gates.fell_back_percent: must be from 0 to 100, not -1 (from changeover.toml)
+    gates.verified_within: must not be shorter than verified_for: what it asks for would be forgotten before it is there (from changeover.toml)
+    ");
+}
+
+#[test]
+fn facts_are_not_too_old_as_soon_as_they_are_written() {
+    let toml = "gates = { facts_every_ms = 15000, stale_after = \"20s\" }";
+    assert_snapshot!(given(toml).problems(), @"gates.stale_after: must be at least twice facts_every_ms, or facts would be too old as soon as one write is late (from changeover.toml)");
 }
 
 #[test]

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Census, Flags, Ladder, Preview, Refused, Route, Routes, Step, check_words};
+use super::{
+    Census, Flags, Gate, Gatekeeper, Ladder, Preview, Refused, Route, Routes, Step, check_words,
+};
 use crate::{
-    domain::ModuleName,
+    domain::{ModuleName, Stage},
     store::{self, Act, SeenTarget, StageRecord, Store},
 };
 
@@ -26,6 +28,8 @@ pub struct Asked {
     pub if_version: Option<i64>,
     /// Check everything, change nothing.
     pub dry_run: bool,
+    /// Take the step although its gate does not pass.
+    pub force: bool,
 }
 
 /// What is done to a module's flags.
@@ -48,7 +52,7 @@ impl Move {
 }
 
 /// The records before and after an act.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     /// As it was.
     pub before: StageRecord,
@@ -56,6 +60,8 @@ pub struct Done {
     pub after: StageRecord,
     /// Of a dry run: whom it would move.
     pub preview: Option<Preview>,
+    /// What was asked before it, if anything; not all of it need have passed.
+    pub gate: Option<Gate>,
 }
 
 /// How often an act is decided, if its target is acted on each time.
@@ -70,21 +76,25 @@ pub struct Acts {
     flags: Arc<Flags>,
     routes: Arc<Routes>,
     census: Arc<Census>,
+    gatekeeper: Arc<Gatekeeper>,
 }
 
 impl Acts {
-    /// Acts that are written to `store` and put in force in `flags`; dry runs tell of the clients of the `census`.
+    /// Acts that are written to `store` and put in force in `flags`, if the gatekeeper lets them; dry runs tell of the clients of the
+    /// `census`.
     pub const fn new(
         store: Arc<dyn Store>,
         flags: Arc<Flags>,
         routes: Arc<Routes>,
         census: Arc<Census>,
+        gatekeeper: Arc<Gatekeeper>,
     ) -> Self {
         Self {
             store,
             flags,
             routes,
             census,
+            gatekeeper,
         }
     }
 
@@ -115,6 +125,7 @@ impl Acts {
         after.changed_by.clone_from(&asked.actor);
         after.reason.clone_from(&asked.reason);
         let before = StageRecord::clone(&before);
+        let gate = self.pass(&before, &mut after, asked.force).await?;
         if asked.dry_run {
             let preview = Preview::of(&self.census, &*self.store, &before, &after).await;
             let preview = Some(preview.map_err(Refused::Store)?);
@@ -122,6 +133,7 @@ impl Acts {
                 before,
                 after,
                 preview,
+                gate,
             });
         }
         let act = Act {
@@ -142,6 +154,7 @@ impl Acts {
             included = after.cohort.include.len(),
             excluded = after.cohort.exclude.len(),
             routing = %after.routing,
+            forced = after.entered.forced.is_some() && before.stage != after.stage,
             ending = !after.ending.is_empty(),
             actor = after.changed_by,
             reason = after.reason,
@@ -151,7 +164,45 @@ impl Acts {
             before,
             after,
             preview: None,
+            gate,
         })
+    }
+
+    /// Asks what the step asks for. A step forward passes its gate, is forced, or is refused; of more clients at `ramp` the gate of that
+    /// stage only warns: they are in nobody's way back.
+    async fn pass(
+        &self,
+        before: &StageRecord,
+        after: &mut StageRecord,
+        force: bool,
+    ) -> Result<Option<Gate>, Refused> {
+        let step = after.stage;
+        let forward = step > before.stage;
+        if !forward && !reaches_more(before, after) {
+            return Ok(None);
+        }
+        let gate = self.gatekeeper.before(step, before).await;
+        let Some(gate) = gate.map_err(Refused::Store)? else {
+            return Ok(None);
+        };
+        if !forward {
+            return Ok(Some(gate));
+        }
+        let told = self.gatekeeper.told(before).await;
+        if told.map_err(Refused::Store)?.is_empty() {
+            let module = before.module.clone();
+            return Err(Refused::NothingFed { module, step });
+        }
+        if gate.passes() {
+            return Ok(Some(gate));
+        }
+        if force {
+            after.entered.forced = gate.overridden(after);
+        } else if self.gatekeeper.enforces() {
+            let gate = Box::new(gate);
+            return Err(Refused::Gated { gate });
+        }
+        Ok(Some(gate))
     }
 
     async fn route(
@@ -190,6 +241,15 @@ impl Acts {
             error => Refused::Store(error),
         })
     }
+}
+
+/// Whether an act at `ramp` may tell clients to take the push that were told to poll.
+fn reaches_more(before: &StageRecord, after: &StageRecord) -> bool {
+    let (old, new) = (&before.cohort, &after.cohort);
+    let lists = old.include != new.include || old.exclude != new.exclude;
+    after.stage == Stage::Ramp
+        && before.stage == Stage::Ramp
+        && (lists || new.basis_points > old.basis_points)
 }
 
 fn check_version(record: &StageRecord, seen: Option<i64>) -> Result<(), Refused> {

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{BasisPoints, Cohort, End, Micros, Routing},
-        store::StageRecord,
+        store::{Entered, StageRecord},
     };
 
     #[test]
@@ -146,6 +146,7 @@ mod tests {
             changed_at: Micros::default(),
             reason: String::new(),
             ending: End::default(),
+            entered: Entered::default(),
         };
         flags.adopt(std::slice::from_ref(&all));
         assert!(seen.has_changed().unwrap());

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         Choice, Client, Cohort, End, Micros, ModuleMap, ModuleName, Routing, Stage, Transport,
     },
-    store::StageRecord,
+    store::{Entered, StageRecord},
 };
 
 /// What one client of one module is told, and why.
@@ -204,5 +204,6 @@ fn untouched(module: &ModuleName) -> StageRecord {
         changed_by: String::new(),
         changed_at: Micros::default(),
         reason: String::new(),
+        entered: Entered::default(),
     }
 }

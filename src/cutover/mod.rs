@@ -9,6 +9,7 @@ mod ceiling;
 mod census;
 mod flags;
 mod flags_reader;
+mod gates;
 mod ladder;
 mod panic;
 mod preview;
@@ -26,6 +27,10 @@ pub use ceiling::{Cause, Ceiling, Hold};
 pub use census::{Census, CensusKeeper, Clients, Count, Counted, Counts, Presence};
 pub use flags::{Evaluation, Flags, evaluate};
 pub use flags_reader::FlagsReader;
+pub use gates::{
+    Check, FactsReporter, Gate, Gatekeeper, Poller, Pollers, RampFacts, Report, RetiredFacts,
+    SunsetFacts, TargetFacts, Verdict, Verified,
+};
 pub use ladder::{Blocked, Step};
 pub use panic::{
     InForce, Panic, PanicActs, PanicAsked, PanicDone, PanicFile, PanicReader, PanicRefused,

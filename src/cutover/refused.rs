@@ -1,7 +1,10 @@
 //! Why an act is not done, and what may stand in its audit.
 
-use super::{Blocked, NoRoute};
-use crate::{domain::ModuleName, store};
+use super::{Blocked, Gate, NoRoute};
+use crate::{
+    domain::{ModuleName, Stage},
+    store,
+};
 
 /// Why an act was not done.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,24 @@ pub enum Refused {
     /// The ladder does not allow it from here.
     #[error(transparent)]
     Blocked(#[from] Blocked),
+    /// Nothing is sent anywhere: whoever were told to take the push would be told to poll all the same. Nobody can override that.
+    #[error(
+        "{module} cannot go to {step}: no target that is fed gets it, so there is nothing that clients could subscribe to; configure one, or resume it. This cannot be forced"
+    )]
+    NothingFed {
+        /// The module.
+        module: ModuleName,
+        /// Where it was to go.
+        step: Stage,
+    },
+    /// Not everything holds that the step asks for.
+    #[error(
+        "the gate to {} is {}: {gate}. Wait until it passes (`changeover module gates`), or override it with force and a reason", gate.step, gate.verdict().as_str()
+    )]
+    Gated {
+        /// What was asked, and the answers.
+        gate: Box<Gate>,
+    },
     /// The clients cannot be told that target.
     #[error(transparent)]
     NoRoute(#[from] NoRoute),

@@ -90,6 +90,28 @@ impl Routes {
         std::iter::once(routed).chain(others).find(usable)
     }
 
+    /// The targets that the module's clients are told, each once: where nothing is sent to the one that they are routed to, the one
+    /// that takes its place.
+    pub fn told_targets<'a>(
+        &'a self,
+        module: &ModuleName,
+        routing: &'a Routing,
+        is_fed: impl Fn(&str) -> bool,
+    ) -> Vec<&'a str> {
+        let Some(first) = self.first(module) else {
+            return Vec::new();
+        };
+        let mut told = Vec::new();
+        for (routed, share) in routing.shares(first) {
+            let target = self.told(module, routed, &is_fed);
+            let target = target.filter(|_| share > BasisPoints::default());
+            if let Some(target) = target.filter(|target| !told.contains(target)) {
+                told.push(target);
+            }
+        }
+        told
+    }
+
     /// The targets that the module's clients are routed to and that do not get it: their names have gone from the configuration.
     pub fn strangers<'a>(&self, module: &ModuleName, routing: &'a Routing) -> Vec<&'a str> {
         let targets = self.targets(module);
@@ -216,6 +238,21 @@ mod tests {
             moving: None,
         };
         assert_eq!(routes.choose(&module, &gone, "c", |_| true), Some("old"));
+    }
+
+    #[test]
+    fn each_target_that_is_told_is_named_once() {
+        let (module, routes) = routes();
+        let none = Routing::default();
+        let some = none.toward("old", "new", to("", 5).share).unwrap();
+        let told = |routing, fed: fn(&str) -> bool| -> Vec<String> {
+            let told = routes.told_targets(&module, routing, fed);
+            told.into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(told(&none, |_| true), ["old"]);
+        assert_eq!(told(&some, |_| true), ["old", "new"]);
+        assert_eq!(told(&some, |target| target == "new"), ["new"]);
+        assert_eq!(told(&some, |_| false), [""; 0]);
     }
 
     #[test]

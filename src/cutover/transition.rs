@@ -1,9 +1,12 @@
 //! Where a module may go from where it is.
 //!
 //! Invariant: a [`Transition`] exists only if the ladder allows it: one stage forward, or any number back, among the stages that the
-//! module has. Nothing else makes one, and no other value changes a record's stage.
+//! module has. Nothing else makes one, and no other value changes a record's stage. What was overridden for a stage is forgotten with it.
 
-use crate::{domain::Stage, store::StageRecord};
+use crate::{
+    domain::Stage,
+    store::{Entered, StageRecord},
+};
 
 /// The stages that a module has, from the first one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +59,8 @@ impl Transition {
         self.to
     }
 
-    pub(super) const fn take(self, record: &mut StageRecord) {
+    pub(super) fn take(self, record: &mut StageRecord) {
         record.stage = self.to;
+        record.entered = Entered::default();
     }
 }

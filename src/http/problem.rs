@@ -1,5 +1,7 @@
 //! Errors of everything that is not a legacy endpoint: RFC 9457 problem details.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -19,6 +21,8 @@ pub struct Problem {
     detail: String,
     retry_after_secs: Option<u32>,
     header: Option<(HeaderName, HeaderValue)>,
+    /// What programs may want to know beside the detail.
+    member: Option<(&'static str, serde_json::Value)>,
 }
 
 /// Why a request was not served (RFC 9457).
@@ -33,6 +37,9 @@ pub(super) struct Body9457<'a> {
     status: u16,
     /// What is wrong with this request.
     detail: &'a str,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    member: Option<BTreeMap<&'a str, &'a serde_json::Value>>,
 }
 
 impl Problem {
@@ -43,7 +50,14 @@ impl Problem {
             detail: detail.into(),
             retry_after_secs: None,
             header: None,
+            member: None,
         }
+    }
+
+    /// Adds a member of its own (RFC 9457, section 3.2).
+    pub fn member(mut self, name: &'static str, value: serde_json::Value) -> Self {
+        self.member = Some((name, value));
+        self
     }
 
     /// Tells the client when to come back.
@@ -66,6 +80,10 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
+            member: self
+                .member
+                .as_ref()
+                .map(|(name, value)| BTreeMap::from([(*name, value)])),
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = Response::new(Body::from(body));

@@ -1,18 +1,26 @@
 //! Changes that come over HTTP: many requests, few commits.
 //!
 //! Invariants: a request is answered after its durable commit; it is stored whole or not at all;
-//! one producer's refused value never fails another's request; the queue is bounded.
+//! one producer's refused value never fails another's request; the queue is bounded; while producers are refused what
+//! they could be given, the process is degraded, however well the numbering does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config,
     domain::NewChange,
     store::{self, Store},
+    telemetry::{Need, Readiness},
 };
+
+/// Without another refusal for so long, the last one says nothing about now: nobody may be asking any more.
+const REFUSAL_COUNTS_FOR: Duration = Duration::from_secs(10);
 
 /// Why a request was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,14 +77,18 @@ pub struct IngestWriter {
     queue: mpsc::Receiver<Request>,
     group: usize,
     committed: Arc<Notify>,
+    readiness: Arc<Readiness>,
+    /// How long the last refusal counts, unless something is stored before.
+    refusing_until: Option<Instant>,
 }
 
 impl IngestWriter {
-    /// The writer and its way in. `committed` is notified after each commit.
+    /// The writer and its way in. `committed` is notified after each commit, `readiness` told while changes cannot be stored.
     pub fn new(
         store: Arc<dyn Store>,
         bounds: &config::ingest::Ingest,
         committed: Arc<Notify>,
+        readiness: Arc<Readiness>,
     ) -> (Ingest, Self) {
         let (sender, queue) = mpsc::channel(bounds.queue);
         let writer = Self {
@@ -84,6 +96,8 @@ impl IngestWriter {
             queue,
             group: bounds.group,
             committed,
+            readiness,
+            refusing_until: None,
         };
         (Ingest { queue: sender }, writer)
     }
@@ -91,9 +105,14 @@ impl IngestWriter {
     /// Commits until told to stop; what had been queued by then is still committed.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
+            let refusing_until = self.refusing_until;
             let first = tokio::select! {
                 biased;
                 request = self.queue.recv() => request,
+                () = passed(refusing_until) => {
+                    self.refuses(false);
+                    continue;
+                }
                 () = stop.cancelled(), if !self.queue.is_closed() => {
                     self.queue.close();
                     continue;
@@ -120,7 +139,7 @@ impl IngestWriter {
         group
     }
 
-    async fn commit(&self, mut group: Vec<Request>) {
+    async fn commit(&mut self, mut group: Vec<Request>) {
         let mut all = Vec::new();
         for request in &mut group {
             all.extend(request.changes.iter().cloned());
@@ -130,7 +149,7 @@ impl IngestWriter {
                 self.commit_one_by_one(group).await;
             }
             outcome => {
-                let outcome = outcome.map_err(|error| refusal(&error));
+                let outcome = self.judged(outcome);
                 for request in group {
                     answer(request, outcome.clone());
                 }
@@ -140,11 +159,35 @@ impl IngestWriter {
     }
 
     /// Finds out whose value the database refuses, so that only that request fails.
-    async fn commit_one_by_one(&self, group: Vec<Request>) {
+    async fn commit_one_by_one(&mut self, group: Vec<Request>) {
         for request in group {
             let outcome = self.store.append(&request.changes).await;
-            answer(request, outcome.map_err(|error| refusal(&error)));
+            let outcome = self.judged(outcome);
+            answer(request, outcome);
         }
+    }
+
+    /// What producers are told, after the process knows whether it can store changes. A refused value says nothing of that.
+    fn judged(&mut self, outcome: store::Result<()>) -> Result<(), Refusal> {
+        let outcome = outcome.map_err(|error| refusal(&error));
+        match outcome {
+            Ok(()) => self.refuses(false),
+            Err(Refusal::Unavailable | Refusal::NoRoom) => self.refuses(true),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    fn refuses(&mut self, so: bool) {
+        self.refusing_until = so.then(|| Instant::now() + REFUSAL_COUNTS_FOR);
+        self.readiness.set_degraded(Need::Storing, so);
+    }
+}
+
+async fn passed(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -189,12 +189,7 @@ impl BatchEndpoint {
 }
 
 impl<'a> Answer<'a> {
-    fn of_page(
-        called: &'a str,
-        endpoint: &'a Endpoint,
-        advised: Advised,
-        page: &Page,
-    ) -> Self {
+    fn of_page(called: &'a str, endpoint: &'a Endpoint, advised: Advised, page: &Page) -> Self {
         let around = endpoint.around(advised, Instant::now());
         Self {
             called,

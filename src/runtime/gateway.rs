@@ -7,6 +7,7 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     Abort, RunError, StartError,
     cuts::Cuts,
+    facts,
     listeners::Listeners,
     maintenance,
     parts::{self, Parts},
@@ -79,6 +80,7 @@ impl Gateway {
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
+        facts::report(&mut tasks, &parts, &mirror);
         let bound = mirror::Bound {
             mqtt: addresses.mqtt,
             websocket: addresses.websocket,

@@ -6,6 +6,7 @@
 
 mod cuts;
 mod error;
+mod facts;
 mod gateway;
 mod listeners;
 mod maintenance;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::{
     config::{Config, modules, mqtt},
-    cutover::{Acts, Adviser, Census, CensusKeeper, Flags, Panic, PanicActs, Routes},
+    cutover::{Acts, Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes},
     domain::{Clock, ModuleName, Pace, SystemClock},
     http::{
         private::PrivateState,
@@ -49,6 +49,8 @@ pub(super) struct Parts {
     pub(super) routes: Arc<Routes>,
     /// Who was last seen how.
     pub(super) census: Arc<Census>,
+    /// What steps forward ask for.
+    pub(super) gatekeeper: Arc<Gatekeeper>,
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
@@ -72,8 +74,13 @@ impl Parts {
     ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
-        let (ingest, writer) =
-            IngestWriter::new(Arc::clone(&store), &config.ingest, Arc::clone(&wake));
+        let readiness = Arc::<Readiness>::default();
+        let (ingest, writer) = IngestWriter::new(
+            Arc::clone(&store),
+            &config.ingest,
+            Arc::clone(&wake),
+            Arc::clone(&readiness),
+        );
         let patience = Duration::from_millis(config.database.acquire_timeout_ms);
         let tail = Arc::new(Tail::new(&config.tail, &served.modules));
         let no_more_waits = CancellationToken::new();
@@ -90,6 +97,7 @@ impl Parts {
         );
         let retention = retention(&config, &store, &leadership);
         let flags = Arc::new(Flags::new(&served.modules));
+        let routes = Arc::new(routes(&config));
         let return_over = config.panic.spread.get();
         let panic = Arc::new(Panic::new(Arc::clone(&flags), &served.modules, return_over));
         let panic_acts = PanicActs::new(
@@ -122,10 +130,15 @@ impl Parts {
             flags,
             panic,
             panic_acts: Arc::new(panic_acts),
-            routes: Arc::new(routes(&config)),
             census,
+            gatekeeper: Arc::new(Gatekeeper::new(
+                Arc::clone(&store),
+                Arc::clone(&routes),
+                config.gates.clone(),
+            )),
+            routes,
             standings: Arc::default(),
-            readiness: Arc::default(),
+            readiness,
             config,
             served,
             store,
@@ -183,6 +196,7 @@ impl Parts {
             retention: Arc::clone(&self.retention),
             epochs: Arc::clone(&self.epochs),
             acts: Arc::new(self.acts()),
+            gatekeeper: Arc::clone(&self.gatekeeper),
             panic_acts: Arc::clone(&self.panic_acts),
             census: Arc::clone(&self.census),
             routes: Arc::clone(&self.routes),
@@ -207,6 +221,7 @@ impl Parts {
             flags,
             Arc::clone(&self.routes),
             Arc::clone(&self.census),
+            Arc::clone(&self.gatekeeper),
         )
     }
 
@@ -330,7 +345,12 @@ pub(super) fn census(config: &Config) -> Census {
     let topics = mirror::topic::Topics::new(prefix);
     let now = (Instant::now(), SystemClock.now());
     let modules = served(config).modules;
-    Census::new(&config.census, &modules, |module| topics.module(module), now)
+    Census::new(
+        &config.census,
+        &modules,
+        |module| topics.module(module),
+        now,
+    )
 }
 
 fn presence(config: &Config) -> Presence {

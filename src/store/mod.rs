@@ -8,6 +8,7 @@ mod census;
 mod changelog;
 mod epochs;
 mod error;
+mod facts;
 mod instances;
 mod lease;
 mod migration;
@@ -32,12 +33,13 @@ mod ticks;
 use std::sync::Arc;
 
 pub use census::{
-    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, PollingAgent, Pollers,
-    Sighting, Sketch, Told,
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, Pollers,
+    PollingAgent, Sighting, Sketch, Told,
 };
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
+pub use facts::{Facts, Findings, KnownFacts, MirrorFact, SeenFact, VerifierPeriod};
 pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
@@ -49,7 +51,7 @@ pub use outbox::{Outbox, RejectedRow};
 pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
-pub use stages::{Act, AuditEntry, SeenTarget, StageRecord, Stages};
+pub use stages::{Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages};
 pub use states::{Mended, States};
 pub use targets::{
     CursorMark, ReplayFrom, TargetAct, TargetActed, TargetBlocked, TargetCursor, TargetMark,
@@ -73,6 +75,7 @@ pub trait Store:
     + Retention
     + Stages
     + Panics
+    + Facts
     + Census
     + Targets
     + Epochs
@@ -96,6 +99,7 @@ impl<T> Store for T where
         + Retention
         + Stages
         + Panics
+        + Facts
         + Census
         + Targets
         + Epochs

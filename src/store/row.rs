@@ -2,14 +2,14 @@
 //!
 //! Invariant: the statements of each database name the columns in the order that stands here.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use super::{
-    Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, PanicRecord, Result,
-    StageRecord, StateItem, TargetCursor, TargetRecord, TickBounds, panics::ALL,
-    target_step::TargetSurvey, targets::TargetHead,
+    Closed, Entered, Error, FencedHead, Findings, Head, Instance, Lease, MirrorCursor, MirrorFact,
+    PanicRecord, Result, SeenFact, StageRecord, StateItem, TargetCursor, TargetRecord, TickBounds,
+    VerifierPeriod, panics::ALL, stages, target_step::TargetSurvey, targets::TargetHead,
 };
 use crate::domain::{
     Audience, Change, Cursor, End, Epoch, JsonText, Micros, ModuleName, Op, Position, Routing,
@@ -293,6 +293,49 @@ fn decode(error: crate::domain::Invalid) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
 
+/// `target, module, connected, trouble, behind, lag, halted, seen_at`.
+pub(super) fn seen_fact(row: &impl Columns) -> sqlx::Result<SeenFact> {
+    let lag = row.optional_integer(5)?;
+    Ok(SeenFact {
+        fact: MirrorFact {
+            target: row.text(0)?.to_owned(),
+            module: module(row.text(1)?)?,
+            connected: row.integer(2)? != 0,
+            trouble: row.optional_text(3)?.map(str::to_owned),
+            behind: count(row.integer(4)?),
+            lag: lag.map(|micros| Duration::from_micros(count(micros))),
+            halted: row.optional_text(6)?.map(str::to_owned),
+        },
+        at: Micros::new(row.integer(7)?),
+    })
+}
+
+/// `target, module, began_at, ended_at, listened`, then the counts in the order of [`Findings`].
+pub(super) fn verifier_period(row: &impl Columns) -> sqlx::Result<VerifierPeriod> {
+    let counted = |column| row.integer(column).map(count);
+    Ok(VerifierPeriod {
+        target: row.text(0)?.to_owned(),
+        module: module(row.text(1)?)?,
+        began_at: Micros::new(row.integer(2)?),
+        ended_at: Micros::new(row.integer(3)?),
+        listened: Duration::from_micros(counted(4)?),
+        found: Findings {
+            ok: counted(5)?,
+            missing: counted(6)?,
+            duplicate: counted(7)?,
+            reordered: counted(8)?,
+            previous: counted(9)?,
+            late: counted(10)?,
+            foreign: counted(11)?,
+            unobserved: counted(12)?,
+        },
+    })
+}
+
+fn count(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or_default()
+}
+
 /// A row of `module_stage`.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct StoredStage {
@@ -306,6 +349,8 @@ pub(super) struct StoredStage {
     changed_by: String,
     changed_at: i64,
     reason: String,
+    entered_at: Option<i64>,
+    forced: Option<String>,
 }
 
 impl TryFrom<StoredStage> for StageRecord {
@@ -316,15 +361,17 @@ impl TryFrom<StoredStage> for StageRecord {
             table: "module_stage",
             what: format!("{what} in the row of `{}`", row.module.escape_debug()),
         };
+        let stage = row
+            .stage
+            .parse()
+            .map_err(|error| corrupt(format!("a {error}")))?;
+        let changed_at = Micros::new(row.changed_at);
         Ok(Self {
             module: row
                 .module
                 .parse()
                 .map_err(|_invalid| corrupt("a bad module name".to_owned()))?,
-            stage: row
-                .stage
-                .parse()
-                .map_err(|error| corrupt(format!("a {error}")))?,
+            stage,
             cohort: serde_json::from_str(&row.cohort)
                 .map_err(|error| corrupt(format!("a cohort that cannot be read ({error})")))?,
             routing: row
@@ -340,8 +387,13 @@ impl TryFrom<StoredStage> for StageRecord {
             paused: row.paused,
             version: row.version,
             changed_by: row.changed_by,
-            changed_at: Micros::new(row.changed_at),
+            changed_at,
             reason: row.reason,
+            entered: Entered {
+                at: row.entered_at.map_or(changed_at, Micros::new),
+                forced: stages::forced(row.forced.as_deref(), stage)
+                    .map_err(|error| corrupt(format!("a step that cannot be read ({error})")))?,
+            },
         })
     }
 }

@@ -29,6 +29,33 @@ pub struct StageRecord {
     pub changed_at: Micros,
     /// Why.
     pub reason: String,
+    /// How it came to its stage.
+    #[serde(flatten)]
+    pub entered: Entered,
+}
+
+/// How a module came to the stage where it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Entered {
+    /// When; the beginning of time in an act that brings it there: the store writes the time of the act.
+    #[serde(skip)]
+    pub at: Micros,
+    /// What was overridden for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forced: Option<Forced>,
+}
+
+/// Checks of a gate that somebody has overridden.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Forced {
+    /// The step that they stood in the way of: the stage that it led to.
+    pub step: Stage,
+    /// Who did it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Which ones, by name, with their target.
+    pub checks: Vec<String>,
 }
 
 /// A target's record as an act was decided on.
@@ -101,6 +128,8 @@ pub(super) struct Texts {
     pub(super) cohort: String,
     pub(super) routing: String,
     pub(super) ending: String,
+    /// NULL where nothing was overridden.
+    pub(super) forced: Option<String>,
 }
 
 impl Texts {
@@ -109,6 +138,36 @@ impl Texts {
             cohort: json_text("module_stage", &record.cohort)?,
             routing: json_text("module_stage", &record.routing)?,
             ending: json_text("module_stage", &record.ending)?,
+            forced: match &record.entered.forced {
+                Some(forced) => Some(json_text("module_stage", forced)?),
+                None => None,
+            },
         })
+    }
+}
+
+/// What was overridden to come to a stage. A replica of a version that knows nothing of it leaves it behind when it moves the
+/// module on: then it is of another stage.
+pub(super) fn forced(stored: Option<&str>, stage: Stage) -> serde_json::Result<Option<Forced>> {
+    let forced: Option<Forced> = stored.map(serde_json::from_str).transpose()?;
+    Ok(forced.filter(|forced| forced.step == stage))
+}
+
+/// Since when the module is at its stage after an act; absent = since the act.
+pub(super) fn entered_at(act: &Act) -> Option<i64> {
+    let at = act.after.entered.at;
+    (at > Micros::default()).then(|| at.get())
+}
+
+/// The record of an act that was written, with its version, its time, and since when the module is at its stage.
+pub(super) fn written(act: &Act, [version, changed_at, entered_at]: [i64; 3]) -> StageRecord {
+    StageRecord {
+        version,
+        changed_at: Micros::new(changed_at),
+        entered: Entered {
+            at: Micros::new(entered_at),
+            forced: act.after.entered.forced.clone(),
+        },
+        ..act.after.clone()
     }
 }

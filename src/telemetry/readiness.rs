@@ -20,6 +20,8 @@ pub enum Need {
     Reading,
     /// Changes can be numbered.
     Writing,
+    /// Changes that come over HTTP can be stored.
+    Storing,
 }
 
 /// The latch, and whether something that the process needs is missing meanwhile.
@@ -28,6 +30,7 @@ pub struct Readiness {
     phase: AtomicU8,
     cannot_read: AtomicBool,
     cannot_write: AtomicBool,
+    cannot_store: AtomicBool,
 }
 
 const READY: u8 = 1;
@@ -58,12 +61,15 @@ impl Readiness {
         let flag = match need {
             Need::Reading => &self.cannot_read,
             Need::Writing => &self.cannot_write,
+            Need::Storing => &self.cannot_store,
         };
         flag.store(degraded, Ordering::Release);
     }
 
     /// Whether the database withheld anything when it was last asked.
     pub fn is_degraded(&self) -> bool {
-        self.cannot_read.load(Ordering::Acquire) || self.cannot_write.load(Ordering::Acquire)
+        [&self.cannot_read, &self.cannot_write, &self.cannot_store]
+            .into_iter()
+            .any(|missing| missing.load(Ordering::Acquire))
     }
 }

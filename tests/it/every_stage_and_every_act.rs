@@ -3,7 +3,7 @@
 use changeover::{
     cutover::{Ladder, Recut, Replan, Step},
     domain::{BasisPoints, Cohort, End, Micros, Routing, Stage},
-    store::StageRecord,
+    store::{Entered, Forced, StageRecord},
 };
 
 /// A line for each act, a column for each stage: where it leads, or why not.
@@ -102,11 +102,21 @@ fn outcome(act: &str, before: &StageRecord, ladder: Ladder) -> String {
             if after.ending != before.ending {
                 said.push_str(" planned");
             }
+            let came = if after.stage == before.stage {
+                entered()
+            } else {
+                Entered::default()
+            };
+            assert_eq!(
+                after.entered, came,
+                "{act}: what was overridden is of its stage"
+            );
             let same = StageRecord {
                 stage: before.stage,
                 cohort: before.cohort.clone(),
                 paused: before.paused,
                 ending: before.ending.clone(),
+                entered: before.entered.clone(),
                 ..after
             };
             assert_eq!(&same, before, "{act} changes nothing else");
@@ -163,6 +173,19 @@ fn step(act: &str) -> Step {
     }
 }
 
+/// How each record came to its stage, whichever that is.
+fn entered() -> Entered {
+    Entered {
+        at: Micros::new(5),
+        forced: Some(Forced {
+            step: Stage::Ramp,
+            by: "ann".to_owned(),
+            reason: "r".to_owned(),
+            checks: vec!["lag@local".to_owned()],
+        }),
+    }
+}
+
 fn record(stage: Stage, paused: bool) -> StageRecord {
     StageRecord {
         module: "commission".parse().unwrap(),
@@ -175,5 +198,6 @@ fn record(stage: Stage, paused: bool) -> StageRecord {
         changed_by: "ann".to_owned(),
         changed_at: Micros::new(1),
         reason: "r".to_owned(),
+        entered: entered(),
     }
 }

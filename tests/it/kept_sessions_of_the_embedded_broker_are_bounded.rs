@@ -4,9 +4,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use changeover::{
-    cutover::Census,
     broker::{Addresses, EmbeddedBroker, GatewayLogin},
     config::{broker::Broker, mqtt::Protocol},
+    cutover::Census,
     mirror::mqtt::{Endpoint, Link, LinkOptions, Signal},
 };
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use changeover::{
-    cutover::{Acts, Asked, Census, Done, Flags, Move, Recut, Refused, Replan, Route, Routes, Step},
+    config::gates::Gates,
+    cutover::{
+        Acts, Asked, Census, Done, Flags, Gatekeeper, Move, Recut, Refused, Replan, Route, Routes,
+        Step,
+    },
     domain::{BasisPoints, Micros, ModuleName, Stage},
     store::Store,
 };
@@ -28,8 +32,16 @@ impl Replica {
         let flags = Arc::new(Flags::new(modules));
         let targets = |module: &ModuleName| (module.clone(), vec!["a".to_owned(), "b".to_owned()]);
         let routes = Arc::new(Routes::new(modules.iter().map(targets).collect()));
+        // Half of the steps forward are forced, the others refused.
+        let gates = Gates::default();
         Self {
-            acts: Acts::new(Arc::clone(&store), flags, routes, Arc::new(Census::nobodys())),
+            acts: Acts::new(
+                Arc::clone(&store),
+                flags,
+                Arc::clone(&routes),
+                Arc::new(Census::nobodys()),
+                Arc::new(Gatekeeper::new(Arc::clone(&store), routes, gates)),
+            ),
             store,
         }
     }
@@ -56,6 +68,7 @@ async fn every_record_is_what_the_audit_ends_with(database: DatabaseUnderTest) {
             reason: format!("{who} {round}"),
             if_version: chance.random_bool(0.5).then_some(version),
             dry_run: chance.random_bool(0.1),
+            force: chance.random_bool(0.5),
         });
         let n = chance.random_range(0..2);
         match chance.random_range(0..10) {
@@ -168,6 +181,13 @@ async fn check_chain(replica: &Replica, module: &ModuleName) -> Vec<String> {
         assert_eq!(entry.after["version"], n + 1, "{entry:?}");
         assert_eq!(entry.after["reason"], entry.reason);
         assert_eq!(entry.after["changed_by"], entry.actor);
+        let [from, to] = [&entry.before, &entry.after]
+            .map(|record| record["stage"].as_str().unwrap().parse::<Stage>().unwrap());
+        if to > from && to >= Stage::Ramp {
+            // No target has ever reported, and no client was ever seen.
+            assert_eq!(entry.after["forced"]["by"], entry.actor, "{entry:?}");
+            assert_eq!(entry.after["forced"]["step"], to.as_str());
+        }
     }
     for pair in entries.windows(2) {
         assert_eq!(pair[0].after, pair[1].before);

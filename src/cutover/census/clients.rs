@@ -294,7 +294,7 @@ impl Clients {
     pub(super) fn take(&self, most: usize, now: Moment, into: &mut Vec<Noted>) {
         for mut shard in self.table.shards() {
             let room = most.saturating_sub(into.len());
-            shard.drain(room, |entry| {
+            shard.drain(room, &self.table, |entry| {
                 entry.written = now;
                 into.push(self.noted(entry));
             });

@@ -175,7 +175,8 @@ impl CensusKeeper {
                         slice: census.slice_begin(number),
                         registers,
                     };
-                    if !theirs.contains(&sketch) {
+                    let is_empty = sketch.registers.iter().all(|register| *register == 0);
+                    if !is_empty && !theirs.contains(&sketch) {
                         ours.push(sketch);
                     }
                 }

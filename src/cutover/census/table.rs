@@ -113,11 +113,13 @@ impl Shard {
     }
 
     /// Takes up to `most` out of the queue.
-    pub(super) fn drain(&mut self, most: usize, mut take: impl FnMut(&mut Entry)) {
+    pub(super) fn drain(&mut self, most: usize, hasher: &Table, mut take: impl FnMut(&mut Entry)) {
         let rest = self.queue.len().saturating_sub(most);
         let taken = self.queue.split_off(rest);
         for hash in taken {
-            if let Some(entry) = self.entries.find_mut(hash, |entry| entry.queued) {
+            // The table itself compares a part of the hash only.
+            let is_it = |entry: &Box<Entry>| entry.queued && hasher.hash(&entry.id) == hash;
+            if let Some(entry) = self.entries.find_mut(hash, is_it) {
                 entry.queued = false;
                 take(entry);
             }

@@ -114,6 +114,30 @@ fn who_is_seen_again_is_not_written_again_until_something_is_new() {
 }
 
 #[test]
+fn everybody_is_written_once_in_whatever_batches() {
+    let census = census(&Settings::default());
+    let clients = census.clients(&module()).unwrap();
+    for n in 0..50_000 {
+        let id = format!("t{n}");
+        clients.polls(&Client::named(&id), Poll, false, Instant::now());
+    }
+    let now = census.common.moment(Instant::now());
+    let mut ids = std::collections::BTreeSet::new();
+    loop {
+        let mut batch = Vec::new();
+        clients.take(500, now, &mut batch);
+        if batch.is_empty() {
+            break;
+        }
+        for noted in &batch {
+            let sighting = noted.sighting(now);
+            assert!(ids.insert(sighting.client_id), "twice");
+        }
+    }
+    assert_eq!((ids.len(), clients.queued()), (50_000, 0));
+}
+
+#[test]
 fn those_without_an_id_are_one_and_count_for_what_they_show() {
     let census = census(&Settings::default());
     let clients = census.clients(&module()).unwrap();

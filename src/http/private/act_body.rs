@@ -50,6 +50,11 @@ pub struct ActBody {
     clear: bool,
     /// For `promote`: the module's name again. The step to `retired` needs it, no other step takes it.
     confirm: Option<String>,
+    /// For a step forward: to take it although its gate does not pass. The audit says which checks were overridden, and the module shows it
+    /// until it leaves that stage.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub(super) force: bool,
     /// For `route`, which needs it: the target that clients are told to connect to.
     target: Option<String>,
 }
@@ -91,7 +96,7 @@ impl ActBody {
 
     /// Who says `"to": "retired"` with a promotion expects something else than what would happen.
     fn stray_member(&self, act: &str) -> Option<&'static str> {
-        let members: [(_, _, &[&str]); 10] = [
+        let members: [(_, _, &[&str]); 11] = [
             ("percent", self.percent.is_some(), &["ramp", "route"]),
             ("include", self.include.is_some(), &["ramp"]),
             ("exclude", self.exclude.is_some(), &["ramp"]),
@@ -102,6 +107,7 @@ impl ActBody {
             ("to", self.to.is_some(), &["rollback"]),
             ("target", self.target.is_some(), &["route"]),
             ("confirm", self.confirm.is_some(), &["promote"]),
+            ("force", self.force, &["promote", "ramp", "sunset"]),
         ];
         let mut members = members.into_iter();
         let stray = members.find(|(_, is_there, acts)| *is_there && !acts.contains(&act));

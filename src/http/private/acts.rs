@@ -11,7 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     PrivateState,
     act_body::ActBody,
-    caveats, database_problem, known_module,
+    caveats, database_problem,
+    gates::{self, GateView},
+    known_module,
     modules::{ModuleView, heads_by_module},
     preview::PreviewView,
     query::QueryOf,
@@ -43,6 +45,9 @@ pub struct ActAnswer {
     /// Of a dry run: whom it would move.
     #[serde(skip_serializing_if = "Option::is_none")]
     preview: Option<PreviewView>,
+    /// Of a step forward, or of more clients at `ramp`: what was asked before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<GateView>,
 }
 
 /// Who acts, by their own word.
@@ -80,7 +85,7 @@ enum Act {
         (status = 200, description = "done, or tried", body = ActAnswer),
         (status = 400, description = "the query, the body or `If-Match` is not as it should be, or there is no reason"),
         (status = 404, description = "no such module, or no such act"),
-        (status = 409, description = "the module's stage, or its targets, do not allow it"),
+        (status = 409, description = "the module's stage, its targets, or the gate of the step do not allow it; a gate is in the member `gate`"),
         (status = 412, description = "the module has changed since that version"),
         (status = 413, description = "the body is too large"),
         (status = 415, description = "the body is not `application/json`"),
@@ -104,17 +109,22 @@ pub async fn act(
         reason: body.reason.unwrap_or_default(),
         if_version: if_version(&headers)?,
         dry_run: query.dry_run,
+        force: body.force,
     };
     // Before the act: once it is done, no failed read may make it look undone.
     let heads = heads_by_module(&state).await?;
-    let warnings = caveats::of(&state, &asked).await?;
+    let mut warnings = caveats::of(&state, &asked).await?;
     let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
+    if let Some(gate) = &done.gate {
+        warnings.extend(gate.unmet().map(ToString::to_string));
+    }
     Ok(Json(ActAnswer {
         dry_run: query.dry_run,
         before: ModuleView::new(&state, &done.before, &heads),
         after: ModuleView::new(&state, &done.after, &heads),
         warnings,
         preview: done.preview.map(Into::into),
+        gate: done.gate.as_ref().map(GateView::new),
     }))
 }
 
@@ -148,7 +158,10 @@ pub(super) fn problem(refused: &Refused) -> Problem {
         Refused::NoReason | Refused::TooLong { .. } | Refused::NotPlain { .. } => {
             StatusCode::BAD_REQUEST
         }
-        Refused::Blocked(_) | Refused::NoRoute(_) => StatusCode::CONFLICT,
+        Refused::Blocked(_) | Refused::NoRoute(_) | Refused::NothingFed { .. } => {
+            StatusCode::CONFLICT
+        }
+        Refused::Gated { gate } => return gates::not_passed(gate, refused.to_string()),
         Refused::VersionConflict { .. } => StatusCode::PRECONDITION_FAILED,
         Refused::Store(error) => return database_problem(error),
     };

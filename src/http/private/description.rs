@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, census, compact, epochs, health, ingest, instances, metrics, modules, outbox,
-    panic, targets,
+    PrivateState, acts, census, compact, epochs, gates, health, ingest, instances, metrics,
+    modules, outbox, panic, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -25,6 +25,7 @@ use crate::http::{
         description::asyncapi,
         description::openapi,
         epochs::bump,
+        gates::ask,
         health::healthz,
         health::readyz,
         ingest::ingest,

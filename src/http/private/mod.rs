@@ -11,6 +11,7 @@ mod clients;
 mod compact;
 mod description;
 mod epochs;
+mod gates;
 mod health;
 mod host;
 mod ingest;
@@ -37,7 +38,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Census, Flags, PanicActs, Routes},
+    cutover::{Acts, Census, Flags, Gatekeeper, PanicActs, Routes},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -76,6 +77,8 @@ pub struct PrivateState {
     pub acts: Arc<Acts>,
     /// Who was last seen how.
     pub census: Arc<Census>,
+    /// What steps forward ask for.
+    pub gatekeeper: Arc<Gatekeeper>,
     /// Where panics are raised and lifted.
     pub panic_acts: Arc<PanicActs>,
     /// The way into the outbox.
@@ -108,6 +111,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/modules/{module}/history", get(modules::history))
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
         .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
+        .route("/admin/v1/modules/{module}/gates", post(gates::ask))
         .route("/admin/v1/modules/{module}/{act}", post(acts::act))
         .route(
             "/admin/v1/panic",

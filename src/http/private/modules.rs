@@ -12,7 +12,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, clients::ClientsView, database_problem, known_module, panic::PanicView, query::QueryOf,
+    PrivateState,
+    clients::ClientsView,
+    database_problem,
+    gates::{ForcedView, GateView},
+    known_module,
+    panic::PanicView,
+    query::QueryOf,
     verified::VerifiedView,
 };
 use crate::{
@@ -62,6 +68,11 @@ pub struct ModuleView {
     lease_holder: Option<String>,
     /// Its clients, as last counted; null before the first count, or without a census.
     clients: Option<ClientsView>,
+    /// What the next step forward asks for, if there is one. Only where one module is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<Option<GateView>>,
+    /// What was overridden to come to this stage.
+    forced: Option<ForcedView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
 }
@@ -143,6 +154,8 @@ impl ModuleView {
                 .filter(|head| !head.lease_vacant)
                 .and_then(|head| head.lease_holder.clone()),
             clients: ClientsView::of(state, &record.module),
+            gate: None,
+            forced: ForcedView::new(record),
             targets: TargetView::all(state, &record.module),
         }
     }
@@ -210,7 +223,12 @@ pub async fn one(
     let record = record
         .ok_or_else(|| Problem::new(axum::http::StatusCode::NOT_FOUND, "the module is gone"))?;
     let tag = format!("\"{}\"", record.version);
-    let view = ModuleView::new(&state, &record, &heads);
+    let gate = state.gatekeeper.ahead(&record).await;
+    let gate = gate.map_err(|error| database_problem(&error))?;
+    let view = ModuleView {
+        gate: Some(gate.as_ref().map(GateView::new)),
+        ..ModuleView::new(&state, &record, &heads)
+    };
     Ok(([(header::ETAG, tag)], Json(view)))
 }
 

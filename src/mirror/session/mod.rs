@@ -6,7 +6,12 @@
 mod addresses;
 mod client_id;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -14,6 +14,7 @@ mod changelog;
 mod connection;
 mod epochs;
 mod error;
+mod facts;
 mod instances;
 mod lease;
 mod mirror_cursor;

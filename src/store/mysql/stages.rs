@@ -5,21 +5,21 @@ use sqlx::MySqlConnection;
 
 use super::{MySqlStore, error::is_duplicate, lease::NOW, statement::Statement};
 use crate::{
-    domain::{Micros, ModuleName},
+    domain::ModuleName,
     store::{
         Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
-        stages::Texts,
+        stages::{Texts, entered_at, written},
     },
     telemetry::{Purpose, count_query},
 };
 
 const STAGES: &str = "\
     SELECT CAST(module AS CHAR) AS module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, \
-           reason \
+           reason, entered_at, forced \
     FROM module_stage ORDER BY module_stage.module";
 
-const WRITTEN: &str = "SELECT version, changed_at FROM module_stage WHERE module = ?";
+const WRITTEN: &str = "SELECT version, changed_at, entered_at FROM module_stage WHERE module = ?";
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = ?";
 
@@ -60,7 +60,7 @@ impl Stages for MySqlStore {
             }
         }
         let write = write(borrowed.connection(), act, &texts);
-        let Some((version, changed_at)) = self.call(doing, write).await? else {
+        let Some(columns) = self.call(doing, write).await? else {
             let current = self
                 .call(doing, version(borrowed.connection(), act))
                 .await?;
@@ -69,12 +69,7 @@ impl Stages for MySqlStore {
                 current,
             });
         };
-        let changed_at = Micros::new(changed_at);
-        let after = StageRecord {
-            version,
-            changed_at,
-            ..act.after.clone()
-        };
+        let after = written(act, columns.into());
         let (from, to) = (
             json_text("audit", &act.before)?,
             json_text("audit", &after)?,
@@ -113,7 +108,7 @@ async fn write(
     connection: &mut MySqlConnection,
     act: &Act,
     texts: &Texts,
-) -> sqlx::Result<Option<(i64, i64)>> {
+) -> sqlx::Result<Option<(i64, i64, i64)>> {
     count_query(Purpose::Flags);
     let mut change = if act.expected_version == 0 {
         first(act, texts)
@@ -137,7 +132,7 @@ fn first(act: &Act, texts: &Texts) -> Statement {
     let after = &act.after;
     let mut insert = Statement::new(
         "INSERT INTO module_stage \
-         (module, stage, cohort, routing, ending, paused, version, changed_by, reason, changed_at) VALUES (",
+         (module, stage, cohort, routing, ending, paused, version, changed_by, reason, forced, changed_at, entered_at) VALUES (",
     );
     let mut columns = insert.separated(", ");
     columns
@@ -150,7 +145,12 @@ fn first(act: &Act, texts: &Texts) -> Statement {
         .push_bind(1_i64)
         .push_bind(&after.changed_by)
         .push_bind(&after.reason)
+        .push_bind(&texts.forced)
         .push(NOW);
+    match entered_at(act) {
+        Some(at) => columns.push_bind(at),
+        None => columns.push(NOW),
+    };
     insert.push(")");
     insert
 }
@@ -172,8 +172,16 @@ fn next(act: &Act, texts: &Texts) -> Statement {
         .push_bind(&after.changed_by)
         .push(", reason = ")
         .push_bind(&after.reason)
+        .push(", forced = ")
+        .push_bind(&texts.forced)
         .push(", changed_at = ")
         .push(NOW)
+        .push(", entered_at = ");
+    match entered_at(act) {
+        Some(at) => update.push_bind(at),
+        None => update.push(NOW),
+    };
+    update
         .push(" WHERE module = ")
         .push_bind(after.module.as_str())
         .push(" AND version = ")

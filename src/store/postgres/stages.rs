@@ -5,29 +5,32 @@ use sqlx::PgConnection;
 
 use super::PostgresStore;
 use crate::{
-    domain::{Micros, ModuleName},
+    domain::ModuleName,
     store::{
         Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
-        stages::Texts,
+        stages::{Texts, entered_at, written},
     },
     telemetry::{Purpose, count_query},
 };
 
 const STAGES: &str = "\
-    SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason \
+    SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, \
+           entered_at, forced \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason) \
-    VALUES ($1, $2, $3, $8, $9, $4, $7 + 1, $5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $6) \
-    ON CONFLICT (module) DO NOTHING RETURNING version, changed_at";
+    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, entered_at, forced) \
+    SELECT $1, $2, $3, $8, $9, $4, $7 + 1, $5, now, $6, coalesce($10, now), $11 \
+    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now OFFSET 0) AS clock \
+    ON CONFLICT (module) DO NOTHING RETURNING version, changed_at, entered_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
     SET stage = $2, cohort = $3, routing = $8, ending = $9, paused = $4, version = version + 1, changed_by = $5, \
-        changed_at = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, reason = $6 \
-    WHERE module = $1 AND version = $7 RETURNING version, changed_at";
+        changed_at = now, reason = $6, entered_at = coalesce($10, now), forced = $11 \
+    FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now OFFSET 0) AS clock \
+    WHERE module = $1 AND version = $7 RETURNING version, changed_at, entered_at";
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = $1";
 
@@ -68,7 +71,7 @@ impl Stages for PostgresStore {
             }
         }
         let write = write(borrowed.connection(), act, &texts);
-        let Some((version, changed_at)) = self.call(doing, write).await? else {
+        let Some(columns) = self.call(doing, write).await? else {
             let current = self
                 .call(doing, version(borrowed.connection(), act))
                 .await?;
@@ -77,12 +80,7 @@ impl Stages for PostgresStore {
                 current,
             });
         };
-        let changed_at = Micros::new(changed_at);
-        let after = StageRecord {
-            version,
-            changed_at,
-            ..act.after.clone()
-        };
+        let after = written(act, columns.into());
         let (from, to) = (
             json_text("audit", &act.before)?,
             json_text("audit", &after)?,
@@ -118,7 +116,7 @@ async fn write(
     connection: &mut PgConnection,
     act: &Act,
     texts: &Texts,
-) -> sqlx::Result<Option<(i64, i64)>> {
+) -> sqlx::Result<Option<(i64, i64, i64)>> {
     count_query(Purpose::Flags);
     sqlx::query_as(if act.expected_version == 0 {
         FIRST
@@ -134,6 +132,8 @@ async fn write(
     .bind(act.expected_version)
     .bind(&texts.routing)
     .bind(&texts.ending)
+    .bind(entered_at(act))
+    .bind(&texts.forced)
     .fetch_optional(connection)
     .await
 }

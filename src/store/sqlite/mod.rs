@@ -10,6 +10,7 @@ mod changelog;
 mod connection;
 mod epochs;
 mod error;
+mod facts;
 mod file;
 mod instances;
 mod json;

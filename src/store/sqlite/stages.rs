@@ -5,29 +5,30 @@ use sqlx::SqliteConnection;
 
 use super::{SqliteStore, error::failed};
 use crate::{
-    domain::{Micros, ModuleName},
+    domain::ModuleName,
     store::{
         Act, AuditEntry, Error, Result, SeenTarget, StageRecord, Stages,
         row::{StoredAudit, StoredStage, json_text},
-        stages::Texts,
+        stages::{Texts, entered_at, written},
     },
     telemetry::{Purpose, count_query},
 };
 
 const STAGES: &str = "\
-    SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason \
+    SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, \
+           entered_at, forced \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason) \
-    VALUES (?1, ?2, ?3, ?9, ?10, ?4, ?7 + 1, ?5, ?8, ?6) \
-    ON CONFLICT (module) DO NOTHING RETURNING version, changed_at";
+    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, entered_at, forced) \
+    VALUES (?1, ?2, ?3, ?9, ?10, ?4, ?7 + 1, ?5, ?8, ?6, coalesce(?11, ?8), ?12) \
+    ON CONFLICT (module) DO NOTHING RETURNING version, changed_at, entered_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
     SET stage = ?2, cohort = ?3, routing = ?9, ending = ?10, paused = ?4, version = version + 1, changed_by = ?5, \
-        changed_at = ?8, reason = ?6 \
-    WHERE module = ?1 AND version = ?7 RETURNING version, changed_at";
+        changed_at = ?8, reason = ?6, entered_at = coalesce(?11, ?8), forced = ?12 \
+    WHERE module = ?1 AND version = ?7 RETURNING version, changed_at, entered_at";
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = ?1";
 
@@ -61,10 +62,10 @@ impl Stages for SqliteStore {
                 return Err(Error::TargetChanged { target });
             }
         }
-        let written = write(writing.connection(), act, &texts)
+        let columns = write(writing.connection(), act, &texts)
             .await
             .map_err(failed(doing))?;
-        let Some((version, changed_at)) = written else {
+        let Some(columns) = columns else {
             let current = version(writing.connection(), act)
                 .await
                 .map_err(failed(doing))?;
@@ -73,12 +74,7 @@ impl Stages for SqliteStore {
                 current,
             });
         };
-        let changed_at = Micros::new(changed_at);
-        let after = StageRecord {
-            version,
-            changed_at,
-            ..act.after.clone()
-        };
+        let after = written(act, columns.into());
         let (from, to) = (
             json_text("audit", &act.before)?,
             json_text("audit", &after)?,
@@ -110,7 +106,7 @@ async fn write(
     connection: &mut SqliteConnection,
     act: &Act,
     texts: &Texts,
-) -> sqlx::Result<Option<(i64, i64)>> {
+) -> sqlx::Result<Option<(i64, i64, i64)>> {
     count_query(Purpose::Flags);
     sqlx::query_as(if act.expected_version == 0 {
         FIRST
@@ -127,6 +123,8 @@ async fn write(
     .bind(SqliteStore::now().get())
     .bind(&texts.routing)
     .bind(&texts.ending)
+    .bind(entered_at(act))
+    .bind(&texts.forced)
     .fetch_optional(connection)
     .await
 }

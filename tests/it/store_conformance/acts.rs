@@ -2,7 +2,7 @@
 
 use changeover::{
     domain::{BasisPoints, Cohort, Cursor, End, Epoch, Micros, Position, Routing, Stage},
-    store::{Act, Batch, Error, Lease, MirrorCursor, Parked, StageRecord},
+    store::{Act, Batch, Entered, Error, Forced, Lease, MirrorCursor, Parked, StageRecord},
 };
 
 use super::changes::{LEASE, held, module, waiting};
@@ -97,6 +97,20 @@ fn ending(stage: Stage) -> End {
     }
 }
 
+/// At `ramp` something was overridden, at other stages nothing.
+fn entered(stage: Stage) -> Entered {
+    let forced = Forced {
+        step: stage,
+        by: "ann".to_owned(),
+        reason: "\u{e9}".to_owned(),
+        checks: vec!["lag@local".to_owned()],
+    };
+    Entered {
+        at: Micros::default(),
+        forced: (stage == Stage::Ramp).then_some(forced),
+    }
+}
+
 async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
     let store = database.store().await;
     let act = |stage, expected_version, reason: &str| Act {
@@ -112,6 +126,7 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
             changed_by: "ann".to_owned(),
             changed_at: Micros::new(0),
             reason: reason.to_owned(),
+            entered: entered(stage),
         },
         expected_version,
         action: "ramp".to_owned(),
@@ -130,6 +145,7 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
             matches!(error, Error::VersionConflict { current: 1, expected } if expected == stale)
         );
     }
+    assert_eq!(first.entered.at, first.changed_at, "it came there now");
     let second = store.act(&act(Stage::Mirror, 1, "back")).await.unwrap();
     assert_eq!(store.stages().await.unwrap(), std::slice::from_ref(&second));
     let audit = store.audit(None, None, 10).await.unwrap();

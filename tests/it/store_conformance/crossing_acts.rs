@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use changeover::{
     domain::{BasisPoints, Cohort, End, Micros, Routing, Stage, Standing},
     store::{
-        Act, Error, SeenTarget, StageRecord, TargetAct, TargetBlocked, TargetRecord, TargetStep,
+        Act, Entered, Error, SeenTarget, StageRecord, TargetAct, TargetBlocked, TargetRecord,
+        TargetStep,
     },
 };
 
@@ -35,6 +36,7 @@ fn route(target: &str, flags: i64, version: i64) -> Act {
             changed_by: "ann".to_owned(),
             changed_at: Micros::new(0),
             reason: "a better one".to_owned(),
+            entered: Entered::default(),
         },
         expected_version: flags,
         seen: Some(SeenTarget {

@@ -5,6 +5,7 @@ mod census;
 pub mod changes;
 mod crossing_acts;
 mod epochs;
+pub mod facts;
 mod instances;
 mod leases;
 mod locks;

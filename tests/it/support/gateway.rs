@@ -72,6 +72,8 @@ impl Setup {
             arguments: Vec::new(),
         }
         .set("database.connections", "4")
+        // Most tests are about what comes after a step: those about gates switch them on.
+        .set("gates.enforce", "false")
     }
 
     /// Sets one key, as `--set` does: not for keys inside of lists.

@@ -7,6 +7,7 @@ pub mod channel_witness;
 pub mod client_rule;
 pub mod clients;
 pub mod copies;
+pub mod crowd;
 pub mod database;
 pub mod deaf;
 pub mod described;

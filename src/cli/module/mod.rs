@@ -1,14 +1,20 @@
 //! `changeover module …`: where each module stands on the ladder, and moving it.
 
-use clap::{Args, Subcommand};
-use serde_json::{Map, Number, Value, json};
+mod act;
+mod arguments;
+mod gates;
+mod reading;
+mod tables;
 
-use super::{
-    Failure, Globals, Output,
-    actor::Actor,
-    client::{Client, Remote},
-    module_tables as tables,
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use self::{
+    act::Act,
+    arguments::{as_number, end_of_polls, list},
+    reading::Reading,
 };
+use super::{Failure, Globals};
 use crate::domain::{BasisPoints, Brownout, Member, ModuleName, Stage};
 
 /// The commands about modules.
@@ -33,11 +39,16 @@ pub enum Module {
         #[command(flatten)]
         reading: Reading,
     },
+    /// Whether a module may take its next step: what is asked, with figures.
+    Gates(gates::Gates),
     /// One step forward.
     Promote {
         /// The module's name again: the step to `retired` asks for it, no other takes it.
         #[arg(long, value_name = "MODULE")]
         confirm: Option<String>,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -59,6 +70,9 @@ pub enum Module {
         /// Empties the list of those who poll in any case.
         #[arg(long, conflicts_with = "exclude")]
         exclude_nobody: bool,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -78,6 +92,9 @@ pub enum Module {
         /// Takes back all that was planned, before anything else.
         #[arg(long)]
         clear: bool,
+        /// Takes the step although its gate does not pass. The audit says which checks were overridden.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         act: Act,
     },
@@ -106,29 +123,6 @@ pub enum Module {
     },
 }
 
-/// What a reading command takes.
-#[derive(Debug, Clone, Args)]
-pub struct Reading {
-    #[command(flatten)]
-    remote: Remote,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// What an act on a module takes.
-#[derive(Debug, Clone, Args)]
-pub struct Act {
-    /// The module.
-    module: ModuleName,
-    #[command(flatten)]
-    actor: Actor,
-    /// Act only if the module's flags are still at this version.
-    #[arg(long, value_name = "VERSION")]
-    if_version: Option<i64>,
-    #[command(flatten)]
-    reading: Reading,
-}
-
 impl Module {
     pub(super) async fn run(self, globals: &Globals) -> Result<(), Failure> {
         match self {
@@ -146,9 +140,15 @@ impl Module {
                 let query = [("limit", limit.to_string())];
                 reading.show(globals, &path, &query, tables::history).await
             }
-            Self::Promote { confirm, act } => {
+            Self::Gates(gates) => gates.run(globals).await,
+            Self::Promote {
+                confirm,
+                force,
+                act,
+            } => {
                 let confirm = confirm.map(|name| ("confirm", json!(name)));
-                act.run(globals, "promote", confirm).await
+                let members = confirm.into_iter().chain(forced(force));
+                act.run(globals, "promote", members).await
             }
             Self::Ramp {
                 percent,
@@ -156,12 +156,14 @@ impl Module {
                 exclude,
                 include_nobody,
                 exclude_nobody,
+                force,
                 act,
             } => {
                 let percent = percent.map(|share| ("percent", Value::Number(as_number(share))));
                 let include = list(&include, include_nobody).map(|list| ("include", list));
                 let exclude = list(&exclude, exclude_nobody).map(|list| ("exclude", list));
                 let members = [percent, include, exclude].into_iter().flatten();
+                let members = members.chain(forced(force));
                 act.run(globals, "ramp", members).await
             }
             Self::Sunset {
@@ -169,6 +171,7 @@ impl Module {
                 brownout,
                 block,
                 clear,
+                force,
                 act,
             } => {
                 let at = at.map(|at| ("at", json!(at)));
@@ -176,6 +179,7 @@ impl Module {
                 let block = list(&block, false).map(|list| ("block", list));
                 let clear = clear.then_some(("clear", json!(true)));
                 let members = [at, brownouts, block, clear].into_iter().flatten();
+                let members = members.chain(forced(force));
                 act.run(globals, "sunset", members).await
             }
             Self::Rollback { to, act } => {
@@ -197,64 +201,6 @@ impl Module {
     }
 }
 
-/// A time in UTC, of which the time of day may be missing.
-fn end_of_polls(text: &str) -> Result<String, String> {
-    let time = if text.len() == 10 {
-        format!("{text}T00:00:00Z")
-    } else {
-        text.to_owned()
-    };
-    let parsed = humantime::parse_rfc3339(&time);
-    parsed.map(|_| time).map_err(|error| {
-        format!("must be a day or a time in UTC such as 2027-03-01T08:00:00Z: {error}")
-    })
-}
-
-/// What a list becomes; `None` if nothing is said of it.
-fn list(members: &[impl ToString], nobody: bool) -> Option<Value> {
-    let members: Vec<_> = members.iter().map(ToString::to_string).collect();
-    (nobody || !members.is_empty()).then(|| json!(members))
-}
-
-/// `33.33`, not `33.330000000000005`.
-fn as_number(percent: BasisPoints) -> Number {
-    percent
-        .to_string()
-        .parse()
-        .expect("a percentage is written as a JSON number")
-}
-
-impl Reading {
-    async fn show(
-        &self,
-        globals: &Globals,
-        path: &[&str],
-        query: &[(&str, String)],
-        table: fn(&Value) -> String,
-    ) -> Result<(), Failure> {
-        let client = self.remote.client(globals)?;
-        let path = [&["admin", "v1", "modules"], path].concat();
-        let answer = client.get(&path, query).await?;
-        Ok(self.output.print(&answer, table)?)
-    }
-}
-
-impl Act {
-    async fn run(
-        self,
-        globals: &Globals,
-        action: &str,
-        extra: impl IntoIterator<Item = (&'static str, Value)>,
-    ) -> Result<(), Failure> {
-        let client: Client = self.reading.remote.client(globals)?;
-        let mut body = Map::new();
-        body.insert("reason".to_owned(), json!(self.actor.reason));
-        let extra = extra.into_iter();
-        body.extend(extra.map(|(name, value)| (name.to_owned(), value)));
-        let path = ["admin", "v1", "modules", self.module.as_str(), action];
-        let answer = client
-            .act(&path, &Value::Object(body), &self.actor, self.if_version)
-            .await?;
-        Ok(self.reading.output.print(&answer, tables::act)?)
-    }
+fn forced(force: bool) -> Option<(&'static str, Value)> {
+    force.then_some(("force", json!(true)))
 }

@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
-use super::{
-    epoch,
-    output::{cell, columns, line},
-    panic, verified_table,
+use crate::{
+    cli::{
+        epoch,
+        output::{cell, columns, line},
+        panic, verified_table,
+    },
+    domain::Routing,
 };
-use crate::domain::Routing;
 
 /// All modules, a line each.
 pub(super) fn modules(answer: &Value) -> String {

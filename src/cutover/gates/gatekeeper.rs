@@ -1,0 +1,166 @@
+//! Who asks the database for the facts of a gate.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts, kept::Kept, ramp,
+    retired, sunset,
+};
+use crate::{
+    config::gates::Gates,
+    cutover::Routes,
+    domain::{Micros, Stage, Standing},
+    store::{self, ClientCount, Result, StageRecord, Store, TargetRecord},
+};
+
+/// Who knows what a step asks for.
+pub struct Gatekeeper {
+    store: Arc<dyn Store>,
+    routes: Arc<Routes>,
+    settings: Gates,
+    counts: Kept<Arc<[ClientCount]>>,
+    census_since: Kept<Option<Micros>>,
+}
+
+/// The word of the audit for a trip of the guard.
+const TRIP: &str = "guard-trip";
+
+/// Pollers and programs that are named. There may be more.
+const NAMED: u32 = 50;
+
+/// How long what needs a whole table to be read is good for: somebody may look each second.
+const COUNTS_KEPT: Duration = Duration::from_secs(2);
+const CENSUS_KEPT: Duration = Duration::from_mins(1);
+
+impl Gatekeeper {
+    /// Gates by these settings.
+    pub fn new(store: Arc<dyn Store>, routes: Arc<Routes>, settings: Gates) -> Self {
+        Self {
+            store,
+            routes,
+            settings,
+            counts: Kept::new(COUNTS_KEPT),
+            census_since: Kept::new(CENSUS_KEPT),
+        }
+    }
+
+    /// Whether steps that do not pass are refused.
+    pub const fn enforces(&self) -> bool {
+        self.settings.enforce
+    }
+
+    /// The gate before a stage, as it stands for a module now; `None` if there is none: nothing is asked before the first stages.
+    pub async fn before(&self, step: Stage, record: &StageRecord) -> Result<Option<Gate>> {
+        let checks = match step {
+            Stage::Proxy | Stage::Shadow | Stage::Mirror => return Ok(None),
+            Stage::Ramp => ramp::checks(&self.ramp_facts(record).await?, &self.settings),
+            Stage::Sunset => sunset::checks(&self.sunset_facts(record).await?, &self.settings),
+            Stage::Retired => retired::checks(&self.retired_facts(record).await?, &self.settings),
+        };
+        Ok(Some(Gate { step, checks }))
+    }
+
+    /// The gate before the module's next stage, if there is one.
+    pub async fn ahead(&self, record: &StageRecord) -> Result<Option<Gate>> {
+        match record.stage.next() {
+            Some(step) => self.before(step, record).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The targets that clients of the module would be told: those that anything is sent to.
+    pub async fn told(&self, record: &StageRecord) -> Result<Vec<String>> {
+        let records = self.store.target_records().await?;
+        let told = self
+            .routes
+            .told_targets(&record.module, &record.routing, |target| {
+                is_fed(&records, target)
+            });
+        Ok(told.into_iter().map(str::to_owned).collect())
+    }
+
+    async fn ramp_facts(&self, record: &StageRecord) -> Result<RampFacts> {
+        let told = self.told(record).await?;
+        let known = self.store.facts(&record.module).await?;
+        let since = known.now.minus(self.settings.verified_within.get());
+        let periods = self.store.verifier_periods(&record.module, since).await?;
+        let facts = |name: String| TargetFacts {
+            seen: known
+                .targets
+                .iter()
+                .find(|seen| seen.fact.target == name)
+                .cloned(),
+            periods: periods
+                .iter()
+                .filter(|period| period.target == name)
+                .cloned()
+                .collect(),
+            name,
+        };
+        Ok(RampFacts {
+            now: known.now,
+            targets: told.into_iter().map(facts).collect(),
+        })
+    }
+
+    async fn sunset_facts(&self, record: &StageRecord) -> Result<SunsetFacts> {
+        let module = &record.module;
+        let now = self.store.facts(module).await?.now;
+        let quiet_since = now.minus(self.settings.quiet_for.get());
+        let since = quiet_since.max(record.entered.at);
+        let trips = self.store.count_acts(module, TRIP, since).await?;
+        let within = self.settings.clients_within.get();
+        let count = async || Ok(self.store.count_clients(within).await?.into());
+        let counts = self.counts.get(count).await?;
+        let count = counts.iter().find(|count| count.module == *module);
+        let number = |of: fn(&ClientCount) -> u64| count.map_or(0, of);
+        Ok(SunsetFacts {
+            now,
+            entered_at: record.entered.at,
+            push: number(|count| count.push),
+            poll: number(|count| count.poll),
+            fell_back: number(|count| count.fell_back),
+            trips,
+        })
+    }
+
+    async fn retired_facts(&self, record: &StageRecord) -> Result<RetiredFacts> {
+        let module = &record.module;
+        let now = self.store.facts(module).await?.now;
+        let since = async || self.store.census_since().await;
+        let within = self.settings.no_polls_for.get();
+        let pollers = self.store.pollers(module, within, NAMED).await?;
+        Ok(RetiredFacts {
+            now,
+            known_since: self.census_since.get(since).await?,
+            pollers: named(pollers),
+        })
+    }
+}
+
+fn named(found: store::Pollers) -> Pollers {
+    let client = |client: store::KnownClient| Poller {
+        name: client.client_id,
+        agent: Some(client.agent).filter(|agent| !agent.is_empty()),
+        clients: 1,
+        last_seen: client.polled_at.unwrap_or(client.last_seen),
+    };
+    let agent = |agent: store::PollingAgent| Poller {
+        name: agent.agent,
+        agent: None,
+        clients: agent.clients,
+        last_seen: agent.polled_at,
+    };
+    Pollers {
+        // Of those who have no row it is known only that there may be some.
+        clients: found.total.max(u64::from(!found.is_exact)),
+        by_client: found.clients.into_iter().map(client).collect(),
+        agents: found.agents_total,
+        by_agent: found.agents.into_iter().map(agent).collect(),
+    }
+}
+
+fn is_fed(records: &[TargetRecord], target: &str) -> bool {
+    let record = records.iter().find(|record| record.target == target);
+    record.is_none_or(|record| record.standing == Standing::Active)
+}

@@ -1,0 +1,84 @@
+//! From `sunset` to `retired`: does anybody still poll?
+
+use super::{
+    Check, Pollers, Verdict,
+    check::{figure, span},
+};
+use crate::{config::gates::Gates, domain::Micros};
+
+/// What is known of those who poll a module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RetiredFacts {
+    /// The database's time.
+    pub now: Micros,
+    /// Since when it would be known if somebody polled; absent = it is not.
+    pub known_since: Option<Micros>,
+    /// Who has polled in `gates.no_polls_for`.
+    pub pollers: Pollers,
+}
+
+/// What has to hold before polls are answered 410.
+pub(super) fn checks(facts: &RetiredFacts, settings: &Gates) -> Vec<Check> {
+    vec![pollers(facts, settings)]
+}
+
+fn pollers(facts: &RetiredFacts, settings: &Gates) -> Check {
+    let (polling, most) = (facts.pollers.clients, settings.pollers);
+    let check = Check {
+        pollers: Some(facts.pollers.clone()),
+        ..Check::new("pollers", figure(most), "clients").measured(figure(polling), polling)
+    };
+    if polling > most {
+        return check.says(
+            Verdict::Fail,
+            format!(
+                "{polling} clients have polled in the last {}, at most {most}: {}",
+                settings.no_polls_for,
+                names(&facts.pollers)
+            ),
+        );
+    }
+    let known = facts.known_since.map(|since| facts.now.since(since));
+    match known {
+        Some(known) if known >= settings.no_polls_for.get() => check.says(
+            Verdict::Pass,
+            format!(
+                "{polling} clients have polled in the last {}",
+                settings.no_polls_for
+            ),
+        ),
+        known => check.says(
+            Verdict::NotEnoughData,
+            format!(
+                "who polls is known for {} of {}, in which {polling} clients polled",
+                span(known.unwrap_or_default()),
+                settings.no_polls_for
+            ),
+        ),
+    }
+}
+
+/// `terminal-1, terminal-2 and 40 more, with Terminal/1.0 (42)`.
+fn names(pollers: &Pollers) -> String {
+    /// As many as fit into a sentence.
+    const NAMED: usize = 5;
+    let more = |named: usize, total: u64| {
+        let rest = total.saturating_sub(u64::try_from(named).unwrap_or(u64::MAX));
+        match rest {
+            0 => String::new(),
+            rest => format!(" and {rest} more"),
+        }
+    };
+    let clients: Vec<_> = pollers.by_client.iter().take(NAMED).collect();
+    let named: Vec<_> = clients.iter().map(|one| one.name.as_str()).collect();
+    let mut text = named.join(", ") + &more(named.len(), pollers.clients);
+    let agents = pollers.by_agent.iter().take(NAMED);
+    let agents: Vec<_> = agents
+        .map(|one| format!("{} ({})", one.name, one.clients))
+        .collect();
+    if !agents.is_empty() {
+        text += &format!(", with {}", agents.join(", "));
+        text += &more(agents.len(), pollers.agents);
+    }
+    text
+}
