@@ -34,7 +34,7 @@ const fn is_granted(answer: SubAckReasonCode) -> bool {
 }
 
 impl BrokerEventHandler for Watcher {
-    fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Done<'a> {
+    fn on_client_connect(&self, event: ClientConnectEvent) -> Done<'_> {
         if event.user_id.as_deref() != Some(GATEWAY_USER) {
             let kept = Duration::from_secs(u64::from(event.session_expiry_interval));
             let presence = self.census.presence();
@@ -43,7 +43,7 @@ impl BrokerEventHandler for Watcher {
         Box::pin(ready(()))
     }
 
-    fn on_client_subscribe<'a>(&'a self, event: ClientSubscribeEvent) -> Done<'a> {
+    fn on_client_subscribe(&self, event: ClientSubscribeEvent) -> Done<'_> {
         let granted = event
             .subscriptions
             .iter()
@@ -54,14 +54,14 @@ impl BrokerEventHandler for Watcher {
         Box::pin(ready(()))
     }
 
-    fn on_client_unsubscribe<'a>(&'a self, event: ClientUnsubscribeEvent) -> Done<'a> {
+    fn on_client_unsubscribe(&self, event: ClientUnsubscribeEvent) -> Done<'_> {
         let filters = event.topic_filters.iter().map(|filter| &**filter);
         let presence = self.census.presence();
         presence.unsubscribes(&event.client_id, filters, Instant::now());
         Box::pin(ready(()))
     }
 
-    fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Done<'a> {
+    fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Done<'_> {
         let presence = self.census.presence();
         presence.disconnects(&event.client_id, Instant::now());
         Box::pin(ready(()))

@@ -61,6 +61,9 @@ impl Preview {
         let module = &before.module;
         census.each(module, |client| preview.look_at(client, before, after));
         let settings = census.settings();
+        if !settings.enabled {
+            return Ok(preview);
+        }
         let mut filter = ClientFilter {
             module: Some(module.clone()),
             within: settings.keep.get(),
@@ -68,7 +71,7 @@ impl Preview {
             ..ClientFilter::default()
         };
         let mut read = 0;
-        while settings.enabled {
+        loop {
             let page = store.clients(&filter).await?;
             let others = page.iter().filter(|known| !known.client_id.is_empty());
             for known in others.filter(|known| !census.remembers(module, &known.client_id)) {

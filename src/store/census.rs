@@ -338,7 +338,7 @@ pub struct Sketch {
     pub instance: String,
     /// When the slice began.
     pub slice: Micros,
-    /// The registers of its HyperLogLog.
+    /// The registers of its `HyperLogLog`.
     pub registers: Vec<u8>,
 }
 

@@ -161,7 +161,7 @@ impl Clients {
     }
 
     pub(super) fn disconnects(&self, id: &str, now: Instant) {
-        self.see(&Client::named(id), now, |seen, now| seen.disconnects(now));
+        self.see(&Client::named(id), now, Seen::disconnects);
     }
 
     fn see<T>(

@@ -1,5 +1,5 @@
-//! How many clients there are, where they are more than are remembered one by one: a HyperLogLog (Flajolet and others, 2007), with the
-//! estimator of Ertl ("New cardinality estimation algorithms for HyperLogLog sketches", 2017), which is unbiased at every size.
+//! How many clients there are, where they are more than are remembered one by one: a `HyperLogLog` (Flajolet and others, 2007), with the
+//! estimator of Ertl ("New cardinality estimation algorithms for `HyperLogLog` sketches", 2017), which is unbiased at every size.
 //!
 //! Invariants: it never grows; adding takes no lock and writes nothing for a client that is in it; two of them merge to the one of all
 //! clients, so what replicas have seen can be put together. The standard error is 1.04 / 64, or 1.6 %.

@@ -45,7 +45,7 @@ impl Slices {
 
     /// The slices that are counted while `current` goes on, with their numbers.
     pub(super) fn counted(&self, current: u32) -> impl Iterator<Item = (u32, &Shared)> {
-        let slices = self.0.iter().filter_map(move |slice| {
+        self.0.iter().filter_map(move |slice| {
             let number = slice.number.load(Relaxed);
             let is_counted = current
                 .checked_sub(number)
@@ -55,8 +55,7 @@ impl Slices {
                 .get()
                 .filter(|_| is_counted)
                 .map(|sketch| (number, sketch))
-        });
-        slices
+        })
     }
 
     /// All of them together.

@@ -98,8 +98,10 @@ impl Shard {
 
     /// Adds a client that is not here.
     pub(super) fn insert(&mut self, hash: u64, entry: Entry, hasher: &Table) -> &mut Entry {
-        let rehash = |entry: &Box<Entry>| hasher.hash(&entry.id);
-        let inserted = self.entries.insert_unique(hash, Box::new(entry), rehash);
+        let entry = Box::new(entry);
+        let inserted = self
+            .entries
+            .insert_unique(hash, entry, |entry| hasher.hash(&entry.id));
         inserted.into_mut()
     }
 
@@ -118,8 +120,10 @@ impl Shard {
         let taken = self.queue.split_off(rest);
         for hash in taken {
             // The table itself compares a part of the hash only.
-            let is_it = |entry: &Box<Entry>| entry.queued && hasher.hash(&entry.id) == hash;
-            if let Some(entry) = self.entries.find_mut(hash, is_it) {
+            let found = self
+                .entries
+                .find_mut(hash, |entry| entry.queued && hasher.hash(&entry.id) == hash);
+            if let Some(entry) = found {
                 entry.queued = false;
                 take(entry);
             }
@@ -146,8 +150,7 @@ impl Shard {
         });
         let gone = before - self.entries.len();
         if self.entries.capacity() > 64 && self.entries.len() < self.entries.capacity() / 4 {
-            let rehash = |entry: &Box<Entry>| hasher.hash(&entry.id);
-            self.entries.shrink_to_fit(rehash);
+            self.entries.shrink_to_fit(|entry| hasher.hash(&entry.id));
         }
         gone
     }

@@ -105,7 +105,7 @@ fn who_is_seen_again_is_not_written_again_until_something_is_new() {
     assert_eq!(written(&census), ["t1"], "it is told something else");
     clients.connects("t1", now);
     assert_eq!(written(&census), ["t1"], "it is on push");
-    clients.stays("t1", now + Duration::from_secs(60));
+    clients.stays("t1", now + Duration::from_mins(1));
     assert_eq!(written(&census), [""; 0]);
     clients.stays("t1", now + Duration::from_secs(301));
     assert_eq!(written(&census), ["t1"], "what is written grows old");
@@ -184,7 +184,7 @@ fn a_connection_counts_while_it_lives_and_is_subscribed() {
         let healthy = clients.polls(&Client::named("t1"), Push, false, at);
         healthy.is_some()
     };
-    let (id, kept) = ("abcdefghijkl-t1", Duration::from_secs(60));
+    let (id, kept) = ("abcdefghijkl-t1", Duration::from_mins(1));
     presence.connects(id, true, kept, now);
     assert!(!healthy(now), "not subscribed");
     presence.subscribes(id, ["co/m/orders", "co/c/other/_all"].into_iter(), now);

@@ -249,7 +249,7 @@ impl MySqlStore {
     }
 }
 
-fn insert<'a>(rows: &[StoredSighting<'a>]) -> Statement {
+fn insert(rows: &[StoredSighting<'_>]) -> Statement {
     let mut insert = Statement::new(
         "INSERT INTO client_census (module, client_id, agent, audience, address, first_seen, last_seen, \
          polled_at, told, pushed_at, push_until) ",
