@@ -17,6 +17,8 @@ mod module;
 mod outbox;
 mod output;
 mod panic;
+mod savings;
+mod savings_tables;
 mod serve;
 mod show_config;
 mod target;
@@ -90,6 +92,8 @@ pub enum Command {
     /// Begins new epochs of logs.
     #[command(subcommand)]
     Epoch(epoch::Epoch),
+    /// Shows what each module cost before its clients moved and costs now, which modules nobody asks for, and what could be smaller.
+    Savings(savings::Savings),
     /// Shows what could not be numbered.
     #[command(subcommand)]
     Outbox(outbox::Outbox),
@@ -138,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Target(target) => block_on(target.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
+        Command::Savings(savings) => block_on(savings.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
     }
 }

@@ -41,6 +41,7 @@ pub mod redact;
 pub mod response;
 pub mod retention;
 mod routes;
+pub mod savings;
 pub mod sequencer;
 pub mod server;
 pub mod session;
@@ -101,6 +102,8 @@ pub struct Config {
     pub panic: panic::Panic,
     /// Who was last seen how.
     pub census: census::Census,
+    /// What is kept of what was counted, and what it is worth.
+    pub savings: savings::Savings,
     /// How many reads go on at once.
     pub admission: admission::Admission,
     /// Brokers and topics.
@@ -209,6 +212,7 @@ impl Config {
         self.ofrep.validate("ofrep", problems);
         self.panic.validate("panic", problems);
         self.census.validate("census", problems);
+        self.savings.validate("savings", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();

@@ -9,7 +9,7 @@ pub use super::{
     quirks::Quirk,
     response::{Errors, Response},
 };
-use super::{retention::Kept, steer::Steer, wait::WaitField};
+use super::{retention::Kept, savings::ModuleSavings, steer::Steer, wait::WaitField};
 use crate::domain::{Audience, ModuleName, Pace, Tick, parse_rfc3339};
 
 /// One module.
@@ -28,6 +28,8 @@ pub struct Module {
     pub poll: Option<Poll>,
     /// What the answers say once the module is at `sunset`.
     pub sunset: Sunset,
+    /// What is known of its costs.
+    pub savings: ModuleSavings,
 }
 
 impl Default for Module {
@@ -39,6 +41,7 @@ impl Default for Module {
             last_value: false,
             poll: None,
             sunset: Sunset::default(),
+            savings: ModuleSavings::default(),
         }
     }
 }

@@ -34,6 +34,9 @@ pub(super) fn validate(
         validate_name(module, &path, &mut names, problems);
         validate_kept(module, &path, problems);
         sunset(&module.sunset, &format!("{path}.sunset"), problems);
+        module
+            .savings
+            .validate(&format!("{path}.savings"), problems);
         if let Some(poll) = &module.poll {
             let path = format!("{path}.poll");
             validate_poll(poll, &path, CursorStands::Here, limits, problems);

@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `census`, `database`, `endpoints`, `gates`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `census`, `database`, `endpoints`, `gates`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `savings`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -872,5 +872,38 @@ fn origins_are_as_browsers_send_them() {
     server.cors_origins[4]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
     server.cors_origins[5]: must be an origin as browsers send it, such as "https://app.example.com" without a path, or "*" (from changeover.toml)
     native.page_changes: must be from 1 to 100000, not 0 (from changeover.toml)
+    "#);
+}
+
+#[test]
+fn savings_have_bounds() {
+    let toml = r#"
+[savings]
+flush = "10ms"
+keep = "1h"
+sql_per_poll = -1.0
+head_bytes = 70000
+receivers_per_message = inf
+[savings.prices]
+currency = ""
+per_gb_out = nan
+database_sizes = [{ name = "l", queries_per_s = 10, per_month = 1 }, { name = "", queries_per_s = 10, per_month = -1 }]
+[[modules]]
+name = "orders"
+[modules.savings]
+requests_per_s = -2
+"#;
+    assert_snapshot!(given(toml).problems(), @r#"
+    savings.flush: must be from 1s to 1h, not 10ms (from changeover.toml)
+    savings.keep: must be from 1day to 3660days, not 1h (from changeover.toml)
+    savings.head_bytes: must be from 0 to 65536, not 70000 (from changeover.toml)
+    savings.sql_per_poll: must be from 0 to 1000000000000, not -1 (from changeover.toml)
+    savings.receivers_per_message: must be from 0 to 1000000000000, not inf (from changeover.toml)
+    savings.prices.currency: must be named, in 1 to 8 characters, e.g. "USD" (from changeover.toml)
+    savings.prices.per_gb_out: must be from 0 to 1000000000000, not NaN (from changeover.toml)
+    savings.prices.database_sizes[1].name: must be a name, without control characters (from changeover.toml)
+    savings.prices.database_sizes[1].per_month: must be from 0 to 1000000000000, not -1 (from changeover.toml)
+    savings.prices.database_sizes: must be in the order of queries_per_s, the smallest first, each once (from changeover.toml)
+    modules[0].savings.requests_per_s: must be from 0 to 1000000000000, not -2 (from changeover.toml)
     "#);
 }

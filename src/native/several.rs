@@ -5,7 +5,10 @@
 use std::time::{Duration, Instant};
 
 use super::{Channels, Page, PageBounds, Reads, Start, Unread};
-use crate::log::{Freshness, Woken};
+use crate::{
+    log::{Freshness, Woken},
+    telemetry::usage::statements,
+};
 
 /// One module of the request.
 #[derive(Debug, Clone)]
@@ -17,10 +20,12 @@ pub struct Asked {
 }
 
 /// The answer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Several {
     /// For each module asked for, in that order.
     pub modules: Vec<Result<Page, Unread>>,
+    /// How many SQL statements each of them took.
+    pub statements: Vec<u64>,
     /// Whether there was no place to wait, so that this came at once.
     pub crowded: bool,
 }
@@ -45,10 +50,7 @@ impl Reads {
     pub async fn several(&self, asked: &[Asked], wait: Option<Duration>) -> Several {
         let bounds = self.page_bounds().share(asked.len());
         let Some(wait) = wait else {
-            return Several {
-                modules: self.each(asked, bounds, Freshness::Head).await,
-                crowded: false,
-            };
+            return self.each(asked, bounds, Freshness::Head).await;
         };
         let channels: Vec<_> = asked
             .iter()
@@ -56,10 +58,8 @@ impl Reads {
             .collect();
         let enlisted = self.waiting.enlist(&channels);
         let deadline = Instant::now() + wait;
-        let mut several = Several {
-            modules: self.each(asked, bounds, Freshness::Tail).await,
-            crowded: enlisted.is_err(),
-        };
+        let mut several = self.each(asked, bounds, Freshness::Tail).await;
+        several.crowded = enlisted.is_err();
         if let Ok(mut waiter) = enlisted {
             let mut waits = several.can_bring_news();
             while waits && !several.is_news() {
@@ -74,25 +74,27 @@ impl Reads {
         several
     }
 
-    async fn each(
-        &self,
-        asked: &[Asked],
-        bounds: PageBounds,
-        freshness: Freshness,
-    ) -> Vec<Result<Page, Unread>> {
-        let mut pages = Vec::with_capacity(asked.len());
+    async fn each(&self, asked: &[Asked], bounds: PageBounds, freshness: Freshness) -> Several {
+        let mut several = Several::default();
         for Asked { channels, start } in asked {
-            pages.push(self.from(channels, *start, bounds, freshness).await);
+            let read = self.from(channels, *start, bounds, freshness);
+            let (page, statements) = statements::of(read).await;
+            several.modules.push(page);
+            several.statements.push(statements);
         }
-        pages
+        several
     }
 
     /// Modules that could not be read stay as they are: they are told of with the others.
     async fn look_again(&self, asked: &[Asked], bounds: PageBounds, several: &mut Several) {
-        for (asked, module) in asked.iter().zip(&mut several.modules) {
+        let modules = several.modules.iter_mut().zip(&mut several.statements);
+        for (asked, (module, counted)) in asked.iter().zip(modules) {
             if let Ok(page) = module {
                 let (channels, cursor) = (&asked.channels, page.cursor);
-                *module = self.page(channels, cursor, bounds, Freshness::Tail).await;
+                let read = self.page(channels, cursor, bounds, Freshness::Tail);
+                let (page, statements) = statements::of(read).await;
+                *module = page;
+                *counted += statements;
             }
         }
     }

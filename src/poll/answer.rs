@@ -35,10 +35,8 @@ use crate::{
     config::{self, modules::CursorKind},
     cutover::{Clients, Evaluation},
     domain::{Client, Stage},
+    telemetry::usage::NO_MODULE,
 };
-
-/// The label `module` of what belongs to no module. No module can have this name.
-pub(super) const NO_MODULE: &str = "-";
 
 /// A legacy endpoint that answers.
 pub struct Endpoint {
@@ -61,7 +59,7 @@ impl Endpoint {
             compat.show();
         }
         Self {
-            meters: meters(&contract),
+            meters: meters(&contract, &sources),
             heads: Heads::new(&contract.wording),
             steering: Steering::new(
                 contract.next_poll_ms,
@@ -124,7 +122,7 @@ impl Endpoint {
         let floor = self.floor.as_ref().filter(|_| request.wait.is_zero())?;
         let key = Key::new(request, parts.headers, evaluation);
         let answer = floor.again(&key, begun)?;
-        self.count(Answered::Limited, begun.elapsed());
+        self.count(Answered::Limited, begun.elapsed(), answer.body().len());
         Some(answer)
     }
 
@@ -172,7 +170,7 @@ impl Endpoint {
             response.headers_mut().insert(NEXT_POLL_MS, next);
         }
         let took = begun.elapsed().saturating_sub(seen.waited);
-        self.count(seen.page.answered, took);
+        self.count(seen.page.answered, took, response.body().len());
         if let Some(floor) = &self.floor
             && seen.page.items.len() == 0
         {
@@ -242,8 +240,8 @@ impl Endpoint {
         self.sources.adviser.evaluate(&self.contract.module, client)
     }
 
-    pub(super) fn count(&self, answered: Answered, took: Duration) {
-        self.meters.count(answered, took);
+    pub(super) fn count(&self, answered: Answered, took: Duration, bytes: usize) {
+        self.meters.count(answered, took, bytes);
     }
 }
 
@@ -254,9 +252,13 @@ fn clients(contract: &Contract, sources: &Sources) -> Option<Arc<Clients>> {
 }
 
 /// A request that names no known module is counted for none.
-fn meters(contract: &Contract) -> Meters {
+fn meters(contract: &Contract, sources: &Sources) -> Meters {
+    let usage = &sources.usage;
     match contract.called {
-        Some(_) => Meters::new(contract.module().as_str()),
-        None => Meters::new(NO_MODULE),
+        Some(_) => {
+            let module = contract.module();
+            Meters::new(module.as_str(), usage.of_module(module))
+        }
+        None => Meters::new(NO_MODULE, usage.of_others()),
     }
 }

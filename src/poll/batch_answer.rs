@@ -103,8 +103,9 @@ impl BatchEndpoint {
         let called = &*wanted.called;
         let Some(endpoint) = self.endpoints.get(called) else {
             let failure = Failure::UnknownModule;
-            whole.count(failure.answered(), begun.elapsed());
-            return Answer::refused(called, self.refuse(&failure, called), None);
+            let body = self.refuse(&failure, called);
+            whole.count(failure.answered(), begun.elapsed(), body.len());
+            return Answer::refused(called, body, None);
         };
         let advised = endpoint.advise(&request.client(parts), parts, begun);
         let evaluation = advised.evaluation;
@@ -114,13 +115,15 @@ impl BatchEndpoint {
             .await
         {
             Ok(seen) => {
-                endpoint.count(seen.page.answered, begun.elapsed());
-                Answer::of_page(called, endpoint, advised, &seen.page)
+                let answer = Answer::of_page(called, endpoint, advised, &seen.page);
+                endpoint.count(seen.page.answered, begun.elapsed(), answer.body.len());
+                answer
             }
             Err(failure) => {
                 tracing::debug!(module = called, ?failure, "a module of a batch was refused");
-                endpoint.count(failure.answered(), begun.elapsed());
-                Answer::refused(called, self.refuse(&failure, called), known)
+                let body = self.refuse(&failure, called);
+                endpoint.count(failure.answered(), begun.elapsed(), body.len());
+                Answer::refused(called, body, known)
             }
         }
     }

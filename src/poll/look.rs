@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::modules::CursorKind,
     log::{Class, Permit, Waiter, Woken},
+    telemetry::usage::statements,
 };
 
 /// The look of one poll.
@@ -92,7 +93,7 @@ impl Look<'_> {
                 return Ok(Seen::new(page?, Some(place)));
             }
             drop(place);
-            let page = Box::pin(whole.page()).await;
+            let page = Box::pin(self.counted(whole.page())).await;
             return page.map(|page| Seen::new(page, None));
         }
         let read = self.read(asked);
@@ -100,8 +101,16 @@ impl Look<'_> {
             return Ok(Seen::new(page, Some(place)));
         }
         drop(place);
-        let page = Box::pin(read.page()).await;
+        let page = Box::pin(self.counted(read.page())).await;
         page.map(|page| Seen::new(page, None))
+    }
+
+    /// Counts the statements of a read that memory alone could not answer.
+    async fn counted<T>(&self, read: impl Future<Output = T>) -> T {
+        let (page, statements) = statements::of(read).await;
+        let meter = self.sources.usage.of_module(&self.contract.module);
+        meter.polls.add_statements(statements);
+        page
     }
 
     fn read(&self, asked: Asked) -> Read<'_> {

@@ -1,11 +1,11 @@
 //! Counting polls. The handles are made once per module: looking one up for each poll would cost
 //! more than an idle poll does.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
 
-use crate::telemetry::metric;
+use crate::telemetry::{metric, usage::Meter};
 
 /// How a poll was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,13 @@ pub(super) struct Meters {
     gone: Counter,
     error: Counter,
     seconds: Histogram,
+    /// What is written down by the hour.
+    usage: Arc<Meter>,
 }
 
 impl Meters {
     /// `module` is the label: the module's name.
-    pub(super) fn new(module: &str) -> Self {
+    pub(super) fn new(module: &str, usage: Arc<Meter>) -> Self {
         let counter = |answered: Answered| {
             let module = module.to_owned();
             metrics::counter!(metric::POLLS, "module" => module, "answer" => answered.label())
@@ -70,10 +72,12 @@ impl Meters {
             gone: counter(Answered::Gone),
             error: counter(Answered::Error),
             seconds: metrics::histogram!(metric::POLL_SECONDS),
+            usage,
         }
     }
 
-    pub(super) fn count(&self, answered: Answered, took: Duration) {
+    /// An answer whose body has so many bytes.
+    pub(super) fn count(&self, answered: Answered, took: Duration, bytes: usize) {
         let counter = match answered {
             Answered::Idle => &self.idle,
             Answered::Tail => &self.tail,
@@ -85,5 +89,15 @@ impl Meters {
         };
         counter.increment(1);
         self.seconds.record(took.as_secs_f64());
+        let polls = &self.usage.polls;
+        match answered {
+            Answered::Idle | Answered::Limited => polls.idle.add(bytes),
+            Answered::Tail => polls.news.add(bytes),
+            Answered::Database | Answered::Snapshot => {
+                polls.news.add(bytes);
+                polls.add_from_database();
+            }
+            Answered::Gone | Answered::Error => polls.refused.add(bytes),
+        }
     }
 }

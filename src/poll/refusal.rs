@@ -63,7 +63,8 @@ impl Endpoint {
             headers.insert(ALLOW, self.allow.clone());
         }
         *response.headers_mut() = headers;
-        self.count(failure.answered(), begun.elapsed());
+        let bytes = response.body().len();
+        self.count(failure.answered(), begun.elapsed(), bytes);
         response
     }
 

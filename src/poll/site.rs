@@ -5,7 +5,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    answer::NO_MODULE,
     batch::{Batch, BatchSlot},
     contract::{self, Contract},
     source::Source,
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     config::{Config, endpoints, modules},
     domain::{Limits, ModuleName},
+    telemetry::usage::NO_MODULE,
 };
 
 /// What stands at one path, for some methods.

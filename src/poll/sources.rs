@@ -8,6 +8,7 @@ use crate::{
     cutover::{Adviser, Census, SteadyTime},
     domain::Clock,
     log::{Reader, Waiting},
+    telemetry::usage::Usage,
 };
 
 /// What all endpoints read from: memory first, the database where memory does not reach.
@@ -20,6 +21,8 @@ pub struct Sources {
     /// What brown-outs go by.
     pub(super) steady: SteadyTime,
     pub(super) states: StateCache,
+    /// Where it is counted what polls cost.
+    pub(super) usage: Arc<Usage>,
 }
 
 impl Sources {
@@ -40,6 +43,13 @@ impl Sources {
             steady: SteadyTime::from(Arc::clone(&clock), Instant::now()),
             clock,
             states,
+            usage: Arc::default(),
         }
+    }
+
+    /// Counts what polls cost where others count too. To be called before endpoints are made.
+    #[must_use]
+    pub fn counting(self, usage: Arc<Usage>) -> Self {
+        Self { usage, ..self }
     }
 }

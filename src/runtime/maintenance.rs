@@ -96,9 +96,12 @@ fn start_panic(tasks: &mut Tasks, parts: &Parts) -> watch::Receiver<bool> {
     read
 }
 
-/// Starts what keeps the metrics.
+/// Starts what keeps the metrics, and what writes down what was counted.
 pub(super) fn start_upkeep(tasks: &mut Tasks, parts: &Parts) -> Result<(), StartError> {
     let metrics = telemetry::install_metrics().map_err(StartError::Metrics)?;
+    let usage = parts.usage_writer();
+    // After everything that counts.
+    tasks.spawn(Rank::Reader, "usage", |stop| usage.run(stop));
     let store = Arc::clone(&parts.store);
     tasks.spawn(Rank::Reader, "metrics upkeep", |stop| {
         every(UPKEEP_EVERY, stop, move || {

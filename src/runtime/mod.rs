@@ -17,8 +17,10 @@ mod signals;
 mod states;
 mod targets;
 mod tasks;
+mod usage;
 
 pub use error::{RunError, StartError};
 pub use gateway::{Addresses, Gateway, Options};
 pub use open_files::raise_open_files;
 pub use signals::{Abort, shutdown_signal};
+pub use usage::UsageWriter;

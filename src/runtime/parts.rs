@@ -9,13 +9,13 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
+use super::{StartError, UsageWriter};
 use crate::{
     config::{Config, modules, mqtt},
     cutover::{Acts, Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes},
     domain::{Clock, ModuleName, Pace, SystemClock},
     http::{
-        private::PrivateState,
+        private::{PrivateState, Worth},
         public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
     },
     log::{
@@ -26,7 +26,7 @@ use crate::{
     native::{self, Reads},
     poll::{self, Route, Sources},
     store::{ChangeLog, Store},
-    telemetry::{self, Readiness},
+    telemetry::{self, Readiness, usage::Usage},
 };
 
 /// What the tasks share. Cheap to clone.
@@ -58,6 +58,8 @@ pub(super) struct Parts {
     /// Makes the sequencer look at the outbox at once.
     pub(super) wake: Arc<Notify>,
     pub(super) readiness: Arc<Readiness>,
+    /// What this process has counted.
+    pub(super) usage: Arc<Usage>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) admission: Arc<Admission>,
     /// Ends the waits, before anything else is stopped.
@@ -139,6 +141,7 @@ impl Parts {
             routes,
             standings: Arc::default(),
             readiness,
+            usage: Arc::new(Usage::of(&served.modules, Instant::now())),
             config,
             served,
             store,
@@ -209,9 +212,31 @@ impl Parts {
             ingest_body_bytes: self.config.ingest.body_bytes,
             readiness: Arc::clone(&self.readiness),
             metrics,
+            usage: Arc::clone(&self.usage),
+            worth: Arc::new(self.worth()),
             asyncapi,
             hosts: self.config.server.private_hosts.clone().into(),
         })
+    }
+
+    fn worth(&self) -> Worth {
+        let modules = self.config.modules_by_name().into_iter();
+        let known = |(name, module): (ModuleName, &modules::Module)| (name, module.savings.clone());
+        Worth {
+            settings: self.config.savings.clone(),
+            modules: modules.map(known).collect(),
+        }
+    }
+
+    pub(super) fn usage_writer(&self) -> UsageWriter {
+        UsageWriter::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.usage),
+            Arc::clone(&self.flags),
+            Arc::new(SystemClock),
+            &self.config.savings,
+            rand::random(),
+        )
     }
 
     fn acts(&self) -> Acts {
@@ -258,6 +283,7 @@ impl Parts {
                 audience_bytes: self.config.limits.audience_bytes,
                 cors_origins: self.config.server.cors_origins.clone(),
                 stop: self.no_more_waits.clone(),
+                usage: Arc::clone(&self.usage),
             },
         )
     }
@@ -287,19 +313,21 @@ impl Parts {
             Arc::clone(&self.census),
             clock,
         );
-        let sources = Arc::new(Sources::new(
+        let sources = Sources::new(
             Arc::clone(&reader),
             Arc::clone(&self.waiting),
             (Arc::clone(&adviser), Arc::clone(&self.census)),
             Arc::new(SystemClock),
             &self.config.poll,
-        ));
+        );
+        let sources = Arc::new(sources.counting(Arc::clone(&self.usage)));
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),
             sessions: Arc::new(sessions),
             adviser: Arc::clone(&adviser),
             census: Arc::clone(&self.census),
             session_body_bytes: self.config.session.body_bytes,
+            usage: Arc::clone(&self.usage),
             clock: Arc::new(SystemClock),
             body_patience: BODY_PATIENCE,
             audience_bytes: self.config.limits.audience_bytes,

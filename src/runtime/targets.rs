@@ -154,5 +154,6 @@ fn sources(parts: &Parts) -> mirror::Sources<dyn Store> {
         witnesses: Arc::clone(&parts.witnesses),
         directions: Arc::new(parts.directions()),
         clock: Arc::new(SystemClock),
+        usage: Arc::clone(&parts.usage),
     }
 }

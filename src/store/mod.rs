@@ -29,6 +29,7 @@ mod target_step;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub use targets::{
 };
 pub use tick_index::TickIndex;
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
+pub use usage::{Busiest, UsageFlush, Usages};
 
 use crate::config::{database::Database, sequencer::Sequencer};
 
@@ -81,6 +83,7 @@ pub trait Store:
     + Epochs
     + Ticks
     + TickIndex
+    + Usages
     + Send
     + Sync
     + 'static
@@ -105,6 +108,7 @@ impl<T> Store for T where
         + Epochs
         + Ticks
         + TickIndex
+        + Usages
         + Send
         + Sync
         + 'static

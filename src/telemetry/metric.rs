@@ -1,5 +1,7 @@
 //! The metrics, by the names that operators were promised.
 
+use super::usage::statements;
+
 /// Legacy polls by module and kind of answer.
 pub const POLLS: &str = "changeover_polls_total";
 /// Time from a legacy poll's head to its answer, without what it waited for news.
@@ -90,6 +92,8 @@ pub enum Purpose {
     Census,
     /// Stages and their audit.
     Flags,
+    /// What was counted, by the hour.
+    Usage,
 }
 
 impl Purpose {
@@ -107,12 +111,14 @@ impl Purpose {
             Self::Retention => "retention",
             Self::Census => "census",
             Self::Flags => "flags",
+            Self::Usage => "usage",
         }
     }
 }
 
 /// Counts one SQL statement.
 pub fn count_query(purpose: Purpose) {
+    statements::count();
     metrics::counter!(DATABASE_QUERIES, "purpose" => purpose.label()).increment(1);
 }
 

@@ -1,4 +1,4 @@
-//! What the process tells about itself: log lines and metric names.
+//! What the process tells about itself: log lines, metric names, and what it saves.
 //!
 //! Invariant: every metric name stands in this room once, as it is promised to operators.
 
@@ -7,6 +7,8 @@ mod readiness;
 mod tracing_setup;
 
 pub mod metric;
+pub mod savings;
+pub mod usage;
 
 pub use exporter::install_metrics;
 pub use metric::{Purpose, count_query};

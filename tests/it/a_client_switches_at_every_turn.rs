@@ -1,5 +1,5 @@
 //! The client's rule on real brokers: while changes are produced, its module is flipped from polls to push and back every few
-//! messages, and a broker is killed now and then. `changeover watch`, which is that rule with a network, shows exactly the log: nothing lost, nothing twice, each
+//! messages, by the cohort, the stage or a panic, and a broker is killed now and then. `changeover watch`, which is that rule with a network, shows exactly the log: nothing lost, nothing twice, each
 //! channel in order.
 
 use std::{
@@ -75,7 +75,8 @@ async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(
     let setup = setup(&database, "gw-1")
         .modules(MODULES)
         // A client that polls learns of a flip by its next session.
-        .set("session.lifetime_ms", 1_000);
+        .set("session.lifetime_ms", 1_000)
+        .set("panic.spread", "300ms");
     let gateway = InProcess::start(&target(setup)).await;
     let client = &gateway.client;
     let watching = ["u1", "u2"].map(|audience| watch(client, audience));
@@ -150,17 +151,35 @@ fn watch(client: &Client, audience: &str) -> Script {
     Script::of_program(env!("CARGO_BIN_EXE_changeover"), &arguments)
 }
 
-/// Tells every client to be pushed, or to poll: by the share of the cohort, or by the stage.
+/// Tells every client to be pushed, or to poll: by the share of the cohort, by the stage, or by a panic.
 async fn flip(client: &Client, pushed: bool, rng: &mut StdRng) {
-    let by_stage = !pushed && rng.random_bool(0.3);
-    let (act, body) = if by_stage {
-        ("rollback", json!({"to": "mirror", "reason": "back"}))
-    } else {
-        let percent = if pushed { 100 } else { 0 };
-        ("ramp", json!({"percent": percent, "reason": "a flip"}))
-    };
-    let path = format!("/admin/v1/modules/orders/{act}");
-    let answer = client.post(&path, &body).await;
+    let orders = |act: &str| format!("/admin/v1/modules/orders/{act}");
+    if pushed {
+        let url = format!("{}/admin/v1/panic", client.private);
+        let lift = json!({"module": "orders", "reason": "it is over"});
+        // There may be none.
+        client.send(client.http.delete(url).json(&lift)).await;
+        let all = json!({"percent": 100, "reason": "a flip"});
+        return act(client, &orders("ramp"), &all).await;
+    }
+    match rng.random_range(0..10) {
+        0..3 => {
+            let back = json!({"to": "mirror", "reason": "back"});
+            act(client, &orders("rollback"), &back).await;
+        }
+        3..6 => {
+            let panic = json!({"module": "orders", "reason": "a panic"});
+            act(client, "/admin/v1/panic", &panic).await;
+        }
+        _ => {
+            let nobody = json!({"percent": 0, "reason": "a flip"});
+            act(client, &orders("ramp"), &nobody).await;
+        }
+    }
+}
+
+async fn act(client: &Client, path: &str, body: &Value) {
+    let answer = client.post(path, body).await;
     assert!(answer.status.is_success(), "{answer:?}");
 }
 

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     PrivateState, acts, census, compact, epochs, gates, health, ingest, instances, metrics,
-    modules, outbox, panic, targets,
+    modules, outbox, panic, savings, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -41,6 +41,7 @@ use crate::http::{
         panic::show,
         census::list,
         instances::list,
+        savings::show,
         targets::act,
         targets::list,
     ),

@@ -21,6 +21,8 @@ mod modules;
 mod outbox;
 mod panic;
 mod preview;
+mod rates;
+mod savings;
 mod targets;
 mod verified;
 
@@ -43,8 +45,10 @@ use crate::{
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
     store::Store,
-    telemetry::Readiness,
+    telemetry::{Readiness, usage::Usage},
 };
+
+pub use savings::Worth;
 
 /// What the private endpoints ask.
 #[derive(Clone)]
@@ -91,6 +95,10 @@ pub struct PrivateState {
     pub readiness: Arc<Readiness>,
     /// The metrics.
     pub metrics: PrometheusHandle,
+    /// What this replica has counted.
+    pub usage: Arc<Usage>,
+    /// What that is worth.
+    pub worth: Arc<Worth>,
     /// The MQTT topics, described.
     pub asyncapi: Arc<mirror::AsyncApi>,
     /// Names beside the loopback ones that `Host` may carry.
@@ -119,6 +127,7 @@ pub fn router(state: PrivateState) -> Router {
         )
         .route("/admin/v1/census", get(census::list))
         .route("/admin/v1/instances", get(instances::list))
+        .route("/admin/v1/savings", get(savings::show))
         .route("/admin/v1/targets", get(targets::list))
         .route("/admin/v1/targets/{target}/{act}", post(targets::act))
         .route("/admin/v1/outbox/rejected", get(outbox::list))

@@ -19,6 +19,7 @@ use super::{
     known_module,
     panic::PanicView,
     query::QueryOf,
+    rates::RatesView,
     verified::VerifiedView,
 };
 use crate::{
@@ -75,6 +76,8 @@ pub struct ModuleView {
     forced: Option<ForcedView>,
     /// The targets that this replica feeds with the module; empty if another replica does.
     targets: Vec<TargetView>,
+    /// How fast it is used on this replica; null in the first moments of a process.
+    rates: Option<RatesView>,
 }
 
 /// A share of a module's clients.
@@ -157,6 +160,7 @@ impl ModuleView {
             gate: None,
             forced: ForcedView::new(record),
             targets: TargetView::all(state, &record.module),
+            rates: RatesView::new(state, &record.module),
         }
     }
 }

@@ -19,6 +19,7 @@ mod snapshot;
 mod sse;
 mod stream_cursor;
 mod streams;
+mod used;
 
 use std::{sync::Arc, time::Duration};
 

@@ -14,7 +14,7 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{cors, poll, session, snapshot, streams};
+use super::{cors, poll, session, snapshot, streams, used};
 use crate::{
     cutover::{Adviser, Census},
     domain::{Audience, Clock, ModuleName},
@@ -22,7 +22,7 @@ use crate::{
     mirror::Sessions,
     native::{Channels, Reads, Unread},
     store,
-    telemetry::metric,
+    telemetry::{metric, usage::Usage},
 };
 
 /// What the native endpoints ask.
@@ -44,6 +44,8 @@ pub struct NativeState {
     pub audience_bytes: usize,
     /// Largest body of a request for a session.
     pub session_body_bytes: usize,
+    /// Where it is counted what reads cost.
+    pub usage: Arc<Usage>,
     /// Web pages of which origins may ask; `*` for all.
     pub cors_origins: Vec<String>,
 }
@@ -54,8 +56,12 @@ pub fn routes(state: NativeState) -> Router {
     let body = DefaultBodyLimit::max(state.reads.bounds().poll_body_bytes);
     let session_body = DefaultBodyLimit::max(state.session_body_bytes);
     let routes = Router::new()
-        .route("/v1/poll", post(poll::poll).layer(body))
         .route("/v1/session", post(session::open).layer(session_body))
+        .layer(middleware::from_fn_with_state(
+            state.usage.of_others(),
+            used::count_others,
+        ))
+        .route("/v1/poll", post(poll::poll).layer(body))
         .route("/v1/modules/{module}/snapshot", get(snapshot::snapshot))
         .route(
             "/v1/streams/{module}",

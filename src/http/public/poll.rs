@@ -28,7 +28,7 @@ use crate::{
     domain::{Audience, Cursor, Invalid},
     http::Problem,
     log::Stale,
-    native::{Asked, Channels, Page, Start, Unread},
+    native::{Asked, Channels, Page, Several, Start, Unread},
 };
 
 /// When a client that found no place to wait should come again.
@@ -93,6 +93,7 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
         Reader::new(&headers, address).note(state, &one.channels);
     }
     let several = state.reads.several(&asked, wait).await;
+    count_statements(state, &asked, &several);
     let mut pages = asked
         .into_iter()
         .map(|asked| asked.channels)
@@ -102,6 +103,9 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
         .map(|(name, known)| (name, known.then(|| pages.next()).flatten()))
         .collect();
     if let Some(problem) = nothing_at_all(state, &answered) {
+        for (channels, page) in answered.iter().filter_map(|(_, module)| module.as_ref()) {
+            count(state, channels, page, 0);
+        }
         return Err(problem);
     }
     let mut response = shown(state, &answered);
@@ -151,6 +155,27 @@ fn nothing_at_all(state: &NativeState, answered: &[Answered]) -> Option<Problem>
     Some(state.refusal(channels, module.as_ref().err().unwrap_or(&away)))
 }
 
+fn count_statements(state: &NativeState, asked: &[Asked], several: &Several) {
+    for (asked, statements) in asked.iter().zip(&several.statements) {
+        let meter = state.usage.of_module(asked.channels.module());
+        if *statements > 0 {
+            meter.push.reads.add_statements(*statements);
+            meter.push.reads.add_from_database();
+        }
+    }
+}
+
+/// What of the answer is of a module is counted for it.
+fn count(state: &NativeState, channels: &Channels, page: &Result<Page, Unread>, bytes: usize) {
+    let meter = state.usage.of_module(channels.module());
+    let tally = match page {
+        Ok(page) if page.changes.is_empty() => &meter.push.reads.idle,
+        Ok(_) => &meter.push.reads.news,
+        Err(_) => &meter.push.reads.refused,
+    };
+    tally.add(bytes);
+}
+
 fn shown(state: &NativeState, answered: &[Answered]) -> Response {
     let mut body = BytesMut::new();
     body.put_slice(br#"{"modules":{"#);
@@ -160,10 +185,14 @@ fn shown(state: &NativeState, answered: &[Answered]) -> Response {
         }
         push_json(&mut body, name);
         body.put_u8(b':');
+        let before = body.len();
         match module {
             None => body.put_slice(br#"{"error":"unknown"}"#),
             Some((channels, Ok(page))) => push_page(&mut body, channels, page),
             Some((channels, Err(unread))) => push_error(&mut body, state, channels, unread),
+        }
+        if let Some((channels, page)) = module {
+            count(state, channels, page, body.len() - before);
         }
     }
     body.put_slice(b"}}");

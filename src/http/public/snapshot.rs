@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use super::description::SnapshotAnswer;
 use super::json::{push, push_json};
 use super::native::{Endpoint, NativeState, bad_request, snapshot_url};
+use super::used;
 use crate::{
     http::{Problem, query::QueryOf},
     native::{Bookmark, Channels, SnapshotPage},
@@ -67,9 +68,13 @@ async fn answer(
     let channels = state.channels(name, query.audience.as_deref())?;
     let bookmark = query.page.as_deref().map(str::parse::<Bookmark>);
     let bookmark = bookmark.transpose().map_err(|why| bad_request(&why))?;
-    let page = state.reads.snapshot(&channels, bookmark).await;
-    let page = page.map_err(|unread| state.refusal(&channels, &unread))?;
-    Ok(shown(&channels, &page))
+    let meter = state.usage.of_module(channels.module());
+    let answer = async {
+        let page = state.reads.snapshot(&channels, bookmark).await;
+        let page = page.map_err(|unread| state.refusal(&channels, &unread));
+        page.map(|page| shown(&channels, &page)).into_response()
+    };
+    Ok(used::counted(&meter, answer).await)
 }
 
 fn shown(channels: &Channels, page: &SnapshotPage) -> Response {

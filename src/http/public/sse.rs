@@ -23,7 +23,10 @@ use crate::{
     domain::Cursor,
     mirror::event,
     native::{Channels, Followed, Page, Reads, Tempo},
-    telemetry::metric,
+    telemetry::{
+        metric,
+        usage::{Meter, statements},
+    },
 };
 
 /// A larger event is split: clients hold one whole.
@@ -43,6 +46,8 @@ pub(super) struct Begun {
     pub(super) tempo: Tempo,
     /// The client's place; free once the stream has ended.
     pub(super) place: OwnedSemaphorePermit,
+    /// Where it is counted what the stream costs.
+    pub(super) meter: Arc<Meter>,
 }
 
 /// The body of the answer. `stream_cursor` gives the cursor of each control event.
@@ -67,7 +72,13 @@ async fn make(
     else {
         return;
     };
-    while let Some(followed) = following.next().await {
+    let reads = &begun.meter.push.reads;
+    loop {
+        let (followed, statements) = statements::of(following.next()).await;
+        reads.add_statements(statements);
+        let Some(followed) = followed else {
+            return;
+        };
         match followed {
             Followed::Silence => {
                 if events.send(Bytes::from_static(COMMENT)).await.is_err() {
@@ -77,6 +88,7 @@ async fn make(
             Followed::Page(page) => {
                 let mut writer = Writer::new(&begun.channels, &page);
                 while let Some(event) = writer.next(&mut stream_cursor) {
+                    reads.news.add_bytes(event.len());
                     // Each event says where to go on, so any may be the last.
                     if events.send(event).await.is_err() || following.is_over() {
                         return;

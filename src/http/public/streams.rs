@@ -23,7 +23,7 @@ use super::{
     json::push_events,
     native::{Endpoint, NativeState},
     reader::Reader,
-    sse, stream_cursor,
+    sse, stream_cursor, used,
 };
 use crate::{
     domain::Cursor,
@@ -139,15 +139,19 @@ pub(super) async fn read(
     };
     let address = from.map(|Extension(CallsFrom(address))| address);
     Reader::new(&headers, address).note(&state, &asked.channels);
-    let (endpoint, answer) = match asked.live {
-        Live::No => (Endpoint::CatchUp, catch_up(&state, &asked, &headers).await),
-        Live::LongPoll => (
-            Endpoint::LongPoll,
-            long_poll(&state, &asked, &headers).await,
-        ),
-        Live::Events => (Endpoint::Events, events(&state, &asked).await),
+    let meter = state.usage.of_module(asked.channels.module());
+    let answer = async {
+        let (endpoint, answer) = match asked.live {
+            Live::No => (Endpoint::CatchUp, catch_up(&state, &asked, &headers).await),
+            Live::LongPoll => (
+                Endpoint::LongPoll,
+                long_poll(&state, &asked, &headers).await,
+            ),
+            Live::Events => (Endpoint::Events, events(&state, &asked).await),
+        };
+        endpoint.answered(answer.map_err(|unread| state.refusal(&asked.channels, &unread)))
     };
-    endpoint.answered(answer.map_err(|unread| state.refusal(&asked.channels, &unread)))
+    used::counted(&meter, answer).await
 }
 
 /// Where a stream ends.
@@ -268,6 +272,7 @@ async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> 
         },
         first,
         place,
+        meter: state.usage.of_module(asked.channels.module()),
     };
     let (state, mut sent, mut last) = (state.clone(), asked.sent, 0);
     let body = sse::body(begun, move || {
@@ -304,6 +309,9 @@ fn paged(state: &NativeState, asked: &Asked, page: &Page, sent: &HeaderMap) -> R
         headers.insert(UP_TO_DATE, HeaderValue::from_static("true"));
     }
     headers.insert(header::CACHE_CONTROL, keep(state, &asked.channels, page));
+    if page.changes.is_empty() {
+        response.extensions_mut().insert(used::NothingNew);
+    }
     response
 }
 

@@ -3,7 +3,7 @@
 pub(super) mod trouble;
 pub(super) mod way;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use self::{
     trouble::Halt,
@@ -14,7 +14,7 @@ use crate::{
     log::Stay,
     mirror::{history::History, ledger::LaneId, message::pointers::Why},
     store::{Lease, MirrorCursor},
-    telemetry::metric,
+    telemetry::{metric, usage::Meter},
 };
 
 /// A module's way to the broker.
@@ -44,6 +44,8 @@ pub(super) struct Lane {
     /// Whether the broker is known to have its state of this module still.
     pub(super) cleared: bool,
     pub(super) history: History,
+    /// Where it is counted what is handed over.
+    pub(super) usage: Arc<Meter>,
     pub(super) published: metrics::Counter,
     pub(super) lag_seconds: metrics::Gauge,
 }
@@ -95,11 +97,17 @@ impl Lane {
             },
             cleared: false,
             history,
+            usage: Arc::default(),
             published: metrics::counter!(metric::MIRROR_PUBLISHED, &labels),
             lag_seconds: metrics::gauge!(metric::MIRROR_LAG_SECONDS, &labels),
             module,
             stored,
         }
+    }
+
+    /// Counts what is handed over where others count too.
+    pub(super) fn counting(self, usage: Arc<Meter>) -> Self {
+        Self { usage, ..self }
     }
 
     /// Whether the row in the store says another thing than this.

@@ -168,7 +168,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let Some(connection) = &self.lines[on].connection else {
             return false;
         };
-        let link = &connection.link;
+        let (link, bytes) = (&connection.link, payload.len());
         let handed = match attributes {
             Some(attributes) => link.publish_binary(&topic, payload, attributes),
             None => link.publish(&topic, payload, false, event::CONTENT_TYPE),
@@ -180,6 +180,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.note_pace();
         let lane = &mut self.lanes[at];
         lane.ways[on].queue.pop_front();
+        lane.usage.push.messages.add(bytes);
         if let Some(why) = pointer {
             lane.count_pointer(&self.target.name, change.cursor(), why);
         }

@@ -96,7 +96,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             prefix,
         );
         tracing::info!(broker = %self.target.name, module = %row.module, cursor = %prefix, created, "mirroring this module");
-        self.lanes.push(Lane::new(
+        let usage = self.sources.usage.of_module(&row.module);
+        let lane = Lane::new(
             id,
             &self.target.name,
             (lease, stay),
@@ -104,7 +105,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             created,
             history,
             self.lines.len(),
-        ));
+        );
+        self.lanes.push(lane.counting(usage));
     }
 
     /// A lane, if it is open still.

@@ -56,7 +56,7 @@ use crate::{
         target::{Target, TargetStatus},
     },
     store,
-    telemetry::metric,
+    telemetry::{metric, usage::Usage},
 };
 
 /// What a publisher reads and shares with the rest of the process.
@@ -73,6 +73,8 @@ pub struct Sources<S: ?Sized> {
     pub directions: Arc<Directions>,
     /// The time in the retained messages and in lags.
     pub clock: Arc<dyn Clock>,
+    /// Where it is counted what is handed over.
+    pub usage: Arc<Usage>,
 }
 
 /// The publisher of one target.

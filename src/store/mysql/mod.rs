@@ -31,6 +31,7 @@ mod stored;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::{str::FromStr, time::Duration};
 

@@ -24,6 +24,7 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::{str::FromStr, time::Duration};
 

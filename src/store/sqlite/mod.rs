@@ -26,6 +26,7 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;
 
 use std::{
     path::Path,

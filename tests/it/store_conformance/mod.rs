@@ -21,3 +21,4 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod usage;

@@ -341,6 +341,7 @@ impl Rig {
             witnesses: Arc::default(),
             directions: Arc::new(self.directions()),
             clock: Arc::new(SystemClock),
+            usage: Arc::default(),
         };
         let publisher = Publisher::new(sources, &self.settings, "changeover", self.target.clone());
         let status = publisher.status();

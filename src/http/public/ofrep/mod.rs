@@ -27,12 +27,13 @@ use axum::{
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{cors, native};
+use super::{cors, native, used};
 use crate::{
     config::ofrep::Ofrep,
     cutover::{Advice, Adviser},
     domain::ModuleName,
     mirror::{StandingChanges, Standings},
+    telemetry::usage::Usage,
 };
 
 use self::{asker::Asker, held::Held};
@@ -60,6 +61,8 @@ pub struct RequestBounds {
     pub cors_origins: Vec<String>,
     /// Ends streams and waits.
     pub stop: CancellationToken,
+    /// Where it is counted what evaluations cost.
+    pub usage: Arc<Usage>,
 }
 
 /// The flag of a module.
@@ -138,6 +141,10 @@ pub fn routes(state: OfrepState) -> Router {
         .route("/ofrep/v1/evaluate/flags/{key}", post(single::evaluate))
         .layer(body)
         .route("/ofrep/v1/sse", get(stream::open))
+        .layer(middleware::from_fn_with_state(
+            state.bounds.usage.of_others(),
+            used::count_others,
+        ))
         .method_not_allowed_fallback(native::wrong_method)
         .layer(middleware::from_fn(native::with_safe_headers))
         .with_state(state);
