@@ -6,6 +6,7 @@
 
 mod bare_axum;
 mod broadcast;
+mod census;
 mod clients;
 mod connection;
 mod evaluate;
@@ -39,6 +40,8 @@ struct Arguments {
 enum Yardstick {
     /// Serves the bytes that another server answers, and nothing else.
     BareAxum(bare_axum::Arguments),
+    /// Sees many clients, and writes them to a database.
+    Census(census::Arguments),
     /// Evaluates flags, without any server.
     Evaluate(evaluate::Arguments),
     /// Acts on a module, and times who hears of it.
@@ -68,6 +71,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().yardstick {
         None => Ok(()),
         Some(Yardstick::BareAxum(arguments)) => bare_axum::run(arguments).await,
+        Some(Yardstick::Census(arguments)) => census::run(&arguments).await,
         Some(Yardstick::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Yardstick::Flip(arguments)) => flip::run(arguments).await,
         Some(Yardstick::SqlPerPoll(arguments)) => sql_per_poll::run(arguments).await,

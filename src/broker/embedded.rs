@@ -1,6 +1,11 @@
 //! The broker's life: bound, serving, stopped.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mqtt5::broker::{
     BrokerConfig, MqttBroker, StorageBackendType, StorageConfig,
@@ -12,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     gate::{Gate, GatewayLogin},
     sessions::Sessions,
+    watcher::Watcher,
 };
-use crate::config::broker::Broker;
+use crate::{config::broker::Broker, cutover::Census};
 
 /// Where the broker listens.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +59,7 @@ pub struct StoppedEarly(String);
 /// A broker that holds its ports and serves nobody yet.
 pub struct EmbeddedBroker {
     broker: MqttBroker,
+    census: Arc<Census>,
     addresses: Addresses,
 }
 
@@ -66,11 +73,12 @@ const CLEANUP: Duration = Duration::from_mins(1);
 const RECEIVE_MAXIMUM: u16 = 4_096;
 
 impl EmbeddedBroker {
-    /// Binds the listeners. Only the `gateway` may publish.
+    /// Binds the listeners. Only the `gateway` may publish; the census is told who is connected.
     pub async fn bind(
         bounds: &Broker,
         addresses: Addresses,
         gateway: &GatewayLogin,
+        census: Arc<Census>,
     ) -> Result<Self, BindError> {
         // The library only warns when the WebSocket's port is taken, and words the other case for
         // its own configuration: so both are tried before.
@@ -78,7 +86,9 @@ impl EmbeddedBroker {
         if let Some(websocket) = addresses.websocket {
             try_bind(WEBSOCKET_KEY, websocket).await?;
         }
-        let broker = MqttBroker::with_config(configuration(bounds, addresses))
+        let configuration = configuration(bounds, addresses)
+            .with_event_handler(Arc::new(Watcher::new(Arc::clone(&census))));
+        let broker = MqttBroker::with_config(configuration)
             .await
             .map_err(|error| BindError::Configuration(error.to_string()))?;
         let stored = broker
@@ -100,6 +110,7 @@ impl EmbeddedBroker {
         }
         Ok(Self {
             broker,
+            census,
             addresses: bound,
         })
     }
@@ -111,7 +122,14 @@ impl EmbeddedBroker {
 
     /// Serves until `stop`. Sessions, queues and retained messages end with it; the ports are free
     /// when this returns.
-    pub async fn serve(mut self, stop: CancellationToken) -> Result<(), StoppedEarly> {
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), StoppedEarly> {
+        let census = Arc::clone(&self.census);
+        let ended = self.serve_until(stop).await;
+        census.presence().ends(Instant::now());
+        ended
+    }
+
+    async fn serve_until(mut self, stop: CancellationToken) -> Result<(), StoppedEarly> {
         let handle = self.broker.shutdown_handle();
         let mut ready = self.broker.ready_receiver();
         let mut run = Box::pin(self.broker.run());

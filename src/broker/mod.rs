@@ -9,6 +9,7 @@
 mod embedded;
 mod gate;
 mod sessions;
+mod watcher;
 
 pub use embedded::{Addresses, BindError, EmbeddedBroker, StoppedEarly};
 pub use gate::{GATEWAY_USER, GatewayLogin};

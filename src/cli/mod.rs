@@ -6,6 +6,7 @@
 mod act_table;
 mod actor;
 mod append;
+mod census;
 mod check;
 mod client;
 mod compact;
@@ -89,6 +90,8 @@ pub enum Command {
     Module(module::Module),
     /// Sends every client, or one module's, back to polling, at once; `--lift` undoes it.
     Panic(panic::Panic),
+    /// Shows clients: who polls, who is on push, who fell back.
+    Census(census::Census),
     /// Prunes and compacts logs now, or says what that would do.
     Compact(compact::Compact),
     /// Shows the brokers that are fed, pauses them, and sends changes again.
@@ -158,6 +161,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Watch(watch) => block_on(watch.run(&globals)),
         Command::Module(module) => block_on(module.run(&globals)),
         Command::Panic(panic) => block_on(panic.run(&globals)),
+        Command::Census(census) => block_on(census.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Target(target) => block_on(target.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),

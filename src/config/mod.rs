@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod auth;
 pub mod broker;
+pub mod census;
 pub mod database;
 #[cfg(test)]
 mod documentation_tests;
@@ -102,6 +103,8 @@ pub struct Config {
     pub panic: panic::Panic,
     /// Telling clients to poll while the mirror fails them.
     pub guard: guard::Guard,
+    /// Who was last seen how.
+    pub census: census::Census,
     /// What is kept of what was counted, and what it is worth.
     pub savings: savings::Savings,
     /// How many reads go on at once.
@@ -212,6 +215,7 @@ impl Config {
         self.ofrep.validate("ofrep", problems);
         self.panic.validate("panic", problems);
         self.guard.validate("guard", problems);
+        self.census.validate("census", problems);
         self.savings.validate("savings", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);

@@ -80,6 +80,8 @@ pub struct Poll {
     pub audience: Option<AudienceField>,
     /// Where the client says which one it is; absent = its audience.
     pub client: Option<Field>,
+    /// Where the client says its program and version; absent = its `User-Agent`.
+    pub agent: Option<Field>,
     /// How many changes one answer holds.
     pub limit: LimitField,
     /// What `$op` says.
@@ -106,6 +108,7 @@ impl Default for Poll {
             cursor: CursorField::default(),
             audience: None,
             client: None,
+            agent: None,
             limit: LimitField::default(),
             ops: Ops::default(),
             response: Response::default(),

@@ -121,6 +121,9 @@ pub(super) fn validate_poll(
     if let Some(client) = &poll.client {
         fields.check(client.place, &client.name, &format!("{path}.client"));
     }
+    if let Some(agent) = &poll.agent {
+        fields.check(agent.place, &agent.name, &format!("{path}.agent"));
+    }
     if let Some(audience) = &poll.audience {
         fields.audience(audience, limits, &format!("{path}.audience"));
     }

@@ -16,8 +16,6 @@ pub struct Session {
     pub keep_alive_s: u16,
     /// Largest body of a request.
     pub body_bytes: usize,
-    /// How many clients are remembered, so that a dry run says whom an act would move.
-    pub remembered_clients: usize,
 }
 
 impl Default for Session {
@@ -27,7 +25,6 @@ impl Default for Session {
             resync_ms: 300_000,
             keep_alive_s: 60,
             body_bytes: 65_536,
-            remembered_clients: 10_000,
         }
     }
 }
@@ -39,7 +36,5 @@ impl Session {
         problems.bound(&key("resync_ms"), self.resync_ms, 1_000, 86_400_000);
         problems.bound(&key("keep_alive_s"), self.keep_alive_s, 5, 65_535);
         problems.bound(&key("body_bytes"), self.body_bytes, 1_024, 16_777_216);
-        let remembered = &key("remembered_clients");
-        problems.bound(remembered, self.remembered_clients, 0, 1_000_000);
     }
 }

@@ -108,7 +108,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         colour = 1
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `database`, `endpoints`, `gates`, `guard`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `savings`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
+    databse: unknown key `databse`, did you mean `database`? Known are `admission`, `auth`, `broker`, `census`, `database`, `endpoints`, `gates`, `guard`, `ingest`, `limits`, `log`, `mirror`, `modules`, `mqtt`, `native`, `ofrep`, `outbox`, `panic`, `poll`, `retention`, `savings`, `sequencer`, `server`, `session`, `tail`, `verifier` (from changeover.toml)
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
@@ -243,13 +243,12 @@ fn the_default_broker_is_a_listener_too() {
 
 #[test]
 fn sessions_have_bounds() {
-    let toml = "session = { lifetime_ms = 0, resync_ms = 0, keep_alive_s = 0, body_bytes = 0, remembered_clients = 1000001 }";
+    let toml = "session = { lifetime_ms = 0, resync_ms = 0, keep_alive_s = 0, body_bytes = 0 }";
     assert_snapshot!(given(toml).problems(), @r#"
     session.lifetime_ms: must be from 1000 to 86400000, not 0 (from changeover.toml)
     session.resync_ms: must be from 1000 to 86400000, not 0 (from changeover.toml)
     session.keep_alive_s: must be from 5 to 65535, not 0 (from changeover.toml)
     session.body_bytes: must be from 1024 to 16777216, not 0 (from changeover.toml)
-    session.remembered_clients: must be from 0 to 1000000, not 1000001 (from changeover.toml)
     "#);
 }
 

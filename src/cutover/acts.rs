@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Flags, Gate, Gatekeeper, Ladder, Preview, Refused, Roll, Route, Routes, Step, check_words,
+    Census, Flags, Gate, Gatekeeper, Ladder, Preview, Refused, Route, Routes, Step, check_words,
 };
 use crate::{
     domain::{ModuleName, Stage},
@@ -75,25 +75,25 @@ pub struct Acts {
     store: Arc<dyn Store>,
     flags: Arc<Flags>,
     routes: Arc<Routes>,
-    roll: Arc<Roll>,
+    census: Arc<Census>,
     gatekeeper: Arc<Gatekeeper>,
 }
 
 impl Acts {
-    /// Acts that are written to `store` and put in force in `flags`, if the gatekeeper lets them; dry runs tell of the clients on the
-    /// `roll`.
+    /// Acts that are written to `store` and put in force in `flags`, if the gatekeeper lets them; dry runs tell of the clients of the
+    /// `census`.
     pub const fn new(
         store: Arc<dyn Store>,
         flags: Arc<Flags>,
         routes: Arc<Routes>,
-        roll: Arc<Roll>,
+        census: Arc<Census>,
         gatekeeper: Arc<Gatekeeper>,
     ) -> Self {
         Self {
             store,
             flags,
             routes,
-            roll,
+            census,
             gatekeeper,
         }
     }
@@ -127,7 +127,8 @@ impl Acts {
         let before = StageRecord::clone(&before);
         let gate = self.pass(&before, &mut after, asked.force).await?;
         if asked.dry_run {
-            let preview = Some(Preview::of(&self.roll, &before, &after));
+            let preview = Preview::of(&self.census, &*self.store, &before, &after).await;
+            let preview = Some(preview.map_err(Refused::Store)?);
             return Ok(Done {
                 before,
                 after,

@@ -15,6 +15,7 @@ use http::{
 };
 
 use super::{
+    advised::Advised,
     contract::Contract,
     failure::Failure,
     floor::{Floor, Key},
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     config::{self, modules::CursorKind},
-    cutover::Evaluation,
+    cutover::{Clients, Evaluation},
     domain::{Client, Stage},
     telemetry::usage::NO_MODULE,
 };
@@ -45,6 +46,8 @@ pub struct Endpoint {
     pub(super) heads: Heads,
     steering: Steering,
     floor: Option<Floor>,
+    /// Those of the module; absent = nobody remembers them.
+    pub(super) clients: Option<Arc<Clients>>,
     pub(super) allow: HeaderValue,
     pub(super) retry_after_s: u32,
 }
@@ -64,6 +67,7 @@ impl Endpoint {
                 Instant::now(),
             ),
             floor: Floor::new(contract.floor, config.floor_entries),
+            clients: clients(&contract, &sources),
             allow: allow(&contract),
             retry_after_s: config.retry_after_s,
             contract,
@@ -87,14 +91,14 @@ impl Endpoint {
             }
         };
         let client = request.client(parts);
-        let evaluation = self.evaluate(&client);
-        if let Some(ended) = self.ended(evaluation, &client, begun) {
+        let advised = self.advise(&client, parts, begun);
+        if let Some(ended) = self.ended(advised.evaluation, &client, begun) {
             return self.refuse(&ended, &client, begun);
         }
-        if let Some(answer) = self.again(&request, parts, evaluation, begun) {
+        if let Some(answer) = self.again(&request, parts, advised.evaluation, begun) {
             return answer;
         }
-        let holds = |page: &Page| self.holds(page, &request, parts, evaluation);
+        let holds = |page: &Page| self.holds(page, &request, parts, advised);
         let look = Look {
             sources: &self.sources,
             contract: &self.contract,
@@ -102,7 +106,7 @@ impl Endpoint {
             holds: self.can_hold(parts).then_some(&holds),
         };
         match look.seen().await {
-            Ok(seen) => self.show(&seen, &request, parts, evaluation, begun),
+            Ok(seen) => self.show(&seen, &request, parts, advised, begun),
             Err(failure) => self.refuse(&failure, &client, begun),
         }
     }
@@ -132,9 +136,9 @@ impl Endpoint {
         page: &Page,
         request: &Request<'_>,
         parts: &Parts<'_>,
-        evaluation: Evaluation,
+        advised: Advised,
     ) -> bool {
-        let around = self.around(evaluation, Instant::now());
+        let around = self.around(advised, Instant::now());
         let told = Told::of(&self.contract, page, request, parts.headers, around);
         told.status == StatusCode::NOT_MODIFIED
     }
@@ -144,20 +148,21 @@ impl Endpoint {
         seen: &Seen,
         request: &Request<'_>,
         parts: &Parts<'_>,
-        evaluation: Evaluation,
+        advised: Advised,
         begun: Instant,
     ) -> Response<Bytes> {
         let client = request.client(parts);
-        // The stage may have flipped while the poll waited.
-        let evaluation = if seen.waited.is_zero() {
-            evaluation
+        // The stage may have flipped while the poll waited, and the client's push broken.
+        let advised = if seen.waited.is_zero() {
+            advised
         } else {
-            self.evaluate(&client)
+            self.advise(&client, parts, begun + seen.waited)
         };
+        let evaluation = advised.evaluation;
         if let Some(ended) = self.ended(evaluation, &client, begun + seen.waited) {
             return self.refuse(&ended, &client, begun);
         }
-        let around = self.around(evaluation, begun + seen.waited);
+        let around = self.around(advised, begun + seen.waited);
         let told = Told::of(&self.contract, &seen.page, request, parts.headers, around);
         let mut response = self.respond(told, evaluation);
         if self.steering.is_on() || around.next_poll_ms != self.contract.next_poll_ms {
@@ -186,11 +191,11 @@ impl Endpoint {
         look.seen_at_once().await
     }
 
-    pub(super) fn around(&self, evaluation: Evaluation, now: Instant) -> Around<'_> {
+    pub(super) fn around(&self, advised: Advised, now: Instant) -> Around<'_> {
         Around {
             clock: &*self.sources.clock,
-            next_poll_ms: self.next_poll_ms(evaluation, now),
-            transport: evaluation.transport,
+            next_poll_ms: self.next_poll_ms(advised, now),
+            transport: advised.evaluation.transport,
         }
     }
 
@@ -205,10 +210,15 @@ impl Endpoint {
         response
     }
 
-    /// What the client is told, who polls now: one that is sent back from push waits for its time first.
-    fn next_poll_ms(&self, evaluation: Evaluation, now: Instant) -> u64 {
-        let interval = self.interval_ms(evaluation.effective, now);
-        match evaluation.returns {
+    /// What the client is told, who polls now: one that is sent back from push waits for its time first, and one whose push is
+    /// healthy the longer the longer it is.
+    fn next_poll_ms(&self, advised: Advised, now: Instant) -> u64 {
+        let interval = self.interval_ms(advised.evaluation.effective, now);
+        let interval = advised.healthy_for.map_or(interval, |healthy_for| {
+            let decay = self.sources.census.decay();
+            decay.interval_ms(interval, healthy_for)
+        });
+        match advised.evaluation.returns {
             None => interval,
             Some(returns) => interval + returns.wait_ms(self.sources.clock.now(), rand::random),
         }
@@ -233,6 +243,12 @@ impl Endpoint {
     pub(super) fn count(&self, answered: Answered, took: Duration, bytes: usize) {
         self.meters.count(answered, took, bytes);
     }
+}
+
+/// A request that names no known module has no clients that anybody knows.
+fn clients(contract: &Contract, sources: &Sources) -> Option<Arc<Clients>> {
+    contract.called.as_ref()?;
+    sources.census.clients(&contract.module).cloned()
 }
 
 /// A request that names no known module is counted for none.

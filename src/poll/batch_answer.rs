@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response};
 
 use super::{
+    advised::Advised,
     answer::Endpoint,
     batch::{Batch, BatchSlot, Wanted},
     failure::Failure,
@@ -106,14 +107,15 @@ impl BatchEndpoint {
             whole.count(failure.answered(), begun.elapsed(), body.len());
             return Answer::refused(called, body, None);
         };
-        let evaluation = endpoint.evaluate(&request.client(parts));
+        let advised = endpoint.advise(&request.client(parts), parts, begun);
+        let evaluation = advised.evaluation;
         let known = Some((endpoint, evaluation));
         match self
             .page(endpoint, evaluation, wanted, request, parts)
             .await
         {
             Ok(seen) => {
-                let answer = Answer::of_page(called, endpoint, evaluation, &seen.page);
+                let answer = Answer::of_page(called, endpoint, advised, &seen.page);
                 endpoint.count(seen.page.answered, begun.elapsed(), answer.body.len());
                 answer
             }
@@ -190,13 +192,8 @@ impl BatchEndpoint {
 }
 
 impl<'a> Answer<'a> {
-    fn of_page(
-        called: &'a str,
-        endpoint: &'a Endpoint,
-        evaluation: Evaluation,
-        page: &Page,
-    ) -> Self {
-        let around = endpoint.around(evaluation, Instant::now());
+    fn of_page(called: &'a str, endpoint: &'a Endpoint, advised: Advised, page: &Page) -> Self {
+        let around = endpoint.around(advised, Instant::now());
         Self {
             called,
             body: render(
@@ -208,7 +205,7 @@ impl<'a> Answer<'a> {
             items: page.items.len(),
             cut: page.cut,
             next_poll_ms: Some(around.next_poll_ms),
-            known: Some((endpoint, evaluation)),
+            known: Some((endpoint, advised.evaluation)),
         }
     }
 

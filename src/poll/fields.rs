@@ -34,6 +34,8 @@ pub(super) fn compile(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>)
     };
     let client = poll.client.as_ref();
     let client = client.and_then(|field| named("poll.client.name", field.place, &field.name));
+    let agent = poll.agent.as_ref();
+    let agent = agent.and_then(|field| named("poll.agent.name", field.place, &field.name));
     let limit = poll.limit.place;
     let limit = limit.and_then(|place| named("poll.limit.name", place, &poll.limit.name));
     let wait = wait(poll.wait.as_ref(), path, problems);
@@ -45,6 +47,7 @@ pub(super) fn compile(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>)
         always,
         audience_bytes: limits.audience_bytes,
         client,
+        agent,
         limit,
         default_limit: poll.limit.default,
         max_limit: poll.limit.max,

@@ -3,6 +3,7 @@
 //! Invariants: an idle poll costs no SQL; no answer moves a cursor backward, except a declared
 //! restart of state; a malformed request gets the configured error envelope and changes nothing.
 
+mod advised;
 mod answer;
 mod asked;
 mod audiences;

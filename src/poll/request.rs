@@ -35,6 +35,8 @@ pub(super) struct Fields {
     pub(super) always: Audiences,
     pub(super) audience_bytes: usize,
     pub(super) client: Option<Source>,
+    /// `None` = the `User-Agent`.
+    pub(super) agent: Option<Source>,
     pub(super) limit: Option<Source>,
     pub(super) default_limit: u32,
     pub(super) max_limit: u32,
@@ -51,16 +53,22 @@ pub(super) struct Request<'a> {
     /// How long it may wait for news.
     pub(super) wait: Duration,
     client: Option<Cow<'a, str>>,
+    /// Absent where the `User-Agent` says it.
+    agent: Option<Cow<'a, str>>,
 }
 
 impl Request<'_> {
     /// What is known of the client that asks.
     pub(super) fn client<'s>(&'s self, parts: &Parts<'s>) -> Client<'s> {
-        let agent = parts.headers.get(USER_AGENT);
+        let told = || parts.headers.get(USER_AGENT);
+        let agent = match &self.agent {
+            Some(agent) => agent.as_bytes(),
+            None => told().map_or(&[][..], HeaderValue::as_bytes),
+        };
         Client {
             id: self.client_id(),
             audiences: self.audiences.as_slice(),
-            agent: agent.map_or(&[], HeaderValue::as_bytes),
+            agent,
             address: parts.address,
         }
     }
@@ -82,6 +90,7 @@ impl Fields {
             &self.cursor,
             &self.audience,
             &self.client,
+            &self.agent,
             &self.limit,
             &self.wait.source,
         ];
@@ -97,12 +106,18 @@ impl Fields {
 
     pub(super) fn read<'a>(&self, parts: &Parts<'a>) -> Result<Request<'a>, Failure> {
         let client = find(self.client.as_ref(), "client", parts);
+        let agent = match &self.agent {
+            None => None,
+            source => located(find(source.as_ref(), "agent", parts), source.as_ref())?
+                .or(Some(Cow::Borrowed(""))),
+        };
         Ok(Request {
             asked: located(self.read_cursor(parts), self.cursor.as_ref())?,
             audiences: located(self.read_audiences(parts), self.audience.as_ref())?,
             limit: located(self.read_limit(parts), self.limit.as_ref())?,
             wait: located(self.read_wait(parts), self.wait.source.as_ref())?,
             client: located(client, self.client.as_ref())?,
+            agent,
         })
     }
 

@@ -13,6 +13,7 @@ fn fields() -> Fields {
         always: Audiences::everyone(),
         audience_bytes: 8,
         client: Some(Source::Path("who".into())),
+        agent: None,
         limit: Some(Source::Query("size".into())),
         default_limit: 10,
         wait: Wait::default(),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::state_cache::StateCache;
 use crate::{
     config,
-    cutover::{Adviser, SteadyTime},
+    cutover::{Adviser, Census, SteadyTime},
     domain::Clock,
     log::{Reader, Waiting},
     telemetry::usage::Usage,
@@ -16,6 +16,7 @@ pub struct Sources {
     pub(super) reader: Arc<Reader>,
     pub(super) waiting: Arc<Waiting>,
     pub(super) adviser: Arc<Adviser>,
+    pub(super) census: Arc<Census>,
     pub(super) clock: Arc<dyn Clock>,
     /// What brown-outs go by.
     pub(super) steady: SteadyTime,
@@ -29,7 +30,7 @@ impl Sources {
     pub fn new(
         reader: Arc<Reader>,
         waiting: Arc<Waiting>,
-        adviser: Arc<Adviser>,
+        (adviser, census): (Arc<Adviser>, Arc<Census>),
         clock: Arc<dyn Clock>,
         bounds: &config::poll::Poll,
     ) -> Self {
@@ -38,6 +39,7 @@ impl Sources {
             reader,
             waiting,
             adviser,
+            census,
             steady: SteadyTime::from(Arc::clone(&clock), Instant::now()),
             clock,
             states,

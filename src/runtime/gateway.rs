@@ -10,7 +10,7 @@ use super::{
     facts,
     listeners::Listeners,
     maintenance,
-    parts::Parts,
+    parts::{self, Parts},
     schema,
     states::make_states_whole,
     targets::Targets,
@@ -62,7 +62,8 @@ impl Gateway {
         let store = store::open(&config.database, &config.sequencer).await?;
         schema::prepare(store.as_ref(), &config, options).await?;
         let listeners = Listeners::bind(&config).await?;
-        let targets = Targets::bind(&config).await?;
+        let census = Arc::new(parts::census(&config));
+        let targets = Targets::bind(&config, &census).await?;
         let addresses = Addresses {
             public: listeners.public_address()?,
             private: listeners.private_address()?,
@@ -70,7 +71,7 @@ impl Gateway {
             websocket: targets.websocket,
         };
         telemetry::install_metrics().map_err(StartError::Metrics)?;
-        let (parts, ingest_writer) = Parts::new(config, store);
+        let (parts, ingest_writer) = Parts::new(config, store, census);
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();

@@ -71,6 +71,8 @@ pub(super) fn start_log(
         (Arc::clone(&parts.flags), Arc::clone(&parts.routes)),
     );
     tasks.spawn(Rank::Reader, "flags reader", |stop| flags_reader.run(stop));
+    let keeper = parts.census_keeper();
+    tasks.spawn(Rank::Reader, "census", |stop| keeper.run(stop));
     let panic_read = start_panic(tasks, parts);
     vec![filled, flags_read, panic_read]
 }

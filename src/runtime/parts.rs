@@ -13,10 +13,10 @@ use super::{StartError, UsageWriter};
 use crate::{
     config::{Config, modules, mqtt},
     cutover::{
-        Acts, Adviser, Flags, Gatekeeper, Panic, PanicActs, Roll, Routes,
+        Acts, Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes,
         guard::{Guards, Terms},
     },
-    domain::{ModuleName, Pace, SystemClock},
+    domain::{Clock, ModuleName, Pace, SystemClock},
     http::{
         private::{PrivateState, Worth},
         public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
@@ -52,10 +52,10 @@ pub(super) struct Parts {
     pub(super) guards: Arc<Guards>,
     /// Which targets get which module.
     pub(super) routes: Arc<Routes>,
+    /// Who was last seen how.
+    pub(super) census: Arc<Census>,
     /// What steps forward ask for.
     pub(super) gatekeeper: Arc<Gatekeeper>,
-    /// Who has opened a session here.
-    pub(super) roll: Arc<Roll>,
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
@@ -74,7 +74,11 @@ pub(super) struct Parts {
 impl Parts {
     /// The parts, and the ingest writer that is still to be started. To be called after the metrics
     /// recorder is installed.
-    pub(super) fn new(config: Arc<Config>, store: Arc<dyn Store>) -> (Self, IngestWriter) {
+    pub(super) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn Store>,
+        census: Arc<Census>,
+    ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
         let readiness = Arc::<Readiness>::default();
@@ -135,13 +139,13 @@ impl Parts {
             panic,
             panic_acts: Arc::new(panic_acts),
             guards: Arc::new(guards),
+            census,
             gatekeeper: Arc::new(Gatekeeper::new(
                 Arc::clone(&store),
                 Arc::clone(&routes),
                 config.gates.clone(),
             )),
             routes,
-            roll: Arc::new(Roll::of(config.session.remembered_clients)),
             standings: Arc::default(),
             readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
@@ -159,6 +163,15 @@ impl Parts {
             Arc::clone(&self.store),
             Arc::clone(&self.leadership),
             self.served.with_state.clone(),
+        )
+    }
+
+    pub(super) fn census_keeper(&self) -> CensusKeeper {
+        CensusKeeper::new(
+            Arc::clone(&self.census),
+            Arc::clone(&self.store),
+            Arc::new(SystemClock),
+            self.presence.name().to_owned(),
         )
     }
 
@@ -197,6 +210,7 @@ impl Parts {
             panic_acts: Arc::clone(&self.panic_acts),
             adviser: Arc::new(self.adviser()),
             guards: Arc::clone(&self.guards),
+            census: Arc::clone(&self.census),
             routes: Arc::clone(&self.routes),
             targets: self.config.mqtt.effective_targets().into(),
             topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
@@ -240,7 +254,7 @@ impl Parts {
             store,
             flags,
             Arc::clone(&self.routes),
-            Arc::clone(&self.roll),
+            Arc::clone(&self.census),
             Arc::clone(&self.gatekeeper),
         )
     }
@@ -306,13 +320,13 @@ impl Parts {
             &self.config,
             bound,
             self.directions(),
-            Arc::clone(&self.roll),
+            Arc::clone(&self.census),
             clock,
         );
         let sources = Sources::new(
             Arc::clone(&reader),
             Arc::clone(&self.waiting),
-            Arc::clone(&adviser),
+            (Arc::clone(&adviser), Arc::clone(&self.census)),
             Arc::new(SystemClock),
             &self.config.poll,
         );
@@ -320,6 +334,8 @@ impl Parts {
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),
             sessions: Arc::new(sessions),
+            adviser: Arc::clone(&adviser),
+            census: Arc::clone(&self.census),
             session_body_bytes: self.config.session.body_bytes,
             usage: Arc::clone(&self.usage),
             clock: Arc::new(SystemClock),
@@ -357,6 +373,22 @@ impl Parts {
             served,
         )
     }
+}
+
+/// A census of the configured modules, whose channels are on the embedded broker if there is one.
+pub(super) fn census(config: &Config) -> Census {
+    let targets = config.mqtt.effective_targets();
+    let embedded = targets.iter().find(|target| target.is_embedded());
+    let prefix = embedded.map_or("", |target| target.effective_prefix(&config.mqtt));
+    let topics = mirror::topic::Topics::new(prefix);
+    let now = (Instant::now(), SystemClock.now());
+    let modules = served(config).modules;
+    Census::new(
+        &config.census,
+        &modules,
+        |module| topics.module(module),
+        now,
+    )
 }
 
 fn presence(config: &Config) -> Presence {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::{Config, mqtt},
+    cutover::Census,
     domain::SystemClock,
     mirror::{self, Publisher, Target, Verifier},
     store::Store,
@@ -34,7 +35,7 @@ pub(super) struct Targets {
 
 impl Targets {
     /// Binds the embedded brokers and takes the URLs of all targets apart.
-    pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
+    pub(super) async fn bind(config: &Config, census: &Arc<Census>) -> Result<Self, StartError> {
         let mut targets = Self {
             fed: Vec::new(),
             #[cfg(feature = "embedded-broker")]
@@ -49,7 +50,7 @@ impl Targets {
             let mut made =
                 Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
             made.pointers = mirror::Pointers::below(config.server.public_url.as_deref());
-            targets.embed(config, target, &mut made).await?;
+            targets.embed((config, census), target, &mut made).await?;
             let prefix = target.effective_prefix(&config.mqtt).to_owned();
             targets.fed.push((made, prefix));
         }
@@ -60,7 +61,7 @@ impl Targets {
     #[cfg(feature = "embedded-broker")]
     async fn embed(
         &mut self,
-        config: &Config,
+        (config, census): (&Config, &Arc<Census>),
         target: &mqtt::Target,
         made: &mut Target,
     ) -> Result<(), StartError> {
@@ -73,7 +74,7 @@ impl Targets {
             websocket: target.websocket,
         };
         let login = GatewayLogin::random(&made.client_id);
-        let broker = EmbeddedBroker::bind(&config.broker, addresses, &login)
+        let broker = EmbeddedBroker::bind(&config.broker, addresses, &login, Arc::clone(census))
             .await
             .map_err(|why| StartError::Target(why.to_string()))?;
         let bound = broker.addresses();
@@ -91,7 +92,7 @@ impl Targets {
     #[expect(clippy::unused_async, reason = "the embedded broker is bound here")]
     async fn embed(
         &mut self,
-        _config: &Config,
+        _of: (&Config, &Arc<Census>),
         _target: &mqtt::Target,
         _made: &mut Target,
     ) -> Result<(), StartError> {

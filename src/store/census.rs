@@ -60,7 +60,7 @@ impl Told {
 pub struct Sighting {
     /// The module.
     pub module: ModuleName,
-    /// The client. Neither empty nor longer than [`CLIENT_ID_BYTES`], without control characters.
+    /// The client; empty = those who have no id. Not longer than [`CLIENT_ID_BYTES`], without control characters.
     pub client_id: Box<str>,
     /// Its program; empty = it was not said, and what is stored stays. At most [`AGENT_BYTES`], without control characters.
     pub agent: Box<str>,
@@ -230,6 +230,8 @@ pub struct Pollers {
     pub total: u64,
     /// How many agents they have.
     pub agents_total: u64,
+    /// False if there may be more: a replica has seen more clients of the module that poll than it remembers, or some without an id.
+    pub is_exact: bool,
     /// Some of the clients, in the order of their ids.
     pub clients: Vec<KnownClient>,
     /// The agents that most of them have, those first.
@@ -245,6 +247,16 @@ pub struct PollingAgent {
     pub clients: u64,
     /// When the last of them polled.
     pub polled_at: Micros,
+}
+
+/// `total, agents_total` and the number of sketches of those who poll, without names.
+pub(super) fn unnamed_pollers(row: &impl Columns) -> sqlx::Result<Pollers> {
+    Ok(Pollers {
+        total: row.integer(0)?.unsigned_abs(),
+        agents_total: row.integer(1)?.unsigned_abs(),
+        is_exact: row.integer(2)? == 0,
+        ..Pollers::default()
+    })
 }
 
 /// [`PollingAgent`] from `agent, count, polled_at`.
@@ -274,11 +286,13 @@ pub struct ClientFilter {
 }
 
 impl ClientFilter {
-    /// Behind which module and client.
-    pub(super) fn from(&self) -> (&str, &str) {
+    /// From which module and client on. No id holds a control character, so all that are behind one are not below it with the least of them.
+    pub(super) fn from(&self) -> (&str, String) {
         let begin = self.module.as_ref().map_or("", ModuleName::as_str);
-        let after = self.after.as_ref();
-        after.map_or((begin, ""), |(module, client)| (module, client))
+        match &self.after {
+            None => (begin, String::new()),
+            Some((module, client)) => (module, format!("{client}\u{1}")),
+        }
     }
 
     /// The last module that is wanted. No name of a module holds a `~`, and all are below it.
@@ -324,7 +338,7 @@ pub struct Sketch {
     pub instance: String,
     /// When the slice began.
     pub slice: Micros,
-    /// The registers of its HyperLogLog.
+    /// The registers of its `HyperLogLog`.
     pub registers: Vec<u8>,
 }
 

@@ -42,6 +42,8 @@ pub const LEASE_MOVES: &str = "changeover_lease_moves_total";
 pub const PANIC: &str = "changeover_panic";
 /// Whether a guard of a module has tripped, as this replica knows it.
 pub const GUARD_TRIPPED: &str = "changeover_guard_tripped";
+/// Clients of all replicas within `census.window`, by module and transport.
+pub const CLIENTS: &str = "changeover_clients";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.
@@ -164,6 +166,10 @@ pub fn describe() {
     metrics::describe_gauge!(
         GUARD_TRIPPED,
         "Whether a guard of the module has sent clients back to polling"
+    );
+    metrics::describe_gauge!(
+        CLIENTS,
+        "Clients that were seen within census.window, by any replica"
     );
     metrics::describe_counter!(
         MIRROR_PUBLISHED,

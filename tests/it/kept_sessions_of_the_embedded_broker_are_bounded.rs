@@ -1,11 +1,12 @@
 //! Clients that subscribe and drop leave sessions behind: there are never more than configured, and
 //! neither the gateway nor those who were there before feel it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use changeover::{
     broker::{Addresses, EmbeddedBroker, GatewayLogin},
     config::{broker::Broker, mqtt::Protocol},
+    cutover::Census,
     mirror::mqtt::{Endpoint, Link, LinkOptions, Signal},
 };
 use tokio_util::sync::CancellationToken;
@@ -63,7 +64,7 @@ async fn who_comes_and_goes_takes_no_more_than_the_bound() {
         mqtt: SocketAddr::from(([127, 0, 0, 1], 0)),
         websocket: None,
     };
-    let broker = EmbeddedBroker::bind(&bounds, addresses, &login)
+    let broker = EmbeddedBroker::bind(&bounds, addresses, &login, Arc::new(Census::nobodys()))
         .await
         .unwrap();
     let url = format!("mqtt://{}", broker.addresses().mqtt);

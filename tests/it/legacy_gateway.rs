@@ -16,7 +16,7 @@ use axum::{Router, body::Body};
 use changeover::mirror::{AsyncApi, Bound};
 use changeover::{
     config::{self, modules::Module, tail},
-    cutover::{Adviser, Flags, Routes},
+    cutover::{Adviser, Census, Flags, Routes},
     domain::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
@@ -371,7 +371,10 @@ impl Gateway {
         let sources = Sources::new(
             Arc::new(reader),
             Arc::new(waiting),
-            Arc::new(Adviser::new(flags.clone(), Arc::new(routes), |_| true)),
+            (
+                Arc::new(Adviser::new(flags.clone(), Arc::new(routes), |_| true)),
+                Arc::new(Census::nobodys()),
+            ),
             Arc::clone(&clock) as Arc<dyn Clock>,
             &config,
         );

@@ -260,7 +260,7 @@ async fn a_dry_run_says_whom_it_would_move(database: DatabaseUnderTest) {
     let preview = dry("10").await;
     assert_eq!(
         preview,
-        json!({"known": 200, "to_push": up, "to_poll": none})
+        json!({"known": 200, "complete": true, "to_push": up, "to_poll": none})
     );
 
     ramp(client, &json!({"percent": 20})).await;
@@ -274,10 +274,7 @@ async fn a_dry_run_says_whom_it_would_move(database: DatabaseUnderTest) {
     let include = ["--include", "client:terminal-0000", "--output", "table"];
     let arguments = ["ramp", MODULE, "--reason", "r", "--dry-run"];
     let said = run(client, &[&arguments[..], &include].concat()).await;
-    assert!(
-        said.contains("of 200 clients that have opened a session"),
-        "{said}"
-    );
+    assert!(said.contains("of 200 clients of the census"), "{said}");
     // What follows warns of a mirror that nobody has verified yet.
     assert!(said.contains("\n  0 would poll again\n"), "{said}");
     let done = act(client, "ramp", &json!({"percent": 20})).await;

@@ -102,6 +102,8 @@ mod panic_sends_everybody_back;
 mod passwords_change_while_running;
 mod poisonous_rows_are_parked;
 mod polls_are_steered;
+#[cfg(feature = "embedded-broker")]
+mod polls_grow_rare_while_push_is_healthy;
 mod polls_of_several_modules;
 mod polls_on_real_databases;
 mod processes_that_cannot_share_a_database;
@@ -136,6 +138,7 @@ mod targets_are_acted_on;
 mod targets_differ;
 mod ten_thousand_polls_wait;
 mod terminals_of_a_killed_broker_end_with_the_log;
+mod the_census_knows_who_was_seen_how;
 mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;

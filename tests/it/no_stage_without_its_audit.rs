@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use changeover::{
     config::gates::Gates,
     cutover::{
-        Acts, Asked, Done, Flags, Gatekeeper, Move, Recut, Refused, Replan, Roll, Route, Routes,
+        Acts, Asked, Census, Done, Flags, Gatekeeper, Move, Recut, Refused, Replan, Route, Routes,
         Step,
     },
     domain::{BasisPoints, Micros, ModuleName, Stage},
@@ -39,7 +39,7 @@ impl Replica {
                 Arc::clone(&store),
                 flags,
                 Arc::clone(&routes),
-                Arc::new(Roll::of(0)),
+                Arc::new(Census::nobodys()),
                 Arc::new(Gatekeeper::new(Arc::clone(&store), routes, gates)),
             ),
             store,

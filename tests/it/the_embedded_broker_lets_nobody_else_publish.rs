@@ -1,10 +1,11 @@
 //! The embedded broker, as stock clients see it: everyone may listen, only the gateway speaks.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
 use changeover::{
     broker::{Addresses, EmbeddedBroker, GATEWAY_USER, GatewayLogin},
     config::{broker::Broker, mqtt::Protocol},
+    cutover::Census,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
@@ -38,9 +39,14 @@ impl Serving {
             mqtt: local(port),
             websocket: Some(local(0)),
         };
-        let broker = EmbeddedBroker::bind(&Broker::default(), wanted, &login)
-            .await
-            .unwrap();
+        let broker = EmbeddedBroker::bind(
+            &Broker::default(),
+            wanted,
+            &login,
+            Arc::new(Census::nobodys()),
+        )
+        .await
+        .unwrap();
         let addresses = broker.addresses();
         let stop = CancellationToken::new();
         let serving = broker.serve(stop.clone());
@@ -249,10 +255,15 @@ async fn a_port_in_use_names_the_key_to_change() {
         (mqtt, "mqtt.targets.url"),
         (websocket, "mqtt.targets.websocket"),
     ] {
-        let error = EmbeddedBroker::bind(&Broker::default(), addresses, &login)
-            .await
-            .err()
-            .unwrap();
+        let error = EmbeddedBroker::bind(
+            &Broker::default(),
+            addresses,
+            &login,
+            Arc::new(Census::nobodys()),
+        )
+        .await
+        .err()
+        .unwrap();
         assert!(error.to_string().starts_with(key), "{error}");
     }
 }

@@ -14,11 +14,18 @@ use crate::{
     domain::{Audience, Cursor, ModuleName},
 };
 
+/// What it says that it is.
+const AGENT: &str = concat!("changeover-watch/", env!("CARGO_PKG_VERSION"));
+
 /// How long the listener may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// Where reads say which client they are of, and that it is on push.
+const CLIENT: &str = "changeover-client";
+const TRANSPORT: &str = "changeover-transport";
 
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -52,6 +59,7 @@ impl Gateway {
             .no_proxy()
             .connect_timeout(CONNECT)
             .timeout(ANSWER)
+            .user_agent(AGENT)
             .build()
             .context("cannot make an HTTP client")?;
         Ok(Self {
@@ -83,7 +91,7 @@ impl Gateway {
     pub(super) async fn session(&self) -> Event {
         let body = json!({
             "client_id": self.client_id,
-            "agent": concat!("changeover-watch/", env!("CARGO_PKG_VERSION")),
+            "agent": AGENT,
             "modules": [self.module],
             "audience": self.audience,
         });
@@ -96,10 +104,18 @@ impl Gateway {
         }
     }
 
-    pub(super) async fn read(&self, after: Option<Cursor>) -> Event {
+    /// `on_push`: changes reach it by push, and it only reads what it may have missed.
+    pub(super) async fn read(&self, after: Option<Cursor>, on_push: bool) -> Event {
         let module = self.module.clone();
         let body = json!({"cursors": {module.as_str(): after}, "audience": self.audience});
-        match self.post(&["v1", "poll"], &body).await {
+        let asked = self.http.post(self.at(&["v1", "poll"])).json(&body);
+        let asked = asked.header(CLIENT, &self.client_id);
+        let asked = if on_push {
+            asked.header(TRANSPORT, "push")
+        } else {
+            asked
+        };
+        match self::body(asked.send().await).await {
             Ok(body) => {
                 let mut polled = Polled::parse(&body).unwrap_or_default();
                 match polled.remove(&module) {

@@ -131,8 +131,10 @@ impl Watching {
                 self.questions.spawn(async move { gateway.session().await });
             }
             Action::Read { after, .. } => {
+                let way = self.client.way(self.module.as_str());
+                let on_push = matches!(way, Some(Way::CatchingUp | Way::Live));
                 self.questions
-                    .spawn(async move { gateway.read(after).await });
+                    .spawn(async move { gateway.read(after, on_push).await });
             }
             Action::TakeState { page, .. } => {
                 let asking = async move { gateway.state(page.as_deref()).await };

@@ -152,7 +152,8 @@ fn named(found: store::Pollers) -> Pollers {
         last_seen: agent.polled_at,
     };
     Pollers {
-        clients: found.total,
+        // Of those who have no row it is known only that there may be some.
+        clients: found.total.max(u64::from(!found.is_exact)),
         by_client: found.clients.into_iter().map(client).collect(),
         agents: found.agents_total,
         by_agent: found.agents.into_iter().map(agent).collect(),

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, compact, epochs, gates, health, ingest, instances, metrics, modules,
-    outbox, panic, savings, targets,
+    PrivateState, acts, census, compact, epochs, gates, health, ingest, instances, metrics,
+    modules, outbox, panic, savings, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -39,6 +39,7 @@ use crate::http::{
         panic::lift,
         panic::raise,
         panic::show,
+        census::list,
         instances::list,
         savings::show,
         targets::act,

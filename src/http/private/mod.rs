@@ -6,6 +6,8 @@
 mod act_body;
 mod acts;
 mod caveats;
+mod census;
+mod clients;
 mod compact;
 mod description;
 mod epochs;
@@ -39,7 +41,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::{Problem, description as descriptions, query};
 use crate::{
     config,
-    cutover::{Acts, Adviser, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
+    cutover::{Acts, Adviser, Census, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
@@ -82,6 +84,8 @@ pub struct PrivateState {
     pub epochs: Arc<Epochs>,
     /// Where acts are done.
     pub acts: Arc<Acts>,
+    /// Who was last seen how.
+    pub census: Arc<Census>,
     /// What steps forward ask for.
     pub gatekeeper: Arc<Gatekeeper>,
     /// Where panics are raised and lifted.
@@ -126,6 +130,7 @@ pub fn router(state: PrivateState) -> Router {
             "/admin/v1/panic",
             get(panic::show).post(panic::raise).delete(panic::lift),
         )
+        .route("/admin/v1/census", get(census::list))
         .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/savings", get(savings::show))
         .route("/admin/v1/targets", get(targets::list))

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, database_problem,
+    PrivateState,
+    clients::ClientsView,
+    database_problem,
     gates::{ForcedView, GateView},
     guard::GuardView,
     known_module,
@@ -68,6 +70,8 @@ pub struct ModuleView {
     head: u64,
     retained_from: u64,
     lease_holder: Option<String>,
+    /// Its clients, as last counted; null before the first count, or without a census.
+    clients: Option<ClientsView>,
     /// What the next step forward asks for, if there is one. Only where one module is asked for by its name.
     gate: Option<GateView>,
     /// What was overridden to come to this stage.
@@ -155,6 +159,7 @@ impl ModuleView {
             lease_holder: head
                 .filter(|head| !head.lease_vacant)
                 .and_then(|head| head.lease_holder.clone()),
+            clients: ClientsView::of(state, &record.module),
             gate: None,
             forced: ForcedView::new(record),
             targets: TargetView::all(state, &record.module),

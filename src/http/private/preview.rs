@@ -5,12 +5,13 @@ use utoipa::ToSchema;
 
 use crate::cutover::{Moved, Preview};
 
-/// What the act would change for the clients that are known of: those that have opened a session on this replica since its start, the latest
-/// `session.remembered_clients` of them.
+/// What the act would change for the clients that are known of: those of the census that any replica has seen within `census.keep`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Preview)]
 pub struct PreviewView {
     known: usize,
+    /// False if there are more, which were not looked at.
+    complete: bool,
     /// Who polls and would take the push.
     to_push: MovedView,
     /// Who takes the push and would poll again.
@@ -31,6 +32,7 @@ impl From<Preview> for PreviewView {
     fn from(preview: Preview) -> Self {
         Self {
             known: preview.known,
+            complete: preview.is_complete,
             to_push: preview.to_push.into(),
             to_poll: preview.to_poll.into(),
         }

@@ -3,7 +3,11 @@
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{native::EXPOSED, ofrep::stream::LAST_EVENT_ID};
+use super::{
+    native::EXPOSED,
+    ofrep::stream::LAST_EVENT_ID,
+    reader::{CLIENT, TRANSPORT},
+};
 
 /// Where OpenFeature's providers may carry a key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -28,6 +32,8 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
         header::ACCEPT,
         LAST_EVENT_ID,
         API_KEY,
+        CLIENT,
+        TRANSPORT,
     ];
     let layer = CorsLayer::new()
         .allow_origin(allowed)

@@ -11,6 +11,7 @@ mod legacy_poll;
 mod native;
 mod ofrep;
 mod poll;
+mod reader;
 mod request_body;
 mod service;
 mod session;

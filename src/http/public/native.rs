@@ -16,6 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{cors, poll, session, snapshot, streams, used};
 use crate::{
+    cutover::{Adviser, Census},
     domain::{Audience, Clock, ModuleName},
     http::Problem,
     mirror::Sessions,
@@ -31,6 +32,10 @@ pub struct NativeState {
     pub reads: Arc<Reads>,
     /// What clients on push need.
     pub sessions: Arc<Sessions>,
+    /// What clients are told.
+    pub adviser: Arc<Adviser>,
+    /// Where it is noted who reads.
+    pub census: Arc<Census>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// How long the body of a request may take.

@@ -16,9 +16,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
+    callers::CallsFrom,
     description::{CursorSeen, PollAnswer},
     json::{push, push_events, push_json},
     native::{Endpoint, NativeState, bad_request, pause_s, snapshot_url},
+    reader::Reader,
     request_body,
     streams::jittered,
 };
@@ -58,6 +60,10 @@ type Answered = (String, Option<(Channels, Result<Page, Unread>)>);
 #[utoipa::path(
     post, path = "/v1/poll", operation_id = "pollModules", tag = "Native reads",
     request_body(content = Request, content_type = "application/json"),
+    params(
+        ("Changeover-Client" = Option<String>, Header, description = "which client reads, as in its session: for the census"),
+        ("Changeover-Transport" = Option<String>, Header, description = "`push` if changes reach it over MQTT"),
+    ),
     responses(
         (status = 200, description = "each module's changes, or its error", body = PollAnswer, content_type = "application/json",
             headers(("Changeover-Next-Poll-Ms" = Option<u32>, description = "when to come again, if there was no place to wait"))),
@@ -73,6 +79,7 @@ pub(super) async fn poll(State(state): State<NativeState>, request: extract::Req
 }
 
 async fn answer(state: &NativeState, request: extract::Request) -> Result<Response, Problem> {
+    let (headers, address) = (request.headers().clone(), CallsFrom::of(&request));
     let request: Request = request_body::read(request, state.body_patience).await?;
     let most = state.reads.bounds().poll_modules;
     if request.cursors.is_empty() || request.cursors.len() > most {
@@ -82,6 +89,9 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
     let own = state.audience(request.audience.as_deref())?;
     let wait = wait(state, request.wait_ms);
     let (known, asked) = ask(state, &request, own.as_ref());
+    for one in &asked {
+        Reader::new(&headers, address).note(state, &one.channels);
+    }
     let several = state.reads.several(&asked, wait).await;
     count_statements(state, &asked, &several);
     let mut pages = asked

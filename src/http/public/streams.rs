@@ -6,6 +6,7 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -16,10 +17,12 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    callers::CallsFrom,
     description::SentEvent,
     etag,
     json::push_events,
     native::{Endpoint, NativeState},
+    reader::Reader,
     sse, stream_cursor, used,
 };
 use crate::{
@@ -94,6 +97,8 @@ struct Asked {
         ("module" = String, Path, description = "a configured module"),
         Query,
         ("If-None-Match" = Option<String>, Header, description = "the `ETag` of the page that the client has"),
+        ("Changeover-Client" = Option<String>, Header, description = "which client reads, as in its session: for the census"),
+        ("Changeover-Transport" = Option<String>, Header, description = "`push` if changes reach it over MQTT"),
     ),
     responses(
         (status = 200, description = "changes",
@@ -124,6 +129,7 @@ pub(super) async fn read(
     State(state): State<NativeState>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
+    from: Option<Extension<CallsFrom>>,
     headers: HeaderMap,
 ) -> Response {
     let asked = query.and_then(|QueryOf(query)| asked(&state, module.as_ref().ok(), &query));
@@ -131,6 +137,8 @@ pub(super) async fn read(
         Ok(asked) => asked,
         Err(problem) => return Endpoint::CatchUp.answered(problem),
     };
+    let address = from.map(|Extension(CallsFrom(address))| address);
+    Reader::new(&headers, address).note(&state, &asked.channels);
     let meter = state.usage.of_module(asked.channels.module());
     let answer = async {
         let (endpoint, answer) = match asked.live {

@@ -67,6 +67,11 @@ impl Topics {
         filter
     }
 
+    /// What the topics of a module's channels begin with, up to the audience.
+    pub fn module(&self, module: &ModuleName) -> String {
+        self.below('c', module)
+    }
+
     /// All channels of all modules, as a filter.
     pub fn every_channel(&self) -> String {
         format!("{}/c/+/+", self.prefix)

@@ -20,7 +20,7 @@ use self::addresses::Address;
 use super::{Bound, Directions, event::rfc3339, topic::Topics};
 use crate::{
     config::{self, Config, profile::BrokerLimits},
-    cutover::Roll,
+    cutover::Census,
     domain::{Audience, Client, Clock, ModuleName, Transport},
 };
 
@@ -121,7 +121,7 @@ pub struct ModuleSession {
 pub struct Sessions {
     settings: config::session::Session,
     directions: Directions,
-    roll: Arc<Roll>,
+    census: Arc<Census>,
     clock: Arc<dyn Clock>,
     targets: BTreeMap<String, Target>,
     modules: BTreeMap<ModuleName, Module>,
@@ -149,7 +149,7 @@ impl Sessions {
         config: &Config,
         bound: Bound,
         directions: Directions,
-        roll: Arc<Roll>,
+        census: Arc<Census>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let targets = config.mqtt.effective_targets().into_iter();
@@ -175,7 +175,7 @@ impl Sessions {
         Self {
             settings: config.session.clone(),
             directions,
-            roll,
+            census,
             clock,
             targets: targets.map(target).collect(),
             modules: config.modules_by_name().into_iter().map(module).collect(),
@@ -189,7 +189,6 @@ impl Sessions {
 
     /// Answers a client, and notes that it was here.
     pub fn open(&self, asked: &AskedSession) -> Session {
-        self.roll.note(&asked.client(), asked.modules.as_deref());
         let wanted = |module: &ModuleName| {
             let named = asked.modules.as_ref();
             named.is_none_or(|named| named.contains(module))
@@ -246,6 +245,10 @@ impl Sessions {
         let target = self.directions.target(name, &asked.client_id);
         let version = self.directions.version(name, target);
         let advice = self.directions.of(name, &asked.client());
+        if let Some(clients) = self.census.clients(name) {
+            let told = advice.evaluation.transport;
+            clients.asks_session(&asked.client(), told, Instant::now());
+        }
         let target = advice.target.map(str::to_owned);
         let returns = advice.evaluation.returns;
         let wait = returns.map_or(0, |back| back.wait_ms(self.clock.now(), || asked.chance));
@@ -279,6 +282,8 @@ impl Sessions {
             &asked.client_id,
             longest,
         );
+        let aliases = self.census.presence().aliases();
+        aliases.note(&client_id, &asked.client_id);
         Some(Connection {
             target: name.to_owned(),
             url: target.address.mqtt.clone(),

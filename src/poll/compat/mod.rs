@@ -204,10 +204,11 @@ fn query_parameters(poll: &Poll) -> Box<[Box<str>]> {
     let audience = poll.audience.as_ref();
     let audience = audience.and_then(|field| Some((field.place?, &field.name)));
     let client = poll.client.as_ref().map(|field| (field.place, &field.name));
+    let agent = poll.agent.as_ref().map(|field| (field.place, &field.name));
     let limit = poll.limit.place.map(|place| (place, &poll.limit.name));
     let wait = poll.wait.as_ref();
     let wait = wait.and_then(|field| Some((field.place?, &field.name)));
-    let all = [cursor, audience, client, limit, wait]
+    let all = [cursor, audience, client, agent, limit, wait]
         .into_iter()
         .flatten();
     all.filter(|(place, _)| *place == Place::Query)

@@ -159,6 +159,7 @@ fn takes(contract: &Contract, whom: Whom<'_>) -> Vec<Taken> {
         ),
         of(&fields.audience, "who asks, besides everyone", Shape::Text),
         of(&fields.client, "which client asks", Shape::Text),
+        of(&fields.agent, "its program and version", Shape::Text),
         of(&fields.limit, "most changes of the answer", Shape::Size),
         of(&fields.wait.source, wait(fields.wait.unit), Shape::Count),
         tag,

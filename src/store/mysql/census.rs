@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
 
 use super::{
     MySqlStore,
@@ -18,7 +17,7 @@ use crate::{
         Census, ClientCount, ClientFilter, Error, KnownClient, Pollers, Result, Sighting, Sketch,
         census::{
             StoredSighting, client_columns, client_count, fell_back, known_client, polling_agent,
-            polls, sketch,
+            polls, sketch, unnamed_pollers,
         },
         lease::length_micros,
         row::Columns,
@@ -49,7 +48,9 @@ const COUNT: &str = concat!(
 );
 
 const POLLERS: &str = "\
-    SELECT COUNT(*), COUNT(DISTINCT agent) FROM client_census FORCE INDEX (PRIMARY) WHERE module = ? AND polled_at >= ?";
+    SELECT COUNT(*), COUNT(DISTINCT agent), \
+           (SELECT COUNT(*) FROM client_sketch WHERE module = ? AND transport = 'poll') \
+    FROM client_census FORCE INDEX (PRIMARY) WHERE module = ? AND polled_at >= ?";
 
 const POLLING: &str = concat!(
     "SELECT ",
@@ -65,7 +66,7 @@ const CLIENTS: &str = concat!(
     "SELECT ",
     client_columns!(),
     " FROM client_census FORCE INDEX (PRIMARY) \
-      WHERE module >= ? AND (module > ? OR client_id > ?) AND module <= ? AND (? = '' OR (? = 'poll') = ",
+      WHERE module >= ? AND (module > ? OR client_id >= ?) AND module <= ? AND (? = '' OR (? = 'poll') = ",
     polls!(),
     ") AND (? IS NULL OR agent LIKE ? ESCAPE '!') AND last_seen >= ? ORDER BY module, client_id LIMIT ?"
 );
@@ -121,13 +122,14 @@ impl Census for MySqlStore {
         };
         let read = async {
             let connection = borrowed.connection();
-            let all = ask(POLLERS).fetch_one(&mut *connection).await?;
+            count_query(Purpose::Census);
+            let all = sqlx::query(POLLERS).bind(module.as_str());
+            let all = all.bind(module.as_str()).bind(since);
+            let all = all.fetch_one(&mut *connection).await?;
             let clients = ask(POLLING).bind(limit).fetch_all(&mut *connection).await?;
             let agents = ask(AGENTS).bind(limit).fetch_all(connection).await?;
             let (clients, agents) = (Stored::all(clients), Stored::all(agents));
             Ok(Pollers {
-                total: all.try_get::<i64, _>(0)?.unsigned_abs(),
-                agents_total: all.try_get::<i64, _>(1)?.unsigned_abs(),
                 clients: clients
                     .iter()
                     .map(known_client)
@@ -136,6 +138,7 @@ impl Census for MySqlStore {
                     .iter()
                     .map(polling_agent)
                     .collect::<sqlx::Result<_>>()?,
+                ..unnamed_pollers(&all)?
             })
         };
         let pollers = self.call(doing, read).await?;
@@ -246,7 +249,7 @@ impl MySqlStore {
     }
 }
 
-fn insert<'a>(rows: &[StoredSighting<'a>]) -> Statement {
+fn insert(rows: &[StoredSighting<'_>]) -> Statement {
     let mut insert = Statement::new(
         "INSERT INTO client_census (module, client_id, agent, audience, address, first_seen, last_seen, \
          polled_at, told, pushed_at, push_until) ",

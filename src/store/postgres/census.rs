@@ -12,7 +12,7 @@ use crate::{
         Census, ClientCount, ClientFilter, Error, KnownClient, Pollers, Result, Sighting, Sketch,
         census::{
             StoredSighting, client_columns, client_count, fell_back, known_client, polling_agent,
-            polls, sketch,
+            polls, sketch, unnamed_pollers,
         },
         lease::length_micros,
     },
@@ -60,7 +60,9 @@ const COUNT: &str = concat!(
 );
 
 const POLLERS: &str = concat!(
-    "SELECT count(*), count(DISTINCT agent) FROM client_census WHERE module = $1 AND polled_at >= ",
+    "SELECT count(*), count(DISTINCT agent), \
+            (SELECT count(*) FROM client_sketch WHERE module = $1 AND transport = 'poll') \
+     FROM client_census WHERE module = $1 AND polled_at >= ",
     now!(),
     " - $2"
 );
@@ -82,7 +84,7 @@ const AGENTS: &str = concat!(
 const CLIENTS: &str = concat!(
     "SELECT ",
     client_columns!(),
-    " FROM client_census WHERE (module, client_id) > ($1, $2) AND module <= $3 \
+    " FROM client_census WHERE (module, client_id) >= ($1, $2) AND module <= $3 \
       AND ($4 = '' OR ($4 = 'poll') = ",
     polls!(),
     ") AND ($5::text IS NULL OR agent LIKE $5 ESCAPE '!') AND last_seen >= ",
@@ -159,8 +161,6 @@ impl Census for PostgresStore {
             let clients = ask(POLLING).bind(limit).fetch_all(&mut *connection).await?;
             let agents = ask(AGENTS).bind(limit).fetch_all(connection).await?;
             Ok(Pollers {
-                total: all.try_get::<i64, _>(0)?.unsigned_abs(),
-                agents_total: all.try_get::<i64, _>(1)?.unsigned_abs(),
                 clients: clients
                     .iter()
                     .map(known_client)
@@ -169,6 +169,7 @@ impl Census for PostgresStore {
                     .iter()
                     .map(polling_agent)
                     .collect::<sqlx::Result<_>>()?,
+                ..unnamed_pollers(&all)?
             })
         };
         let pollers = self.call(doing, read).await?;

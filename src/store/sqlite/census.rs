@@ -12,6 +12,7 @@ use crate::{
         Census, ClientCount, ClientFilter, KnownClient, Pollers, Result, Sighting, Sketch,
         census::{
             client_columns, client_count, fell_back, known_client, polling_agent, polls, sketch,
+            unnamed_pollers,
         },
         lease::length_micros,
     },
@@ -46,7 +47,9 @@ const COUNT: &str = concat!(
 );
 
 const POLLERS: &str = "\
-    SELECT count(*), count(DISTINCT agent) FROM client_census WHERE module = ?1 AND polled_at >= ?2";
+    SELECT count(*), count(DISTINCT agent), \
+           (SELECT count(*) FROM client_sketch WHERE module = ?1 AND transport = 'poll') \
+    FROM client_census WHERE module = ?1 AND polled_at >= ?2";
 
 const POLLING: &str = concat!(
     "SELECT ",
@@ -61,7 +64,7 @@ const AGENTS: &str = "\
 const CLIENTS: &str = concat!(
     "SELECT ",
     client_columns!(),
-    " FROM client_census WHERE (module, client_id) > (?1, ?2) AND module <= ?3 \
+    " FROM client_census WHERE (module, client_id) >= (?1, ?2) AND module <= ?3 \
       AND (?4 = '' OR (?4 = 'poll') = ",
     polls!(),
     ") AND (?5 IS NULL OR agent GLOB ?5) AND last_seen >= ?6 ORDER BY module, client_id LIMIT ?7"
@@ -132,8 +135,6 @@ impl Census for SqliteStore {
             let clients = ask(POLLING).bind(limit).fetch_all(&self.readers).await?;
             let agents = ask(AGENTS).bind(limit).fetch_all(&self.readers).await?;
             Ok(Pollers {
-                total: all.try_get::<i64, _>(0)?.unsigned_abs(),
-                agents_total: all.try_get::<i64, _>(1)?.unsigned_abs(),
                 clients: clients
                     .iter()
                     .map(known_client)
@@ -142,6 +143,7 @@ impl Census for SqliteStore {
                     .iter()
                     .map(polling_agent)
                     .collect::<sqlx::Result<_>>()?,
+                ..unnamed_pollers(&all)?
             })
         };
         read.await.map_err(failed(doing))

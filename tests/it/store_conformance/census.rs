@@ -196,7 +196,10 @@ async fn who_still_polls_is_named(database: DatabaseUnderTest) {
     store.note_clients(&sightings).await.unwrap();
     let hour = Duration::from_hours(1);
     let found = store.pollers(&module("orders"), hour, 3).await.unwrap();
-    assert_eq!((found.total, found.agents_total), (31, 2));
+    assert_eq!(
+        (found.total, found.agents_total, found.is_exact),
+        (31, 2, true)
+    );
     let names: Vec<_> = found
         .clients
         .iter()
@@ -227,6 +230,8 @@ async fn clients_come_in_pages_and_by_what_is_known_of_them(database: DatabaseUn
         }
     }
     sightings.push(pushed("push", 5, 60));
+    // Those without an id.
+    sightings.push(polled("", 10, Told::Poll));
     store.note_clients(&sightings).await.unwrap();
     let mut read = Vec::new();
     let mut after = None;
@@ -269,10 +274,10 @@ async fn clients_come_in_pages_and_by_what_is_known_of_them(database: DatabaseUn
     };
     assert_eq!(
         ask(None, None, DAY).await,
-        ["T1", "push", "t1", "t2", "t_1"]
+        ["", "T1", "push", "t1", "t2", "t_1"]
     );
     assert_eq!(ask(Some(Transport::Push), None, DAY).await, ["push"]);
-    assert_eq!(ask(Some(Transport::Poll), None, DAY).await.len(), 4);
+    assert_eq!(ask(Some(Transport::Poll), None, DAY).await.len(), 5);
     assert_eq!(ask(None, Some("App [t1]"), DAY).await, ["t1"]);
     assert_eq!(ask(None, Some("App [t_1]"), DAY).await, ["t_1"]);
     assert_eq!(ask(None, Some("*t?1*"), DAY).await, [""; 0]);

@@ -1,10 +1,11 @@
 //! The embedded broker without its gateway, stopped and started on one port.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use changeover::{
     broker::{Addresses, EmbeddedBroker, GatewayLogin},
     config,
+    cutover::Census,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,9 +45,10 @@ impl Embedded {
             websocket: None,
         };
         let bounds = config::broker::Broker::default();
-        let broker = EmbeddedBroker::bind(&bounds, addresses, &self.login)
-            .await
-            .unwrap();
+        let broker =
+            EmbeddedBroker::bind(&bounds, addresses, &self.login, Arc::new(Census::nobodys()))
+                .await
+                .unwrap();
         self.port = broker.addresses().mqtt.port();
         let stop = CancellationToken::new();
         let serving = broker.serve(stop.clone());

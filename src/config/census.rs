@@ -1,0 +1,115 @@
+//! `[census]`: who was last seen how, and for how long that is kept.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Problems, modules_check::NEXT_POLL_MAX_MS, span::Span};
+
+/// What is remembered of clients, and what follows from it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Census {
+    /// Whether clients are remembered at all.
+    pub enabled: bool,
+    /// Clients that are remembered one by one, for each of their modules; those above are estimated.
+    pub clients: usize,
+    /// What is kept of a client's program and version.
+    pub agent_bytes: usize,
+    /// Whether the database keeps the addresses of clients.
+    pub addresses: bool,
+    /// How often what is new is written.
+    pub flush: Span,
+    /// Most clients that one transaction writes.
+    pub batch: usize,
+    /// How old what is written of a client that comes again and again may become.
+    pub resolution: Span,
+    /// Who was seen within this time is counted.
+    pub window: Span,
+    /// How often clients are counted.
+    pub count_every: Span,
+    /// For how long the database keeps a client that is not seen any more.
+    pub keep: Span,
+    /// For how long a client that is told to push may go on polling, until it counts as fallen back.
+    pub grace: Span,
+    /// For how long a client that says that it is on push is believed.
+    pub push_holds: Span,
+    /// How polls of clients on push grow rare.
+    pub decay: Decay,
+}
+
+/// How the interval of a client grows while its push is healthy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Decay {
+    /// The most that it says; 0 = it does not grow.
+    pub max_ms: u64,
+    /// In what time it doubles.
+    pub double_every: Span,
+}
+
+impl Default for Census {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            clients: 200_000,
+            agent_bytes: 128,
+            addresses: false,
+            flush: Span::from_secs(10),
+            batch: 500,
+            resolution: Span::from_secs(5 * 60),
+            window: Span::from_secs(24 * 3_600),
+            count_every: Span::from_secs(30),
+            keep: Span::from_secs(30 * 24 * 3_600),
+            grace: Span::from_secs(2 * 60),
+            push_holds: Span::from_secs(15 * 60),
+            decay: Decay::default(),
+        }
+    }
+}
+
+impl Default for Decay {
+    fn default() -> Self {
+        Self {
+            max_ms: 300_000,
+            double_every: Span::from_secs(60),
+        }
+    }
+}
+
+impl Census {
+    pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
+        let key = |name: &str| format!("{path}.{name}");
+        problems.bound(&key("clients"), self.clients, 1, 20_000_000);
+        problems.bound(&key("agent_bytes"), self.agent_bytes, 8, 256);
+        problems.bound_span(&key("flush"), self.flush, "100ms", "10m");
+        problems.bound(&key("batch"), self.batch, 1, 5_000);
+        problems.bound_span(&key("resolution"), self.resolution, "100ms", "1h");
+        problems.bound_span(&key("window"), self.window, "1s", "90d");
+        problems.bound_span(&key("count_every"), self.count_every, "100ms", "1h");
+        problems.bound_span(&key("keep"), self.keep, "1m", "3650d");
+        problems.bound_span(&key("grace"), self.grace, "100ms", "1h");
+        problems.bound_span(&key("push_holds"), self.push_holds, "200ms", "1d");
+        problems.bound_span(
+            &key("decay.double_every"),
+            self.decay.double_every,
+            "1s",
+            "1d",
+        );
+        problems.bound(&key("decay.max_ms"), self.decay.max_ms, 0, NEXT_POLL_MAX_MS);
+        if self.keep < self.window {
+            let why = format!(
+                "{} must not be shorter than window ({})",
+                self.keep, self.window
+            );
+            problems.push(key("keep"), why);
+        }
+        let renewed = self.resolution.get() + self.flush.get();
+        if self.push_holds.get() < renewed {
+            let why = format!(
+                "{} must not be shorter than resolution and flush together ({}): the other replicas would take clients on push for gone",
+                self.push_holds,
+                humantime::format_duration(renewed)
+            );
+            problems.push(key("push_holds"), why);
+        }
+    }
+}
