@@ -50,9 +50,10 @@ async fn everybody_to_push(client: &Client) {
 async fn next_poll_ms(client: &Client, says_push: bool) -> u64 {
     let url = format!("{}/api/{MODULE}/list?since=0", client.public);
     let poll = client.http.get(url).header("X-Terminal", "t1");
-    let poll = match says_push {
-        true => poll.header("Changeover-Transport", "push"),
-        false => poll,
+    let poll = if says_push {
+        poll.header("Changeover-Transport", "push")
+    } else {
+        poll
     };
     let answer = client.send(poll).await;
     assert_eq!(answer.status, StatusCode::OK);

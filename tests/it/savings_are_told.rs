@@ -245,7 +245,7 @@ async fn a_gateway_that_has_counted_nothing_says_that() {
         assert_eq!(answer.status, status, "{query}");
         assert!(answer.text.contains(why), "{answer:?}");
     }
-    tokio::time::timeout(Duration::from_secs(60), gateway.stop())
+    tokio::time::timeout(Duration::from_mins(1), gateway.stop())
         .await
         .unwrap();
 }
