@@ -13,8 +13,9 @@ use super::{
     act_body::ActBody,
     caveats, database_problem,
     gates::{self, GateView},
+    heads::heads_by_module,
     known_module,
-    modules::{ModuleView, heads_by_module},
+    module_view::ModuleView,
     preview::PreviewView,
     query::QueryOf,
 };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, clients::ClientsView, database_problem, known_module, modules::rfc3339,
+    PrivateState, clients::ClientsView, database_problem, known_module, moment::rfc3339,
     query::QueryOf,
 };
 use crate::{

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PrivateState, modules::rfc3339};
+use super::{PrivateState, moment::rfc3339};
 use crate::{cutover::Counted, domain::ModuleName};
 
 /// The clients of a module that any replica has seen within `census.window`. Each counts once.

@@ -13,8 +13,9 @@ use utoipa::ToSchema;
 use super::{
     PrivateState,
     acts::{self, ActQuery, actor},
-    database_problem, known_module,
-    modules::heads_by_module,
+    database_problem,
+    heads::heads_by_module,
+    known_module,
     query::QueryOf,
 };
 use crate::{

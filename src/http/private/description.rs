@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, census, compact, epochs, gates, health, ingest, instances, metrics,
-    modules, outbox, panic, savings, targets,
+    PrivateState, acts, census, compact, epochs, gates, health, history, ingest, instances,
+    metrics, modules, outbox, panic, savings, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -30,7 +30,7 @@ use crate::http::{
         health::readyz,
         ingest::ingest,
         metrics::metrics,
-        modules::history,
+        history::history,
         modules::list,
         modules::one,
         outbox::discard,

@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PrivateState, database_problem, known_module, modules::rfc3339, query::QueryOf};
+use super::{PrivateState, database_problem, known_module, moment::rfc3339, query::QueryOf};
 use crate::{
     cutover::{Check, Gate, Poller, Pollers},
     domain::{Invalid, Micros, ModuleName, Stage},

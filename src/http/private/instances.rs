@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PrivateState, database_problem, modules::rfc3339};
+use super::{PrivateState, database_problem, moment::rfc3339};
 use crate::{http::Problem, store::Instance};
 
 /// All processes that share the database.

@@ -13,12 +13,16 @@ mod description;
 mod epochs;
 mod gates;
 mod guard;
+mod heads;
 mod health;
+mod history;
 mod host;
 mod ingest;
 mod instances;
 mod metrics;
+mod module_view;
 mod modules;
+mod moment;
 mod outbox;
 mod panic;
 mod preview;
@@ -121,7 +125,7 @@ pub fn router(state: PrivateState) -> Router {
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
-        .route("/admin/v1/modules/{module}/history", get(modules::history))
+        .route("/admin/v1/modules/{module}/history", get(history::history))
         .route("/admin/v1/modules/{module}/compact", post(compact::compact))
         .route("/admin/v1/modules/{module}/epoch", post(epochs::bump))
         .route("/admin/v1/modules/{module}/gates", post(gates::ask))

@@ -12,7 +12,7 @@ use super::{
     PrivateState,
     acts::{self, ActQuery},
     database_problem, known_module,
-    modules::rfc3339,
+    moment::rfc3339,
     query::QueryOf,
 };
 use crate::{

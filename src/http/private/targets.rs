@@ -15,7 +15,8 @@ use super::{
     PrivateState,
     acts::{self, ActQuery},
     database_problem,
-    modules::{heads_by_module, rfc3339},
+    heads::heads_by_module,
+    moment::rfc3339,
     query::QueryOf,
 };
 use crate::{

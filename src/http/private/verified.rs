@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::modules::rfc3339;
+use super::moment::rfc3339;
 use crate::{
     domain::{ModuleName, Position},
     mirror::{ModuleVerification, Outcome, Problem, Verification},
