@@ -5,12 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
-    Abort, RunError, StartError,
+    Abort, RunError, StartError, configured,
     cuts::Cuts,
     facts,
     listeners::Listeners,
     maintenance,
-    parts::{self, Parts},
+    parts::Parts,
     schema,
     states::make_states_whole,
     targets::Targets,
@@ -62,7 +62,7 @@ impl Gateway {
         let store = store::open(&config.database, &config.sequencer).await?;
         schema::prepare(store.as_ref(), &config, options).await?;
         let listeners = Listeners::bind(&config).await?;
-        let census = Arc::new(parts::census(&config));
+        let census = Arc::new(configured::census(&config));
         let targets = Targets::bind(&config, &census).await?;
         let addresses = Addresses {
             public: listeners.public_address()?,

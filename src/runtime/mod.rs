@@ -4,6 +4,7 @@
 //! before its time ends the process with an error; the mirror's cursors are written before the
 //! leases under which they may be written are given back.
 
+mod configured;
 mod cuts;
 mod error;
 mod facts;

@@ -1,7 +1,7 @@
 //! The parts that the tasks of the process share, made from the configuration.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,21 +9,24 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, UsageWriter};
+use super::{
+    StartError, UsageWriter,
+    configured::{guards, presence, retention, routes, served},
+};
 use crate::{
     config::{Config, modules, mqtt},
     cutover::{
         Acts, Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes,
-        guard::{Guards, Terms},
+        guard::Guards,
     },
-    domain::{Clock, ModuleName, Pace, SystemClock},
+    domain::{ModuleName, SystemClock},
     http::{
         private::{PrivateState, Worth},
         public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
     },
     log::{
-        Admission, Awaited, Epochs, Ingest, IngestWriter, Leadership, Policy, Presence, Reader,
-        Refresh, Retention, Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
+        Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Reader, Refresh, Retention,
+        Rules, Served, StateKeeper, Tail, Waiting, Witnesses,
     },
     mirror::{self, Directions, Sessions, Standings, TargetActs},
     native::{self, Reads},
@@ -70,6 +73,9 @@ pub(super) struct Parts {
     /// Ends the waits, before anything else is stopped.
     pub(super) no_more_waits: CancellationToken,
 }
+
+/// How long the body of a poll may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Parts {
     /// The parts, and the ingest writer that is still to be started. To be called after the metrics
@@ -373,91 +379,4 @@ impl Parts {
             served,
         )
     }
-}
-
-/// A census of the configured modules, whose channels are on the embedded broker if there is one.
-pub(super) fn census(config: &Config) -> Census {
-    let targets = config.mqtt.effective_targets();
-    let embedded = targets.iter().find(|target| target.is_embedded());
-    let prefix = embedded.map_or("", |target| target.effective_prefix(&config.mqtt));
-    let topics = mirror::topic::Topics::new(prefix);
-    let now = (Instant::now(), SystemClock.now());
-    let modules = served(config).modules;
-    Census::new(
-        &config.census,
-        &modules,
-        |module| topics.module(module),
-        now,
-    )
-}
-
-fn presence(config: &Config) -> Presence {
-    let targets = config.mqtt.effective_targets();
-    let mut embedded = targets.iter().filter(|target| target.is_embedded());
-    Presence::new(
-        config.server.instance_name(),
-        rand::random(),
-        Duration::from_millis(config.sequencer.lease_ms),
-        embedded.next().map(|target| target.name.clone()),
-    )
-}
-
-/// How long the body of a poll may take to arrive.
-const BODY_PATIENCE: Duration = Duration::from_secs(5);
-
-fn routes(config: &Config) -> Routes {
-    let targets = config.mqtt.effective_targets();
-    let of = |module: &modules::Module| {
-        let module = module.module_name();
-        let taking = targets.iter().filter(|target| target.takes(&module));
-        let names = taking.map(|target| target.name.clone()).collect();
-        (module, names)
-    };
-    Routes::new(config.modules.iter().map(of).collect())
-}
-
-/// None if they are not wanted.
-fn guards(config: &Config, flags: &Arc<Flags>, routes: &Routes, modules: &[ModuleName]) -> Guards {
-    let watched = modules.iter().filter(|_| config.guard.enabled);
-    let watched = watched.map(|module| (module.clone(), routes.targets(module).to_vec()));
-    Guards::new(Arc::clone(flags), Terms::from(&config.guard), watched)
-}
-
-fn retention(config: &Config, store: &Arc<dyn Store>, leadership: &Arc<Leadership>) -> Retention {
-    let modules = config.modules_by_name().into_iter();
-    let targets = config.mqtt.effective_targets().into_iter();
-    let awaited = |target: mqtt::Target| Awaited {
-        modules: target.module_names(),
-        name: target.name,
-    };
-    Retention::new(
-        Arc::clone(store),
-        Arc::clone(leadership),
-        &config.retention,
-        modules
-            .map(|(name, module)| (name, Policy::from(module)))
-            .collect(),
-        targets.map(awaited).collect(),
-    )
-}
-
-fn served(config: &Config) -> Served {
-    let named = |module: &modules::Module| -> Option<(ModuleName, bool)> {
-        Some((module.name.parse().ok()?, module.state))
-    };
-    let modules: Vec<_> = config.modules.iter().filter_map(named).collect();
-    let with_state: HashSet<_> = modules
-        .iter()
-        .filter(|(_, state)| *state)
-        .map(|(module, _)| module.clone())
-        .collect();
-    Served {
-        modules: modules.into_iter().map(|(module, _)| module).collect(),
-        with_state,
-        paces: config.modules.iter().filter_map(paced(config)).collect(),
-    }
-}
-
-fn paced(config: &Config) -> impl Fn(&modules::Module) -> Option<(ModuleName, Pace)> {
-    |module| Some((module.name.parse().ok()?, config.pace(module)?))
 }
