@@ -5,6 +5,7 @@ mod act_table;
 mod arguments;
 mod gates;
 mod get;
+mod health;
 mod history;
 mod list_table;
 mod looking;

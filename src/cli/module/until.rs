@@ -4,10 +4,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use super::{
-    view::{Guard, ModuleView},
-    words,
-};
+use super::{health::unhealthy, view::ModuleView, words};
 use crate::domain::{Invalid, Stage};
 
 /// Something that a module may come to.
@@ -36,7 +33,7 @@ pub(super) struct Missing {
 }
 
 impl Missing {
-    fn new(about: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(super) fn new(about: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             about: about.into(),
             text: text.into(),
@@ -103,79 +100,6 @@ fn held(m: &ModuleView, stage: Stage) -> Option<Missing> {
     (in_force != stage.as_str()).then(|| Missing::new("in force", text()))
 }
 
-fn unhealthy(m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
-    let mut missing = Vec::new();
-    if m.is_held_down() {
-        let (asked, in_force) = (&m.stage_requested, &m.stage_effective);
-        let why = words::held_down_by(m);
-        let text = format!("in force is {in_force} ({why}), asked for is {asked}");
-        missing.push(Missing::new("stage", text));
-    }
-    if m.lease_holder.is_none() {
-        missing.push(Missing::new("writer", "no replica numbers the module"));
-    }
-    let told = m.routes.iter().map(|route| route.target.as_str());
-    let here = m.targets.iter().map(|target| target.name.as_str());
-    let guarded = m.guard.iter().map(|guard| guard.target.as_str());
-    let mut targets: Vec<&str> = told.chain(here).chain(guarded).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    for target in targets {
-        missing.extend(trouble_of(m, target, max_lag));
-    }
-    missing
-}
-
-/// What is wrong with a target: its own facts where the asked replica feeds it, and what the guard says in any case.
-fn trouble_of(m: &ModuleView, name: &str, max_lag: Duration) -> Vec<Missing> {
-    let about = format!("target {name}");
-    let mut missing = Vec::new();
-    let mut say = |text: String| missing.push(Missing::new(&about, format!("{about}: {text}")));
-    let (target, guard) = (
-        m.targets.iter().find(|target| target.name == name),
-        m.guard_of(name),
-    );
-    if let Some(target) = target {
-        if let Some(why) = &target.halted {
-            say(format!("halted, {why}"));
-        }
-        if !target.connected {
-            say("not connected".to_owned());
-        }
-        let lag = Duration::from_millis(target.lag_ms);
-        if lag >= max_lag {
-            let (lag, most) = (words::duration(target.lag_ms), millis(max_lag));
-            say(format!(
-                "{lag} late, the bound is {}",
-                words::duration(most)
-            ));
-        }
-    }
-    match guard {
-        Some(guard) if guard.state != "watching" => say(tripped(guard)),
-        None if target.is_none() => {
-            say(match &m.lease_holder {
-                Some(holder) => format!(
-                    "the replica that answers does not feed it ({holder} does) and knows nothing of it"
-                ),
-                None => "no replica feeds it".to_owned(),
-            });
-        }
-        _ => {}
-    }
-    missing
-}
-
-fn tripped(guard: &Guard) -> String {
-    let since = words::time_or_nothing(guard.since.as_ref());
-    let state = words::guard_of(guard).written(false);
-    format!("the guard is {state}, since {since}")
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn gate(m: &ModuleView) -> Vec<Missing> {
     let Some(gate) = &m.gate else {
         let text = "the module has no gate: there is no step forward, or the gateway tells none";
@@ -204,7 +128,7 @@ fn gate(m: &ModuleView) -> Vec<Missing> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{Route, Target};
+    use super::super::view::{Guard, Route, Target};
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(5);
@@ -303,6 +227,24 @@ mod tests {
     fn a_guard_tells_of_targets_that_another_replica_feeds() {
         let mut m = healthy();
         m.targets.clear();
+        assert_eq!(said("healthy", &m), Vec::<String>::new());
+        // Where nobody could be sent back a guard does not trip, so it says nothing.
+        m.stage_requested = "mirror".to_owned();
+        m.stage_effective = "mirror".to_owned();
+        let unknown = "target local: the replica that answers does not feed it (gw-1 does) and knows nothing of it";
+        assert_eq!(said("healthy", &m), [unknown]);
+        let gate = |verdict: &str| {
+            serde_json::from_value(serde_json::json!({"step": "ramp", "verdict": verdict, "checks": [
+                {"name": "connected", "target": "local", "verdict": verdict, "detail": "the mirror is away"},
+                {"name": "verified-time", "target": "local", "verdict": "not-enough-data"}]}))
+            .unwrap()
+        };
+        m.gate = gate("fail");
+        assert_eq!(
+            said("healthy", &m),
+            ["target local: connected: the mirror is away"]
+        );
+        m.gate = gate("pass");
         assert_eq!(said("healthy", &m), Vec::<String>::new());
     }
 

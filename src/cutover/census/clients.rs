@@ -15,7 +15,7 @@ use std::{
 use super::{
     about::{About, Agents, own},
     seen::{Moment, Rules, Seen, Tenths},
-    sketch::key,
+    sketch::{key, nameless_key},
     slices::{PER_WINDOW, Slices},
     table::{Entry, Table},
 };
@@ -247,7 +247,7 @@ impl Clients {
     /// Those without an id are told apart by where they call from, as far as that goes.
     fn see_nameless(&self, client: &Client<'_>) {
         let slice = self.miss();
-        let of = || key(&format!("\0{:?} {:?}", client.address, client.agent));
+        let of = || nameless_key(client.address, client.agent);
         self.sketches[Transport::Poll as usize].add(slice, of);
     }
 

@@ -4,7 +4,11 @@
 //! Invariants: it never grows; adding takes no lock and writes nothing for a client that is in it; two of them merge to the one of all
 //! clients, so what replicas have seen can be put together. The standard error is 1.04 / 64, or 1.6 %.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::{
+    io::Read,
+    net::IpAddr,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+};
 
 /// Bits that choose the register.
 const PRECISION: u32 = 12;
@@ -15,7 +19,20 @@ const Q: usize = 64 - PRECISION as usize;
 
 /// Whom a sketch counts by this: the same on every replica, of every version.
 pub(super) fn key(client_id: &str) -> u64 {
-    let mut text = client_id.as_bytes();
+    hashed(client_id.as_bytes())
+}
+
+/// One that has no id, by where it calls from and what it is. No id begins like this.
+pub(super) fn nameless_key(address: Option<IpAddr>, agent: &[u8]) -> u64 {
+    let octets = address.map(|address| match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    });
+    let octets = octets.unwrap_or_default();
+    hashed(b"\0".chain(&octets[..]).chain(agent))
+}
+
+fn hashed(mut text: impl Read) -> u64 {
     let wide = murmur3::murmur3_x64_128(&mut text, 0).expect("reading from memory cannot fail");
     #[expect(clippy::cast_possible_truncation, reason = "half of a hash is one")]
     let half = wide as u64;
@@ -186,5 +203,20 @@ mod tests {
     #[test]
     fn keys_are_the_same_for_ever() {
         assert_eq!(key("terminal-0001"), 16_963_716_156_946_022_107);
+    }
+
+    #[test]
+    fn who_has_no_id_is_told_apart_by_address_and_program() {
+        let (here, there) = ("192.0.2.1".parse().ok(), "2001:db8::1".parse().ok());
+        let mut keys = vec![
+            nameless_key(here, b"a/1"),
+            nameless_key(here, b"a/2"),
+            nameless_key(there, b"a/1"),
+            nameless_key(None, b"a/1"),
+        ];
+        assert_eq!(keys[0], nameless_key(here, b"a/1"));
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 4);
     }
 }
