@@ -101,6 +101,11 @@ impl Crowd {
             .await;
     }
 
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// How many are on this way.
     pub fn on(&self, way: Way) -> usize {
         let ways = self.members.iter().map(Member::way);
