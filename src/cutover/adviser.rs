@@ -163,6 +163,9 @@ impl Adviser {
         if evaluation.effective > ceiling::STAGE && self.guards.as_ref().is_some_and(has_tripped) {
             return ceiling::lowered(evaluation, super::Cause::Guard, Transport::Poll);
         }
+        if evaluation.effective > ceiling::STAGE && self.target(module, "").is_none() {
+            return without_target(evaluation);
+        }
         evaluation
     }
 
@@ -254,6 +257,11 @@ mod tests {
         assert_eq!(told(), (Transport::Push, "cohort", Some("old")));
         is_fed.store(false, Relaxed);
         assert_eq!(told(), (Transport::Poll, "no-target", None));
+        let shown = adviser.evaluate_record(&all);
+        assert_eq!(
+            (shown.effective, shown.reason),
+            (Stage::Mirror, "no-target")
+        );
         let gone = StageRecord {
             stage: Stage::Retired,
             version: 2,

@@ -104,7 +104,10 @@ pub(super) fn shrink(
             )
         })
         .sum();
-    let now = busiest(reckoning.counted.busiest.0);
+    let average = known.iter().filter_map(|one| one.now.cost);
+    let average: f64 = average.map(|cost| cost.requests_per_s).sum();
+    // An hour that has only begun is no measure of what comes in an hour.
+    let now = busiest(reckoning.counted.busiest.0).max(average);
     if before > 0.0 && now < before {
         lines.push(format!(
             "requests: the busiest hour now has {now:.2}/s, {} the {before:.2}/s that the modules' busiest hours of before add up to: what stands before the gateway can be as much smaller",

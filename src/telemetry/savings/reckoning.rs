@@ -246,9 +246,13 @@ impl Reckoning<'_> {
         };
         let before: Vec<_> = modules.iter().filter_map(of).collect();
         let known = !before.is_empty();
+        // An hour that has only begun is no measure of what comes in an hour.
+        let whole = find(&self.counted.recently, NO_MODULE, Transport::Poll);
+        let whole = whole.filter(|sum| !sum.counted.is_zero());
+        let average = whole.map(|sum| per_s(sum.counts.statements, sum.counted));
         (
             known.then(|| before.into_iter().sum()),
-            busiest(self.counted.busiest.1),
+            busiest(self.counted.busiest.1).max(average.unwrap_or_default()),
         )
     }
 

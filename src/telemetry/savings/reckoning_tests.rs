@@ -333,3 +333,28 @@ fn whom_nobody_asks_for_is_told_only_if_somebody_watched() {
         "{unused:?}"
     );
 }
+
+/// A minute of an hour at the pace of before is no smaller busiest hour.
+#[test]
+fn an_hour_that_has_only_begun_shrinks_nothing() {
+    let settings = settings();
+    let minute = polls(60, 30, 30);
+    let counted = Counted {
+        while_polled: vec![sum("orders", Transport::Poll, 60, minute)],
+        recently: vec![
+            sum(NO_MODULE, Transport::Poll, 60, polls(0, 0, 0)),
+            sum("orders", Transport::Poll, 60, minute),
+        ],
+        busiest: (60, 60),
+        ..Counted::default()
+    };
+    let reckoning = Reckoning {
+        settings: &settings,
+        days: 1,
+        modules: modules(&[("orders", Stage::Mirror, plain())]),
+        counted,
+    };
+    let shrink = reckoning.savings().shrink;
+    let claims = shrink.iter().filter(|line| line.starts_with("requests:"));
+    assert_eq!(claims.count(), 0, "{shrink:?}");
+}
