@@ -1,17 +1,17 @@
 //! The reader that keeps this replica's flags up with the database.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Flags, Routes,
-    reading::{ReadOnce, Reading, read_on},
+    reading::{ReadOnce, Reading, Unread, read_on},
 };
 use crate::{
     domain::ModuleName,
-    store::{self, Store, Unreadable},
+    store::{self, Store},
 };
 
 /// The task that adopts what other replicas did. One statement per tick, whatever the number of
@@ -21,8 +21,7 @@ pub struct FlagsReader {
     flags: Arc<Flags>,
     routes: Arc<Routes>,
     read_once: ReadOnce,
-    /// The modules whose records cannot be read.
-    unreadable: BTreeSet<String>,
+    unread: Unread,
 }
 
 impl FlagsReader {
@@ -37,7 +36,7 @@ impl FlagsReader {
             flags,
             routes,
             read_once,
-            unreadable: BTreeSet::new(),
+            unread: Unread::default(),
         };
         (reader, sign)
     }
@@ -45,24 +44,6 @@ impl FlagsReader {
     /// Reads until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         read_on(self, stop).await;
-    }
-
-    /// Once for each, and when it can be read again.
-    fn tell_unreadable(&mut self, unreadable: &[Unreadable]) {
-        for Unreadable { module, error } in unreadable {
-            if self.unreadable.insert(module.clone()) {
-                let cause = std::error::Error::source(error);
-                tracing::error!(module, %error, cause, "the flags of a module cannot be read: its last known ones stay in force, after a start those of `mirror`");
-            }
-        }
-        let still = |module: &String| unreadable.iter().any(|one| one.module == *module);
-        self.unreadable.retain(|module| {
-            let still = still(module);
-            if !still {
-                tracing::info!(module, "the flags of a module are read again");
-            }
-            still
-        });
     }
 
     fn warn_of_strangers(&self, module: &ModuleName) {
@@ -86,7 +67,11 @@ impl Reading for FlagsReader {
 
     async fn look(&mut self) -> store::Result<()> {
         let read = self.store.read_stages().await?;
-        self.tell_unreadable(&read.unreadable);
+        self.unread.tell(
+            &read.unreadable,
+            "the flags of a module cannot be read: its last known ones stay in force, after a start those of `mirror`",
+            "the flags of a module are read again",
+        );
         for module in self.flags.adopt(&read.records) {
             tracing::debug!(%module, "flags adopted");
             self.warn_of_strangers(&module);

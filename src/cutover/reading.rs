@@ -2,12 +2,12 @@
 //!
 //! Invariant: what was known stays in force while the database cannot be asked, and the log says so once, and once when it ends.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store;
+use crate::store::{self, Unreadable};
 
 /// How often is read: what was done elsewhere is in force here within a second.
 const TICK: Duration = Duration::from_millis(400);
@@ -37,6 +37,30 @@ impl ReadOnce {
     pub(super) fn done(&self) {
         self.0
             .send_if_modified(|read| !std::mem::replace(read, true));
+    }
+}
+
+/// The modules of which something cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Unread(BTreeSet<String>);
+
+impl Unread {
+    /// Says so once for each, and when it can be read again.
+    pub(super) fn tell(&mut self, unreadable: &[Unreadable], lost: &str, found: &str) {
+        for Unreadable { module, error } in unreadable {
+            if self.0.insert(module.clone()) {
+                let cause = std::error::Error::source(error);
+                tracing::error!(module, %error, cause, "{lost}");
+            }
+        }
+        let still = |module: &String| unreadable.iter().any(|one| one.module == *module);
+        self.0.retain(|module| {
+            let still = still(module);
+            if !still {
+                tracing::info!(module, "{found}");
+            }
+            still
+        });
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Lease, Result};
+use super::{Lease, Result, Unreadable};
 use crate::domain::{BasisPoints, GuardCause, GuardPhase, Micros, ModuleName};
 
 /// Who acts, in the audit.
@@ -45,12 +45,22 @@ pub struct GuardRecord {
 }
 
 /// What every replica wants to know, of one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct GuardsSeen {
     /// The modules whose lease nobody holds.
     pub vacant: Vec<ModuleName>,
-    /// All rows.
+    /// All rows that can be read.
     pub records: Vec<GuardRecord>,
+    /// Those that hold something that this program cannot have written.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl GuardsSeen {
+    /// Whether all rows of a module can be read.
+    pub fn can_be_read(&self, module: &ModuleName) -> bool {
+        let mut unreadable = self.unreadable.iter();
+        unreadable.all(|one| one.module != module.as_str())
+    }
 }
 
 /// A new state of a guard.

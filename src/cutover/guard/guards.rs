@@ -1,9 +1,9 @@
 //! What this replica knows of all guards, and what follows from it for a client.
 //!
-//! Invariants: an evaluation does no I/O and takes no lock; a record never replaces one of a higher version; the moments of a state
+//! Invariants: an evaluation does no I/O and takes no lock; a record replaces one of a higher version only when the database has been restored; the moments of a state
 //! are fixed when it is first seen, so that a share never goes back because a later reading took longer.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use metrics::gauge;
@@ -12,7 +12,7 @@ use super::{Post, Spot, State, Terms};
 use crate::{
     cutover::{Cause, Evaluation, Flags, ceiling},
     domain::{BasisPoints, ModuleMap, ModuleName, Transport},
-    store::GuardRecord,
+    store::{GuardRecord, GuardsSeen},
     telemetry::metric,
 };
 
@@ -164,19 +164,33 @@ impl Guards {
         of.any(|post| !post.is_quiet() && what(post))
     }
 
-    /// Takes over rows as they were read, or one as it was written.
-    pub(super) fn adopt(&self, records: &[GuardRecord], now: Instant) {
-        let is_news = |record: &GuardRecord| {
-            let post = self.post(&record.module, &record.target);
-            post.is_some_and(|post| post.version() < record.version)
+    /// Takes over what was read. What is known of a module with a row that cannot be read stays, if nothing newer is.
+    pub(super) fn adopt(&self, seen: &GuardsSeen, now: Instant) {
+        let mut rows: HashMap<(&ModuleName, &str), &GuardRecord> = HashMap::new();
+        for record in &seen.records {
+            rows.insert((&record.module, &record.target), record);
+        }
+        let row = |module: &ModuleName, post: &Post| rows.get(&(module, &*post.target)).copied();
+        let is_known = |module: &ModuleName, row: Option<&GuardRecord>| {
+            row.is_some() || seen.can_be_read(module)
         };
-        if !records.iter().any(is_news) {
+        let is_news = |module: &ModuleName, post: &Post| {
+            let row = row(module, post);
+            post.is_news(row) && is_known(module, row)
+        };
+        let posts = self.posts.load();
+        let mut of = posts.iter();
+        if !of.any(|(module, posts)| posts.iter().any(|post| is_news(module, post))) {
             return;
         }
         self.change(|post, module| {
-            let mut of = records.iter();
-            let record = of.find(|one| one.module == *module && one.target == post.target);
-            record.is_some_and(|record| post.adopt(record, None, now))
+            let (row, was) = (row(module, post), post.version());
+            let changed = is_known(module, row) && post.read(row, &self.terms.pace, now);
+            if post.version() < was {
+                let (broker, is) = (&post.target, post.version());
+                tracing::warn!(%module, broker, was, is, "the guard's row has gone back, as after a restore of the database: it counts from now on");
+            }
+            changed
         });
     }
 

@@ -15,7 +15,7 @@ use crate::{
         BasisPoints, Client, Cohort, GuardPhase, Micros, ModuleName, Moving, Routing, Stage,
         Transport,
     },
-    store::{GuardRecord, StageRecord},
+    store::{Error, GuardRecord, GuardsSeen, StageRecord, Unreadable},
 };
 
 const TERMS: Terms = Terms {
@@ -100,9 +100,22 @@ impl Scene {
         }
     }
 
+    /// It is the only row.
+    fn adopt(&self, row: GuardRecord) {
+        self.see(vec![row]);
+    }
+
+    fn see(&self, records: Vec<GuardRecord>) {
+        let seen = GuardsSeen {
+            records,
+            ..GuardsSeen::default()
+        };
+        self.guards.adopt(&seen, self.now());
+    }
+
     fn read(&self, target: &str, state: GuardPhase, version: i64) {
         let row = self.row(target, state, version, Duration::ZERO);
-        self.guards.adopt(&[row], self.now());
+        self.adopt(row);
     }
 
     fn told(&self, id: &str) -> Evaluation {
@@ -206,7 +219,7 @@ fn a_clock_that_is_set_moves_nobody() {
             turns,
             ..scene.row("old", state, version, Duration::from_secs(age))
         };
-        scene.guards.adopt(&[row], scene.now());
+        scene.adopt(row);
     };
     read(GuardPhase::Tripped, 1, 1, 0);
     scene.pass(10.0);
@@ -232,12 +245,87 @@ fn a_restart_goes_on_by_the_age_of_the_row() {
     let scene = Scene::at(Stage::Sunset);
     let row = scene.row("old", GuardPhase::Returning, 7, Duration::ZERO);
     // It was running before the machine's clock that only counts was begun.
-    scene.guards.adopt(&[row], scene.now());
+    scene.adopt(row);
     scene.pass(25.0);
     let post = scene.guards.post(&scene.module, "old").unwrap();
     assert_eq!(scene.guards.pushed(&post).get(), 2_500);
     assert_eq!(scene.guards.turns(&scene.module, "old"), 7);
     assert_eq!(scene.guards.turns(&scene.module, "new"), 0);
+}
+
+#[test]
+fn a_row_that_has_gone_back_counts_and_moves_clients_at_their_pace() {
+    let scene = Scene::at(Stage::Sunset);
+    let post = || scene.guards.post(&scene.module, "old").unwrap();
+    let pushed = || scene.guards.pushed(&post()).get();
+    scene.read("old", GuardPhase::Tripped, 9);
+    scene.pass(15.0);
+    assert_eq!(pushed(), 2_500);
+    // A reading that was late.
+    scene.read("old", GuardPhase::Watching, 4);
+    scene.pass(16.0);
+    scene.read("old", GuardPhase::Tripped, 9);
+    scene.pass(17.0);
+    scene.read("old", GuardPhase::Watching, 4);
+    scene.pass(21.9);
+    scene.read("old", GuardPhase::Watching, 4);
+    assert_eq!((post().version(), pushed()), (9, 0));
+    scene.pass(22.0);
+    let generation = scene.flags.generation();
+    scene.read("old", GuardPhase::Watching, 4);
+    assert_eq!((post().version(), pushed()), (4, 0));
+    assert!(scene.flags.generation() > generation);
+    scene.pass(52.0);
+    assert_eq!(pushed(), 3_000, "they return in their time");
+    // Before there was any row.
+    scene.see(Vec::new());
+    scene.pass(58.0);
+    scene.see(Vec::new());
+    assert_eq!((post().version(), pushed()), (0, 3_600));
+    scene.read("old", GuardPhase::Watching, 3);
+    let goes_back = |state| {
+        scene.read("old", state, 2);
+        let after = *scene.passed.lock().unwrap() + Duration::from_secs(6);
+        scene.pass(after.as_secs_f64());
+        let before = pushed();
+        let old = scene.row("old", state, 2, Duration::from_hours(1));
+        scene.adopt(old);
+        assert_eq!((post().version(), pushed()), (2, before));
+    };
+    goes_back(GuardPhase::Returning);
+    scene.read("old", GuardPhase::Returning, 3);
+    goes_back(GuardPhase::Tripped);
+    assert!(post().has_tripped());
+}
+
+#[test]
+fn a_row_that_cannot_be_read_has_not_gone() {
+    let scene = Scene::at(Stage::Sunset);
+    scene.read("old", GuardPhase::Tripped, 2);
+    let unreadable = || Unreadable {
+        module: scene.module.to_string(),
+        error: Error::Corrupt {
+            table: "guard",
+            what: "moonshine".to_owned(),
+        },
+    };
+    for at in [0.0, 30.0] {
+        scene.pass(at);
+        let seen = GuardsSeen {
+            records: vec![scene.row("new", GuardPhase::Tripped, 1, Duration::ZERO)],
+            unreadable: vec![unreadable()],
+            ..GuardsSeen::default()
+        };
+        scene.guards.adopt(&seen, scene.now());
+    }
+    let has_tripped = |target| {
+        scene
+            .guards
+            .post(&scene.module, target)
+            .unwrap()
+            .has_tripped()
+    };
+    assert!(has_tripped("old") && has_tripped("new"));
 }
 
 #[test]
@@ -278,7 +366,7 @@ fn the_worse_of_both_counts() {
         share: BasisPoints::new(7_500).unwrap(),
         ..scene.row("old", GuardPhase::Tripped, 1, Duration::ZERO)
     };
-    scene.guards.adopt(&[row], scene.now());
+    scene.adopt(row);
     assert_eq!(post().own, State::Watching);
     assert_eq!(scene.guards.pushed(&post()).get(), 7_500);
 }

@@ -1,7 +1,8 @@
 //! What the holder of a module's lease does with a guard: it goes on where the last holder has left it, takes evidence in, and says
 //! what is to be written down.
 //!
-//! Invariants: a state is in force once it is written, so that all replicas tell the same; what could not be written is said again.
+//! Invariants: a state is in force once it is written, so that all replicas tell the same; a turn that could not be written is decided
+//! anew, so that each begins where clients are and when it is written.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ const MINOR_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct Judging {
     lease: Lease,
     guard: Guard,
+    /// Where it was before a turn that is not written.
+    settled: State,
     /// The row that this goes on from.
     record: Option<GuardRecord>,
     /// What it says.
@@ -31,20 +34,10 @@ pub(super) struct Judging {
 impl Judging {
     /// Goes on from what is known of a guard. What this replica has found by itself is written down now.
     pub(super) fn resumed(lease: Lease, post: &Post, terms: &Terms, now: Instant) -> Self {
-        let state = match (post.stored, post.own) {
-            (State::Watching | State::Returning { .. }, State::Tripped { cause, .. }) => {
-                State::Tripped {
-                    cause,
-                    since: now,
-                    share: post.pushed(&terms.pace, now),
-                    healthy_since: None,
-                }
-            }
-            (stored, _) => stored,
-        };
         Self {
             lease,
-            guard: Guard::resumed(terms.bounds, terms.pace, state),
+            guard: begun(post.stored, post, terms, now),
+            settled: post.stored,
             record: post.record.clone(),
             written: post.stored,
             written_at: now,
@@ -61,28 +54,48 @@ impl Judging {
     /// Takes in what is known; `None` = nothing is. One whose clients are told to poll anyway does not trip.
     pub(super) fn observe(
         &mut self,
+        post: &Post,
         evidence: Option<&Evidence>,
         may_trip: bool,
-        bounds: &Bounds,
+        terms: &Terms,
         now: Instant,
     ) {
-        let Some(evidence) = evidence else {
-            self.guard.lose_sight();
-            return;
-        };
-        if !may_trip && self.guard.state() == State::Watching {
-            return;
+        if self.is_turned() {
+            self.guard = begun(self.settled, post, terms, now);
+        } else {
+            self.settled = self.guard.state();
         }
+        match evidence {
+            Some(evidence) => self.see(evidence, may_trip, &terms.bounds, now),
+            None => self.guard.lose_sight(),
+        }
+        if self.is_turned() {
+            self.guard.begin(now, post.pushed(&terms.pace, now));
+        }
+    }
+
+    fn see(&mut self, evidence: &Evidence, may_trip: bool, bounds: &Bounds, now: Instant) {
+        let has_tripped = self.guard.state().phase() == GuardPhase::Tripped;
+        let evidence = if may_trip || has_tripped {
+            evidence
+        } else {
+            &Evidence::HEALTHY
+        };
         if let Some(cause) = bounds.trip(evidence) {
             self.last_bad = bounds.describe(cause, evidence);
         }
         self.guard.observe(evidence, now);
     }
 
+    /// Whether it is somewhere else than is written.
+    fn is_turned(&self) -> bool {
+        self.guard.state().phase() != self.written.phase()
+    }
+
     /// What is to be written down, if anything is.
     pub(super) fn unwritten(&self, target: &str, now: Instant) -> Option<GuardWrite> {
         let state = self.guard.state();
-        let is_minor = state.phase() == self.written.phase();
+        let is_minor = !self.is_turned();
         let is_early = now.saturating_duration_since(self.written_at) < MINOR_EVERY;
         if state == self.written || (is_minor && is_early) {
             return None;
@@ -126,13 +139,32 @@ impl Judging {
         })
     }
 
-    /// It is written.
+    /// It is written. What waited for its turn among other writes is in force from now on.
     pub(super) fn wrote(&mut self, record: &GuardRecord, now: Instant) -> State {
+        if self.is_turned() {
+            self.guard.begin(now, record.share);
+        }
         self.record = Some(record.clone());
         self.written = self.guard.state();
         self.written_at = now;
         self.written
     }
+}
+
+/// A guard that goes on from a state. What this replica has found by itself counts if it is worse.
+fn begun(state: State, post: &Post, terms: &Terms, now: Instant) -> Guard {
+    let state = match (state, post.own) {
+        (State::Watching | State::Returning { .. }, State::Tripped { cause, .. }) => {
+            State::Tripped {
+                cause,
+                since: now,
+                share: post.pushed(&terms.pace, now),
+                healthy_since: None,
+            }
+        }
+        (state, _) => state,
+    };
+    Guard::resumed(terms.bounds, terms.pace, state)
 }
 
 #[cfg(test)]
@@ -157,11 +189,13 @@ mod tests {
             record: None,
             stored: State::Watching,
             own: State::Watching,
+            gone_back: None,
         }
     }
 
     struct Scene {
         judging: Judging,
+        post: Post,
         began: Instant,
     }
 
@@ -169,20 +203,26 @@ mod tests {
         fn of(post: &Post) -> Self {
             let began = Instant::now();
             let judging = Judging::resumed(lease(1), post, &TERMS, began);
-            Self { judging, began }
+            let post = post.clone();
+            Self {
+                judging,
+                post,
+                began,
+            }
         }
 
         /// What is to be written after this evidence.
         fn see(&mut self, at: u64, evidence: Option<&Evidence>, may: bool) -> Option<GuardWrite> {
             let now = self.began + Duration::from_secs(at);
-            self.judging.observe(evidence, may, &TERMS.bounds, now);
+            self.judging.observe(&self.post, evidence, may, &TERMS, now);
             self.judging.unwritten("t", now)
         }
 
         fn write(&mut self, at: u64, write: &GuardWrite) {
             let record = write.after(Micros::new(0));
             let now = self.began + Duration::from_secs(at);
-            self.judging.wrote(&record, now);
+            let state = self.judging.wrote(&record, now);
+            self.post.adopt(&record, Some(state), now);
         }
     }
 
@@ -203,16 +243,12 @@ mod tests {
                 .contains("target t: no connection to the target for 11s")
         );
         // The database was away.
-        let again = scene.see(5, Some(&Evidence::HEALTHY), true).unwrap();
-        assert_eq!(again.age, Duration::from_secs(3));
+        let again = scene.see(5, Some(&AWAY), true).unwrap();
+        assert_eq!((again.age, again.share), (Duration::ZERO, BasisPoints::ALL));
         assert_eq!(again.turn, Some(turn));
         scene.write(5, &again);
-        assert!(scene.see(6, Some(&Evidence::HEALTHY), true).is_none());
         // What tells nobody anything else has time.
         assert!(scene.see(6, Some(&AWAY), true).is_none());
-        let minor = scene.see(7, Some(&AWAY), true).unwrap();
-        assert_eq!((minor.turn.as_ref(), minor.healthy), (None, None));
-        scene.write(7, &minor);
         let well = scene.see(10, Some(&Evidence::HEALTHY), true).unwrap();
         assert_eq!(well.healthy, Some(Duration::ZERO));
         scene.write(10, &well);
@@ -225,6 +261,55 @@ mod tests {
         assert_eq!(healed.turn.as_ref().unwrap().kind, TurnKind::Heal);
         scene.write(101, &healed);
         let over = scene.see(202, Some(&Evidence::HEALTHY), true).unwrap();
+        assert_eq!((over.state, over.turn), (GuardPhase::Watching, None));
+    }
+
+    #[test]
+    fn a_turn_that_could_not_be_written_begins_when_it_is() {
+        let healthy = Some(&Evidence::HEALTHY);
+        let mut scene = Scene::of(&post());
+        assert!(scene.see(2, Some(&AWAY), true).is_some());
+        for at in 3..200 {
+            let none = scene.see(at, healthy, true);
+            assert!(none.is_none(), "nobody was told of it: {none:?}");
+        }
+        assert!(scene.see(200, Some(&AWAY), true).is_some());
+        let trip = scene.see(209, Some(&AWAY), true).unwrap();
+        assert_eq!((trip.age, trip.share), (Duration::ZERO, BasisPoints::ALL));
+        // Others were written before it.
+        scene.write(212, &trip);
+        let began = scene.began;
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let pushed = |scene: &Scene, seconds| scene.post.pushed(&TERMS.pace, at(seconds)).get();
+        assert_eq!((pushed(&scene, 212), pushed(&scene, 213)), (10_000, 9_000));
+
+        scene.see(230, healthy, true);
+        assert!(scene.see(290, healthy, true).is_some());
+        let heal = scene.see(330, healthy, true).unwrap();
+        assert_eq!(
+            (heal.state, heal.age),
+            (GuardPhase::Returning, Duration::ZERO)
+        );
+        assert_eq!(heal.turn.as_ref().unwrap().kind, TurnKind::Heal);
+        scene.write(330, &heal);
+
+        assert!(scene.see(340, Some(&AWAY), true).is_some());
+        let again = scene.see(350, Some(&AWAY), true).unwrap();
+        assert_eq!((again.age, again.share.get()), (Duration::ZERO, 2_000));
+        scene.write(350, &again);
+        assert_eq!(pushed(&scene, 350), 2_000);
+    }
+
+    #[test]
+    fn one_that_nobody_is_told_goes_on_returning() {
+        let mut scene = Scene::of(&post());
+        let trip = scene.see(0, Some(&AWAY), true).unwrap();
+        scene.write(0, &trip);
+        scene.see(1, Some(&Evidence::HEALTHY), true);
+        let heal = scene.see(61, Some(&Evidence::HEALTHY), true).unwrap();
+        scene.write(61, &heal);
+        assert!(scene.see(70, Some(&AWAY), false).is_none());
+        let over = scene.see(161, Some(&AWAY), false).unwrap();
         assert_eq!((over.state, over.turn), (GuardPhase::Watching, None));
     }
 
@@ -247,6 +332,22 @@ mod tests {
             "{}",
             write.share
         );
+        // If it cannot be written, they go on meanwhile.
+        let later = scene.see(3, Some(&Evidence::HEALTHY), true).unwrap();
+        assert_eq!(later.turn.as_ref().unwrap().kind, TurnKind::Trip);
+        assert_eq!((later.age, later.share.get()), (Duration::ZERO, 2_000));
+    }
+
+    #[test]
+    fn a_trip_begins_where_the_clients_of_this_replica_are() {
+        let began = Instant::now();
+        let own = State::Returning {
+            since: began.checked_sub(Duration::from_secs(30)).unwrap(),
+        };
+        let mut scene = Scene::of(&Post { own, ..post() });
+        scene.began = began;
+        let trip = scene.see(0, Some(&AWAY), true).unwrap();
+        assert_eq!(trip.share.get(), 3_000);
     }
 
     #[test]

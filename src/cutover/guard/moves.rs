@@ -141,6 +141,23 @@ impl Guard {
         }
     }
 
+    /// A turn is taken now, and of those whose guard has tripped this share is told push: decided it was before.
+    pub fn begin(&mut self, now: Instant, pushed: BasisPoints) {
+        match &mut self.state {
+            State::Watching => {}
+            State::Returning { since } => *since = now,
+            State::Tripped {
+                since,
+                share,
+                healthy_since,
+                ..
+            } => {
+                (*since, *share) = (now, pushed);
+                *healthy_since = healthy_since.map(|at| at.max(now));
+            }
+        }
+    }
+
     /// The share of the clients, by their spot, that is told what the ladder says. The others are told to poll.
     pub fn pushed(&self, now: Instant) -> BasisPoints {
         self.state.pushed(&self.pace, now)
@@ -156,6 +173,14 @@ impl State {
                 share.minus(part(elapsed(since, now), pace.fall_back_over))
             }
             Self::Returning { since } => part(elapsed(since, now), pace.return_over),
+        }
+    }
+
+    /// One under which clients return, at the moment at which this share of them has.
+    pub(super) fn returning_from(pushed: BasisPoints, pace: &Pace, now: Instant) -> Self {
+        let passed = piece(pace.return_over, pushed.get());
+        Self::Returning {
+            since: now.checked_sub(passed).unwrap_or(now),
         }
     }
 

@@ -1,12 +1,15 @@
 //! One guard as a replica knows it: the row, by the replica's own clock, and what the replica has found by itself.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Cause, Pace, Spot, State};
 use crate::{
     domain::{BasisPoints, GuardPhase},
     store::GuardRecord,
 };
+
+/// For how long a row must be older than the one that is known before it counts: longer than any reading is late.
+const GONE_BACK_FOR: Duration = Duration::from_secs(5);
 
 /// What is known of one guard.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct Post {
     pub(super) stored: State,
     /// What this replica has found by itself, because nobody was there to write it down.
     pub(super) own: State,
+    /// Since when the row that is read is older than the one that is known.
+    pub(super) gone_back: Option<Instant>,
 }
 
 impl Post {
@@ -28,6 +33,7 @@ impl Post {
             record: None,
             stored: State::Watching,
             own: State::Watching,
+            gone_back: None,
         }
     }
 
@@ -42,7 +48,7 @@ impl Post {
 
     /// The version of the row; 0 = there is none.
     pub(super) fn version(&self) -> i64 {
-        self.record.as_ref().map_or(0, |record| record.version)
+        version(self.record.as_ref())
     }
 
     pub(super) fn is_quiet(&self) -> bool {
@@ -71,6 +77,42 @@ impl Post {
         }
     }
 
+    /// Whether a row that was read, or that there is none, is anything new.
+    pub(super) fn is_news(&self, record: Option<&GuardRecord>) -> bool {
+        self.gone_back.is_some() || version(record) != self.version()
+    }
+
+    /// Takes over what was read; `None` = there is no row. Returns whether clients may be told something else from now on.
+    pub(super) fn read(&mut self, record: Option<&GuardRecord>, pace: &Pace, now: Instant) -> bool {
+        if version(record) >= self.version() {
+            self.gone_back = None;
+            return record.is_some_and(|record| self.adopt(record, None, now));
+        }
+        let since = *self.gone_back.get_or_insert(now);
+        if now.saturating_duration_since(since) < GONE_BACK_FOR {
+            return false;
+        }
+        self.go_back(record, pace, now);
+        true
+    }
+
+    /// The database was restored: its row counts, and clients go there from where they are.
+    fn go_back(&mut self, record: Option<&GuardRecord>, pace: &Pace, now: Instant) {
+        let pushed = self.pushed(pace, now);
+        let returning = State::returning_from(pushed, pace, now);
+        let whole = pushed == BasisPoints::ALL;
+        (self.stored, self.own) = match record {
+            Some(record) if record.state == GuardPhase::Tripped => {
+                (tripped(record, now, pushed), State::Watching)
+            }
+            Some(record) if record.state == GuardPhase::Returning => (returning, State::Watching),
+            _ if whole => (State::Watching, State::Watching),
+            _ => (State::Watching, returning),
+        };
+        self.record = record.cloned();
+        self.gone_back = None;
+    }
+
     /// Returns whether clients may be told something else from now on. The state, if it is known better than by its age.
     pub(super) fn adopt(
         &mut self,
@@ -92,6 +134,10 @@ impl Post {
         }
         self.stored.phase() != was.phase()
     }
+}
+
+fn version(record: Option<&GuardRecord>) -> i64 {
+    record.map_or(0, |record| record.version)
 }
 
 /// A row's state by this replica's clock. One that goes on keeps the moment that it was first seen with. How long the mirror has been

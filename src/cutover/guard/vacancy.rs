@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Evidence, Guard, State, Terms};
-use crate::domain::ModuleName;
+use crate::domain::{GuardPhase, ModuleName};
 
 /// Since when modules have been without a holder.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Vacancies {
 pub(super) fn found(own: State, lead: Lead, may_trip: bool, terms: &Terms, now: Instant) -> State {
     let mut guard = Guard::resumed(terms.bounds, terms.pace, own);
     match lead {
-        Lead::Leaderless if may_trip || own != State::Watching => {
+        Lead::Leaderless if may_trip || own.phase() == GuardPhase::Tripped => {
             guard.leaderless(now);
         }
         Lead::Leaderless | Lead::Vacant => guard.lose_sight(),
@@ -73,10 +73,7 @@ pub(super) fn found(own: State, lead: Lead, may_trip: bool, terms: &Terms, now: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cutover::guard::{Cause, tests::TERMS},
-        domain::GuardPhase,
-    };
+    use crate::cutover::guard::{Cause, tests::TERMS};
 
     #[test]
     fn a_vacancy_counts_from_when_it_is_seen_and_an_outage_is_none() {
@@ -118,6 +115,8 @@ mod tests {
         assert_eq!(again.phase(), GuardPhase::Tripped, "it must last");
         let back = step(again, Lead::Held, true, 151);
         assert_eq!(back, State::Returning { since: at(151) });
+        let nobody = step(back, Lead::Leaderless, false, 200);
+        assert_eq!(nobody, back, "nobody takes the push there any more");
         let over = step(back, Lead::Held, true, 251);
         assert_eq!(over, State::Watching);
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cutover::{
         Flags, Routes,
-        reading::{ReadOnce, Reading, read_on},
+        reading::{ReadOnce, Reading, Unread, read_on},
     },
     domain::{BasisPoints, GuardPhase, ModuleName, Stage},
     store::{self, GuardWrite, Lease, Store, TurnKind},
@@ -63,6 +63,7 @@ pub struct GuardWatch<O> {
     /// Where the next look begins.
     turn: usize,
     read_once: ReadOnce,
+    unread: Unread,
 }
 
 impl<O: Observer> GuardWatch<O> {
@@ -85,6 +86,7 @@ impl<O: Observer> GuardWatch<O> {
             vacancies: Vacancies::default(),
             turn: 0,
             read_once,
+            unread: Unread::default(),
         };
         (watch, sign)
     }
@@ -97,7 +99,7 @@ impl<O: Observer> GuardWatch<O> {
     async fn look_once(&mut self) -> store::Result<()> {
         // Held before it is read: what the holder before has written is in what is read.
         let keys = self.guards.keys();
-        let leases: Vec<_> = keys
+        let mut leases: Vec<_> = keys
             .iter()
             .map(|(module, _)| self.observer.lease(module))
             .collect();
@@ -110,11 +112,20 @@ impl<O: Observer> GuardWatch<O> {
         };
         let now = self.guards.now();
         self.observer.look(now);
-        self.guards.adopt(&seen.records, now);
+        self.unread.tell(
+            &seen.unreadable,
+            "a guard of a module cannot be read: its last known state stays in force, and nothing trips or heals it here",
+            "the guards of a module are read again",
+        );
+        self.guards.adopt(&seen, now);
         self.read_once.done();
         for (key, lease) in keys.iter().zip(&leases) {
             let is_vacant = lease.is_none() && seen.vacant.contains(&key.0);
             self.find(key, is_vacant, now);
+        }
+        for ((module, _), lease) in keys.iter().zip(&mut leases) {
+            // What stands there is not known, so nothing follows from it.
+            lease.take_if(|_| !seen.can_be_read(module));
         }
         self.judge_all(&keys, &leases, now).await
     }
@@ -185,6 +196,10 @@ impl<O: Observer> GuardWatch<O> {
         let may_trip = self.may_trip(key);
         let (module, target) = key;
         let post = self.guards.post(module, target)?;
+        if post.gone_back.is_some() {
+            // Nothing can be written on a row that is not there any more.
+            return None;
+        }
         let terms = *self.guards.terms();
         let resumed = || Judging::resumed(lease.clone(), &post, &terms, now);
         let judging = self.judged.entry(key.clone()).or_insert_with(resumed);
@@ -192,7 +207,7 @@ impl<O: Observer> GuardWatch<O> {
             *judging = Judging::resumed(lease.clone(), &post, &terms, now);
         }
         let evidence = self.observer.evidence(module, target, now);
-        judging.observe(evidence.as_ref(), may_trip, &terms.bounds, now);
+        judging.observe(&post, evidence.as_ref(), may_trip, &terms, now);
         judging.unwritten(target, now)
     }
 

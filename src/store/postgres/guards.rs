@@ -48,50 +48,66 @@ impl Guards for PostgresStore {
         let select = sqlx::query(GUARDS).fetch_all(borrowed.connection());
         let rows = self.call(doing, select).await?;
         borrowed.put_back();
-        guards_seen(&rows).map_err(Error::Unexpected)
+        Ok(guards_seen(&rows))
     }
 
     async fn write_guard(&self, write: &GuardWrite) -> Result<GuardRecord> {
         let doing = "writing a guard";
         let mut borrowed = self.borrow(doing).await?;
         // The head row is locked: half a lease bounds the whole, as it does for numbering.
-        let begun = begin(borrowed.connection(), write);
-        let Some(now) = self.quick(doing, begun).await? else {
-            let module = write.lease.module.clone();
-            return Err(Error::LeaseLost { module });
-        };
-        let after = write.after(now);
-        let put = put(borrowed.connection(), write, &after);
-        if !self.quick(doing, put).await? {
-            count_query(Purpose::Flags);
-            let version = sqlx::query_scalar(VERSION)
-                .bind(write.lease.module.as_str())
-                .bind(&write.target)
-                .fetch_optional(borrowed.connection());
-            let version: Option<i64> = self.quick(doing, version).await?;
-            return Err(Error::VersionConflict {
-                expected: write.expected_version(),
-                current: version.unwrap_or(0),
-            });
-        }
-        if let Some(turn) = &write.turn {
-            count_query(Purpose::Flags);
-            let note = sqlx::query(NOTE)
-                .bind(write.lease.module.as_str())
-                .bind(ACTOR)
-                .bind(turn.kind.action())
-                .bind(json_text("audit", &write.before)?)
-                .bind(json_text("audit", &after)?)
-                .bind(&turn.reason)
-                .bind(now.get())
-                .execute(borrowed.connection());
-            self.quick(doing, note).await?;
-        }
-        let commit = super::connection::commit(borrowed.connection());
-        self.quick(doing, commit).await?;
+        let write = in_transaction(borrowed.connection(), write);
+        let after = self.quick(doing, write).await??;
         borrowed.put_back();
         Ok(after)
     }
+}
+
+/// The inner error: the database has done what it was asked for, and the transaction is not to be committed.
+async fn in_transaction(
+    connection: &mut PgConnection,
+    write: &GuardWrite,
+) -> sqlx::Result<Result<GuardRecord>> {
+    let module = &write.lease.module;
+    let Some(now) = begin(connection, write).await? else {
+        let module = module.clone();
+        return Ok(Err(Error::LeaseLost { module }));
+    };
+    let after = write.after(now);
+    if !put(connection, write, &after).await? {
+        count_query(Purpose::Flags);
+        let version: Option<i64> = sqlx::query_scalar(VERSION)
+            .bind(module.as_str())
+            .bind(&write.target)
+            .fetch_optional(connection)
+            .await?;
+        return Ok(Err(Error::VersionConflict {
+            expected: write.expected_version(),
+            current: version.unwrap_or(0),
+        }));
+    }
+    if let Some(turn) = &write.turn {
+        let audited = (
+            json_text("audit", &write.before),
+            json_text("audit", &after),
+        );
+        let (before, changed) = match audited {
+            (Ok(before), Ok(after)) => (before, after),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
+        count_query(Purpose::Flags);
+        sqlx::query(NOTE)
+            .bind(module.as_str())
+            .bind(ACTOR)
+            .bind(turn.kind.action())
+            .bind(before)
+            .bind(changed)
+            .bind(&turn.reason)
+            .bind(now.get())
+            .execute(&mut *connection)
+            .await?;
+    }
+    super::connection::commit(connection).await?;
+    Ok(Ok(after))
 }
 
 /// Begins the transaction with the fence; `None` if it does not hold.

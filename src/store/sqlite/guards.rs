@@ -44,7 +44,7 @@ impl Guards for SqliteStore {
         let select = sqlx::query(GUARDS).bind(Self::now().get());
         let rows = select.fetch_all(&self.readers).await;
         let rows = rows.map_err(failed(doing))?;
-        guards_seen(&rows).map_err(failed(doing))
+        Ok(guards_seen(&rows))
     }
 
     async fn write_guard(&self, write: &GuardWrite) -> Result<GuardRecord> {

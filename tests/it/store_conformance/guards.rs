@@ -122,6 +122,14 @@ async fn a_guard_moves_under_its_modules_lease(database: DatabaseUnderTest) {
     let actions: Vec<_> = entries.iter().map(|entry| &*entry.action).collect();
     assert_eq!(actions, ["guard-heal", "guard-trip"]);
     assert_eq!(entries[0].before["state"], "tripped");
+
+    // A later release knows more states.
+    let sql = "UPDATE guard SET state = 'resting' WHERE module = 'one'";
+    database.execute(sql).await;
+    let seen = store.guards().await.unwrap();
+    let unreadable: Vec<_> = seen.unreadable.iter().map(|row| &*row.module).collect();
+    assert_eq!(unreadable, ["one"], "{seen:?}");
+    assert_eq!(seen.records.len(), 1, "the other one's");
 }
 
 async fn a_lease_that_nobody_holds_is_seen(database: DatabaseUnderTest) {
