@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problems, modules_check::NEXT_POLL_MAX_MS, span::Span};
+use super::{Problems, gates::Gates, modules_check::NEXT_POLL_MAX_MS, span::Span};
 
 /// What is remembered of clients, and what follows from it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,6 +110,23 @@ impl Census {
                 humantime::format_duration(renewed)
             );
             problems.push(key("push_holds"), why);
+        }
+    }
+
+    /// Who was seen must be known for as long as gates look back, or they would take for nobody whom the census has forgotten.
+    pub(super) fn validate_for(&self, gates: &Gates, path: &str, problems: &mut Problems) {
+        let asked = [
+            ("gates.clients_within", gates.clients_within),
+            ("gates.no_polls_for", gates.no_polls_for),
+        ];
+        for (name, span) in asked {
+            if self.enabled && self.keep < span {
+                let why = format!(
+                    "{} must not be shorter than {name} ({span}): the gate would take those who are forgotten for nobody",
+                    self.keep
+                );
+                problems.push(format!("{path}.keep"), why);
+            }
         }
     }
 }

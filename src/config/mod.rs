@@ -216,6 +216,7 @@ impl Config {
         self.panic.validate("panic", problems);
         self.guard.validate("guard", problems);
         self.census.validate("census", problems);
+        self.census.validate_for(&self.gates, "census", problems);
         self.savings.validate("savings", problems);
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);

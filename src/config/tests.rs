@@ -278,7 +278,22 @@ fn gates_have_bounds() {
     gates.on_push_percent: must be from 0 to 100, not 100.5 (from changeover.toml)
     gates.fell_back_percent: must be from 0 to 100, not -1 (from changeover.toml)
     gates.verified_within: must not be shorter than verified_for: what it asks for would be forgotten before it is there (from changeover.toml)
+    census.keep: 30days must not be shorter than gates.no_polls_for (2years): the gate would take those who are forgotten for nobody
     ");
+}
+
+#[test]
+fn the_census_keeps_for_as_long_as_gates_look_back() {
+    let toml = |enabled: bool| {
+        format!(
+            "census = {{ enabled = {enabled}, keep = \"13d\" }}\ngates.clients_within = \"20d\""
+        )
+    };
+    assert_snapshot!(given(&toml(true)).problems(), @"
+    census.keep: 13days must not be shorter than gates.clients_within (20days): the gate would take those who are forgotten for nobody (from changeover.toml)
+    census.keep: 13days must not be shorter than gates.no_polls_for (14days): the gate would take those who are forgotten for nobody (from changeover.toml)
+    ");
+    assert_eq!(given(&toml(false)).problems(), "", "it keeps nothing");
 }
 
 #[test]

@@ -182,12 +182,15 @@ impl Acts {
             return Ok(None);
         }
         let gate = self.gatekeeper.before(step, before).await;
+        if !forward {
+            return Ok(gate.unwrap_or_else(|error| {
+                tracing::warn!(module = %before.module, %error, "the gate that would have warned cannot be read");
+                None
+            }));
+        }
         let Some(gate) = gate.map_err(Refused::Store)? else {
             return Ok(None);
         };
-        if !forward {
-            return Ok(Some(gate));
-        }
         let told = self.gatekeeper.told(before).await;
         if told.map_err(Refused::Store)?.is_empty() {
             let module = before.module.clone();
@@ -247,7 +250,7 @@ impl Acts {
 /// Whether an act at `ramp` may tell clients to take the push that were told to poll.
 fn reaches_more(before: &StageRecord, after: &StageRecord) -> bool {
     let (old, new) = (&before.cohort, &after.cohort);
-    let lists = old.include != new.include || old.exclude != new.exclude;
+    let lists = !old.include.holds(&new.include) || !new.exclude.holds(&old.exclude);
     after.stage == Stage::Ramp
         && before.stage == Stage::Ramp
         && (lists || new.basis_points > old.basis_points)
@@ -260,5 +263,43 @@ fn check_version(record: &StageRecord, seen: Option<i64>) -> Result<(), Refused>
             Err(Refused::VersionConflict { expected, current })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cutover::flags::untouched,
+        domain::{BasisPoints, Cohort},
+    };
+
+    #[test]
+    fn only_what_may_tell_more_clients_to_push_reaches_more() {
+        let at = |points: u16, include: &[&str], exclude: &[&str]| {
+            let list = |names: &[&str]| serde_json::from_value(serde_json::json!(names)).unwrap();
+            StageRecord {
+                stage: Stage::Ramp,
+                cohort: Cohort {
+                    basis_points: BasisPoints::new(points).unwrap(),
+                    include: list(include),
+                    exclude: list(exclude),
+                },
+                ..untouched(&"orders".parse().unwrap())
+            }
+        };
+        let before = at(1_000, &["client:a"], &["client:b"]);
+        for (after, reaches) in [
+            (at(1_000, &["client:a"], &["client:b"]), false),
+            (at(1_001, &["client:a"], &["client:b"]), true),
+            (at(999, &["client:a"], &["client:b"]), false),
+            (at(1_000, &["client:a", "client:c"], &["client:b"]), true),
+            (at(1_000, &[], &["client:b"]), false),
+            (at(1_000, &["client:a"], &["client:b", "agent:X*"]), false),
+            (at(1_000, &["client:a"], &[]), true),
+            (at(1_000, &["client:c"], &["client:b"]), true),
+        ] {
+            assert_eq!(reaches_more(&before, &after), reaches, "{after:?}");
+        }
     }
 }

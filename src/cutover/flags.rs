@@ -194,7 +194,7 @@ const fn chosen(choice: Choice) -> (Transport, &'static str) {
 }
 
 /// The record of a module that nobody has acted on yet.
-fn untouched(module: &ModuleName) -> StageRecord {
+pub(super) fn untouched(module: &ModuleName) -> StageRecord {
     StageRecord {
         module: module.clone(),
         stage: Stage::Mirror,

@@ -111,6 +111,14 @@ impl Members {
                 .is_some_and(|address| self.networks.iter().any(|range| range.contains(address)))
     }
 
+    /// Whether each entry of another list is one of this.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.clients.is_superset(&other.clients)
+            && self.audiences.is_superset(&other.audiences)
+            && self.agents.is_superset(&other.agents)
+            && self.networks.is_superset(&other.networks)
+    }
+
     /// The entries as they are written, in a lasting order.
     pub fn entries(&self) -> impl Iterator<Item = String> + '_ {
         let clients = self.clients.iter().cloned().map(Member::Client);

@@ -1,6 +1,6 @@
 //! How the mirror of this replica's modules stands, as the gates' reporter writes it down.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     parts::Parts,
@@ -20,13 +20,13 @@ pub(super) fn report(tasks: &mut Tasks, parts: &Parts, mirror: &mirror::Status) 
     let reporter = FactsReporter::new(
         Arc::clone(&parts.store),
         parts.config.gates.clone(),
-        move || reports(&mirror, &leadership),
+        move |now| reports(&mirror, &leadership, now),
     );
     tasks.spawn(Rank::Mirror, "facts reporter", |stop| reporter.run(stop));
 }
 
-fn reports(mirror: &mirror::Status, leadership: &Leadership) -> Vec<Report> {
-    let now = SystemTime::now().into();
+/// `now` is the database's time, which changes are numbered by; absent = nobody has asked for it yet.
+fn reports(mirror: &mirror::Status, leadership: &Leadership, now: Option<Micros>) -> Vec<Report> {
     let of_target = |target: &Arc<TargetStatus>| {
         let modules = target.modules().into_iter();
         let of_module = |(module, status): (ModuleName, ModuleStatus)| {
@@ -45,16 +45,19 @@ fn fact(
     target: &TargetStatus,
     module: ModuleName,
     status: ModuleStatus,
-    now: Micros,
+    now: Option<Micros>,
 ) -> MirrorFact {
-    let known = status.behind == 0 || status.oldest.is_some();
+    let lag = match now {
+        _ if status.oldest.is_none() => (status.behind == 0).then_some(Duration::ZERO),
+        now => now.map(|now| status.lag(now)),
+    };
     MirrorFact {
         target: target.name().to_owned(),
         module,
         connected: target.connected(),
         trouble: target.trouble().map(String::from),
         behind: status.behind,
-        lag: known.then(|| status.lag(now)),
+        lag,
         halted: status.halted,
     }
 }
@@ -75,4 +78,35 @@ fn verified(target: &TargetStatus, module: &ModuleName) -> Option<Verified> {
             unobserved: found.count(Outcome::Unobserved),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Cursor, Epoch, Position};
+
+    #[test]
+    fn a_lag_is_told_by_the_databases_clock() {
+        let lag = |behind, oldest, now| {
+            let status = ModuleStatus {
+                acknowledged: Cursor::new(Epoch::FIRST, Position::new(7)),
+                stay: 1,
+                generation: 1,
+                behind,
+                oldest,
+                halted: None,
+                skipped: None,
+            };
+            let target = TargetStatus::new("local");
+            fact(&target, "orders".parse().unwrap(), status, now).lag
+        };
+        // No host's clock is there yet.
+        let numbered_at = Micros::new(9_000_000_000_000_000);
+        let late = Duration::from_secs(10);
+        let now = numbered_at.plus(late);
+        assert_eq!(lag(1, Some(numbered_at), Some(now)), Some(late));
+        assert_eq!(lag(1, Some(numbered_at), None), None, "nobody has asked");
+        assert_eq!(lag(0, None, None), Some(Duration::ZERO));
+        assert_eq!(lag(1, None, Some(now)), None, "it is not in memory");
+    }
 }

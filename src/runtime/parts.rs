@@ -150,6 +150,7 @@ impl Parts {
                 Arc::clone(&store),
                 Arc::clone(&routes),
                 config.gates.clone(),
+                config.census.enabled,
             )),
             routes,
             standings: Arc::default(),

@@ -210,9 +210,11 @@ pub struct ClientCount {
     pub poll: u64,
     /// Of these, those who fell back from push.
     pub fell_back: u64,
+    /// False if some who poll have no row of their own: they name no id, or some replica has seen more than it remembers.
+    pub is_exact: bool,
 }
 
-/// [`ClientCount`] from `module, push, poll, fell_back`.
+/// [`ClientCount`] from `module, push, poll, fell_back`, and the number of signs of those without a row.
 pub(super) fn client_count(row: &impl Columns) -> sqlx::Result<ClientCount> {
     let count = |column| row.integer(column).map(i64::unsigned_abs);
     Ok(ClientCount {
@@ -220,6 +222,7 @@ pub(super) fn client_count(row: &impl Columns) -> sqlx::Result<ClientCount> {
         push: count(1)?,
         poll: count(2)?,
         fell_back: count(3)?,
+        is_exact: row.integer(4)? == 0,
     })
 }
 
@@ -230,7 +233,8 @@ pub struct Pollers {
     pub total: u64,
     /// How many agents they have.
     pub agents_total: u64,
-    /// False if there may be more: a replica has seen more clients of the module that poll than it remembers, or some without an id.
+    /// False if there may be more: a replica has seen more clients of the module that poll than it remembers, or some without an id. All of
+    /// those are one row, without an id.
     pub is_exact: bool,
     /// Some of the clients, in the order of their ids.
     pub clients: Vec<KnownClient>,
@@ -249,7 +253,7 @@ pub struct PollingAgent {
     pub polled_at: Micros,
 }
 
-/// `total, agents_total` and the number of sketches of those who poll, without names.
+/// `total, agents_total` and the number of signs of those without a row, without names.
 pub(super) fn unnamed_pollers(row: &impl Columns) -> sqlx::Result<Pollers> {
     Ok(Pollers {
         total: row.integer(0)?.unsigned_abs(),
@@ -375,6 +379,9 @@ pub trait Census {
 
     /// Deletes clients that were not seen for so long, at most so many at once. Returns how many.
     async fn forget_clients(&self, unseen_for: Duration, limit: u32) -> Result<u64>;
+
+    /// Forgets stored addresses, of at most so many clients at once. Returns of how many.
+    async fn forget_addresses(&self, limit: u32) -> Result<u64>;
 
     /// Writes sketches in the place of older ones of the same slices.
     async fn write_sketches(&self, sketches: &[Sketch]) -> Result<()>;

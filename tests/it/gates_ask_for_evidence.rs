@@ -28,6 +28,9 @@ crate::on_each_database!(
     delivery_tools_read_the_body_or_the_status,
     gates_that_are_not_enforced_warn,
     clients_open_the_gates_to_sunset_and_to_retired,
+    a_fleet_without_ids_closes_the_gate_to_sunset,
+    without_a_census_nobody_is_known_to_be_gone,
+    a_gate_that_cannot_be_read_stands_in_nobodys_way_back,
 );
 
 /// Gates that want little, and hear of things soon.
@@ -550,5 +553,67 @@ async fn clients_open_the_gates_to_sunset_and_to_retired(database: DatabaseUnder
     trip(&database, MODULE, "guard-trip", i64::MAX / 2).await;
     let tripped = gate(client, &json!({})).await;
     assert_eq!(verdict(&tripped, "guard-trips"), "fail", "{tripped}");
+    replica.stop().await;
+}
+
+async fn a_fleet_without_ids_closes_the_gate_to_sunset(database: DatabaseUnderTest) {
+    let broker = targets::broker();
+    let replica = InProcess::start(&gated(&database, "a").target(&broker.url())).await;
+    let client = &replica.client;
+    let store = database.open().await;
+    assert_eq!(act(client, "ramp", &forced()).await.status, StatusCode::OK);
+    let pushed = (0..100).map(|n| seen(n, None, true));
+    let unnamed = Sighting {
+        client_id: "".into(),
+        ..seen(0, Some(Told::Poll), false)
+    };
+    let all: Vec<_> = pushed.chain([unnamed]).collect();
+    store.note_clients(&all).await.unwrap();
+    let said = eventually("the clients are counted", SOON, async || {
+        let gate = gate(client, &json!({})).await;
+        let checks = gate["checks"].as_array().unwrap().iter();
+        let mut on_push = checks.filter(|check| check["name"] == "clients-on-push");
+        let on_push = on_push.next().cloned();
+        on_push.filter(|check| check["sample"] == 101)
+    })
+    .await;
+    assert_eq!(said["measured"], 99.01, "{said}");
+    assert_eq!(said["verdict"], "not-enough-data", "{said}");
+    replica.stop().await;
+}
+
+async fn without_a_census_nobody_is_known_to_be_gone(database: DatabaseUnderTest) {
+    let broker = targets::broker();
+    let store = database.store().await;
+    let pushed: Vec<_> = (0..20).map(|n| seen(n, None, true)).collect();
+    store.note_clients(&pushed).await.unwrap();
+    let off = gated(&database, "a")
+        .target(&broker.url())
+        .set("census.enabled", "false")
+        .set("census.keep", "90d");
+    let replica = InProcess::start(&off).await;
+    for (step, name) in [("sunset", "clients-on-push"), ("retired", "pollers")] {
+        let said = gate(&replica.client, &json!({"step": step})).await;
+        assert_eq!(verdict(&said, name), "not-enough-data", "{said}");
+    }
+    replica.stop().await;
+}
+
+async fn a_gate_that_cannot_be_read_stands_in_nobodys_way_back(database: DatabaseUnderTest) {
+    let broker = targets::broker();
+    let replica = InProcess::start(&gated(&database, "a").target(&broker.url())).await;
+    let client = &replica.client;
+    assert_eq!(act(client, "ramp", &forced()).await.status, StatusCode::OK);
+    database.execute("DROP TABLE mirror_fact").await;
+    let answer = act(client, "gates", &json!({"step": "ramp"})).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    for change in [
+        json!({"exclude": ["client:t-01"], "reason": "it stands still"}),
+        json!({"percent": 20, "reason": "more"}),
+        json!({"percent": 5, "reason": "less"}),
+    ] {
+        let done = act(client, "ramp", &change).await;
+        assert_eq!(done.status, StatusCode::OK, "{change}: {done:?}");
+    }
     replica.stop().await;
 }

@@ -54,6 +54,13 @@ async fn the_others_go_on(database: DatabaseUnderTest) {
         assert_eq!(stage(client, MODULE).await, "ramp", "as it was known");
         let refused = promote(client, MODULE).await;
         assert_eq!(refused.0, StatusCode::INTERNAL_SERVER_ERROR, "{refused:?}");
+        let gates = format!("/admin/v1/modules/{MODULE}/gates");
+        let unknown = client.post(&gates, &json!({"step": "ramp"})).await;
+        assert_eq!(
+            unknown.status,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "no gate of a record that nobody can read: {unknown:?}"
+        );
         for action in ["promote", "rollback"] {
             let path = format!("/admin/v1/modules/notices/{action}");
             let answer = client.post(&path, &json!({"reason": "r"})).await;

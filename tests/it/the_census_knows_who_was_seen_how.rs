@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use changeover::{
-    domain::Transport,
-    store::{Ago, Sighting, Told},
+    domain::{Micros, Transport},
+    store::{Ago, Sighting, Sketch, Told},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ crate::on_each_database!(
     above_the_bound_all_replicas_estimate,
     those_without_an_id_are_told_of,
     who_was_not_seen_for_long_is_forgotten,
+    a_census_that_is_off_forgets_on,
 );
 
 /// Everything is written and counted at once.
@@ -273,7 +274,7 @@ async fn above_the_bound_all_replicas_estimate(database: DatabaseUnderTest) {
     let module = MODULE.parse().unwrap();
     let pollers = store.pollers(&module, SOON * 60, 10).await.unwrap();
     assert!(!pollers.is_exact, "there are more than have rows");
-    assert!((50..=100).contains(&pollers.total), "{}", pollers.total);
+    assert!((51..=101).contains(&pollers.total), "{}", pollers.total);
     a.stop().await;
     b.stop().await;
 }
@@ -301,7 +302,8 @@ async fn those_without_an_id_are_told_of(database: DatabaseUnderTest) {
     gateway.stop().await;
 }
 
-async fn who_was_not_seen_for_long_is_forgotten(database: DatabaseUnderTest) {
+/// One was seen three hours ago, the other one now, and what is older than two is forgotten.
+async fn old_and_new(database: &DatabaseUnderTest) -> Setup {
     let store = database.store().await;
     let long_ago = Ago::micros(3 * 3_600 * 1_000_000);
     let sighting = |client: &str, ago| Sighting {
@@ -309,20 +311,56 @@ async fn who_was_not_seen_for_long_is_forgotten(database: DatabaseUnderTest) {
         client_id: client.into(),
         agent: "".into(),
         audience: None,
-        address: None,
+        address: Some("10.0.0.7".into()),
         first_seen: ago,
         polled: Some((ago, Told::Poll)),
         pushed: None,
     };
     let sightings = [sighting("old", long_ago), sighting("new", Ago::micros(0))];
     store.note_clients(&sightings).await.unwrap();
-    let hours = setup(&database, "a")
+    setup(database, "a")
         .set("census.window", "1h")
-        .set("census.keep", "2h");
+        .set("census.keep", "2h")
+        .set("gates.clients_within", "2h")
+        .set("gates.no_polls_for", "2h")
+}
+
+async fn a_census_that_is_off_forgets_on(database: DatabaseUnderTest) {
+    let off = old_and_new(&database).await.set("census.enabled", "false");
+    let sketch = Sketch {
+        module: MODULE.parse().unwrap(),
+        transport: Transport::Poll,
+        instance: "b".to_owned(),
+        slice: Micros::new(1),
+        registers: vec![1; 4_096],
+    };
+    let store = database.open().await;
+    store.write_sketches(&[sketch]).await.unwrap();
+    let gateway = InProcess::start(&off).await;
+    eventually("what is old is gone", SOON, async || {
+        let all =
+            "SELECT client_id FROM client_census WHERE client_id <> 'new' OR address IS NOT NULL";
+        let is_left = database.text(all).await.is_some();
+        let sketches = store.sketches(Micros::new(0)).await.unwrap();
+        (!is_left && sketches.is_empty()).then_some(())
+    })
+    .await;
+    let new = "SELECT client_id FROM client_census";
+    assert_eq!(database.text(new).await.as_deref(), Some("new"));
+    gateway.stop().await;
+}
+
+async fn who_was_not_seen_for_long_is_forgotten(database: DatabaseUnderTest) {
+    let hours = old_and_new(&database).await;
     let gateway = InProcess::start(&hours).await;
     eventually("the old one is gone", SOON, async || {
         let left = listed(&gateway.client, &["--within", "1d"]).await;
         (ids(&left) == ["new"]).then_some(())
+    })
+    .await;
+    eventually("its address is, where none are kept", SOON, async || {
+        let kept = "SELECT client_id FROM client_census WHERE address IS NOT NULL";
+        database.text(kept).await.is_none().then_some(())
     })
     .await;
     gateway.stop().await;

@@ -104,7 +104,7 @@ impl Noted {
     }
 }
 
-/// The id of those that name none, or one that cannot be written: one client for all of them.
+/// The id of those that name none, or one that cannot be written, and of those above the bound who poll: one client for all of them.
 const NAMELESS: &str = "";
 
 impl Clients {
@@ -168,7 +168,7 @@ impl Clients {
         &self,
         client: &Client<'_>,
         now: Instant,
-        act: impl FnOnce(&mut Seen, Moment) -> T,
+        act: impl Fn(&mut Seen, Moment) -> T,
     ) -> Option<T> {
         let common = &*self.common;
         if common.most == 0 {
@@ -180,33 +180,37 @@ impl Clients {
                 id: NAMELESS,
                 ..*client
             };
-            self.see_entry(&nameless, now, act);
+            self.see_entry(&nameless, now, &act);
             self.see_nameless(client);
             return None;
         }
-        self.see_entry(client, now, act)
+        let outcome = self.see_entry(client, now, &act);
+        if outcome.is_none() && self.see_unremembered(client, now, &act) == Transport::Poll {
+            // The row stays when the sketches of the window are gone: it says when somebody without one has polled.
+            self.see_entry(&Client::named(NAMELESS), now, &act);
+        }
+        outcome
     }
+
+    /// `None` = it is one too many to be remembered.
 
     fn see_entry<T>(
         &self,
         client: &Client<'_>,
         now: Moment,
-        act: impl FnOnce(&mut Seen, Moment) -> T,
+        act: &impl Fn(&mut Seen, Moment) -> T,
     ) -> Option<T> {
         let common = &*self.common;
         let hash = self.table.hash(client.id);
         let shard = &mut *self.table.shard(hash);
         let (entry, is_new) = match shard.get(hash, client.id) {
             Some(_) => (shard.get(hash, client.id)?, false),
-            None if self.is_admitted() => {
+            None if self.is_admitted(client.id) => {
                 let about = About::of(client, &common.agents);
                 let entry = Entry::new(client.id, about, common.about_key(client), now);
                 (shard.insert(hash, entry, &self.table), true)
             }
-            None => {
-                self.see_unremembered(client, now, act);
-                return None;
-            }
+            None => return None,
         };
         let before = entry.seen.standing(now);
         let outcome = act(&mut entry.seen, now);
@@ -222,7 +226,12 @@ impl Clients {
         Some(outcome)
     }
 
-    fn is_admitted(&self) -> bool {
+    /// There is always room for the one row of those who have none of their own.
+    fn is_admitted(&self, id: &str) -> bool {
+        if id == NAMELESS {
+            self.common.held.fetch_add(1, Relaxed);
+            return true;
+        }
         let most = self.common.most;
         let more = |held| (held < most).then_some(held + 1);
         self.common
@@ -231,17 +240,19 @@ impl Clients {
             .is_ok()
     }
 
+    /// Returns how it is seen.
     fn see_unremembered<T>(
         &self,
         client: &Client<'_>,
         now: Moment,
-        act: impl FnOnce(&mut Seen, Moment) -> T,
-    ) {
+        act: &impl Fn(&mut Seen, Moment) -> T,
+    ) -> Transport {
         let mut seen = Seen::new(now);
         act(&mut seen, now);
         let slice = self.miss();
         let transport = seen.standing(now).transport;
         self.sketches[transport as usize].add(slice, || key(client.id));
+        transport
     }
 
     /// Those without an id are told apart by where they call from, as far as that goes.

@@ -48,7 +48,7 @@ impl Count {
                 push: row.push,
                 poll: row.poll,
                 fell_back: row.fell_back,
-                is_exact: true,
+                is_exact: row.is_exact,
             };
             (row.module, counted)
         };

@@ -3,7 +3,10 @@
 //! Invariants: while the database is away everything stays in memory, within the bounds that it has there anyway, and is written later; one
 //! statement writes `census.batch` clients at most, and a pass only those who were seen otherwise than is written, or are to be seen anew.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::gauge;
 use tokio::time::sleep;
@@ -20,6 +23,8 @@ use crate::{
 const SELDOM: u32 = 6;
 /// Rows that are forgotten at once.
 const FORGOTTEN: u32 = 5_000;
+/// How often stored addresses are looked for where none should be: a replica that is configured otherwise may still write some.
+const ADDRESSES_EVERY: Duration = Duration::from_hours(1);
 /// Counting may take this share of one connection's time (one part in ...).
 const COUNT_SHARE: u32 = 20;
 
@@ -35,6 +40,8 @@ pub struct CensusKeeper {
     passes: u32,
     renewed_at: Option<Instant>,
     count_at: Instant,
+    /// When addresses are looked for again, after none were found.
+    addresses_at: Option<Instant>,
     failing: bool,
 }
 
@@ -56,6 +63,7 @@ impl CensusKeeper {
             passes: 0,
             renewed_at: None,
             count_at: Instant::now(),
+            addresses_at: None,
             failing: false,
         }
     }
@@ -63,7 +71,7 @@ impl CensusKeeper {
     /// Keeps it until told to stop, and writes once more then.
     pub async fn run(mut self, stop: CancellationToken) {
         if !self.census.settings.enabled {
-            stop.cancelled().await;
+            self.forget_on(stop).await;
             return;
         }
         while !stop.is_cancelled() {
@@ -77,6 +85,26 @@ impl CensusKeeper {
         if let Err(error) = self.write(Instant::now()).await {
             tracing::warn!(%error, "what was seen of clients at last is not written");
         }
+    }
+
+    /// A census that is off sees nobody. What it knew is kept for no longer than before.
+    async fn forget_on(&mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let outcome = self.forget_all().await;
+            self.report(&outcome);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(self.census.settings.flush.get() * SELDOM) => {}
+            }
+        }
+    }
+
+    async fn forget_all(&mut self) -> store::Result<()> {
+        self.forget().await?;
+        let window = self.census.slice_length() * (PER_WINDOW + 1);
+        let before = self.clock.now().minus(window);
+        self.store.forget_sketches(before).await?;
+        Ok(())
     }
 
     /// One pass.
@@ -199,7 +227,7 @@ impl CensusKeeper {
     }
 
     /// Deletes the rows of those who were not seen for long, some at a time.
-    async fn forget(&self) -> store::Result<()> {
+    async fn forget(&mut self) -> store::Result<()> {
         let keep = self.census.settings.keep.get();
         let gone = self.store.forget_clients(keep, FORGOTTEN).await?;
         if gone > 0 {
@@ -208,6 +236,18 @@ impl CensusKeeper {
                 "the census has forgotten who was not seen for long"
             );
         }
+        self.forget_addresses().await
+    }
+
+    /// Forgets the addresses of when they were kept, some at a time.
+    async fn forget_addresses(&mut self) -> store::Result<()> {
+        let now = Instant::now();
+        let is_due = self.addresses_at.is_none_or(|at| now >= at);
+        if self.census.settings.addresses || !is_due {
+            return Ok(());
+        }
+        let gone = self.store.forget_addresses(FORGOTTEN).await?;
+        self.addresses_at = (gone == 0).then(|| now + ADDRESSES_EVERY);
         Ok(())
     }
 

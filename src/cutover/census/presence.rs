@@ -113,7 +113,12 @@ impl Presence {
     pub fn connects(&self, mqtt_id: &str, clean: bool, kept: Duration, now: Instant) {
         let mut sessions = self.lock();
         let session = sessions.entry(mqtt_id.into()).or_default();
-        session.client = self.aliases.client(mqtt_id);
+        let client = self.aliases.client(mqtt_id);
+        if client != session.client {
+            // It was somebody else's so far, as far as was known: under the name that came, it goes.
+            self.leave(session, now);
+            session.client = client;
+        }
         let is_kept =
             session.connections > 0 || session.kept_until.is_some_and(|until| now < until);
         if clean || !is_kept {

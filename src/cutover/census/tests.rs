@@ -56,12 +56,17 @@ fn above_the_bound_clients_are_counted_and_not_remembered() {
             );
         }
     }
-    assert_eq!(census.remembered(), 1_000);
+    assert_eq!(census.remembered(), 1_001, "and one row for all others");
     assert!(clients.is_uncounted());
     let found = estimate(&census, Poll);
     assert!((47_500..52_500).contains(&found), "{found}");
     assert_eq!(estimate(&census, Push), 0);
-    assert_eq!(written(&census).len(), 1_000);
+    let known = written(&census);
+    assert_eq!(known.len(), 1_001);
+    assert!(
+        known.iter().any(String::is_empty),
+        "who polls unnamed is told of"
+    );
     // Whoever was not seen for a while makes room.
     clients.forget(census.common.moment(Instant::now()).plus(1));
     assert_eq!(census.remembered(), 0);
@@ -211,4 +216,41 @@ fn a_connection_counts_while_it_lives_and_is_subscribed() {
     assert!(healthy(now + 3 * kept));
     presence.ends(now + 3 * kept);
     assert!(!healthy(now + 3 * kept));
+}
+
+#[test]
+fn who_takes_over_under_another_name_leaves_nobody_connected() {
+    let census = census(&Settings::default());
+    let (presence, now) = (census.presence(), Instant::now());
+    let clients = census.clients(&module()).unwrap();
+    let healthy = |id: &str| {
+        let healthy = clients.polls(&Client::named(id), Push, false, now);
+        healthy.is_some()
+    };
+    let (id, kept) = ("q1", Duration::from_mins(1));
+    presence.connects(id, true, kept, now);
+    presence.subscribes(id, ["co/c/orders/_all"].into_iter(), now);
+    assert!(healthy("q1"), "it is known by nothing else");
+    presence.aliases().note(id, "terminal");
+    presence.connects(id, false, kept, now);
+    presence.disconnects(id, now);
+    assert!(healthy("terminal"));
+    assert!(!healthy("q1"), "nobody of that name is there");
+    presence.disconnects(id, now);
+    assert!(!healthy("terminal"));
+}
+
+#[test]
+fn above_the_bound_who_is_on_push_leaves_no_sign_of_a_poll() {
+    let census = census(&Settings {
+        clients: 1,
+        ..Settings::default()
+    });
+    let (clients, now) = (census.clients(&module()).unwrap(), Instant::now());
+    clients.connects("one", now);
+    clients.connects("two", now);
+    clients.polls(&Client::named("three"), Push, true, now);
+    assert_eq!(written(&census), ["one"]);
+    clients.polls(&Client::named("four"), Poll, false, now);
+    assert_eq!(written(&census), [""]);
 }

@@ -18,6 +18,8 @@ pub struct Gatekeeper {
     store: Arc<dyn Store>,
     routes: Arc<Routes>,
     settings: Gates,
+    /// Whether there is a census.
+    knows_clients: bool,
     counts: Kept<Arc<[ClientCount]>>,
     census_since: Kept<Option<Micros>>,
 }
@@ -33,12 +35,18 @@ const COUNTS_KEPT: Duration = Duration::from_secs(2);
 const CENSUS_KEPT: Duration = Duration::from_mins(1);
 
 impl Gatekeeper {
-    /// Gates by these settings.
-    pub fn new(store: Arc<dyn Store>, routes: Arc<Routes>, settings: Gates) -> Self {
+    /// Gates by these settings. Without a census of clients nothing is known of them, whatever one has left behind.
+    pub fn new(
+        store: Arc<dyn Store>,
+        routes: Arc<Routes>,
+        settings: Gates,
+        knows_clients: bool,
+    ) -> Self {
         Self {
             store,
             routes,
             settings,
+            knows_clients,
             counts: Kept::new(COUNTS_KEPT),
             census_since: Kept::new(CENSUS_KEPT),
         }
@@ -113,6 +121,7 @@ impl Gatekeeper {
         let count = async || Ok(self.store.count_clients(within).await?.into());
         let counts = self.counts.get(count).await?;
         let count = counts.iter().find(|count| count.module == *module);
+        let count = count.filter(|_| self.knows_clients);
         let number = |of: fn(&ClientCount) -> u64| count.map_or(0, of);
         Ok(SunsetFacts {
             now,
@@ -120,6 +129,7 @@ impl Gatekeeper {
             push: number(|count| count.push),
             poll: number(|count| count.poll),
             fell_back: number(|count| count.fell_back),
+            is_exact: count.is_none_or(|count| count.is_exact),
             trips,
         })
     }
@@ -130,9 +140,11 @@ impl Gatekeeper {
         let since = async || self.store.census_since().await;
         let within = self.settings.no_polls_for.get();
         let pollers = self.store.pollers(module, within, NAMED).await?;
+        let known_since = self.census_since.get(since).await?;
         Ok(RetiredFacts {
             now,
-            known_since: self.census_since.get(since).await?,
+            known_since: known_since.filter(|_| self.knows_clients),
+            is_exact: pollers.is_exact,
             pollers: named(pollers),
         })
     }
@@ -152,8 +164,7 @@ fn named(found: store::Pollers) -> Pollers {
         last_seen: agent.polled_at,
     };
     Pollers {
-        // Of those who have no row it is known only that there may be some.
-        clients: found.total.max(u64::from(!found.is_exact)),
+        clients: found.total,
         by_client: found.clients.into_iter().map(client).collect(),
         agents: found.agents_total,
         by_agent: found.agents.into_iter().map(agent).collect(),

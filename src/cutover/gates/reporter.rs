@@ -39,8 +39,8 @@ pub struct Verified {
     pub found: Findings,
 }
 
-/// Who knows how this replica's modules stand.
-type Source = dyn Fn() -> Vec<Report> + Send + Sync;
+/// Who knows how this replica's modules stand at this time of the database, as far as that is known.
+type Source = dyn Fn(Option<Micros>) -> Vec<Report> + Send + Sync;
 
 /// The task.
 pub struct FactsReporter {
@@ -77,7 +77,7 @@ impl FactsReporter {
     pub fn new(
         store: Arc<dyn Store>,
         settings: Gates,
-        source: impl Fn() -> Vec<Report> + Send + Sync + 'static,
+        source: impl Fn(Option<Micros>) -> Vec<Report> + Send + Sync + 'static,
     ) -> Self {
         Self {
             store,
@@ -105,9 +105,10 @@ impl FactsReporter {
     }
 
     async fn activate(&mut self, last: bool) {
-        let reports = (self.source)();
         let at = Instant::now();
-        if let Some(now) = self.now(at) {
+        let now = self.now(at);
+        let reports = (self.source)(now);
+        if let Some(now) = now {
             self.periods.look(&reports, now, at);
         }
         if reports.is_empty() {

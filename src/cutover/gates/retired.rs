@@ -1,7 +1,7 @@
 //! From `sunset` to `retired`: does anybody still poll?
 
 use super::{
-    Check, Pollers, Verdict,
+    Check, Poller, Pollers, Verdict,
     check::{figure, span},
 };
 use crate::{config::gates::Gates, domain::Micros};
@@ -15,6 +15,8 @@ pub struct RetiredFacts {
     pub known_since: Option<Micros>,
     /// Who has polled in `gates.no_polls_for`.
     pub pollers: Pollers,
+    /// False if more have polled than are told apart: without an id, or above the bound of those who are remembered.
+    pub is_exact: bool,
 }
 
 /// What has to hold before polls are answered 410.
@@ -35,6 +37,15 @@ fn pollers(facts: &RetiredFacts, settings: &Gates) -> Check {
                 "{polling} clients have polled in the last {}, at most {most}: {}",
                 settings.no_polls_for,
                 names(&facts.pollers)
+            ),
+        );
+    }
+    if !facts.is_exact {
+        return check.says(
+            Verdict::NotEnoughData,
+            format!(
+                "clients without an id, or above census.clients, have polled in the last {}, and nobody knows how many",
+                settings.no_polls_for
             ),
         );
     }
@@ -70,7 +81,11 @@ fn names(pollers: &Pollers) -> String {
         }
     };
     let clients: Vec<_> = pollers.by_client.iter().take(NAMED).collect();
-    let named: Vec<_> = clients.iter().map(|one| one.name.as_str()).collect();
+    let name = |one: &&Poller| match one.name.as_str() {
+        "" => "those without an id".to_owned(),
+        name => name.to_owned(),
+    };
+    let named: Vec<_> = clients.iter().map(name).collect();
     let clients = named.join(", ") + &more(named.len(), pollers.clients);
     let agents = pollers.by_agent.iter().take(NAMED);
     let agents: Vec<_> = agents

@@ -19,6 +19,8 @@ pub struct SunsetFacts {
     pub poll: u64,
     /// Those of them that have taken the push before.
     pub fell_back: u64,
+    /// False if there are others who poll, of whom nobody knows how many: without an id, or more than are remembered.
+    pub is_exact: bool,
     /// How often the guard has tripped in `gates.quiet_for`, at this stage.
     pub trips: u64,
 }
@@ -50,14 +52,11 @@ fn on_push(facts: &SunsetFacts, settings: &Gates) -> Check {
         );
     }
     let share = percent(facts.push, known);
-    let verdict = if share >= settings.on_push_percent {
-        Verdict::Pass
-    } else {
-        Verdict::Fail
-    };
     let (push, least) = (facts.push, settings.on_push_percent);
-    check.measured(share, known).says(
-        verdict,
+    judged(
+        facts,
+        check.measured(share, known),
+        share >= least,
         format!("{push} of {known} clients take the push, {share} %, at least {least} %"),
     )
 }
@@ -80,16 +79,25 @@ fn fell_back(facts: &SunsetFacts, settings: &Gates) -> Check {
         );
     }
     let share = percent(facts.fell_back, pushed);
-    let verdict = if share <= settings.fell_back_percent {
-        Verdict::Pass
-    } else {
-        Verdict::Fail
-    };
     let (back, most) = (facts.fell_back, settings.fell_back_percent);
-    check.measured(share, pushed).says(
-        verdict,
+    judged(
+        facts,
+        check.measured(share, pushed),
+        share <= most,
         format!("{back} of {pushed} clients went back to polling, {share} %, at most {most} %"),
     )
+}
+
+/// What holds for those who are known one by one says nothing of the others.
+fn judged(facts: &SunsetFacts, check: Check, holds: bool, detail: String) -> Check {
+    match (holds, facts.is_exact) {
+        (true, true) => check.says(Verdict::Pass, detail),
+        (true, false) => check.says(
+            Verdict::NotEnoughData,
+            format!("{detail}; but some poll without an id, or above census.clients, and nobody knows how many"),
+        ),
+        (false, _) => check.says(Verdict::Fail, detail),
+    }
 }
 
 fn guard_trips(facts: &SunsetFacts, settings: &Gates) -> Check {

@@ -263,6 +263,7 @@ fn moved() -> SunsetFacts {
         push: 20,
         poll: 0,
         fell_back: 0,
+        is_exact: true,
         trips: 0,
     }
 }
@@ -305,7 +306,22 @@ const SUNSET: &[SunsetRow] = &[
             (facts.push, settings.clients) = (0, 0);
         },
     ),
+    (
+        "clients-on-push",
+        NotEnoughData,
+        "99.01 %, at least 95 %; but some poll without an id",
+        |facts, _| (facts.push, facts.poll, facts.is_exact) = (100, 1, false),
+    ),
+    ("clients-on-push", Fail, "90 %", |facts, _| {
+        (facts.push, facts.poll, facts.is_exact) = (18, 2, false);
+    }),
     ("fell-back", Pass, "0 of 20 clients", |_, _| {}),
+    (
+        "fell-back",
+        NotEnoughData,
+        "0 %, at most 1 %; but some poll",
+        |facts, _| facts.is_exact = false,
+    ),
     ("fell-back", Pass, "1 %, at most 1 %", |facts, _| {
         (facts.push, facts.poll, facts.fell_back) = (99, 1, 1);
     }),
@@ -362,6 +378,7 @@ fn quiet() -> RetiredFacts {
         now: Micros::new(NOW),
         known_since: Some(ago(30 * DAY)),
         pollers: Pollers::default(),
+        is_exact: true,
     }
 }
 
@@ -420,6 +437,22 @@ const RETIRED: &[RetiredRow] = &[
         "t-1, t-2 and 40 more, with Terminal/1.0 (42)",
         |facts, _| {
             facts.pollers = some_pollers(42);
+        },
+    ),
+    (
+        "pollers",
+        NotEnoughData,
+        "above census.clients, have polled",
+        |facts, settings| (facts.is_exact, settings.pollers) = (false, 9),
+    ),
+    (
+        "pollers",
+        Fail,
+        "at most 0: those without an id",
+        |facts, _| {
+            facts.pollers = some_pollers(1);
+            facts.pollers.by_client = vec![poller("", None, 1)];
+            facts.is_exact = false;
         },
     ),
     ("pollers", Fail, "2 clients", |facts, _| {

@@ -268,12 +268,14 @@ pub async fn ask(
     Ok(Json(answer))
 }
 
-/// The record as the database has it: another replica may have acted a moment ago.
+/// The record as the database has it: another replica may have acted a moment ago. Of one that nobody can read, no gate says anything.
 async fn latest(state: &PrivateState, module: &ModuleName) -> Result<StageRecord, Problem> {
-    let records = state.store.stages().await;
-    state
-        .flags
-        .adopt(&records.map_err(|error| database_problem(&error))?);
+    let read = state.store.read_stages().await;
+    let read = read.map_err(|error| database_problem(&error))?;
+    state.flags.adopt(&read.records);
+    if let Some(error) = read.why_not(module) {
+        return Err(database_problem(&error));
+    }
     let record = state.flags.record(module);
     let record = record.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "the module is gone"))?;
     Ok(StageRecord::clone(&record))

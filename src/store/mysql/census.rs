@@ -44,11 +44,14 @@ const COUNT: &str = concat!(
     polls!(),
     " THEN 1 END), COUNT(CASE WHEN ",
     fell_back!(),
-    " THEN 1 END) FROM client_census WHERE last_seen >= ? GROUP BY module ORDER BY module"
+    " THEN 1 END), COUNT(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END) + \
+      (SELECT COUNT(*) FROM client_sketch AS k WHERE k.module = client_census.module AND k.transport = 'poll') \
+      FROM client_census WHERE last_seen >= ? GROUP BY module ORDER BY module"
 );
 
 const POLLERS: &str = "\
     SELECT COUNT(*), COUNT(DISTINCT agent), \
+           COUNT(CASE WHEN client_id = '' THEN 1 END) + \
            (SELECT COUNT(*) FROM client_sketch WHERE module = ? AND transport = 'poll') \
     FROM client_census FORCE INDEX (PRIMARY) WHERE module = ? AND polled_at >= ?";
 
@@ -75,6 +78,10 @@ const CLIENTS: &str = concat!(
 const OLD: &str = "\
     SELECT module, client_id FROM client_census FORCE INDEX (client_census_seen) WHERE last_seen < ? \
     ORDER BY last_seen LIMIT ?";
+
+/// Without a lock, as those who are gone.
+const ADDRESSES: &str =
+    "SELECT module, client_id FROM client_census WHERE address IS NOT NULL LIMIT ?";
 
 const WRITE_SKETCH: &str = "\
     INSERT INTO client_sketch (module, transport, instance, slice, registers) VALUES (?, ?, ?, ?, ?) \
@@ -181,10 +188,33 @@ impl Census for MySqlStore {
             .await?;
         let mut gone = 0;
         for chunk in chunks(&Stored::all(old), |_row| 0) {
-            let mut delete = forget(chunk, before).map_err(Error::Unexpected)?;
+            let mut delete = Statement::new("DELETE FROM client_census WHERE last_seen < ");
+            delete.push_bind(before);
+            only(&mut delete, chunk).map_err(Error::Unexpected)?;
             count_query(Purpose::Census);
             let delete = ready(&mut delete, chunk.len()).execute(borrowed.connection());
             gone += self.call(doing, delete).await?.rows_affected();
+        }
+        borrowed.put_back();
+        Ok(gone)
+    }
+
+    async fn forget_addresses(&self, limit: u32) -> Result<u64> {
+        let doing = "forgetting addresses";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Census);
+        let known = sqlx::query(ADDRESSES).bind(limit);
+        let known = self
+            .call(doing, known.fetch_all(borrowed.connection()))
+            .await?;
+        let mut gone = 0;
+        for chunk in chunks(&Stored::all(known), |_row| 0) {
+            let mut update =
+                Statement::new("UPDATE client_census SET address = NULL WHERE address IS NOT NULL");
+            only(&mut update, chunk).map_err(Error::Unexpected)?;
+            count_query(Purpose::Census);
+            let update = ready(&mut update, chunk.len()).execute(borrowed.connection());
+            gone += self.call(doing, update).await?.rows_affected();
         }
         borrowed.put_back();
         Ok(gone)
@@ -272,10 +302,10 @@ fn insert(rows: &[StoredSighting<'_>]) -> Statement {
     insert
 }
 
-fn forget(rows: &[Stored], before: i64) -> sqlx::Result<Statement> {
-    let mut delete = Statement::new("DELETE FROM client_census WHERE last_seen < ");
-    delete.push_bind(before).push(" AND (");
-    let mut any = delete.separated(" OR ");
+/// Narrows a statement down to these clients.
+fn only(statement: &mut Statement, rows: &[Stored]) -> sqlx::Result<()> {
+    statement.push(" AND (");
+    let mut any = statement.separated(" OR ");
     for row in rows {
         any.push("(module = ")
             .push_bind_unseparated(row.text(0)?.to_owned())
@@ -283,6 +313,6 @@ fn forget(rows: &[Stored], before: i64) -> sqlx::Result<Statement> {
             .push_bind_unseparated(row.text(1)?.to_owned())
             .push_unseparated(")");
     }
-    delete.push(")");
-    Ok(delete)
+    statement.push(")");
+    Ok(())
 }

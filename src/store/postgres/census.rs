@@ -54,14 +54,17 @@ const COUNT: &str = concat!(
     polls!(),
     " THEN 1 END), count(CASE WHEN ",
     fell_back!(),
-    " THEN 1 END) FROM client_census WHERE last_seen >= ",
+    " THEN 1 END), count(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END) + \
+      (SELECT count(*) FROM client_sketch AS k WHERE k.module = client_census.module AND k.transport = 'poll') \
+      FROM client_census WHERE last_seen >= ",
     now!(),
     " - $1 GROUP BY module ORDER BY module"
 );
 
 const POLLERS: &str = concat!(
     "SELECT count(*), count(DISTINCT agent), \
-            (SELECT count(*) FROM client_sketch WHERE module = $1 AND transport = 'poll') \
+            count(CASE WHEN client_id = '' THEN 1 END) + \
+           (SELECT count(*) FROM client_sketch WHERE module = $1 AND transport = 'poll') \
      FROM client_census WHERE module = $1 AND polled_at >= ",
     now!(),
     " - $2"
@@ -99,6 +102,11 @@ const FORGET: &str = concat!(
     " - $1 ORDER BY last_seen LIMIT $2 FOR UPDATE SKIP LOCKED) AS old \
     WHERE c.module = old.module AND c.client_id = old.client_id"
 );
+
+const FORGET_ADDRESSES: &str = "\
+    UPDATE client_census AS c SET address = NULL FROM ( \
+        SELECT module, client_id FROM client_census WHERE address IS NOT NULL LIMIT $1 FOR UPDATE SKIP LOCKED) AS known \
+    WHERE c.module = known.module AND c.client_id = known.client_id";
 
 const WRITE_SKETCH: &str = "\
     INSERT INTO client_sketch (module, transport, instance, slice, registers) VALUES ($1, $2, $3, $4, $5) \
@@ -203,6 +211,18 @@ impl Census for PostgresStore {
         count_query(Purpose::Census);
         let forget = sqlx::query(FORGET)
             .bind(length_micros(unseen_for))
+            .bind(i64::from(limit))
+            .execute(borrowed.connection());
+        let gone = self.call(doing, forget).await?.rows_affected();
+        borrowed.put_back();
+        Ok(gone)
+    }
+
+    async fn forget_addresses(&self, limit: u32) -> Result<u64> {
+        let doing = "forgetting addresses";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Census);
+        let forget = sqlx::query(FORGET_ADDRESSES)
             .bind(i64::from(limit))
             .execute(borrowed.connection());
         let gone = self.call(doing, forget).await?.rows_affected();

@@ -43,11 +43,14 @@ const COUNT: &str = concat!(
     polls!(),
     " THEN 1 END), count(CASE WHEN ",
     fell_back!(),
-    " THEN 1 END) FROM client_census WHERE last_seen >= ?1 GROUP BY module ORDER BY module"
+    " THEN 1 END), count(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END) + \
+      (SELECT count(*) FROM client_sketch AS k WHERE k.module = client_census.module AND k.transport = 'poll') \
+      FROM client_census WHERE last_seen >= ?1 GROUP BY module ORDER BY module"
 );
 
 const POLLERS: &str = "\
     SELECT count(*), count(DISTINCT agent), \
+           count(CASE WHEN client_id = '' THEN 1 END) + \
            (SELECT count(*) FROM client_sketch WHERE module = ?1 AND transport = 'poll') \
     FROM client_census WHERE module = ?1 AND polled_at >= ?2";
 
@@ -73,6 +76,14 @@ const CLIENTS: &str = concat!(
 const FORGET: &str = "\
     DELETE FROM client_census WHERE (module, client_id) IN ( \
         SELECT module, client_id FROM client_census WHERE last_seen < ?1 ORDER BY last_seen LIMIT ?2)";
+
+/// Found by readers first: mostly there are none, and then nobody has to write.
+const ADDRESSES: &str =
+    "SELECT module, client_id FROM client_census WHERE address IS NOT NULL LIMIT ?1";
+
+const FORGET_ADDRESSES: &str = "\
+    UPDATE client_census SET address = NULL \
+    WHERE (module, client_id) IN (SELECT value->>0, value->>1 FROM json_each(?1))";
 
 const WRITE_SKETCH: &str = "\
     INSERT INTO client_sketch (module, transport, instance, slice, registers) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -178,6 +189,26 @@ impl Census for SqliteStore {
             .bind(limit)
             .execute(writing.connection());
         let gone = forget.await.map_err(failed(doing))?.rows_affected();
+        writing.commit(doing).await?;
+        Ok(gone)
+    }
+
+    async fn forget_addresses(&self, limit: u32) -> Result<u64> {
+        let doing = "forgetting addresses";
+        count_query(Purpose::Census);
+        let known = sqlx::query_as(ADDRESSES).bind(limit);
+        let known: Vec<(String, String)> = known
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(doing))?;
+        if known.is_empty() {
+            return Ok(0);
+        }
+        let mut writing = self.begin_ordinary(doing).await?;
+        count_query(Purpose::Census);
+        let forget = sqlx::query(FORGET_ADDRESSES).bind(json::text(&known));
+        let gone = forget.execute(writing.connection()).await;
+        let gone = gone.map_err(failed(doing))?.rows_affected();
         writing.commit(doing).await?;
         Ok(gone)
     }

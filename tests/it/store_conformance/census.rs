@@ -19,6 +19,8 @@ crate::on_each_database!(
     who_still_polls_is_named,
     clients_come_in_pages_and_by_what_is_known_of_them,
     who_was_not_seen_for_long_is_forgotten,
+    who_polls_without_a_row_is_no_exact_count,
+    addresses_are_forgotten_in_steps,
     sketches_are_replaced_and_forgotten,
     replicas_write_the_same_clients_at_once,
 );
@@ -304,6 +306,64 @@ async fn who_was_not_seen_for_long_is_forgotten(database: DatabaseUnderTest) {
     assert_eq!(store.forget_clients(long, 100).await.unwrap(), 6);
     assert_eq!(store.forget_clients(long, 100).await.unwrap(), 0);
     assert_eq!(all(&*store).await.len(), 10);
+}
+
+async fn who_polls_without_a_row_is_no_exact_count(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let exact = async || {
+        let counts = store.count_clients(DAY).await.unwrap();
+        let counted = counts.iter().map(|count| count.is_exact).collect();
+        let pollers = store.pollers(&module("orders"), DAY, 1).await.unwrap();
+        let counted: Vec<bool> = counted;
+        (counted, pollers.is_exact)
+    };
+    let elsewhere = Sighting {
+        module: module("prices"),
+        ..polled("", 10, Told::Poll)
+    };
+    let sightings = [polled("a", 10, Told::Poll), pushed("", 10, 60), elsewhere];
+    store.note_clients(&sightings).await.unwrap();
+    let sketch = |transport| Sketch {
+        module: module("orders"),
+        transport,
+        instance: "a".to_owned(),
+        slice: Micros::new(1),
+        registers: vec![1; 4_096],
+    };
+    store
+        .write_sketches(&[sketch(Transport::Push)])
+        .await
+        .unwrap();
+    assert_eq!(exact().await, (vec![true, false], true));
+    store
+        .write_sketches(&[sketch(Transport::Poll)])
+        .await
+        .unwrap();
+    assert_eq!(exact().await, (vec![false, false], false));
+    store.forget_sketches(Micros::new(2)).await.unwrap();
+    assert_eq!(exact().await, (vec![true, false], true));
+    let unnamed = [polled("", 5, Told::Push)];
+    store.note_clients(&unnamed).await.unwrap();
+    assert_eq!(exact().await, (vec![false, false], false));
+}
+
+async fn addresses_are_forgotten_in_steps(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let sightings: Vec<_> = (0..12)
+        .map(|n| Sighting {
+            address: (n != 3).then(|| "10.0.0.2".into()),
+            ..polled(&format!("t{n:02}"), n, Told::Poll)
+        })
+        .collect();
+    store.note_clients(&sightings).await.unwrap();
+    let before = all(&*store).await;
+    for (limit, gone) in [(4, 4), (100, 7), (100, 0)] {
+        assert_eq!(store.forget_addresses(limit).await.unwrap(), gone);
+    }
+    let known = all(&*store).await;
+    assert!(known.iter().all(|client| client.address.is_none()));
+    assert_eq!(known.len(), before.len());
+    assert_eq!(known[0].last_seen, before[0].last_seen, "no other thing");
 }
 
 async fn sketches_are_replaced_and_forgotten(database: DatabaseUnderTest) {
