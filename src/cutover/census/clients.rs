@@ -193,7 +193,6 @@ impl Clients {
     }
 
     /// `None` = it is one too many to be remembered.
-
     fn see_entry<T>(
         &self,
         client: &Client<'_>,
