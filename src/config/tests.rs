@@ -293,7 +293,7 @@ fn the_census_keeps_for_as_long_as_gates_look_back() {
     census.keep: 13days must not be shorter than gates.clients_within (20days): the gate would take those who are forgotten for nobody (from changeover.toml)
     census.keep: 13days must not be shorter than gates.no_polls_for (14days): the gate would take those who are forgotten for nobody (from changeover.toml)
     ");
-    assert_eq!(given(&toml(false)).problems(), "", "it keeps nothing");
+    given(&toml(false)).config();
 }
 
 #[test]
