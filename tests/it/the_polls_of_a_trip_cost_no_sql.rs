@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
-    gateway::{Client, InProcess, MODULE},
+    gateway::{Client, MODULE, Program},
     guarded::{PATIENCE, guard, last_to_return, ramp, setup, told},
     metrics::metric,
     servers_are_skipped,
@@ -23,8 +23,9 @@ async fn of_five_thousand_clients() {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let mut broker = broker();
     let setup = setup(&database, "a").add(&target("one", &broker, ""));
-    let gateway = InProcess::start(&setup).await;
-    let client = &gateway.client;
+    // In a process of its own: the tests of this one share their counters.
+    let mut gateway = Program::start(&setup).await;
+    let client = &gateway.client.clone();
     let changes: Vec<_> = (0..50)
         .map(|n| json!({"key": n.to_string(), "value": n}))
         .collect();
@@ -49,7 +50,7 @@ async fn of_five_thousand_clients() {
     }
     clients.join_all().await;
     assert_eq!(asked(client).await, before, "statements for polls");
-    gateway.stop().await;
+    assert_eq!(gateway.terminate().await.0, 0);
 }
 
 async fn comes_back(client: &Client, id: &str, since: u64) {
