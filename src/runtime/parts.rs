@@ -361,9 +361,11 @@ impl Parts {
             compress_above_bytes: self.config.server.compress_above_bytes,
             proxies: self.config.server.proxies(),
         };
-        let flags = public::ofrep_routes(self.ofrep(&adviser));
-        let others = public::native_routes(native).merge(flags);
-        Ok(public::service(legacy, others))
+        Ok(public::service(
+            legacy,
+            public::native_routes(native),
+            Some(self.ofrep(&adviser)),
+        ))
     }
 
     fn native_reads(&self, reader: &Arc<Reader>) -> Reads {

@@ -63,6 +63,7 @@ mod every_stage_and_every_act;
 mod everybody_comes_back;
 mod everybody_tells_a_client_the_same;
 mod exit_codes_tell_scripts;
+mod flags_are_the_same_the_short_way;
 mod flags_by_the_protocol;
 mod gates_ask_for_evidence;
 mod gateways_with_and_without_state_take_turns;

@@ -126,7 +126,7 @@ struct Asked {
     )
 )]
 pub(super) async fn read(
-    State(state): State<NativeState>,
+    State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
     from: Option<Extension<CallsFrom>>,
@@ -166,7 +166,7 @@ pub(super) async fn read(
     )
 )]
 pub(super) async fn head(
-    State(state): State<NativeState>,
+    State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
 ) -> Response {
@@ -259,7 +259,7 @@ async fn long_poll(
     Ok(response)
 }
 
-async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> {
+async fn events(state: &Arc<NativeState>, asked: &Asked) -> Result<Response, Unread> {
     let place = state.reads.stream_place()?;
     let first = state.reads.first_page(&asked.channels, asked.start).await?;
     let bounds = state.reads.bounds();
@@ -274,7 +274,7 @@ async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> 
         place,
         meter: state.usage.of_module(asked.channels.module()),
     };
-    let (state, mut sent, mut last) = (state.clone(), asked.sent, 0);
+    let (state, mut sent, mut last) = (Arc::clone(state), asked.sent, 0);
     let body = sse::body(begun, move || {
         // What was added to pass the client's own cursor stays added.
         last = next_cursor(&state, sent.take()).max(last);
