@@ -93,6 +93,7 @@ mod many_modules_at_one_endpoint;
 mod mariadb_reads_only_what_it_returns;
 mod mirror_follows_the_log;
 #[cfg(feature = "embedded-broker")]
+mod modules_are_told_from_memory;
 mod mqtt_clients_of_others_receive_the_events;
 mod no_stage_without_its_audit;
 mod one_unreadable_record_hides_no_other;

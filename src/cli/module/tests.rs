@@ -9,7 +9,7 @@ use super::{
     gates, history, list_table,
     page::Page,
     rates::History,
-    view::{Entry, ModuleView},
+    view::{Entry, FromMemory, ModuleView},
 };
 use crate::cli::screen::Line;
 
@@ -87,6 +87,31 @@ fn a_watch_shows_rates_as_sparklines() {
     let mut history = History::default();
     for second in 0..90_u64 {
         if second == 80 {
+#[test]
+fn what_a_gateway_remembers_is_marked_as_that() {
+    let remembered = |mut module: ModuleView| {
+        module.from_memory = Some(FromMemory {
+            why: "the database does not answer".to_owned(),
+            read_ms_ago: Some(83_000),
+        });
+        module.lease_holder = None;
+        module.gate = None;
+        module
+    };
+    let modules = [well(), ill()].map(remembered);
+    let list = list_table::lines(&modules, Some(80));
+    assert_snapshot!("remembered_list_80", shown(&list, Some(80)));
+    let page = Page {
+        module: &modules[0],
+        acts: &[],
+        series: &[],
+    };
+    for width in [80, 40] {
+        let shown = shown(&page.lines(Some(width)), None);
+        assert_snapshot!(format!("remembered_{width}"), shown);
+    }
+}
+
             history.saw_nothing();
             continue;
         }

@@ -1,6 +1,7 @@
 //! What a script may wait for.
 //!
-//! Invariant: a condition holds only on what the gateway says; what it does not say is missing, never assumed.
+//! Invariant: a condition holds only on what the gateway says; what it does not say is missing, never assumed. What it only remembers
+//! holds for what it tells its clients, which is in force, and for nothing that others may have changed meanwhile.
 
 use std::{str::FromStr, time::Duration};
 
@@ -91,6 +92,11 @@ pub(super) fn missing(conditions: &[Condition], m: &ModuleView, max_lag: Duratio
         }
     }
     all
+    /// Whether it is about more than what the replica that answers tells its clients.
+    const fn is_of_all(self) -> bool {
+        !matches!(self, Self::Effective(_))
+    }
+
 }
 
 fn held(m: &ModuleView, stage: Stage) -> Option<Missing> {
@@ -98,6 +104,9 @@ fn held(m: &ModuleView, stage: Stage) -> Option<Missing> {
     let in_force = &m.stage_effective;
     let text = || format!("in force is {in_force} ({why}), not {stage}");
     (in_force != stage.as_str()).then(|| Missing::new("in force", text()))
+        if let (Some(memory), true) = (&m.from_memory, self.is_of_all()) {
+            return vec![Missing::new("database", words::from_memory(memory))];
+        }
 }
 
 fn gate(m: &ModuleView) -> Vec<Missing> {
@@ -128,7 +137,7 @@ fn gate(m: &ModuleView) -> Vec<Missing> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{Guard, Route, Target};
+    use super::super::view::{FromMemory, Guard, Route, Target};
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(5);
@@ -288,3 +297,21 @@ mod tests {
         }
     }
 }
+    #[test]
+    fn what_is_only_remembered_holds_for_what_is_in_force() {
+        let mut m = healthy();
+        m.from_memory = Some(FromMemory {
+            why: "the database does not answer".to_owned(),
+            read_ms_ago: Some(12_300),
+        });
+        assert_eq!(said("effective=ramp", &m), Vec::<String>::new());
+        assert_eq!(
+            said("effective=mirror", &m),
+            ["in force is ramp, not mirror"]
+        );
+        let unknown = "the database does not answer: this is what the gateway remembers, last read 12.3 s ago";
+        for condition in ["healthy", "stage=ramp", "requested=ramp", "gate=pass"] {
+            assert_eq!(said(condition, &m), [unknown], "{condition}");
+        }
+    }
+
