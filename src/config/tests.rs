@@ -143,14 +143,14 @@ fn wrong_types_are_all_listed_with_their_origin() {
     ingest.queue: must be a whole number, not below 0, not the text "many" (from --set ingest.queue)
     log.filter: must be text, not 3: put it in quotes (from changeover.toml)
     log.format: unknown value `yaml`. Known are `auto`, `json`, `text` (from changeover.toml)
-    mirror.inflight: must be a whole number up to 65535, not 70000 (from changeover.toml)
+    mirror.inflight: must be from 1 to 65535, not 70000 (from changeover.toml)
     modules[0]: must be a table, not 5 (from changeover.toml)
     modules[1].name: must be text, not 7: put it in quotes (from changeover.toml)
     modules[2].poll: must be a table, not the text "x" (from changeover.toml)
     mqtt.targets[0].protocol: must be text, not 5: put it in quotes (from changeover.toml)
     outbox.dedup_window: `a while` is not a span of time such as "90s", "1h" or "7d": expected number at 0 (from changeover.toml)
     server.drain_ms: must be a whole number, not below 0, not the text "soon" (from changeover.toml)
-    server.max_connections: must be a whole number, not below 0, not -5 (from changeover.toml)
+    server.max_connections: must be from 1 to 1000000, not -5 (from changeover.toml)
     server.private_hosts[0]: must be text, not 1: put it in quotes (from changeover.toml)
     server.public: must be an IP address and a port, such as 127.0.0.1:8080 (from changeover.toml)
     tail.tick_ms: must be a whole number, not below 0, not the text "often" (from environment variable CHANGEOVER__TAIL__TICK_MS)
@@ -253,9 +253,34 @@ fn sessions_have_bounds() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_told_a_wrong_least_value() {
-    let toml = "session.keep_alive_s = 70_000";
-    assert_snapshot!(given(toml).problems(), @"session.keep_alive_s: must be a whole number up to 65535, not 70000 (from changeover.toml)");
+fn a_number_that_does_not_fit_is_told_the_bounds_of_its_key() {
+    let toml = r#"
+        session.keep_alive_s = 70_000
+        database.connections = 99999999999999999999
+        database.statement_timeout_ms = -5
+        savings.sql_per_poll = 99999999999999999999
+        [[modules]]
+        name = "a"
+        [modules.poll]
+        path = "/a"
+        cursor = { in = "query", name = "since", kind = "position" }
+        limit = { max = 18446744073709551616 }
+    "#;
+    let given = given(toml)
+        .variable("CHANGEOVER__MIRROR__INFLIGHT", "70000")
+        .variable("CHANGEOVER__SERVER__INSTANCE", "99999999999999999999")
+        .flag("tail.page", "99999999999999999999")
+        .flag("tail.changes", "\"7\"");
+    assert_snapshot!(given.problems(), @r#"
+    database.connections: must be from 1 to 1000, not 99999999999999999999 (from changeover.toml)
+    database.statement_timeout_ms: must be from 1 to 600000, not -5 (from changeover.toml)
+    mirror.inflight: must be from 1 to 65535, not 70000 (from environment variable CHANGEOVER__MIRROR__INFLIGHT)
+    modules[0].poll.limit.max: must be from 1 to 100000, not 18446744073709551616 (from changeover.toml)
+    savings.sql_per_poll: must be from 0 to 1000000000000, not 99999999999999999999 (from changeover.toml)
+    session.keep_alive_s: must be from 5 to 65535, not 70000 (from changeover.toml)
+    tail.changes: must be a whole number, not below 0, not the text "7" (from --set tail.changes)
+    tail.page: must be from 1 to 100000, not 99999999999999999999 (from --set tail.page)
+    "#);
 }
 
 #[test]
