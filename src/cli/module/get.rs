@@ -9,7 +9,7 @@ use super::{
     page::Page,
     reading::Reading,
     unless_remembered,
-    until::Condition,
+    until::{self, Condition},
     view::ModuleView,
     waiting::{self, Goal},
     watching,
@@ -33,7 +33,7 @@ pub struct Get {
     watch: bool,
     /// Waits until the module is `healthy`, or has come to `stage=STAGE` (asked for and in force), `requested=STAGE`,
     /// `effective=STAGE` or `gate=pass`. To be repeated: all of them.
-    #[arg(long, value_name = "CONDITION")]
+    #[arg(long, value_name = "CONDITION", value_parser = until::parser(), hide_possible_values = true)]
     until: Vec<Condition>,
     /// How long to wait, e.g. `90s`, `5m` or `1h`.
     #[arg(long, requires = "until", default_value = "5m", value_parser = humantime::parse_duration)]

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use self::{
     act::Act,
-    arguments::{as_number, end_of_polls, list},
+    arguments::{as_number, end_of_polls, list, stage},
     reading::Reading,
     view::{Entry, FromMemory, ModuleView},
 };
@@ -112,7 +112,7 @@ pub enum Module {
     /// Back: one step, or to a given stage.
     Rollback {
         /// The stage to go back to.
-        #[arg(long)]
+        #[arg(long, value_parser = stage())]
         to: Option<Stage>,
         #[command(flatten)]
         act: Act,

@@ -5,6 +5,8 @@
 
 use std::{str::FromStr, time::Duration};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::{health::unhealthy, view::ModuleView, words};
 use crate::domain::{Invalid, Stage};
 
@@ -22,6 +24,35 @@ pub(super) enum Condition {
     Effective(Stage),
     /// The gate of the next step passes.
     Gate,
+}
+
+/// All that can be waited for, as it is written: what shells offer.
+const WORDS: [&str; 20] = [
+    "healthy",
+    "gate=pass",
+    "stage=proxy",
+    "stage=shadow",
+    "stage=mirror",
+    "stage=ramp",
+    "stage=sunset",
+    "stage=retired",
+    "requested=proxy",
+    "requested=shadow",
+    "requested=mirror",
+    "requested=ramp",
+    "requested=sunset",
+    "requested=retired",
+    "effective=proxy",
+    "effective=shadow",
+    "effective=mirror",
+    "effective=ramp",
+    "effective=sunset",
+    "effective=retired",
+];
+
+/// Reads a condition of the command line.
+pub(super) fn parser() -> impl TypedValueParser<Value = Condition> {
+    PossibleValuesParser::new(WORDS).try_map(|word| word.parse::<Condition>())
 }
 
 /// What is missing.
@@ -61,6 +92,11 @@ impl FromStr for Condition {
 }
 
 impl Condition {
+    /// Whether it is about more than what the replica that answers tells its clients.
+    const fn is_of_all(self) -> bool {
+        !matches!(self, Self::Effective(_))
+    }
+
     /// What is missing until it holds; nothing if it does.
     pub(super) fn missing(self, m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
         let (asked, in_force) = (m.stage_requested.as_str(), m.stage_effective.as_str());
@@ -68,6 +104,9 @@ impl Condition {
             let text = || format!("{what} is {now}, not {stage}");
             (now != stage.as_str()).then(|| Missing::new(what, text()))
         };
+        if let (Some(memory), true) = (&m.from_memory, self.is_of_all()) {
+            return vec![Missing::new("database", words::from_memory(memory))];
+        }
         match self {
             Self::Healthy => unhealthy(m, max_lag),
             Self::Requested(stage) => is("asked for", asked, stage).into_iter().collect(),
@@ -92,11 +131,6 @@ pub(super) fn missing(conditions: &[Condition], m: &ModuleView, max_lag: Duratio
         }
     }
     all
-    /// Whether it is about more than what the replica that answers tells its clients.
-    const fn is_of_all(self) -> bool {
-        !matches!(self, Self::Effective(_))
-    }
-
 }
 
 fn held(m: &ModuleView, stage: Stage) -> Option<Missing> {
@@ -104,9 +138,6 @@ fn held(m: &ModuleView, stage: Stage) -> Option<Missing> {
     let in_force = &m.stage_effective;
     let text = || format!("in force is {in_force} ({why}), not {stage}");
     (in_force != stage.as_str()).then(|| Missing::new("in force", text()))
-        if let (Some(memory), true) = (&m.from_memory, self.is_of_all()) {
-            return vec![Missing::new("database", words::from_memory(memory))];
-        }
 }
 
 fn gate(m: &ModuleView) -> Vec<Missing> {
@@ -273,6 +304,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_remembered_holds_for_what_is_in_force() {
+        let mut m = healthy();
+        m.from_memory = Some(FromMemory {
+            why: "the database does not answer".to_owned(),
+            read_ms_ago: Some(12_300),
+        });
+        assert_eq!(said("effective=ramp", &m), Vec::<String>::new());
+        assert_eq!(
+            said("effective=mirror", &m),
+            ["in force is ramp, not mirror"]
+        );
+        let unknown = "the database does not answer: this is what the gateway remembers, last read 12.3 s ago";
+        for condition in ["healthy", "stage=ramp", "requested=ramp", "gate=pass"] {
+            assert_eq!(said(condition, &m), [unknown], "{condition}");
+        }
+    }
+
+    #[test]
     fn a_gate_that_is_not_told_is_not_passed() {
         let mut m = healthy();
         assert_eq!(said("gate=pass", &m).len(), 1);
@@ -291,27 +340,24 @@ mod tests {
     }
 
     #[test]
+    fn shells_offer_each_condition() {
+        let all = WORDS.map(|word| word.parse::<Condition>().unwrap());
+        for stage in Stage::ALL {
+            for condition in [
+                Condition::Stage(stage),
+                Condition::Requested(stage),
+                Condition::Effective(stage),
+            ] {
+                assert!(all.contains(&condition), "{condition:?}");
+            }
+        }
+        assert!(all.contains(&Condition::Healthy) && all.contains(&Condition::Gate));
+    }
+
+    #[test]
     fn what_cannot_be_waited_for_is_refused() {
         for word in ["health", "stage=", "stage=Ramp", "gate=fail", "", "=ramp"] {
             assert!(word.parse::<Condition>().is_err(), "{word}");
         }
     }
 }
-    #[test]
-    fn what_is_only_remembered_holds_for_what_is_in_force() {
-        let mut m = healthy();
-        m.from_memory = Some(FromMemory {
-            why: "the database does not answer".to_owned(),
-            read_ms_ago: Some(12_300),
-        });
-        assert_eq!(said("effective=ramp", &m), Vec::<String>::new());
-        assert_eq!(
-            said("effective=mirror", &m),
-            ["in force is ramp, not mirror"]
-        );
-        let unknown = "the database does not answer: this is what the gateway remembers, last read 12.3 s ago";
-        for condition in ["healthy", "stage=ramp", "requested=ramp", "gate=pass"] {
-            assert_eq!(said(condition, &m), [unknown], "{condition}");
-        }
-    }
-
