@@ -30,6 +30,7 @@ mod a_million_rows_are_pruned_beside_a_producer;
 mod a_module_is_handed_over_under_load;
 mod a_module_is_watched;
 mod a_module_that_nobody_leads;
+mod a_panic_file_can_be_made;
 mod a_pause_is_told_to_who_is_connected;
 mod a_paused_sequencer_cannot_write;
 mod a_replaced_database_file_is_noticed;
@@ -93,6 +94,7 @@ mod malformed_polls;
 mod many_modules_at_one_endpoint;
 mod mariadb_reads_only_what_it_returns;
 mod mirror_follows_the_log;
+mod modules_are_told_from_memory;
 #[cfg(feature = "embedded-broker")]
 mod mqtt_clients_of_others_receive_the_events;
 mod no_stage_without_its_audit;

@@ -18,6 +18,8 @@ mod session;
 mod snapshot;
 mod sse;
 mod stream_cursor;
+mod stream_page;
+mod stream_request;
 mod streams;
 mod used;
 

@@ -14,7 +14,7 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{cors, poll, session, snapshot, streams, used};
+use super::{cors, poll, session, snapshot, stream_page, streams, used};
 use crate::{
     cutover::{Adviser, Census},
     domain::{Audience, Clock, ModuleName},
@@ -244,8 +244,8 @@ pub(super) fn pause_s() -> u32 {
 
 /// The names that pages of other origins may read.
 pub(super) const EXPOSED: [HeaderName; 7] = [
-    streams::NEXT_OFFSET,
-    streams::UP_TO_DATE,
+    stream_page::NEXT_OFFSET,
+    stream_page::UP_TO_DATE,
     streams::CURSOR,
     poll::NEXT_POLL,
     header::ETAG,
