@@ -9,8 +9,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    PrivateState, database_problem, gates::GateView, heads::heads_by_module, known_module,
+    PrivateState, database_problem,
+    gates::GateView,
+    heads::heads_by_module,
+    known_module,
     module_view::ModuleView,
+    query::{NoQuery, QueryOf},
 };
 use crate::http::{Problem, path::PathOf};
 
@@ -25,11 +29,15 @@ pub struct Modules {
     get, path = "/admin/v1/modules", operation_id = "listModules", tag = "Cutover",
     responses(
         (status = 200, description = "where they are", body = Modules),
+        (status = 400, description = "it takes no query"),
         (status = 500, description = "the database failed in an unexpected way"),
         (status = 503, description = "the database does not answer"),
     )
 )]
-pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Problem> {
+pub async fn list(
+    State(state): State<PrivateState>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
+) -> Result<Json<Modules>, Problem> {
     let heads = heads_by_module(&state).await?;
     let mut names: Vec<_> = state.tail.modules().cloned().collect();
     names.sort_unstable();
@@ -47,6 +55,7 @@ pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Pr
     responses(
         (status = 200, description = "where it is", body = ModuleView,
             headers(("ETag" = String, description = "its version, for `If-Match`"))),
+        (status = 400, description = "it takes no query"),
         (status = 404, description = "no such module"),
         (status = 500, description = "the database failed in an unexpected way"),
         (status = 503, description = "the database does not answer"),
@@ -55,6 +64,7 @@ pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Pr
 pub async fn one(
     State(state): State<PrivateState>,
     PathOf(module): PathOf<String>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
 ) -> Result<([(HeaderName, String); 1], Json<ModuleView>), Problem> {
     let module = known_module(&state.flags, &module)?;
     let heads = heads_by_module(&state).await?;

@@ -17,7 +17,7 @@ use super::{
     database_problem,
     heads::heads_by_module,
     moment::rfc3339,
-    query::QueryOf,
+    query::{NoQuery, QueryOf},
 };
 use crate::{
     config::mqtt,
@@ -83,11 +83,15 @@ pub struct FedModule {
     get, path = "/admin/v1/targets", operation_id = "listTargets", tag = "Targets",
     responses(
         (status = 200, description = "how far they are", body = Targets),
+        (status = 400, description = "it takes no query"),
         (status = 500, description = "the database failed in an unexpected way"),
         (status = 503, description = "the database does not answer"),
     )
 )]
-pub async fn list(State(state): State<PrivateState>) -> Result<Json<Targets>, Problem> {
+pub async fn list(
+    State(state): State<PrivateState>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
+) -> Result<Json<Targets>, Problem> {
     let records = state.store.target_records().await;
     let records = records.map_err(|error| database_problem(&error))?;
     let heads = heads_by_module(&state).await?;
