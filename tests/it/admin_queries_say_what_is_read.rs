@@ -25,8 +25,8 @@ async fn what_nobody_reads_is_refused_by_its_key() {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let gateway = InProcess::start(&Setup::new(&database, "a")).await;
     let get = async |path: &str, query: &str| {
-        let answer = gateway.client.get(&format!("/admin/v1/{path}{query}"));
-        let answer = answer.await;
+        let path = format!("/admin/v1/{path}{query}");
+        let answer = gateway.client.get(&path).await;
         let detail = answer.json()["detail"].as_str().unwrap_or("").to_owned();
         (answer.status, detail)
     };
