@@ -65,6 +65,14 @@ impl Census {
     }
 }
 
+/// An estimate, unless there are none.
+fn without_id(count: &Value) -> String {
+    match count["without_id"].as_u64() {
+        None | Some(0) => "0".to_owned(),
+        Some(some) => format!("~{some}"),
+    }
+}
+
 /// The counts, then the clients, then how to go on.
 fn table(answer: &Value) -> String {
     let list = |member: &str| answer[member].as_array().into_iter().flatten();
@@ -78,11 +86,12 @@ fn table(answer: &Value) -> String {
             about(one, "push"),
             about(one, "poll"),
             cell(one, "fell_back"),
+            without_id(one),
             cell(one, "since"),
         ]
     };
     let counts: Vec<_> = list("counts").map(count).collect();
-    let heads = ["MODULE", "PUSH", "POLL", "FELL BACK", "SINCE"];
+    let heads = ["MODULE", "PUSH", "POLL", "FELL BACK", "WITHOUT ID", "SINCE"];
     let counts = columns(&heads, &counts);
     let client = |one: &Value| {
         let fell_back = one.get("fell_back") == Some(&Value::Bool(true));

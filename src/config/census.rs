@@ -28,6 +28,8 @@ pub struct Census {
     pub count_every: Span,
     /// For how long the database keeps a client that is not seen any more.
     pub keep: Span,
+    /// For how long a gateway may write nothing until who polls counts as unknown for that time.
+    pub gap: Span,
     /// For how long a client that is told to push may go on polling, until it counts as fallen back.
     pub grace: Span,
     /// For how long a client that says that it is on push is believed.
@@ -59,6 +61,7 @@ impl Default for Census {
             window: Span::from_secs(24 * 3_600),
             count_every: Span::from_secs(30),
             keep: Span::from_secs(30 * 24 * 3_600),
+            gap: Span::from_secs(15 * 60),
             grace: Span::from_secs(2 * 60),
             push_holds: Span::from_secs(15 * 60),
             decay: Decay::default(),
@@ -86,6 +89,7 @@ impl Census {
         problems.bound_span(&key("window"), self.window, "1s", "90d");
         problems.bound_span(&key("count_every"), self.count_every, "100ms", "1h");
         problems.bound_span(&key("keep"), self.keep, "1m", "3650d");
+        problems.bound_span(&key("gap"), self.gap, "1s", "7d");
         problems.bound_span(&key("grace"), self.grace, "100ms", "1h");
         problems.bound_span(&key("push_holds"), self.push_holds, "200ms", "1d");
         problems.bound_span(
@@ -101,6 +105,15 @@ impl Census {
                 self.keep, self.window
             );
             problems.push(key("keep"), why);
+        }
+        let written = self.flush.get() * 4;
+        if self.gap.get() < written {
+            let why = format!(
+                "{} must not be shorter than four times flush ({}): each write that is late would be a gap",
+                self.gap,
+                humantime::format_duration(written)
+            );
+            problems.push(key("gap"), why);
         }
         let renewed = self.resolution.get() + self.flush.get();
         if self.push_holds.get() < renewed {

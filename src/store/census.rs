@@ -149,6 +149,23 @@ macro_rules! fell_back {
     };
 }
 
+/// The SQL of the columns of [`client_count()`] before the signs of those without a row, of whom none is counted.
+macro_rules! client_counts {
+    ($since:expr) => {
+        concat!(
+            "module, count(CASE WHEN client_id <> '' AND NOT ",
+            crate::store::census::polls!(),
+            " THEN 1 END), count(CASE WHEN client_id <> '' AND ",
+            crate::store::census::polls!(),
+            " THEN 1 END), count(CASE WHEN client_id <> '' AND ",
+            crate::store::census::fell_back!(),
+            " THEN 1 END), count(CASE WHEN client_id <> '' AND pushed_at >= ",
+            $since,
+            " THEN 1 END)"
+        )
+    };
+}
+
 /// The columns of [`known_client()`].
 macro_rules! client_columns {
     () => {
@@ -156,7 +173,7 @@ macro_rules! client_columns {
     };
 }
 
-pub(super) use {client_columns, fell_back, polls};
+pub(super) use {client_columns, client_counts, fell_back, polls};
 
 impl KnownClient {
     /// How changes reach it: by push from a sign of it on, until that has lapsed when it polls, or it polls as it was told to.
@@ -199,7 +216,7 @@ pub(super) fn known_client(row: &impl Columns) -> sqlx::Result<KnownClient> {
     })
 }
 
-/// How many clients of a module were seen how. Each counts once.
+/// How many clients of a module that have an id were seen how. Each counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCount {
     /// The module.
@@ -210,19 +227,27 @@ pub struct ClientCount {
     pub poll: u64,
     /// Of these, those who fell back from push.
     pub fell_back: u64,
+    /// Of all of them, those who gave a sign of push, whatever they do now.
+    pub pushed: u64,
+    /// Whether some polled for whom the row without an id stands.
+    pub unnamed: bool,
     /// False if some who poll have no row of their own: they name no id, or some replica has seen more than it remembers.
     pub is_exact: bool,
 }
 
-/// [`ClientCount`] from `module, push, poll, fell_back`, and the number of signs of those without a row.
+/// [`ClientCount`] from `module, push, poll, fell_back, pushed`, and the number of signs of those without a row: rows without an id, and
+/// sketches.
 pub(super) fn client_count(row: &impl Columns) -> sqlx::Result<ClientCount> {
     let count = |column| row.integer(column).map(i64::unsigned_abs);
+    let unnamed = count(5)? > 0;
     Ok(ClientCount {
         module: super::row::module(row.text(0)?)?,
         push: count(1)?,
         poll: count(2)?,
         fell_back: count(3)?,
-        is_exact: row.integer(4)? == 0,
+        pushed: count(4)?,
+        unnamed,
+        is_exact: !unnamed && count(6)? == 0,
     })
 }
 
@@ -331,13 +356,47 @@ impl ClientFilter {
     }
 }
 
-/// The sketch of all clients that one replica has seen on a transport of a module in a slice of time.
+/// Whom a sketch holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Crowd {
+    /// Clients that polled.
+    Poll,
+    /// Clients on push.
+    Push,
+    /// Those without an id, told apart by where they call from and what they are.
+    Unnamed,
+}
+
+impl Crowd {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Poll, Self::Push, Self::Unnamed];
+
+    /// The word in the database. A version that knows no `unnamed` takes those for clients that polled, as it would its own.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Push => "push",
+            Self::Unnamed => "unnamed",
+        }
+    }
+}
+
+impl From<Transport> for Crowd {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Poll => Self::Poll,
+            Transport::Push => Self::Push,
+        }
+    }
+}
+
+/// The sketch of all clients that one replica has seen so of a module in a slice of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
     /// The module.
     pub module: ModuleName,
-    /// The transport.
-    pub transport: Transport,
+    /// Whom it holds.
+    pub crowd: Crowd,
     /// The replica.
     pub instance: String,
     /// When the slice began.
@@ -346,15 +405,16 @@ pub struct Sketch {
     pub registers: Vec<u8>,
 }
 
-/// [`Sketch`] from `module, transport, instance, slice`, and its registers.
+/// [`Sketch`] from `module, transport, instance, slice`, and its registers. The transport is a crowd.
 pub(super) fn sketch(row: &impl Columns, registers: Vec<u8>) -> sqlx::Result<Sketch> {
-    let transport = match row.text(1)? {
-        "push" => Transport::Push,
-        _ => Transport::Poll,
+    let crowd = match row.text(1)? {
+        "push" => Crowd::Push,
+        "unnamed" => Crowd::Unnamed,
+        _ => Crowd::Poll,
     };
     Ok(Sketch {
         module: super::row::module(row.text(0)?)?,
-        transport,
+        crowd,
         instance: row.text(2)?.to_owned(),
         slice: Micros::new(row.integer(3)?),
         registers,

@@ -154,9 +154,6 @@ pub trait Facts {
 
     /// How often something was done to a module since a time, by the audit.
     async fn count_acts(&self, module: &ModuleName, action: &str, since: Micros) -> Result<u64>;
-
-    /// When the first client of the census was seen; absent if there is none. It reads the whole census: who asks keeps the answer.
-    async fn census_since(&self) -> Result<Option<Micros>>;
 }
 
 /// One database refuses U+0000, and these texts are shown on terminals.

@@ -5,6 +5,7 @@
 //! is durable was committed.
 
 mod census;
+mod census_kept;
 mod changelog;
 mod epochs;
 mod error;
@@ -35,9 +36,10 @@ mod usage;
 use std::sync::Arc;
 
 pub use census::{
-    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, KnownClient, Pollers,
-    PollingAgent, Sighting, Sketch, Told,
+    AGENT_BYTES, Ago, CLIENT_ID_BYTES, Census, ClientCount, ClientFilter, Crowd, KnownClient,
+    Pollers, PollingAgent, Sighting, Sketch, Told,
 };
+pub use census_kept::{CensusKept, Keeping, KnownSince};
 pub use changelog::{ChangeLog, ChannelRead, Head, LogPage, StateItem};
 pub use epochs::{EpochBump, EpochBumped, EpochMark, Epochs, Ground};
 pub use error::{Error, Result};
@@ -83,6 +85,7 @@ pub trait Store:
     + Panics
     + Facts
     + Census
+    + CensusKept
     + Guards
     + Targets
     + Epochs
@@ -109,6 +112,8 @@ impl<T> Store for T where
         + Panics
         + Facts
         + Census
+        + CensusKept
+        + CensusKept
         + Guards
         + Targets
         + Epochs

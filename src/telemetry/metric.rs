@@ -44,6 +44,8 @@ pub const PANIC: &str = "changeover_panic";
 pub const GUARD_TRIPPED: &str = "changeover_guard_tripped";
 /// Clients of all replicas within `census.window`, by module and transport.
 pub const CLIENTS: &str = "changeover_clients";
+/// About how many clients without an id were seen in that time, by module.
+pub const CLIENTS_WITHOUT_ID: &str = "changeover_clients_without_id";
 /// Publishes handed to a broker, repeats included.
 pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 /// Age of the oldest change that a target has not acknowledged.
@@ -170,6 +172,10 @@ pub fn describe() {
     metrics::describe_gauge!(
         CLIENTS,
         "Clients that were seen within census.window, by any replica"
+    );
+    metrics::describe_gauge!(
+        CLIENTS_WITHOUT_ID,
+        "About how many without an id were seen in that time, told apart by address and program"
     );
     metrics::describe_counter!(
         MIRROR_PUBLISHED,

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    store_conformance::facts::trip,
+    store_conformance::{census_kept::pass, facts::trip},
     support::{
         database::DatabaseUnderTest,
         eventually,
@@ -30,6 +30,7 @@ crate::on_each_database!(
     clients_open_the_gates_to_sunset_and_to_retired,
     a_fleet_without_ids_closes_the_gate_to_sunset,
     without_a_census_nobody_is_known_to_be_gone,
+    a_census_that_has_forgotten_everybody_knows_since_when,
     a_gate_that_cannot_be_read_stands_in_nobodys_way_back,
 );
 
@@ -531,6 +532,10 @@ async fn clients_open_the_gates_to_sunset_and_to_retired(database: DatabaseUnder
     database
         .execute("DELETE FROM client_census WHERE client_id = 't-10'")
         .await;
+    let known = until("pollers", "not-enough-data").await;
+    let detail = known["checks"][0]["detail"].to_string();
+    assert!(detail.contains("of 14days, in which 0 clients"), "{detail}");
+    watched(&database, 15).await;
     until("pollers", "pass").await;
     let retired = step(end(false)).await;
     assert_eq!(retired.status, StatusCode::OK, "{retired:?}");
@@ -556,6 +561,59 @@ async fn clients_open_the_gates_to_sunset_and_to_retired(database: DatabaseUnder
     replica.stop().await;
 }
 
+/// Since so many days, and without a gap.
+async fn watched(database: &DatabaseUnderTest, days: u32) {
+    let micros = i64::from(days) * 86_400_000_000;
+    let earlier = format!("UPDATE census_kept SET since = since - {micros}, remembered = 0");
+    database.execute(&earlier).await;
+}
+
+async fn a_census_that_has_forgotten_everybody_knows_since_when(database: DatabaseUnderTest) {
+    let broker = targets::broker();
+    let setup = gated(&database, "a").target(&broker.url());
+    let setup = setup.set("census.flush", "100ms").set("census.gap", "1h");
+    let replica = InProcess::start(&setup).await;
+    let asked = json!({"step": "retired"});
+    let until = async |client: &Client, wanted: &str| {
+        eventually(&format!("it says {wanted}"), SOON, async || {
+            let gate = gate(client, &asked).await;
+            let detail = gate["checks"][0]["detail"].as_str().unwrap().to_owned();
+            detail.contains(wanted).then_some(gate)
+        })
+        .await
+    };
+    let early = until(&replica.client, "is known for").await;
+    assert_eq!(verdict(&early, "pollers"), "not-enough-data", "{early}");
+    watched(&database, 14).await;
+    let empty = until(&replica.client, "0 clients have polled in the last 14days").await;
+    assert_eq!(verdict(&empty, "pollers"), "pass", "{empty}");
+    replica.stop().await;
+    let keepers = "SELECT instance FROM census_keeper";
+    let left = database.text(keepers).await;
+    assert_eq!(left, None, "it has ended in order");
+
+    // A restart is no gap.
+    pass(&database, Duration::from_mins(30)).await;
+    let replica = InProcess::start(&setup).await;
+    let still = until(&replica.client, "0 clients have polled in the last 14days").await;
+    assert_eq!(verdict(&still, "pollers"), "pass", "{still}");
+    replica.stop().await;
+    pass(&database, Duration::from_hours(2)).await;
+    let replica = InProcess::start(&setup).await;
+    let anew = until(&replica.client, "is known for").await;
+    assert_eq!(verdict(&anew, "pollers"), "not-enough-data", "{anew}");
+    watched(&database, 15).await;
+    until(&replica.client, "0 clients have polled in the last 14days").await;
+    replica.stop().await;
+
+    let replica = InProcess::start(&setup.clone().set("census.enabled", "false")).await;
+    replica.stop().await;
+    let replica = InProcess::start(&setup).await;
+    let anew = until(&replica.client, "is known for").await;
+    assert_eq!(verdict(&anew, "pollers"), "not-enough-data", "{anew}");
+    replica.stop().await;
+}
+
 async fn a_fleet_without_ids_closes_the_gate_to_sunset(database: DatabaseUnderTest) {
     let broker = targets::broker();
     let replica = InProcess::start(&gated(&database, "a").target(&broker.url())).await;
@@ -574,10 +632,10 @@ async fn a_fleet_without_ids_closes_the_gate_to_sunset(database: DatabaseUnderTe
         let checks = gate["checks"].as_array().unwrap().iter();
         let mut on_push = checks.filter(|check| check["name"] == "clients-on-push");
         let on_push = on_push.next().cloned();
-        on_push.filter(|check| check["sample"] == 101)
+        on_push.filter(|check| check["sample"] == 100)
     })
     .await;
-    assert_eq!(said["measured"], 99.01, "{said}");
+    assert_eq!(said["measured"], 100.0, "{said}");
     assert_eq!(said["verdict"], "not-enough-data", "{said}");
     replica.stop().await;
 }

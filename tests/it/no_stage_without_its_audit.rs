@@ -40,7 +40,7 @@ impl Replica {
                 flags,
                 Arc::clone(&routes),
                 Arc::new(Census::nobodys()),
-                Arc::new(Gatekeeper::new(Arc::clone(&store), routes, gates, true)),
+                Arc::new(Gatekeeper::new(Arc::clone(&store), routes, gates, None)),
             ),
             store,
         }

@@ -23,6 +23,7 @@ crate::on_each_database!(
     while_it_is_connected_to_the_embedded_broker,
     while_its_polls_say_so,
     not_of_who_is_told_to_poll_or_says_nothing,
+    a_body_that_tells_the_interval_is_sent_once_for_each_step,
 );
 
 fn setup(database: &DatabaseUnderTest) -> Setup {
@@ -45,6 +46,19 @@ async fn everybody_to_push(client: &Client) {
     let path = format!("/admin/v1/modules/{MODULE}/ramp");
     act(client, &path, &json!({"percent": 100, "reason": "test"})).await;
 }
+
+/// As that of the tests, and its bodies tell the interval.
+const TELLING: &str = r#"
+[[modules]]
+name = "commission"
+[modules.poll]
+path   = "/api/commission/list"
+cursor = { in = "query", name = "since", kind = "position" }
+client = { in = "header", name = "X-Terminal" }
+[modules.poll.response]
+body = '{"list":"$changes","next":"$next_poll_ms"}'
+etag = true
+"#;
 
 /// What a poll of `t1` is told to wait.
 async fn next_poll_ms(client: &Client, says_push: bool) -> u64 {
@@ -177,5 +191,45 @@ async fn not_of_who_is_told_to_poll_or_says_nothing(database: DatabaseUnderTest)
     })
     .await;
     assert_eq!(clients(client).await["fell_back"], 0);
+    gateway.stop().await;
+}
+
+async fn a_body_that_tells_the_interval_is_sent_once_for_each_step(database: DatabaseUnderTest) {
+    let gateway = InProcess::start(&setup(&database).modules(TELLING)).await;
+    let client = &gateway.client;
+    everybody_to_push(client).await;
+    let (mut held, mut told, mut had_it) = (String::new(), Vec::new(), 0);
+    let poll = async |held: &str, says_push: bool| {
+        let url = format!("{}/api/{MODULE}/list?since=0", client.public);
+        let poll = client.http.get(url).header("X-Terminal", "t1");
+        let poll = poll.header("If-None-Match", held);
+        let transport = if says_push { "push" } else { "poll" };
+        client
+            .send(poll.header("Changeover-Transport", transport))
+            .await
+    };
+    eventually("the interval grows to its bound", SOON, async || {
+        let answer = poll(&held, true).await;
+        match answer.status {
+            StatusCode::NOT_MODIFIED => had_it += 1,
+            status => {
+                assert_eq!(status, StatusCode::OK);
+                told.push(answer.json()["next"].as_u64().unwrap());
+                answer.header("etag").clone_into(&mut held);
+            }
+        }
+        (told.last() == Some(&MOST_MS)).then_some(())
+    })
+    .await;
+    // A busy machine may miss a step, and sees none twice.
+    let steps = [1, 2, 4, 8].map(|times| USUAL_MS * times);
+    assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
+    assert!(told.iter().all(|next| steps.contains(next)), "{told:?}");
+    assert!(had_it > 0, "nobody gets 304 while it grows: {told:?}");
+    let still = poll(&held, true).await;
+    assert_eq!(still.status, StatusCode::NOT_MODIFIED);
+    let back = poll(&held, false).await;
+    assert_eq!(back.status, StatusCode::OK, "what it must not miss");
+    assert_eq!(back.json()["next"], USUAL_MS);
     gateway.stop().await;
 }

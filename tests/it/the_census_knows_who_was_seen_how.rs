@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use changeover::{
     domain::{Micros, Transport},
-    store::{Ago, Sighting, Sketch, Told},
+    store::{Ago, Crowd, Sighting, Sketch, Told},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -120,6 +120,7 @@ fn ids(clients: &[Value]) -> Vec<&str> {
 }
 
 async fn clients_are_counted_however_they_show_themselves(database: DatabaseUnderTest) {
+    let began = changeover::domain::Clock::now(&changeover::domain::SystemClock);
     let gateway = InProcess::start(&setup(&database, "a")).await;
     let client = &gateway.client;
     everybody_to_push(client).await;
@@ -141,7 +142,9 @@ async fn clients_are_counted_however_they_show_themselves(database: DatabaseUnde
         (&counts["fell_back"], &counts["exact"]),
         (&json!(0), &json!(true))
     );
-    assert!(counts["since"].is_string());
+    let since = changeover::domain::Micros::parse_rfc3339(counts["since"].as_str().unwrap());
+    assert!(since.unwrap() >= began, "{counts}: nobody looked before");
+    assert_eq!(counts["without_id"], 0);
 
     let all = listed(client, &[]).await;
     assert_eq!(ids(&all), ["p1", "p2", "r1", "r2", "s1"]);
@@ -172,6 +175,11 @@ async fn clients_are_counted_however_they_show_themselves(database: DatabaseUnde
         ("since=yesterday", "since: must be a time"),
         ("after=x", "after: must be `next`"),
         ("agent=", "agent: must not be empty"),
+        ("limit=1001", "limit: must be from 1 to 1000, not 1001"),
+        (
+            "transprot=poll",
+            "unknown field `transprot`, expected one of `module`, `transport`",
+        ),
     ] {
         let refused = client.get(&format!("/admin/v1/census?{query}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
@@ -212,6 +220,7 @@ async fn who_was_seen_before_a_restart_is_still_known(database: DatabaseUnderTes
     // Nothing is written before the end.
     let slow = setup(&database, "a")
         .set("census.flush", "10m")
+        .set("census.gap", "1h")
         .set("census.push_holds", "1h");
     let gateway = InProcess::start(&slow).await;
     for n in 0..30 {
@@ -293,12 +302,27 @@ async fn those_without_an_id_are_told_of(database: DatabaseUnderTest) {
     .await;
     assert_eq!(ids(&all), ["", "named"]);
     assert_eq!(all[0]["transport"], "poll");
-    let counts = eventually("it is no longer exact", SOON, async || {
+    // The sketch of those without an id is written now and then only; the others are counted exactly all the while.
+    let counts = eventually("they are told apart", SOON, async || {
         let path = format!("/admin/v1/modules/{MODULE}");
         let clients = client.get(&path).await.json()["clients"].take();
-        (clients["exact"] == false && clients["poll"] == 3).then_some(clients)
+        (clients["without_id"] == 2).then_some(clients)
     });
-    counts.await;
+    let counts = counts.await;
+    assert_eq!(
+        (&counts["poll"], &counts["push"], &counts["exact"]),
+        (&json!(1), &json!(0), &json!(true))
+    );
+    everybody_to_push(client).await;
+    session(client, "named").await;
+    let moved = counted(client, 1, 0).await;
+    assert_eq!(moved["without_id"], 2, "{moved}");
+    let table = changeover(client, &["census", MODULE, "--output", "table"]).await;
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("~2"), "{table}");
+    let (store, module) = (database.open().await, MODULE.parse().unwrap());
+    let pollers = store.pollers(&module, SOON * 60, 10).await.unwrap();
+    assert!(!pollers.is_exact, "gates know nothing of how many they are");
     gateway.stop().await;
 }
 
@@ -329,7 +353,7 @@ async fn a_census_that_is_off_forgets_on(database: DatabaseUnderTest) {
     let off = old_and_new(&database).await.set("census.enabled", "false");
     let sketch = Sketch {
         module: MODULE.parse().unwrap(),
-        transport: Transport::Poll,
+        crowd: Crowd::Poll,
         instance: "b".to_owned(),
         slice: Micros::new(1),
         registers: vec![1; 4_096],

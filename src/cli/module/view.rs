@@ -160,6 +160,7 @@ pub(super) struct Clients {
     pub(super) push: u64,
     pub(super) poll: u64,
     pub(super) fell_back: u64,
+    pub(super) without_id: u64,
     pub(super) since: Option<String>,
     pub(super) exact: bool,
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{Client, ModuleName, Transport},
-    store::{Ago, CLIENT_ID_BYTES, Sighting},
+    store::{Ago, CLIENT_ID_BYTES, Crowd, Sighting},
 };
 
 /// What all modules share.
@@ -68,8 +68,8 @@ pub struct Clients {
     module: ModuleName,
     common: Arc<Common>,
     table: Table,
-    /// Of everybody, by transport.
-    sketches: [Slices; 2],
+    /// Of everybody: those with an id by transport, and those without.
+    sketches: [Slices; 3],
     /// The last slice in which somebody was not remembered; 0 = none was.
     uncounted: AtomicU32,
 }
@@ -250,15 +250,19 @@ impl Clients {
         act(&mut seen, now);
         let slice = self.miss();
         let transport = seen.standing(now).transport;
-        self.sketches[transport as usize].add(slice, || key(client.id));
+        self.slices_of(transport.into())
+            .add(slice, || key(client.id));
         transport
     }
 
-    /// Those without an id are told apart by where they call from, as far as that goes.
+    /// Those without an id are told apart by where they call from, as far as that goes. Those with one are counted without them.
     fn see_nameless(&self, client: &Client<'_>) {
-        let slice = self.miss();
         let of = || nameless_key(client.address, client.agent);
-        self.sketches[Transport::Poll as usize].add(slice, of);
+        self.slices_of(Crowd::Unnamed).add(self.common.slice(), of);
+    }
+
+    const fn slices_of(&self, crowd: Crowd) -> &Slices {
+        &self.sketches[crowd as usize]
     }
 
     /// Notes that somebody is not remembered, in the slice that goes on.
@@ -275,7 +279,7 @@ impl Clients {
         let place = transport as usize;
         if sketched[place] != slice && id != NAMELESS {
             sketched[place] = slice;
-            self.sketches[place].add(slice, || key(id));
+            self.slices_of(transport.into()).add(slice, || key(id));
         }
     }
 
@@ -344,21 +348,21 @@ impl Clients {
         }
     }
 
-    /// Whether somebody was not remembered within the window.
+    /// Whether somebody with an id was not remembered within the window.
     pub(super) fn is_uncounted(&self) -> bool {
         let uncounted = self.uncounted.load(Relaxed);
         uncounted > 0 && self.common.slice().saturating_sub(uncounted) <= PER_WINDOW
     }
 
-    /// Everybody who was seen on a transport within the window.
+    /// Everybody who was seen so within the window.
     #[cfg(test)]
-    pub(super) fn sketched(&self, transport: Transport, into: &mut super::sketch::Union) {
-        self.sketches[transport as usize].union(self.common.slice(), into);
+    pub(super) fn sketched(&self, crowd: Crowd, into: &mut super::sketch::Union) {
+        self.slices_of(crowd).union(self.common.slice(), into);
     }
 
-    /// The sketches of a transport by slice.
-    pub(super) fn slices(&self, transport: Transport) -> Vec<(u32, Vec<u8>)> {
-        let counted = self.sketches[transport as usize].counted(self.common.slice());
+    /// The sketches of a crowd by slice.
+    pub(super) fn slices(&self, crowd: Crowd) -> Vec<(u32, Vec<u8>)> {
+        let counted = self.slices_of(crowd).counted(self.common.slice());
         counted
             .map(|(number, sketch)| (number, sketch.registers().collect()))
             .collect()

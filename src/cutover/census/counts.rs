@@ -1,13 +1,19 @@
 //! How many clients each module has, and how they were seen, of all replicas: counted now and then, read at any time.
+//!
+//! Invariant: a client with an id counts once, whatever it was seen on; who has none counts beside them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 
 use super::sketch::Union;
 use crate::{
-    domain::{Micros, ModuleName, Transport},
-    store::{ClientCount, Sketch},
+    domain::{Micros, ModuleName},
+    store::{ClientCount, Crowd, KnownSince, Sketch},
 };
 
 /// The clients of a module within `census.window`. Each counts once.
@@ -19,15 +25,20 @@ pub struct Counted {
     pub poll: u64,
     /// Of these, those who fell back from push. Of those who are not remembered one by one it is not known.
     pub fell_back: u64,
-    /// False if some replica has seen more clients than it remembers, or some without an id: then the numbers are estimates.
+    /// About how many have no id, and are none of the above.
+    pub without_id: u64,
+    /// False if some replica has seen more clients than it remembers: then the numbers are estimates.
     pub is_exact: bool,
+    /// Since when they are known, without a gap.
+    pub since: Micros,
 }
 
 /// One count of all modules.
 #[derive(Debug)]
 pub struct Count {
-    /// Since when clients are counted.
-    pub since: Micros,
+    known: KnownSince,
+    /// The beginning of the window.
+    from: Micros,
     modules: BTreeMap<ModuleName, Counted>,
 }
 
@@ -38,51 +49,97 @@ impl Count {
             is_exact: true,
             ..Counted::default()
         };
-        self.modules.get(module).copied().unwrap_or(none)
+        let counted = self.modules.get(module).copied().unwrap_or(none);
+        let known = self.known.modules.get(module).unwrap_or(&self.known.now);
+        Counted {
+            since: self.from.max(*known),
+            ..counted
+        }
     }
 
-    /// From the rows of all replicas, and from the sketches of those who cannot remember everybody.
-    pub(super) fn new(since: Micros, rows: Vec<ClientCount>, sketches: &[Sketch]) -> Self {
-        let exact = |row: ClientCount| {
-            let counted = Counted {
-                push: row.push,
-                poll: row.poll,
-                fell_back: row.fell_back,
-                is_exact: row.is_exact,
-            };
-            (row.module, counted)
-        };
-        let mut modules: BTreeMap<_, _> = rows.into_iter().map(exact).collect();
-        let mut unions: BTreeMap<&ModuleName, [Union; 2]> = BTreeMap::new();
+    /// From the rows of all replicas, and from the sketches of those who cannot tell everybody apart. Of a module that is not watched nothing is
+    /// known of before now.
+    pub(super) fn new(
+        known: KnownSince,
+        window: Duration,
+        rows: Vec<ClientCount>,
+        sketches: &[Sketch],
+    ) -> Self {
+        let mut rows: BTreeMap<_, _> = rows
+            .into_iter()
+            .map(|row| (row.module.clone(), row))
+            .collect();
+        let mut crowds: BTreeMap<&ModuleName, Crowds> = BTreeMap::new();
         for sketch in sketches {
-            let unions = unions
-                .entry(&sketch.module)
-                .or_insert_with(|| [Union::new(), Union::new()]);
-            unions[sketch.transport as usize].add(sketch.registers.iter().copied());
+            crowds.entry(&sketch.module).or_default().add(sketch);
         }
-        for (module, unions) in unions {
-            let counted: &mut Counted = modules.entry(module.clone()).or_default();
-            *counted = estimated(*counted, &unions);
+        let modules: BTreeSet<_> = rows.keys().chain(crowds.keys().copied()).cloned().collect();
+        let of = |module: ModuleName| {
+            let row = rows.remove(&module);
+            let crowds = crowds.get(&module);
+            let counted = counted(row.as_ref(), crowds.unwrap_or(&Crowds::default()));
+            (module, counted)
+        };
+        Self {
+            from: known.now.minus(window),
+            known,
+            modules: modules.into_iter().map(of).collect(),
         }
-        Self { since, modules }
     }
 }
 
-/// Who was on push counts for that: sketches do not know what came last. There are never fewer than are known by name.
-fn estimated(known: Counted, [poll, push]: &[Union; 2]) -> Counted {
-    let mut all = poll.clone();
-    all.add(push.registers().iter().copied());
-    let pushed = push.estimate();
-    let polled = all.estimate().saturating_sub(pushed);
+/// Whom the sketches of a module hold, of all replicas.
+#[derive(Default)]
+struct Crowds([Option<Box<Union>>; 3]);
+
+impl Crowds {
+    fn add(&mut self, sketch: &Sketch) {
+        let union = self.0[sketch.crowd as usize].get_or_insert_with(|| Box::new(Union::new()));
+        union.add(sketch.registers.iter().copied());
+    }
+
+    fn estimate(&self, crowds: &[Crowd]) -> u64 {
+        let mut all = Union::new();
+        for union in crowds
+            .iter()
+            .filter_map(|crowd| self.0[*crowd as usize].as_ref())
+        {
+            all.add(union.registers().iter().copied());
+        }
+        all.estimate()
+    }
+
+    /// Whether some replica has seen more clients with an id than it remembers.
+    fn overflow(&self) -> bool {
+        let named = [Crowd::Poll, Crowd::Push];
+        named.iter().any(|crowd| self.0[*crowd as usize].is_some())
+    }
+}
+
+/// Who has a row counts as that says. The sketches hold everybody with an id, so those without a row are what is left of them; of these
+/// whoever was on push counts for that, since sketches do not know what came last.
+fn counted(row: Option<&ClientCount>, crowds: &Crowds) -> Counted {
+    let known = |of: fn(&ClientCount) -> u64| row.map_or(0, of);
+    let (push, poll) = (known(|row| row.push), known(|row| row.poll));
+    let overflow = crowds.overflow();
+    let (mut above, mut above_pushed) = (0, 0);
+    if overflow {
+        let everybody = crowds.estimate(&[Crowd::Poll, Crowd::Push]);
+        above = everybody.saturating_sub(push + poll);
+        let pushed = crowds.estimate(&[Crowd::Push]);
+        above_pushed = pushed.saturating_sub(known(|row| row.pushed)).min(above);
+    }
+    // The row without an id stands for those above the bound, too.
+    let someone = row.is_some_and(|row| row.unnamed) && !overflow;
     Counted {
-        push: pushed.max(known.push),
-        poll: polled.max(known.poll),
-        fell_back: known.fell_back,
-        is_exact: false,
+        push: push + above_pushed,
+        poll: poll + (above - above_pushed),
+        fell_back: known(|row| row.fell_back),
+        without_id: crowds.estimate(&[Crowd::Unnamed]).max(u64::from(someone)),
+        is_exact: !overflow,
+        since: Micros::default(),
     }
 }
-
-const _: () = assert!(Transport::Poll as usize == 0 && Transport::Push as usize == 1);
 
 /// The last count.
 #[derive(Debug, Default)]
@@ -98,3 +155,7 @@ impl Counts {
         self.0.store(Some(Arc::new(count)));
     }
 }
+
+#[cfg(test)]
+#[path = "counts_tests.rs"]
+mod tests;

@@ -1,6 +1,8 @@
 //! How much longer a client waits between its polls while its push is healthy.
 //!
-//! Invariants: never less than it would, and never more than the configured bound; in the first moment of health exactly what it would.
+//! Invariants: never less than it would, and never more than the configured bound; in the first moment of health exactly what it would. It grows
+//! in steps, each twice the one before: a body that tells the interval is the same until the next step, so its tag still matches and the client
+//! gets 304, and is another one as soon as the interval falls, which a client must not miss.
 
 use std::time::Duration;
 
@@ -27,14 +29,11 @@ impl Decay {
         if self.most_ms <= interval_ms || self.doubles_every.is_zero() {
             return interval_ms;
         }
-        let doublings = healthy_for.as_secs_f64() / self.doubles_every.as_secs_f64();
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "intervals are below 2^52 ms, and what is too large ends at the most"
-        )]
-        let grown = (interval_ms as f64 * doublings.min(64.0).exp2()) as u64;
+        let doublings = healthy_for.as_nanos() / self.doubles_every.as_nanos();
+        let factor = u32::try_from(doublings)
+            .ok()
+            .and_then(|doublings| 1_u64.checked_shl(doublings));
+        let grown = interval_ms.saturating_mul(factor.unwrap_or(u64::MAX));
         grown.clamp(interval_ms, self.most_ms)
     }
 }
@@ -54,10 +53,13 @@ mod tests {
         };
         let after = |seconds| decay(60_000).interval_ms(5_000, Duration::from_secs(seconds));
         assert_eq!(after(0), 5_000);
+        assert_eq!(after(59), 5_000, "a body that tells it stays what it was");
         assert_eq!(after(60), 10_000);
+        assert_eq!(after(119), 10_000);
         assert_eq!(after(120), 20_000);
-        assert_eq!(after(3_600), 60_000);
-        assert_eq!(after(u64::MAX / 2), 60_000);
+        for long in [3_600, 63 * 60, 64 * 60, u64::MAX / 2] {
+            assert_eq!(after(long), 60_000);
+        }
         let off = decay(0).interval_ms(5_000, Duration::from_hours(1));
         assert_eq!(off, 5_000);
         let longer_already = decay(60_000).interval_ms(90_000, Duration::from_hours(1));

@@ -12,7 +12,10 @@ use metrics::gauge;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Census, clients::Noted, counts::Count, seen::Moment, slices::PER_WINDOW, tenths};
+use super::{
+    Census, clients::Noted, counts::Count, exchange::exchange, record::Record, seen::Moment,
+    slices::PER_WINDOW, tenths,
+};
 use crate::{
     domain::{Clock, Transport},
     store::{self, Sighting, Sketch, Store},
@@ -34,6 +37,7 @@ pub struct CensusKeeper {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     instance: String,
+    record: Record,
     /// Taken out of the queues and not written yet.
     batch: Vec<Noted>,
     sketches: Vec<Sketch>,
@@ -53,11 +57,19 @@ impl CensusKeeper {
         clock: Arc<dyn Clock>,
         instance: String,
     ) -> Self {
+        let settings = &census.settings;
+        let record = Record::new(
+            Arc::clone(&store),
+            instance.clone(),
+            census.modules.keys().cloned().collect(),
+            (settings.gap.get(), settings.keep.get()),
+        );
         Self {
             census,
             store,
             clock,
             instance,
+            record,
             batch: Vec::new(),
             sketches: Vec::new(),
             passes: 0,
@@ -82,9 +94,14 @@ impl CensusKeeper {
                 () = sleep(self.census.settings.flush.get()) => {}
             }
         }
-        if let Err(error) = self.write(Instant::now()).await {
+        if let Err(error) = self.end().await {
             tracing::warn!(%error, "what was seen of clients at last is not written");
         }
+    }
+
+    async fn end(&mut self) -> store::Result<()> {
+        self.write(Instant::now()).await?;
+        self.record.end().await
     }
 
     /// A census that is off sees nobody. What it knew is kept for no longer than before.
@@ -97,9 +114,14 @@ impl CensusKeeper {
                 () = sleep(self.census.settings.flush.get() * SELDOM) => {}
             }
         }
+        // Another replica that keeps one knows nothing of those who polled here since the last time.
+        if let Err(error) = self.record.deny().await {
+            tracing::warn!(%error, "that no census was kept is not written");
+        }
     }
 
     async fn forget_all(&mut self) -> store::Result<()> {
+        self.record.deny().await?;
         self.forget().await?;
         let window = self.census.slice_length() * (PER_WINDOW + 1);
         let before = self.clock.now().minus(window);
@@ -118,8 +140,9 @@ impl CensusKeeper {
             self.tidy(now);
         }
         self.write(now).await?;
+        self.record.note(now).await?;
         if is_seldom {
-            self.exchange_sketches().await?;
+            self.sketches = exchange(&self.census, &*self.store, &self.instance).await?;
             self.forget().await?;
         }
         if now >= self.count_at {
@@ -180,52 +203,6 @@ impl CensusKeeper {
         }
     }
 
-    /// Where some replica cannot remember everybody, all tell the others their sketches.
-    async fn exchange_sketches(&mut self) -> store::Result<()> {
-        let census = &self.census;
-        let slice = census.common.slice();
-        let since = census.slice_begin(slice.saturating_sub(PER_WINDOW));
-        let theirs = self.store.sketches(since).await?;
-        let mut ours = Vec::new();
-        for clients in census.modules.values() {
-            let is_told = theirs
-                .iter()
-                .any(|sketch| sketch.module == *clients.module());
-            if !is_told && !clients.is_uncounted() {
-                continue;
-            }
-            for transport in [Transport::Poll, Transport::Push] {
-                for (number, registers) in clients.slices(transport) {
-                    let sketch = Sketch {
-                        module: clients.module().clone(),
-                        transport,
-                        instance: self.instance.clone(),
-                        slice: census.slice_begin(number),
-                        registers,
-                    };
-                    let is_empty = sketch.registers.iter().all(|register| *register == 0);
-                    if !is_empty && !theirs.contains(&sketch) {
-                        ours.push(sketch);
-                    }
-                }
-            }
-        }
-        if !ours.is_empty() {
-            self.store.write_sketches(&ours).await?;
-        }
-        let is_replaced = |one: &Sketch| {
-            let same = |other: &Sketch| {
-                (&other.module, other.transport, &other.instance, other.slice)
-                    == (&one.module, one.transport, &one.instance, one.slice)
-            };
-            ours.iter().any(same)
-        };
-        self.sketches = theirs.into_iter().filter(|one| !is_replaced(one)).collect();
-        self.sketches.extend(ours);
-        self.store.forget_sketches(since).await?;
-        Ok(())
-    }
-
     /// Deletes the rows of those who were not seen for long, some at a time.
     async fn forget(&mut self) -> store::Result<()> {
         let keep = self.census.settings.keep.get();
@@ -257,12 +234,14 @@ impl CensusKeeper {
         let begun = Instant::now();
         let rows = self.store.count_clients(window).await?;
         let took = begun.elapsed();
-        let since = self.clock.now().minus(window);
-        let count = Count::new(since, rows, &self.sketches);
+        let known = self.store.known_since(self.record.gap()).await?;
+        let count = Count::new(known, window, rows, &self.sketches);
         for module in self.census.modules.keys() {
             let counted = count.of(module);
             show(module.as_str(), Transport::Push, counted.push);
             show(module.as_str(), Transport::Poll, counted.poll);
+            gauge!(metric::CLIENTS_WITHOUT_ID, "module" => module.to_string())
+                .set(figure(counted.without_id));
         }
         self.census.counts.set(count);
         self.count_at = Instant::now() + settings.count_every.get().max(took * COUNT_SHARE);
@@ -282,11 +261,14 @@ impl CensusKeeper {
 }
 
 fn show(module: &str, transport: Transport, count: u64) {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts of clients are below 2^52"
-    )]
-    let count = count as f64;
     gauge!(metric::CLIENTS, "module" => module.to_owned(), "transport" => transport.as_str())
-        .set(count);
+        .set(figure(count));
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of clients are below 2^52"
+)]
+const fn figure(count: u64) -> f64 {
+    count as f64
 }

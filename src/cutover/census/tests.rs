@@ -6,6 +6,7 @@ use super::{sketch::Union, *};
 use crate::{
     config::census::Census as Settings,
     domain::{Audience, Transport},
+    store::Crowd,
 };
 
 fn module() -> ModuleName {
@@ -29,12 +30,12 @@ fn written(census: &Census) -> Vec<String> {
     ids.collect()
 }
 
-fn estimate(census: &Census, transport: Transport) -> u64 {
+fn estimate(census: &Census, crowd: Crowd) -> u64 {
     let mut union = Union::new();
     census
         .clients(&module())
         .unwrap()
-        .sketched(transport, &mut union);
+        .sketched(crowd, &mut union);
     union.estimate()
 }
 
@@ -58,9 +59,9 @@ fn above_the_bound_clients_are_counted_and_not_remembered() {
     }
     assert_eq!(census.remembered(), 1_001, "and one row for all others");
     assert!(clients.is_uncounted());
-    let found = estimate(&census, Poll);
+    let found = estimate(&census, Crowd::Poll);
     assert!((47_500..52_500).contains(&found), "{found}");
-    assert_eq!(estimate(&census, Push), 0);
+    assert_eq!(estimate(&census, Crowd::Push), 0);
     let known = written(&census);
     assert_eq!(known.len(), 1_001);
     assert!(
@@ -159,8 +160,9 @@ fn those_without_an_id_are_one_and_count_for_what_they_show() {
     }
     assert_eq!(census.remembered(), 1);
     assert_eq!(written(&census), [""]);
-    assert!(clients.is_uncounted());
-    let found = estimate(&census, Poll);
+    assert!(!clients.is_uncounted(), "the others are counted one by one");
+    assert_eq!(estimate(&census, Crowd::Poll), 0);
+    let found = estimate(&census, Crowd::Unnamed);
     assert!((190..212).contains(&found), "{found}");
     let mut shown = 0;
     census.each(&module(), |_| shown += 1);

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts, kept::Kept, ramp,
-    retired, sunset,
+    Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts,
+    kept::{Kept, KeptBy},
+    ramp, retired, sunset,
 };
 use crate::{
     config::gates::Gates,
     cutover::Routes,
-    domain::{Micros, Stage, Standing},
+    domain::{ModuleName, Stage, Standing},
     store::{self, ClientCount, Result, StageRecord, Store, TargetRecord},
 };
 
@@ -18,10 +19,11 @@ pub struct Gatekeeper {
     store: Arc<dyn Store>,
     routes: Arc<Routes>,
     settings: Gates,
-    /// Whether there is a census.
-    knows_clients: bool,
+    /// What is no gap in the census; absent = there is none.
+    census_gap: Option<Duration>,
     counts: Kept<Arc<[ClientCount]>>,
-    census_since: Kept<Option<Micros>>,
+    /// Of each module that was asked about: those that are configured, at most.
+    pollers: KeptBy<ModuleName, Arc<store::Pollers>>,
 }
 
 /// The word of the audit for a trip of the guard.
@@ -30,25 +32,22 @@ const TRIP: &str = "guard-trip";
 /// Pollers and programs that are named. There may be more.
 const NAMED: u32 = 50;
 
-/// How long what needs a whole table to be read is good for: somebody may look each second.
-const COUNTS_KEPT: Duration = Duration::from_secs(2);
-const CENSUS_KEPT: Duration = Duration::from_mins(1);
-
 impl Gatekeeper {
-    /// Gates by these settings. Without a census of clients nothing is known of them, whatever one has left behind.
+    /// Gates by these settings. Without a census of clients, whose gaps are longer than `census_gap`, nothing is known of them, whatever one
+    /// has left behind.
     pub fn new(
         store: Arc<dyn Store>,
         routes: Arc<Routes>,
         settings: Gates,
-        knows_clients: bool,
+        census_gap: Option<Duration>,
     ) -> Self {
         Self {
             store,
             routes,
             settings,
-            knows_clients,
-            counts: Kept::new(COUNTS_KEPT),
-            census_since: Kept::new(CENSUS_KEPT),
+            census_gap,
+            counts: Kept::default(),
+            pollers: KeptBy::default(),
         }
     }
 
@@ -121,7 +120,7 @@ impl Gatekeeper {
         let count = async || Ok(self.store.count_clients(within).await?.into());
         let counts = self.counts.get(count).await?;
         let count = counts.iter().find(|count| count.module == *module);
-        let count = count.filter(|_| self.knows_clients);
+        let count = count.filter(|_| self.census_gap.is_some());
         let number = |of: fn(&ClientCount) -> u64| count.map_or(0, of);
         Ok(SunsetFacts {
             now,
@@ -136,38 +135,40 @@ impl Gatekeeper {
 
     async fn retired_facts(&self, record: &StageRecord) -> Result<RetiredFacts> {
         let module = &record.module;
-        let now = self.store.facts(module).await?.now;
-        let since = async || self.store.census_since().await;
         let within = self.settings.no_polls_for.get();
-        let pollers = self.store.pollers(module, within, NAMED).await?;
-        let known_since = self.census_since.get(since).await?;
+        // Before the pollers: a gap that ends in between is not missed.
+        let known = self.store.known_since(self.census_gap.unwrap_or_default());
+        let known = known.await?;
+        let ask = async || Ok(Arc::new(self.store.pollers(module, within, NAMED).await?));
+        let pollers = self.pollers.of(module).get(ask).await?;
+        let known_since = known.modules.get(module).copied();
         Ok(RetiredFacts {
-            now,
-            known_since: known_since.filter(|_| self.knows_clients),
+            now: known.now,
+            known_since: known_since.filter(|_| self.census_gap.is_some()),
             is_exact: pollers.is_exact,
-            pollers: named(pollers),
+            pollers: named(&pollers),
         })
     }
 }
 
-fn named(found: store::Pollers) -> Pollers {
-    let client = |client: store::KnownClient| Poller {
-        name: client.client_id,
-        agent: Some(client.agent).filter(|agent| !agent.is_empty()),
+fn named(found: &store::Pollers) -> Pollers {
+    let client = |client: &store::KnownClient| Poller {
+        name: client.client_id.clone(),
+        agent: Some(client.agent.clone()).filter(|agent| !agent.is_empty()),
         clients: 1,
         last_seen: client.polled_at.unwrap_or(client.last_seen),
     };
-    let agent = |agent: store::PollingAgent| Poller {
-        name: agent.agent,
+    let agent = |agent: &store::PollingAgent| Poller {
+        name: agent.agent.clone(),
         agent: None,
         clients: agent.clients,
         last_seen: agent.polled_at,
     };
     Pollers {
         clients: found.total,
-        by_client: found.clients.into_iter().map(client).collect(),
+        by_client: found.clients.iter().map(client).collect(),
         agents: found.agents_total,
-        by_agent: found.agents.into_iter().map(agent).collect(),
+        by_agent: found.agents.iter().map(agent).collect(),
     }
 }
 

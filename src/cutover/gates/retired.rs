@@ -11,7 +11,7 @@ use crate::{config::gates::Gates, domain::Micros};
 pub struct RetiredFacts {
     /// The database's time.
     pub now: Micros,
-    /// Since when it would be known if somebody polled; absent = it is not.
+    /// Since when it would be known if somebody polled, without a gap; absent = it is not.
     pub known_since: Option<Micros>,
     /// Who has polled in `gates.no_polls_for`.
     pub pollers: Pollers,
@@ -49,24 +49,28 @@ fn pollers(facts: &RetiredFacts, settings: &Gates) -> Check {
             ),
         );
     }
-    let known = facts.known_since.map(|since| facts.now.since(since));
-    match known {
-        Some(known) if known >= settings.no_polls_for.get() => check.says(
-            Verdict::Pass,
-            format!(
-                "{polling} clients have polled in the last {}",
-                settings.no_polls_for
-            ),
-        ),
-        known => check.says(
+    let have_polled = format!(
+        "{polling} clients have polled in the last {}",
+        settings.no_polls_for
+    );
+    let Some(since) = facts.known_since else {
+        return check.says(
             Verdict::NotEnoughData,
-            format!(
-                "who polls is known for {} of {}, in which {polling} clients polled",
-                span(known.unwrap_or_default()),
-                settings.no_polls_for
-            ),
-        ),
+            format!("{have_polled}, as far as is known: the census has a gap that goes on, a gateway without one or one that cannot write"),
+        );
+    };
+    let known = facts.now.since(since);
+    if known >= settings.no_polls_for.get() {
+        return check.says(Verdict::Pass, have_polled);
     }
+    check.says(
+        Verdict::NotEnoughData,
+        format!(
+            "who polls is known for {} of {}, in which {polling} clients polled",
+            span(known),
+            settings.no_polls_for
+        ),
+    )
 }
 
 /// `terminal-1, terminal-2 and 40 more, with Terminal/1.0 (42)`.

@@ -13,9 +13,9 @@ pub struct SunsetFacts {
     pub now: Micros,
     /// Since when the module is at its stage.
     pub entered_at: Micros,
-    /// Clients that take the push.
+    /// Clients with an id that take the push.
     pub push: u64,
-    /// Clients that poll.
+    /// Clients with an id that poll.
     pub poll: u64,
     /// Those of them that have taken the push before.
     pub fell_back: u64,
@@ -45,7 +45,7 @@ fn on_push(facts: &SunsetFacts, settings: &Gates) -> Check {
         return check.says(
             Verdict::NotEnoughData,
             format!(
-                "{known} clients were seen in the last {}, at least {} are asked for",
+                "{known} clients with an id were seen in the last {}, at least {} are asked for",
                 settings.clients_within,
                 settings.clients.max(1)
             ),

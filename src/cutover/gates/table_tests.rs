@@ -295,7 +295,7 @@ const SUNSET: &[SunsetRow] = &[
     (
         "clients-on-push",
         NotEnoughData,
-        "9 clients were seen",
+        "9 clients with an id were seen",
         |facts, _| facts.push = 9,
     ),
     (
@@ -469,8 +469,14 @@ const RETIRED: &[RetiredRow] = &[
     (
         "pollers",
         NotEnoughData,
-        "is known for 0s of 14days",
+        "0 clients have polled in the last 14days, as far as is known: the census has a gap that goes on",
         |facts, _| facts.known_since = None,
+    ),
+    (
+        "pollers",
+        NotEnoughData,
+        "is known for 0s of 14days",
+        |facts, _| facts.known_since = Some(ago(Duration::ZERO).plus(HOUR)),
     ),
 ];
 

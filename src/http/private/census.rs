@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    PrivateState, clients::ClientsView, database_problem, known_module, moment::rfc3339,
-    query::QueryOf,
+    PrivateState,
+    clients::ClientsView,
+    database_problem, known_module,
+    moment::rfc3339,
+    query::{PageSize, QueryOf},
 };
 use crate::{
     domain::{Clock, Micros, ModuleName, SystemClock, Transport},
@@ -18,6 +21,7 @@ use crate::{
 
 /// Which clients.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CensusQuery {
     /// Of which module; absent = of all.
@@ -34,17 +38,11 @@ pub struct CensusQuery {
     /// `next` of the page before.
     #[param(pattern = "^[^/]+/.*$")]
     after: Option<String>,
-    /// Most clients of the page, up to 1000.
-    #[serde(default = "page_entries")]
-    #[param(required = false, default = 100)]
-    limit: u32,
+    /// Most clients of the page.
+    #[serde(default)]
+    #[param(value_type = u32, required = false, default = 100, minimum = 1, maximum = 1000)]
+    limit: PageSize<100>,
 }
-
-const fn page_entries() -> u32 {
-    100
-}
-
-const MOST_ENTRIES: u32 = 1_000;
 
 /// A page of the census.
 #[derive(Debug, Serialize, ToSchema)]
@@ -180,7 +178,7 @@ fn filter(state: &PrivateState, query: &CensusQuery) -> Result<ClientFilter, Pro
         agent: agent.transpose()?,
         within: within(state, query.since.as_deref())?,
         after: after.transpose()?,
-        limit: query.limit.clamp(1, MOST_ENTRIES),
+        limit: query.limit.get(),
     })
 }
 

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{PrivateState, moment::rfc3339};
 use crate::{cutover::Counted, domain::ModuleName};
 
-/// The clients of a module that any replica has seen within `census.window`. Each counts once.
+/// The clients of a module that any replica has seen within `census.window`. Each that has an id counts once.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Clients)]
 pub struct ClientsView {
@@ -16,9 +16,12 @@ pub struct ClientsView {
     poll: u64,
     /// Of these, those who were on push, and poll although they are told to push.
     fell_back: u64,
-    /// Since when clients are counted.
+    /// About how many have no id, told apart by address and program. They are none of the above.
+    without_id: u64,
+    /// Since when clients are known without a gap; not before the beginning of `census.window`.
+    #[schema(format = DateTime)]
     since: String,
-    /// False if the numbers are estimates: some replica sees more clients than `census.clients`, or some without an id.
+    /// False if the numbers are estimates: some replica sees more clients than `census.clients`.
     exact: bool,
 }
 
@@ -30,13 +33,16 @@ impl ClientsView {
             push,
             poll,
             fell_back,
+            without_id,
             is_exact,
+            since,
         } = count.of(module);
         Some(Self {
             push,
             poll,
             fell_back,
-            since: rfc3339(count.since),
+            without_id,
+            since: rfc3339(since),
             exact: is_exact,
         })
     }

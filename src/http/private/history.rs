@@ -4,7 +4,11 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PrivateState, database_problem, known_module, moment::rfc3339, query::QueryOf};
+use super::{
+    PrivateState, database_problem, known_module,
+    moment::rfc3339,
+    query::{PageSize, QueryOf},
+};
 use crate::{
     http::{Problem, path::PathOf},
     store::AuditEntry,
@@ -12,21 +16,16 @@ use crate::{
 
 /// Which page of the history.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
     /// The id of the last entry of the page before.
     before: Option<i64>,
-    /// Most entries of the page, up to 1000.
-    #[serde(default = "page_entries")]
-    #[param(required = false, default = 50)]
-    limit: u32,
+    /// Most entries of the page.
+    #[serde(default)]
+    #[param(value_type = u32, required = false, default = 50, minimum = 1, maximum = 1000)]
+    limit: PageSize<50>,
 }
-
-const fn page_entries() -> u32 {
-    50
-}
-
-const MOST_ENTRIES: u32 = 1_000;
 
 /// A page of the history, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,7 +80,7 @@ pub async fn history(
     QueryOf(page): QueryOf<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     let module = known_module(&state.flags, &module)?;
-    let limit = page.limit.clamp(1, MOST_ENTRIES);
+    let limit = page.limit.get();
     let entries = state.store.audit(Some(&module), page.before, limit).await;
     let entries = entries.map_err(|error| database_problem(&error))?;
     let entries = entries.into_iter().map(Into::into).collect();

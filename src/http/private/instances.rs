@@ -4,7 +4,11 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PrivateState, database_problem, moment::rfc3339};
+use super::{
+    PrivateState, database_problem,
+    moment::rfc3339,
+    query::{NoQuery, QueryOf},
+};
 use crate::{http::Problem, store::Instance};
 
 /// All processes that share the database.
@@ -54,11 +58,15 @@ impl InstanceView {
     get, path = "/admin/v1/instances", operation_id = "listInstances", tag = "Cutover",
     responses(
         (status = 200, description = "who lives, and what each holds", body = Instances),
+        (status = 400, description = "it takes no query"),
         (status = 500, description = "the database failed in an unexpected way"),
         (status = 503, description = "the database does not answer"),
     )
 )]
-pub async fn list(State(state): State<PrivateState>) -> Result<Json<Instances>, Problem> {
+pub async fn list(
+    State(state): State<PrivateState>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
+) -> Result<Json<Instances>, Problem> {
     let all = state.store.instances().await;
     let all = all.map_err(|error| database_problem(&error))?;
     let run = state.presence.run();

@@ -15,6 +15,7 @@ use super::{
     heads::{FromMemory, Heads},
     known_module,
     module_view::ModuleView,
+    query::{NoQuery, QueryOf},
 };
 use crate::{
     http::{Problem, path::PathOf},
@@ -32,10 +33,14 @@ pub struct Modules {
     get, path = "/admin/v1/modules", operation_id = "listModules", tag = "Cutover",
     responses(
         (status = 200, description = "where they are; as far as this replica remembers, while the database does not answer", body = Modules),
+        (status = 400, description = "it takes no query"),
         (status = 500, description = "the database failed in an unexpected way"),
     )
 )]
-pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Problem> {
+pub async fn list(
+    State(state): State<PrivateState>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
+) -> Result<Json<Modules>, Problem> {
     let heads = Heads::known(&state).await?;
     let mut names: Vec<_> = state.tail.modules().cloned().collect();
     names.sort_unstable();
@@ -53,6 +58,7 @@ pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Pr
     responses(
         (status = 200, description = "where it is; as far as this replica remembers, while the database does not answer", body = ModuleView,
             headers(("ETag" = String, description = "its version, for `If-Match`"))),
+        (status = 400, description = "it takes no query"),
         (status = 404, description = "no such module"),
         (status = 500, description = "the database failed in an unexpected way"),
     )
@@ -60,6 +66,7 @@ pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Pr
 pub async fn one(
     State(state): State<PrivateState>,
     PathOf(module): PathOf<String>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
 ) -> Result<([(HeaderName, String); 1], Json<ModuleView>), Problem> {
     let module = known_module(&state.flags, &module)?;
     let heads = Heads::known(&state).await?;

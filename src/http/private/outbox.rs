@@ -4,7 +4,10 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PrivateState, database_problem, query::QueryOf};
+use super::{
+    PrivateState, database_problem,
+    query::{PageSize, QueryOf},
+};
 use crate::{
     http::{Problem, body::BodyOf},
     store::RejectedRow,
@@ -12,24 +15,18 @@ use crate::{
 
 /// Which page of the list.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// The id of the last row of the page before.
     #[serde(default)]
     #[param(required = false)]
     after: i64,
-    /// Most rows of the page, up to 1000.
-    #[serde(default = "page_rows")]
-    #[param(required = false, default = 100)]
-    limit: u32,
+    /// Most rows of the page.
+    #[serde(default)]
+    #[param(value_type = u32, required = false, default = 100, minimum = 1, maximum = 1000)]
+    limit: PageSize<100>,
 }
-
-const fn page_rows() -> u32 {
-    100
-}
-
-/// Most rows of one page.
-const MOST_ROWS: u32 = 1_000;
 
 /// A page of the list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,8 +97,7 @@ pub async fn list(
     State(state): State<PrivateState>,
     QueryOf(page): QueryOf<PageQuery>,
 ) -> Result<Json<Rejected>, Problem> {
-    let limit = page.limit.clamp(1, MOST_ROWS);
-    let rows = state.store.rejected(page.after, limit).await;
+    let rows = state.store.rejected(page.after, page.limit.get()).await;
     let rows = rows.map_err(|error| database_problem(&error))?;
     Ok(Json(Rejected { rows }))
 }

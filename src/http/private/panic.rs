@@ -13,7 +13,7 @@ use super::{
     acts::{self, ActQuery},
     database_problem, known_module,
     moment::rfc3339,
-    query::QueryOf,
+    query::{NoQuery, QueryOf},
 };
 use crate::{
     cutover::{InForce, PanicAsked, PanicDone, PanicRefused, RaisedBy},
@@ -116,9 +116,15 @@ const OTHERS_STAY: &str = "other panics are still in force, each is lifted by it
 /// Shows what is in force on the replica that is asked.
 #[utoipa::path(
     get, path = "/admin/v1/panic", operation_id = "getPanic", tag = "Cutover",
-    responses((status = 200, description = "what sends clients back to polling; empty = nothing", body = PanicsInForce))
+    responses(
+        (status = 200, description = "what sends clients back to polling; empty = nothing", body = PanicsInForce),
+        (status = 400, description = "it takes no query"),
+    )
 )]
-pub async fn show(State(state): State<PrivateState>) -> Json<PanicsInForce> {
+pub async fn show(
+    State(state): State<PrivateState>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
+) -> Json<PanicsInForce> {
     Json(PanicsInForce {
         panics: PanicView::over(&state, None),
     })

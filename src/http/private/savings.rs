@@ -26,6 +26,7 @@ pub struct Worth {
 
 /// Which modules, over how long.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SavingsQuery {
     /// One module; absent = all of them.

@@ -6,7 +6,12 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{PrivateState, database_problem, heads::heads_by_module, moment::rfc3339};
+use super::{
+    PrivateState, database_problem,
+    heads::heads_by_module,
+    moment::rfc3339,
+    query::{NoQuery, QueryOf},
+};
 use crate::{
     config::mqtt,
     domain::{Cursor, Micros, ModuleName, Position},
@@ -70,11 +75,15 @@ pub struct FedModule {
     get, path = "/admin/v1/targets", operation_id = "listTargets", tag = "Targets",
     responses(
         (status = 200, description = "how far they are", body = Targets),
+        (status = 400, description = "it takes no query"),
         (status = 500, description = "the database failed in an unexpected way"),
         (status = 503, description = "the database does not answer"),
     )
 )]
-pub async fn list(State(state): State<PrivateState>) -> Result<Json<Targets>, Problem> {
+pub async fn list(
+    State(state): State<PrivateState>,
+    QueryOf(NoQuery {}): QueryOf<NoQuery>,
+) -> Result<Json<Targets>, Problem> {
     let records = state.store.target_records().await;
     let records = records.map_err(|error| database_problem(&error))?;
     let heads = heads_by_module(&state).await?;

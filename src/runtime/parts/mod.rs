@@ -142,7 +142,7 @@ impl Parts {
                 Arc::clone(&store),
                 Arc::clone(&routes),
                 config.gates.clone(),
-                config.census.enabled,
+                config.census.enabled.then(|| config.census.gap.get()),
             )),
             routes,
             standings: Arc::default(),

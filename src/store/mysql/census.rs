@@ -16,8 +16,8 @@ use crate::{
     store::{
         Census, ClientCount, ClientFilter, Error, KnownClient, Pollers, Result, Sighting, Sketch,
         census::{
-            StoredSighting, client_columns, client_count, fell_back, known_client, polling_agent,
-            polls, sketch, unnamed_pollers,
+            StoredSighting, client_columns, client_count, client_counts, known_client,
+            polling_agent, polls, sketch, unnamed_pollers,
         },
         lease::length_micros,
         row::Columns,
@@ -38,13 +38,9 @@ const MERGE: &str = " ON DUPLICATE KEY UPDATE \
     pushed_at = GREATEST(pushed_at, VALUES(pushed_at))";
 
 const COUNT: &str = concat!(
-    "SELECT module, COUNT(CASE WHEN ",
-    polls!(),
-    " THEN NULL ELSE 1 END), COUNT(CASE WHEN ",
-    polls!(),
-    " THEN 1 END), COUNT(CASE WHEN ",
-    fell_back!(),
-    " THEN 1 END), COUNT(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END) + \
+    "SELECT ",
+    client_counts!("?"),
+    ", COUNT(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END), \
       (SELECT COUNT(*) FROM client_sketch AS k WHERE k.module = client_census.module AND k.transport = 'poll') \
       FROM client_census WHERE last_seen >= ? GROUP BY module ORDER BY module"
 );
@@ -110,7 +106,7 @@ impl Census for MySqlStore {
         let mut borrowed = self.borrow(doing).await?;
         let since = self.clock(doing, &mut borrowed).await? - length_micros(within);
         count_query(Purpose::Census);
-        let count = sqlx::query(COUNT).bind(since);
+        let count = sqlx::query(COUNT).bind(since).bind(since);
         let rows = self
             .call(doing, count.fetch_all(borrowed.connection()))
             .await?;
@@ -227,7 +223,7 @@ impl Census for MySqlStore {
             count_query(Purpose::Census);
             let write = sqlx::query(WRITE_SKETCH)
                 .bind(sketch.module.as_str())
-                .bind(sketch.transport.as_str())
+                .bind(sketch.crowd.as_str())
                 .bind(&sketch.instance)
                 .bind(sketch.slice.get())
                 .bind(&sketch.registers)

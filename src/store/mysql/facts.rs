@@ -55,8 +55,6 @@ const FORGET: &str = "DELETE FROM mirror_fact WHERE seen_at < ? LIMIT ?";
 
 const COUNT: &str = "SELECT COUNT(*) FROM audit WHERE module = ? AND action = ? AND at >= ?";
 
-const CENSUS_SINCE: &str = "SELECT min(first_seen) FROM client_census";
-
 #[async_trait]
 impl Facts for MySqlStore {
     async fn write_facts(
@@ -137,16 +135,6 @@ impl Facts for MySqlStore {
         let count: i64 = self.call(doing, select).await?;
         borrowed.put_back();
         Ok(count.unsigned_abs())
-    }
-
-    async fn census_since(&self) -> Result<Option<Micros>> {
-        let doing = "reading the census";
-        let mut borrowed = self.borrow(doing).await?;
-        count_query(Purpose::Flags);
-        let select = sqlx::query_scalar(CENSUS_SINCE).fetch_one(borrowed.connection());
-        let since: Option<i64> = self.call(doing, select).await?;
-        borrowed.put_back();
-        Ok(since.map(Micros::new))
     }
 }
 

@@ -10,6 +10,7 @@
 //! statement of its own.
 
 mod census;
+mod census_kept;
 mod changelog;
 mod connection;
 mod epochs;

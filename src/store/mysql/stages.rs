@@ -16,7 +16,7 @@ use crate::{
 
 const STAGES: &str = "\
     SELECT CAST(module AS CHAR) AS module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, \
-           reason, entered_at, forced \
+           reason, entered_at, entered_version, forced \
     FROM module_stage ORDER BY module_stage.module";
 
 const WRITTEN: &str = "SELECT version, changed_at, entered_at FROM module_stage WHERE module = ?";
@@ -132,7 +132,7 @@ fn first(act: &Act, texts: &Texts) -> Statement {
     let after = &act.after;
     let mut insert = Statement::new(
         "INSERT INTO module_stage \
-         (module, stage, cohort, routing, ending, paused, version, changed_by, reason, forced, changed_at, entered_at) VALUES (",
+         (module, stage, cohort, routing, ending, paused, version, changed_by, reason, forced, entered_version, changed_at, entered_at) VALUES (",
     );
     let mut columns = insert.separated(", ");
     columns
@@ -146,6 +146,7 @@ fn first(act: &Act, texts: &Texts) -> Statement {
         .push_bind(&after.changed_by)
         .push_bind(&after.reason)
         .push_bind(&texts.forced)
+        .push_bind(1_i64)
         .push(NOW);
     match entered_at(act) {
         Some(at) => columns.push_bind(at),
@@ -168,7 +169,8 @@ fn next(act: &Act, texts: &Texts) -> Statement {
         .push_bind(&texts.ending)
         .push(", paused = ")
         .push_bind(after.paused)
-        .push(", version = version + 1, changed_by = ")
+        // In this order: the version is already the new one behind its own assignment.
+        .push(", version = version + 1, entered_version = version, changed_by = ")
         .push_bind(&after.changed_by)
         .push(", reason = ")
         .push_bind(&after.reason)

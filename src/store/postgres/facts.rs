@@ -71,8 +71,6 @@ const FORGET: &str = "\
 
 const COUNT: &str = "SELECT count(*) FROM audit WHERE module = $1 AND action = $2 AND at >= $3";
 
-const CENSUS_SINCE: &str = "SELECT min(first_seen) FROM client_census";
-
 #[async_trait]
 impl Facts for PostgresStore {
     async fn write_facts(
@@ -151,16 +149,6 @@ impl Facts for PostgresStore {
         let count: i64 = self.call(doing, select).await?;
         borrowed.put_back();
         Ok(count.unsigned_abs())
-    }
-
-    async fn census_since(&self) -> Result<Option<Micros>> {
-        let doing = "reading the census";
-        let mut borrowed = self.borrow(doing).await?;
-        count_query(Purpose::Flags);
-        let select = sqlx::query_scalar(CENSUS_SINCE).fetch_one(borrowed.connection());
-        let since: Option<i64> = self.call(doing, select).await?;
-        borrowed.put_back();
-        Ok(since.map(Micros::new))
     }
 }
 

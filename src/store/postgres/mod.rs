@@ -6,6 +6,7 @@
 //! frozen, or the network is gone) the client gives the connection up.
 
 mod census;
+mod census_kept;
 mod changelog;
 mod connection;
 mod epochs;

@@ -16,19 +16,20 @@ use crate::{
 
 const STAGES: &str = "\
     SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, \
-           entered_at, forced \
+           entered_at, entered_version, forced \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, entered_at, forced) \
-    SELECT $1, $2, $3, $8, $9, $4, $7 + 1, $5, now, $6, coalesce($10, now), $11 \
+    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, entered_at, forced, \
+                              entered_version) \
+    SELECT $1, $2, $3, $8, $9, $4, $7 + 1, $5, now, $6, coalesce($10, now), $11, $7 + 1 \
     FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now OFFSET 0) AS clock \
     ON CONFLICT (module) DO NOTHING RETURNING version, changed_at, entered_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
     SET stage = $2, cohort = $3, routing = $8, ending = $9, paused = $4, version = version + 1, changed_by = $5, \
-        changed_at = now, reason = $6, entered_at = coalesce($10, now), forced = $11 \
+        changed_at = now, reason = $6, entered_at = coalesce($10, now), forced = $11, entered_version = version + 1 \
     FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now OFFSET 0) AS clock \
     WHERE module = $1 AND version = $7 RETURNING version, changed_at, entered_at";
 

@@ -21,6 +21,7 @@ pub(in crate::store) struct StoredStage {
     changed_at: i64,
     reason: String,
     entered_at: Option<i64>,
+    entered_version: Option<i64>,
     forced: Option<String>,
 }
 
@@ -59,6 +60,10 @@ impl TryFrom<StoredStage> for StageRecord {
             .parse()
             .map_err(|error| corrupt(format!("a {error}")))?;
         let changed_at = Micros::new(row.changed_at);
+        // Else a replica of before has acted since, and left it as it was: nobody knows since when the module is here, but not for longer than
+        // since an act.
+        let is_of_last_act = row.entered_version == Some(row.version);
+        let entered_at = row.entered_at.filter(|_| is_of_last_act);
         Ok(Self {
             module: row
                 .module
@@ -83,7 +88,7 @@ impl TryFrom<StoredStage> for StageRecord {
             changed_at,
             reason: row.reason,
             entered: Entered {
-                at: row.entered_at.map_or(changed_at, Micros::new),
+                at: entered_at.map_or(changed_at, Micros::new),
                 forced: stages::forced(row.forced.as_deref(), stage)
                     .map_err(|error| corrupt(format!("a step that cannot be read ({error})")))?,
             },

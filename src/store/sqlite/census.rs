@@ -11,8 +11,8 @@ use crate::{
     store::{
         Census, ClientCount, ClientFilter, KnownClient, Pollers, Result, Sighting, Sketch,
         census::{
-            client_columns, client_count, fell_back, known_client, polling_agent, polls, sketch,
-            unnamed_pollers,
+            client_columns, client_count, client_counts, known_client, polling_agent, polls,
+            sketch, unnamed_pollers,
         },
         lease::length_micros,
     },
@@ -37,13 +37,9 @@ const NOTE: &str = "\
         pushed_at = max(pushed_at, excluded.pushed_at)";
 
 const COUNT: &str = concat!(
-    "SELECT module, count(CASE WHEN ",
-    polls!(),
-    " THEN NULL ELSE 1 END), count(CASE WHEN ",
-    polls!(),
-    " THEN 1 END), count(CASE WHEN ",
-    fell_back!(),
-    " THEN 1 END), count(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END) + \
+    "SELECT ",
+    client_counts!("?1"),
+    ", count(CASE WHEN client_id = '' AND polled_at > 0 THEN 1 END), \
       (SELECT count(*) FROM client_sketch AS k WHERE k.module = client_census.module AND k.transport = 'poll') \
       FROM client_census WHERE last_seen >= ?1 GROUP BY module ORDER BY module"
 );
@@ -220,7 +216,7 @@ impl Census for SqliteStore {
             count_query(Purpose::Census);
             let write = sqlx::query(WRITE_SKETCH)
                 .bind(sketch.module.as_str())
-                .bind(sketch.transport.as_str())
+                .bind(sketch.crowd.as_str())
                 .bind(&sketch.instance)
                 .bind(sketch.slice.get())
                 .bind(&sketch.registers);

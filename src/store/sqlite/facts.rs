@@ -56,8 +56,6 @@ const FORGET: &str = "\
 
 const COUNT: &str = "SELECT count(*) FROM audit WHERE module = ?1 AND action = ?2 AND at >= ?3";
 
-const CENSUS_SINCE: &str = "SELECT min(first_seen) FROM client_census";
-
 #[async_trait]
 impl Facts for SqliteStore {
     async fn write_facts(
@@ -138,13 +136,6 @@ impl Facts for SqliteStore {
             .fetch_one(&self.readers);
         let count: i64 = select.await.map_err(failed("counting acts"))?;
         Ok(count.unsigned_abs())
-    }
-
-    async fn census_since(&self) -> Result<Option<Micros>> {
-        count_query(Purpose::Flags);
-        let select = sqlx::query_scalar(CENSUS_SINCE).fetch_one(&self.readers);
-        let since: Option<i64> = select.await.map_err(failed("reading the census"))?;
-        Ok(since.map(Micros::new))
     }
 }
 

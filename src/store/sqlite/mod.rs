@@ -6,6 +6,7 @@
 //! confirmed survives a loss of power.
 
 mod census;
+mod census_kept;
 mod changelog;
 mod connection;
 mod epochs;

@@ -16,18 +16,19 @@ use crate::{
 
 const STAGES: &str = "\
     SELECT module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, \
-           entered_at, forced \
+           entered_at, entered_version, forced \
     FROM module_stage ORDER BY module";
 
 const FIRST: &str = "\
-    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, entered_at, forced) \
-    VALUES (?1, ?2, ?3, ?9, ?10, ?4, ?7 + 1, ?5, ?8, ?6, coalesce(?11, ?8), ?12) \
+    INSERT INTO module_stage (module, stage, cohort, routing, ending, paused, version, changed_by, changed_at, reason, entered_at, forced, \
+                              entered_version) \
+    VALUES (?1, ?2, ?3, ?9, ?10, ?4, ?7 + 1, ?5, ?8, ?6, coalesce(?11, ?8), ?12, ?7 + 1) \
     ON CONFLICT (module) DO NOTHING RETURNING version, changed_at, entered_at";
 
 const NEXT: &str = "\
     UPDATE module_stage \
     SET stage = ?2, cohort = ?3, routing = ?9, ending = ?10, paused = ?4, version = version + 1, changed_by = ?5, \
-        changed_at = ?8, reason = ?6, entered_at = coalesce(?11, ?8), forced = ?12 \
+        changed_at = ?8, reason = ?6, entered_at = coalesce(?11, ?8), forced = ?12, entered_version = version + 1 \
     WHERE module = ?1 AND version = ?7 RETURNING version, changed_at, entered_at";
 
 const VERSION: &str = "SELECT version FROM module_stage WHERE module = ?1";

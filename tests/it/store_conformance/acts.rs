@@ -11,6 +11,7 @@ use crate::support::database::{DatabaseUnderTest, Kind};
 crate::on_each_database!(
     cursors_move_under_lease_and_version,
     stages_change_with_their_audit,
+    a_step_of_a_replica_of_before_gates_is_noticed,
     parked_rows_come_back_as_they_were,
     a_lock_held_elsewhere_is_unavailable_and_reads_go_on,
 );
@@ -111,9 +112,8 @@ fn entered(stage: Stage) -> Entered {
     }
 }
 
-async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
-    let store = database.store().await;
-    let act = |stage, expected_version, reason: &str| Act {
+fn act(stage: Stage, expected_version: i64, reason: &str) -> Act {
+    Act {
         seen: None,
         after: StageRecord {
             module: module("m"),
@@ -131,7 +131,53 @@ async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
         expected_version,
         action: "ramp".to_owned(),
         before: serde_json::json!({"version": expected_version}),
+    }
+}
+
+/// As a replica of the version before gates writes an act, which knows neither `entered_at` nor `forced`.
+async fn old_act(database: &DatabaseUnderTest, stage: Stage, later: i64) {
+    let sql = format!(
+        "UPDATE module_stage SET stage = '{}', paused = paused, version = version + 1, changed_by = 'bob', \
+         changed_at = changed_at + {later}, reason = 'as before' WHERE module = 'm'",
+        stage.as_str()
+    );
+    database.execute(&sql).await;
+}
+
+async fn a_step_of_a_replica_of_before_gates_is_noticed(database: DatabaseUnderTest) {
+    const HOUR: i64 = 3_600_000_000;
+    let store = database.store().await;
+    let now = async || store.stages().await.unwrap().remove(0);
+    let first = store.act(&act(Stage::Ramp, 0, "forced")).await.unwrap();
+    // There and back again: nothing but the version tells that it was away.
+    old_act(&database, Stage::Mirror, HOUR).await;
+    let away = now().await;
+    assert_eq!(away.entered.at.get(), first.changed_at.get() + HOUR);
+    assert_eq!(away.entered.forced, None, "of another stage");
+    old_act(&database, Stage::Ramp, HOUR).await;
+    let back = now().await;
+    assert_eq!((back.stage, back.version), (Stage::Ramp, 3));
+    assert_eq!(back.entered.at.get(), first.changed_at.get() + 2 * HOUR);
+    assert_eq!(
+        back.entered.forced, first.entered.forced,
+        "too much is said sooner than too little"
+    );
+    // Whoever acts next writes down what is known, and it stays.
+    let share = Act {
+        after: StageRecord {
+            entered: back.entered.clone(),
+            ..act(Stage::Ramp, 3, "more").after
+        },
+        ..act(Stage::Ramp, 3, "more")
     };
+    let share = store.act(&share).await.unwrap();
+    assert_eq!(share.entered, back.entered);
+    assert_eq!(now().await, share);
+    assert_ne!(share.entered.at, share.changed_at);
+}
+
+async fn stages_change_with_their_audit(database: DatabaseUnderTest) {
+    let store = database.store().await;
     let first = store.act(&act(Stage::Ramp, 0, "edge first")).await.unwrap();
     assert_eq!(first.version, 1);
     assert!(first.changed_at.get() > 0);

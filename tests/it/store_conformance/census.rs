@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use changeover::{
     domain::{Micros, Transport},
-    store::{Ago, ClientFilter, KnownClient, Sighting, Sketch, Store, Told},
+    store::{Ago, ClientFilter, Crowd, KnownClient, Sighting, Sketch, Store, Told},
 };
 
 use super::changes::module;
@@ -323,22 +323,19 @@ async fn who_polls_without_a_row_is_no_exact_count(database: DatabaseUnderTest) 
     };
     let sightings = [polled("a", 10, Told::Poll), pushed("", 10, 60), elsewhere];
     store.note_clients(&sightings).await.unwrap();
-    let sketch = |transport| Sketch {
+    let sketch = |crowd| Sketch {
         module: module("orders"),
-        transport,
+        crowd,
         instance: "a".to_owned(),
         slice: Micros::new(1),
         registers: vec![1; 4_096],
     };
     store
-        .write_sketches(&[sketch(Transport::Push)])
+        .write_sketches(&[sketch(Crowd::Push), sketch(Crowd::Unnamed)])
         .await
         .unwrap();
     assert_eq!(exact().await, (vec![true, false], true));
-    store
-        .write_sketches(&[sketch(Transport::Poll)])
-        .await
-        .unwrap();
+    store.write_sketches(&[sketch(Crowd::Poll)]).await.unwrap();
     assert_eq!(exact().await, (vec![false, false], false));
     store.forget_sketches(Micros::new(2)).await.unwrap();
     assert_eq!(exact().await, (vec![true, false], true));
@@ -370,7 +367,7 @@ async fn sketches_are_replaced_and_forgotten(database: DatabaseUnderTest) {
     let store = database.store().await;
     let sketch = |instance: &str, slice: i64, byte: u8| Sketch {
         module: module("orders"),
-        transport: Transport::Push,
+        crowd: Crowd::Push,
         instance: instance.to_owned(),
         slice: Micros::new(slice),
         registers: vec![byte; 4_096],

@@ -2,6 +2,7 @@
 
 mod acts;
 mod census;
+pub mod census_kept;
 pub mod changes;
 mod crossing_acts;
 mod epochs;

@@ -57,7 +57,10 @@ fn seen(clients: &Clients) -> Line {
     } else {
         Tone::Warn
     };
-    Line::plain(counts)
-        .with(tone, format!("{} fell back", clients.fell_back))
-        .with(Tone::Plain, format!(", since {since}"))
+    let line = Line::plain(counts).with(tone, format!("{} fell back", clients.fell_back));
+    let line = match clients.without_id {
+        0 => line,
+        some => line.with(Tone::Warn, format!(", about {some} without an id")),
+    };
+    line.with(Tone::Plain, format!(", since {since}"))
 }
