@@ -39,6 +39,7 @@ mod a_restored_outbox_keeps_its_order;
 mod a_slow_target_slows_only_itself;
 mod a_soak;
 mod a_state_that_was_off_is_made_whole;
+mod a_stopped_holder_trips_nothing_twice;
 mod a_stopped_process_stands_in_nobodys_way;
 mod alike_names_stay_apart;
 mod an_index_comes_with_the_first_time_cursor;
