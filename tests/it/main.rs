@@ -23,6 +23,7 @@ mod a_floor_under_tight_loops;
 mod a_full_disk_refuses_and_goes_on;
 mod a_guard_brings_everybody_back;
 mod a_guard_sends_clients_back;
+mod a_guard_without_clients_holds_nobody;
 mod a_halt_ends_when_somebody_says_so;
 mod a_killed_broker_loses_nothing;
 mod a_killed_gateway_loses_nothing;
