@@ -80,9 +80,13 @@ bench_flags() {
     load_flags "held_flags_$n" 304 "$tag"
     end "$gateway"
   done
-  for ((i = 0; i < rounds; i++)); do
-    note evaluations "$("$yardstick" evaluate --modules 200)"
-  done
+  CRITERION_HOME=$folder/criterion "$evaluations" --bench --noplot --quiet >&2
+  note evaluations "$(estimate evaluations/1 1) $(estimate evaluations/200 1000)"
+}
+
+# What criterion estimates for one call, in units of so many ns: estimate BENCHMARK UNIT_NS.
+estimate() {
+  sed -nE 's/.*"median":\{[^}]*\},"point_estimate":([0-9.]+).*/\1/p' "$folder/criterion/$1/new/estimates.json" | awk -v unit="$2" '{printf "%.2f", $1 / unit}'
 }
 
 # flags_row NAME MODULES LABEL AIM
@@ -108,7 +112,7 @@ $(for n in "${flag_modules[@]}"; do
     flags_row "held_flags_$n" "$n" "304" 0.8
   done)
 
-An evaluation by itself, every module at \`ramp\` with half of the clients: $(column evaluations 1) ns for one module, $(column evaluations 2) µs for 200.
+An evaluation by itself (criterion, medians), every module at \`ramp\` with half of the clients and another client each time: $(round "$(column evaluations 1)" 0) ns for one module, $(round "$(column evaluations 2)" 1) µs for 200.
 
 TABLE
 }

@@ -9,7 +9,6 @@ mod broadcast;
 mod census;
 mod clients;
 mod connection;
-mod evaluate;
 mod flip;
 mod histogram;
 mod latency;
@@ -42,8 +41,6 @@ enum Yardstick {
     BareAxum(bare_axum::Arguments),
     /// Sees many clients, and writes them to a database.
     Census(census::Arguments),
-    /// Evaluates flags, without any server.
-    Evaluate(evaluate::Arguments),
     /// Acts on a module, and times who hears of it.
     Flip(flip::Arguments),
     /// Serves a legacy poll by asking PostgreSQL each time.
@@ -72,7 +69,6 @@ async fn main() -> anyhow::Result<()> {
         None => Ok(()),
         Some(Yardstick::BareAxum(arguments)) => bare_axum::run(arguments).await,
         Some(Yardstick::Census(arguments)) => census::run(&arguments).await,
-        Some(Yardstick::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Yardstick::Flip(arguments)) => flip::run(arguments).await,
         Some(Yardstick::SqlPerPoll(arguments)) => sql_per_poll::run(arguments).await,
         Some(Yardstick::RawSqlMove(arguments)) => raw_sql_move::run(arguments).await,

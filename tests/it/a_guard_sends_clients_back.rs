@@ -9,7 +9,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
     follower::Follower,
-    gateway::{Client, InProcess, MODULE},
+    gateway::{Client, InProcess, MODULE, Program},
     guarded::{
         PATIENCE, act, flag, guard, last_to_return, poll, ramp, session, setup, told, turns, until,
     },
@@ -28,8 +28,9 @@ async fn a_killed_broker_and_its_return(database: DatabaseUnderTest) {
     }
     let mut broker = broker();
     let setup = setup(&database, "a").add(&target("one", &broker, ""));
-    let gateway = InProcess::start(&setup).await;
-    let client = &gateway.client;
+    // In a process of its own: the tests of this one share their gauges.
+    let mut gateway = Program::start(&setup).await;
+    let client = &gateway.client.clone();
     client.ingest(&json!([{"key": "k", "value": 1}])).await;
     client.items(0, 1, PATIENCE).await;
     ramp(client).await;
@@ -56,9 +57,9 @@ async fn a_killed_broker_and_its_return(database: DatabaseUnderTest) {
         (guard(client, "one").await["pushed_percent"] == 0.0).then_some(())
     })
     .await;
-    gateway.stop().await;
-    let gateway = InProcess::start(&setup).await;
-    let client = &gateway.client;
+    assert_eq!(gateway.terminate().await.0, 0);
+    let mut gateway = Program::start(&setup).await;
+    let client = &gateway.client.clone();
     assert_eq!(
         poll(client, CLIENT).await,
         answered,
@@ -107,7 +108,7 @@ async fn a_killed_broker_and_its_return(database: DatabaseUnderTest) {
         turns[0].1.contains("target one: no connection"),
         "{turns:?}"
     );
-    gateway.stop().await;
+    assert_eq!(gateway.terminate().await.0, 0);
 }
 
 /// The flag and the admin API name the guard, and so does the metric.

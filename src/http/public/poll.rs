@@ -22,7 +22,7 @@ use super::{
     native::{Endpoint, NativeState, bad_request, pause_s, snapshot_url},
     reader::Reader,
     request_body,
-    streams::jittered,
+    streams::patience,
 };
 use crate::{
     domain::{Audience, Cursor, Invalid},
@@ -118,7 +118,7 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
 
 fn wait(state: &NativeState, wait_ms: u64) -> Option<Duration> {
     let wait = Duration::from_millis(wait_ms).min(state.reads.bounds().max_wait());
-    (!wait.is_zero()).then(|| jittered(wait, 80..=100))
+    (!wait.is_zero()).then(|| patience(wait))
 }
 
 /// The names of the request, each with whether it is of a module, and the reads of those that are.
