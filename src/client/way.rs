@@ -115,8 +115,8 @@ impl Way {
 
     const fn joining(event: WayEvent) -> (Self, &'static [WayAct]) {
         match event {
-            On::ToldPoll => BACK_TO_POLLS,
-            On::ToldElsewhere => ELSEWHERE,
+            On::ToldPoll => ON_WITH_POLLS,
+            On::ToldElsewhere => ON_TO_ELSEWHERE,
             On::Stands => (Self::CatchingUp, &[Read]),
             On::UpToDate => (Self::Joining, &[Pace]),
             On::ToldPush
@@ -132,8 +132,8 @@ impl Way {
 
     const fn away(event: WayEvent) -> (Self, &'static [WayAct]) {
         match event {
-            On::ToldPoll => BACK_TO_POLLS,
-            On::ToldElsewhere => ELSEWHERE,
+            On::ToldPoll => ON_WITH_POLLS,
+            On::ToldElsewhere => ON_TO_ELSEWHERE,
             // Without the session also if the next connection finds one again: that began without this subscription.
             On::SessionLost | On::Refused | On::Overflow | On::NewGeneration => {
                 (Self::Joining, &[])
@@ -171,9 +171,14 @@ impl Way {
     }
 }
 
-/// From wherever it was.
+/// From where there were no polls.
 const BACK_TO_POLLS: (Way, &[WayAct]) = (Way::Polling, &[Leave, Drop, Spread]);
 const ELSEWHERE: (Way, &[WayAct]) = (Way::Joining, &[Leave, Drop, Join, Spread]);
+
+/// From where polls went on: the next one is due when it was. To spread it anew would have all that poll already come twice in one
+/// interval.
+const ON_WITH_POLLS: (Way, &[WayAct]) = (Way::Polling, &[Leave, Drop]);
+const ON_TO_ELSEWHERE: (Way, &[WayAct]) = (Way::Joining, &[Leave, Drop, Join]);
 
 impl WayEvent {
     /// Every event.

@@ -129,12 +129,18 @@ impl Adviser {
         })
     }
 
-    fn has_clients(&self, module: &ModuleName, target: &str) -> bool {
+    /// Whether any client of the module is told a target.
+    pub fn has_clients(&self, module: &ModuleName, target: &str) -> bool {
         self.flags.record(module).is_some_and(|record| {
             let is_fed = &*self.is_fed;
             self.routes
                 .has_clients(module, &record.routing, target, is_fed)
         })
+    }
+
+    /// Whether anything is sent to a target now.
+    pub fn is_fed(&self, target: &str) -> bool {
+        (self.is_fed)(target)
     }
 
     /// What the clients of a target are told in general.

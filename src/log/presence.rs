@@ -6,9 +6,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwapOption;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +68,8 @@ pub struct Presence {
     lease: Duration,
     embedded: Option<String>,
     others: Mutex<Arc<[Instance]>>,
+    /// What the database's clock said when it was last heard, and when that was.
+    heard: ArcSwapOption<(Micros, Instant)>,
     displaced: CancellationToken,
 }
 
@@ -80,6 +83,7 @@ impl Presence {
             lease,
             embedded,
             others: Mutex::new(Arc::default()),
+            heard: ArcSwapOption::empty(),
             displaced: CancellationToken::new(),
         }
     }
@@ -157,7 +161,8 @@ impl Presence {
 
     /// Joins. A process that stood still since it looked finds out now.
     async fn settle(&self, store: &dyn Store) -> store::Result<Option<Instance>> {
-        store.beat(&self.beating(0, &[])).await?;
+        let beaten = store.beat(&self.beating(0, &[])).await?;
+        self.hear(beaten.now);
         let other = self.conflict(store, |other| other.since.is_some()).await?;
         if other.is_some() {
             self.leave(store).await?;
@@ -206,6 +211,7 @@ impl Presence {
         wants: &[ModuleName],
     ) -> store::Result<bool> {
         let beaten = store.beat(&self.beating(holds, wants)).await?;
+        self.hear(beaten.now);
         if !beaten.ours {
             self.displaced.cancel();
             return Ok(false);
@@ -213,6 +219,18 @@ impl Presence {
         let alive = beaten.others.into_iter().filter(|other| other.alive);
         *self.others.lock().unwrap_or_else(PoisonError::into_inner) = alive.collect();
         Ok(true)
+    }
+
+    fn hear(&self, now: Micros) {
+        self.heard.store(Some(Arc::new((now, Instant::now()))));
+    }
+
+    /// What time it is by the database's clock, as it was heard with the last beat and has been counted on since: late by what the
+    /// answer took. None before the first beat.
+    pub fn database_time(&self, now: Instant) -> Option<Micros> {
+        let heard = self.heard.load();
+        let (time, at) = heard.as_deref()?;
+        Some(time.plus(now.saturating_duration_since(*at)))
     }
 
     fn beating<'a>(&'a self, holds: usize, wants: &'a [ModuleName]) -> Beat<'a> {

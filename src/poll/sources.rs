@@ -6,7 +6,7 @@ use super::state_cache::StateCache;
 use crate::{
     config,
     cutover::{Adviser, Census, SteadyTime},
-    domain::Clock,
+    domain::{Clock, Micros},
     log::{Reader, Waiting},
     telemetry::usage::Usage,
 };
@@ -44,6 +44,18 @@ impl Sources {
             clock,
             states,
             usage: Arc::default(),
+        }
+    }
+
+    /// Goes by the database's clock too: what it says at a moment, if that is known.
+    #[must_use]
+    pub fn by_database(
+        self,
+        time: impl Fn(Instant) -> Option<Micros> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            steady: self.steady.and_database(time),
+            ..self
         }
     }
 

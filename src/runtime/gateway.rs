@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Config, server::Server},
+    domain::SystemClock,
     http::{private, public::Public, serving},
     mirror, store, telemetry,
 };
@@ -93,7 +94,8 @@ impl Gateway {
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
-            serving::serve(listeners.private, move |_peer| service.clone(), bounds, end)
+            let service = move |_peer| service.clone();
+            serving::serve(listeners.private, service, SystemClock, bounds, end)
         });
         let public = Some((listeners.public, parts.public(asyncapi, bound)?));
         Ok(Self {
@@ -148,6 +150,7 @@ impl Gateway {
             serving::serve(
                 listener,
                 move |peer| public.service(peer),
+                SystemClock,
                 bounds,
                 serving::End { stop, cut },
             )

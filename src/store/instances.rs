@@ -54,6 +54,8 @@ pub struct Beat<'a> {
 pub struct Beaten {
     /// Whether it was accepted: nobody else lives under this name.
     pub ours: bool,
+    /// What time it is by the database's clock.
+    pub now: Micros,
     /// The others, dead ones included, by name; if it was not accepted, also who has the name.
     pub others: Vec<Instance>,
 }
@@ -82,7 +84,11 @@ pub(super) fn wants_text(wants: &[ModuleName]) -> String {
 }
 
 /// What a beat of `beat` found among all rows.
-pub(super) fn beaten(beat: &Beat<'_>, ours: bool, mut all: Vec<Instance>) -> Beaten {
+pub(super) fn beaten(beat: &Beat<'_>, ours: bool, now: Micros, mut all: Vec<Instance>) -> Beaten {
     all.retain(|one| one.name != beat.name || (!ours && one.run != beat.run));
-    Beaten { ours, others: all }
+    Beaten {
+        ours,
+        now,
+        others: all,
+    }
 }

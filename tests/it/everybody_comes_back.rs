@@ -7,7 +7,7 @@ use changeover::{client::Way, config::mqtt::Protocol};
 use serde_json::{Value, json};
 
 use crate::support::{
-    crowd::Crowd,
+    crowd::{Crowd, Door, assert_no_crowd},
     database::{DatabaseUnderTest, Kind},
     follower::Follower,
     gateway::{MODULE, Program, Setup, changeover},
@@ -119,13 +119,9 @@ impl Everybody {
 /// That no span sees many more than its part of all.
 #[track_caller]
 fn assert_even(arrivals: &[usize], over: Duration, span: Duration) {
-    println!("polls in each {span:?}: {arrivals:?}");
-    let count = |polls: usize| f64::from(u32::try_from(polls).unwrap());
-    let part = count(arrivals.iter().sum()) * span.as_secs_f64() / over.as_secs_f64();
-    // Four standard deviations more come by chance.
-    let most = part + 4.0 * part.sqrt();
-    let busiest = *arrivals.iter().max().unwrap();
-    assert!(count(busiest) < most, "{busiest}, {part} are its part");
+    let count = f64::from(u32::try_from(arrivals.iter().sum::<usize>()).unwrap());
+    let part = count * span.as_secs_f64() / over.as_secs_f64();
+    assert_no_crowd(&format!("polls in each {span:?}"), arrivals, part);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +147,7 @@ async fn after_a_panic_within_its_spread() {
 async fn after_the_broker_is_gone_within_an_interval() {
     let mut all = Everybody::on_push(CLIENTS / 5).await;
     let (sql, began) = (all.counted().await, all.crowd.now);
-    all.crowd.lose_the_broker().await;
+    all.crowd.lose_the_broker(Door::Closed).await;
     all.crowd.live(INTERVAL, STEP).await;
     let span = INTERVAL / 10;
     assert_even(&all.crowd.arrivals(began, span), INTERVAL, span);

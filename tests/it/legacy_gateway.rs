@@ -271,6 +271,8 @@ pub struct Gateway {
     module: ModuleName,
     public: Public,
     pub clock: Arc<StoppedClock>,
+    /// The database's.
+    pub database_clock: Arc<StoppedClock>,
 }
 
 /// An answer, read to its end.
@@ -367,7 +369,9 @@ impl Gateway {
         let stop = CancellationToken::new();
         let waiting = Waiting::new(tail.clone(), stop, config.max_waiting, || 0.5);
         let routes = Routes::new(BTreeMap::from([(name.clone(), vec!["local".to_owned()])]));
-        let clock = Arc::new(StoppedClock(AtomicI64::new(NOW.get())));
+        let stopped = || Arc::new(StoppedClock(AtomicI64::new(NOW.get())));
+        let (clock, database_clock) = (stopped(), stopped());
+        let heard = Arc::clone(&database_clock);
         let sources = Sources::new(
             Arc::new(reader),
             Arc::new(waiting),
@@ -378,7 +382,7 @@ impl Gateway {
             Arc::clone(&clock) as Arc<dyn Clock>,
             &config,
         );
-        let sources = Arc::new(sources);
+        let sources = Arc::new(sources.by_database(move |_| Some(heard.now())));
         let route = |site| Arc::new(Route::new(site, &sources, &config));
         let legacy = PublicState {
             endpoints: sites.into_iter().map(route).collect(),
@@ -401,6 +405,7 @@ impl Gateway {
             module: name,
             public,
             clock,
+            database_clock,
         }
     }
 

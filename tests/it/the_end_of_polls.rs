@@ -96,6 +96,20 @@ async fn a_clock_that_jumps_opens_no_brown_out() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_wrong_from_the_start_opens_no_brown_out() {
+    let gateway = Gateway::new(CONTRACT, 10);
+    gateway.set_flags(|flags| flags.ending = end(&["fri 03:00-03:15"], &[]));
+    gateway.set_stage(Stage::Sunset, 0);
+    // The machine was an hour ahead when this replica started, and still is.
+    gateway.database_clock.set("2026-01-02T02:04:05Z");
+    assert_eq!(poll_as(&gateway, "t").await.body, r#"{"list":[]}"#);
+    gateway.database_clock.set("2026-01-02T03:14:05Z");
+    assert!(poll_as(&gateway, "t").await.body.contains("503"));
+    gateway.database_clock.set("2026-01-02T03:15:00Z");
+    assert_eq!(poll_as(&gateway, "t").await.body, r#"{"list":[]}"#);
+}
+
+#[tokio::test]
 async fn single_clients_are_refused_before_the_others() {
     let gateway = Gateway::new(CONTRACT, 10);
     gateway.set_flags(|flags| flags.ending = end(&[], &["client:old"]));

@@ -28,6 +28,7 @@ pub(super) fn unhealthy(m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
     let mut targets: Vec<&str> = told.chain(here).chain(guarded).collect();
     targets.sort_unstable();
     targets.dedup();
+    targets.retain(|target| !is_left(m, target));
     for target in targets {
         missing.extend(trouble_of(m, target, max_lag));
     }
@@ -74,10 +75,17 @@ fn trouble_of(m: &ModuleView, name: &str, max_lag: Duration) -> Vec<Missing> {
             say(format!("{}: {detail}", check.name));
         }
     }
-    if let Some(guard) = guard.filter(|guard| guard.state != "watching") {
+    let holds = |guard: &&Guard| guard.state != "watching" && !guard.is_nobodys();
+    if let Some(guard) = guard.filter(holds) {
         say(tripped(guard));
     }
     missing
+}
+
+/// Whether nothing is sent to a target and no client is told it: however it stands is nobody's trouble.
+fn is_left(m: &ModuleView, target: &str) -> bool {
+    let guard = m.guard_of(target);
+    guard.is_some_and(|guard| guard.fed == Some(false) && guard.is_nobodys())
 }
 
 /// What the replica that feeds a target has reported of it to all, where the next step asks for that.

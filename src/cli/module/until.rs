@@ -289,6 +289,40 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_is_left_is_nobodys_trouble() {
+        let mut m = healthy();
+        m.guard.push(Guard {
+            target: "left".to_owned(),
+            state: "tripped".to_owned(),
+            cause: Some("disconnected".to_owned()),
+            fed: Some(false),
+            has_clients: Some(false),
+            ..Guard::default()
+        });
+        assert_eq!(said("healthy", &m), Vec::<String>::new());
+        assert_eq!(words::guard(&m, false).written(false), "watching");
+        // Clients are routed there, and told another one.
+        m.routes[0].target = "left".to_owned();
+        assert_eq!(said("healthy", &m), Vec::<String>::new());
+        // One that is fed has to work; whether its guard would hold anybody does not matter.
+        m.guard[1].fed = Some(true);
+        m.targets.push(Target {
+            name: "left".to_owned(),
+            ..Target::default()
+        });
+        assert_eq!(said("healthy", &m), ["target left: not connected"]);
+        m.guard[1].has_clients = Some(true);
+        let both = [
+            "target left: not connected",
+            "target left: the guard is tripped: disconnected, since -",
+        ];
+        assert_eq!(said("healthy", &m), both);
+        // A gateway of before says neither.
+        (m.guard[1].fed, m.guard[1].has_clients) = (None, None);
+        assert_eq!(said("healthy", &m), both);
+    }
+
+    #[test]
     fn a_stage_is_reached_when_it_is_asked_for_and_in_force() {
         let mut m = healthy();
         assert_eq!(said("stage=ramp", &m), Vec::<String>::new());

@@ -78,6 +78,10 @@ pub(super) struct Target {
 #[serde(default)]
 pub(super) struct Guard {
     pub(super) target: String,
+    /// Whether anything is sent to the target now.
+    pub(super) fed: Option<bool>,
+    /// Whether any client is told the target now.
+    pub(super) has_clients: Option<bool>,
     /// `watching`, `tripped` or `returning`.
     pub(super) state: String,
     pub(super) cause: Option<String>,
@@ -226,6 +230,13 @@ impl ModuleView {
     /// What the guard thinks of a target.
     pub(super) fn guard_of(&self, target: &str) -> Option<&Guard> {
         self.guard.iter().find(|guard| guard.target == target)
+    }
+}
+
+impl Guard {
+    /// Whether it holds nobody, wherever it is.
+    pub(super) fn is_nobodys(&self) -> bool {
+        self.has_clients == Some(false)
     }
 }
 

@@ -82,7 +82,8 @@ fn in_force(m: &ModuleView, why: impl fmt::Display) -> Line {
 /// What holds it down: the word that clients are told, and for the guard its cause.
 pub(super) fn held_down_by(m: &ModuleView) -> String {
     let word = word(m);
-    let tripped = m.guard.iter().find(|guard| guard.state == "tripped");
+    let holds = |guard: &&Guard| guard.state == "tripped" && !guard.is_nobodys();
+    let tripped = m.guard.iter().find(holds);
     match tripped.and_then(|guard| guard.cause.as_deref()) {
         Some(cause) if word == "guard" => format!("guard: {cause}"),
         _ => word.to_owned(),
@@ -111,14 +112,15 @@ pub(super) fn lag(m: &ModuleView) -> Line {
     lag.map_or_else(|| Line::plain(NOTHING), |ms| Line::plain(duration(ms)))
 }
 
-/// The guard of all targets: the worst of them.
+/// The guard of all targets that clients are told: the worst of them.
 pub(super) fn guard(m: &ModuleView, in_short: bool) -> Line {
     let rank = |guard: &&Guard| match guard.state.as_str() {
         "watching" => 0,
         "returning" => 1,
         _ => 2,
     };
-    match m.guard.iter().max_by_key(rank) {
+    let theirs = m.guard.iter().filter(|guard| !guard.is_nobodys());
+    match theirs.max_by_key(rank) {
         None => Line::plain(NOTHING),
         Some(worst) if in_short => Line::of(guard_tone(worst), &worst.state),
         Some(worst) => guard_of(worst),

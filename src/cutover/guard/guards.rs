@@ -6,7 +6,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
-use metrics::gauge;
+use metrics::{Gauge, gauge};
 
 use super::{Post, Spot, State, Terms};
 use crate::{
@@ -24,6 +24,8 @@ pub struct Guards {
     flags: Arc<Flags>,
     terms: Terms,
     posts: ArcSwap<ModuleMap<Vec<Post>>>,
+    /// Whether a guard holds clients of the module.
+    shown: ModuleMap<Gauge>,
     now: Box<Count>,
 }
 
@@ -45,14 +47,18 @@ impl Guards {
         let posts: ModuleMap<Vec<Post>> = watched
             .map(|(module, targets)| (module, posts(targets)))
             .collect();
-        let guards = Self {
+        let shown = posts.keys().map(|module| {
+            let shown = gauge!(metric::GUARD_TRIPPED, "module" => module.to_string());
+            shown.set(0.0);
+            (module.clone(), shown)
+        });
+        Self {
             flags,
             terms,
+            shown: shown.collect(),
             posts: ArcSwap::from_pointee(posts),
             now: Box::new(Instant::now),
-        };
-        guards.show();
-        guards
+        }
     }
 
     /// The same by another clock.
@@ -245,16 +251,18 @@ impl Guards {
             new
         });
         if changed {
-            self.show();
             self.moved();
         }
     }
 
-    fn show(&self) {
+    /// Shows which modules have a guard that holds clients: one whose target nobody is told holds none.
+    pub(super) fn show(&self, has_clients: impl Fn(&ModuleName, &str) -> bool) {
         for (module, posts) in self.posts.load().iter() {
-            let tripped = posts.iter().any(Post::has_tripped);
-            gauge!(metric::GUARD_TRIPPED, "module" => module.to_string())
-                .set(f64::from(u8::from(tripped)));
+            let mut tripped = posts.iter().filter(|post| post.has_tripped());
+            let holds = tripped.any(|post| has_clients(module, &post.target));
+            if let Some(shown) = self.shown.get(module) {
+                shown.set(f64::from(u8::from(holds)));
+            }
         }
     }
 

@@ -339,6 +339,10 @@ fn a_turn_is_a_new_version_and_a_new_generation() {
     let generation = scene.flags.generation();
     scene.read("new", GuardPhase::Tripped, 1);
     assert_eq!(scene.flags.generation(), generation, "nothing is new");
+    // It has healed and tripped again between two readings.
+    scene.read("new", GuardPhase::Tripped, 3);
+    assert!(scene.flags.generation() > generation);
+    assert_eq!(version("new"), before + 3);
 }
 
 #[test]

@@ -125,14 +125,16 @@ impl Post {
         }
         let was = self.stored;
         let turns = self.record.as_ref().map_or(0, |held| held.turns);
-        let goes_on = (record.turns == turns).then_some(was);
+        let has_turned = record.turns != turns;
+        let goes_on = (!has_turned).then_some(was);
         self.stored = state.unwrap_or_else(|| continued(goes_on, record, now));
         self.record = Some(record.clone());
         if self.stored != State::Watching {
             // Somebody has written down what each replica had to find by itself.
             self.own = State::Watching;
         }
-        self.stored.phase() != was.phase()
+        // Two turns may lead to where it was, with other clients on their way.
+        has_turned || self.stored.phase() != was.phase()
     }
 }
 

@@ -118,6 +118,7 @@ impl<O: Observer> GuardWatch<O> {
             "the guards of a module are read again",
         );
         self.guards.adopt(&seen, now);
+        self.show();
         self.read_once.done();
         for (key, lease) in keys.iter().zip(&leases) {
             let is_vacant = lease.is_none() && seen.vacant.contains(&key.0);
@@ -157,13 +158,23 @@ impl<O: Observer> GuardWatch<O> {
 
     /// Whether anybody may be told to take the push from there.
     fn may_trip(&self, (module, target): &Key) -> bool {
+        let record = self.flags.record(module);
+        record.is_some_and(|record| record.stage > Stage::Mirror)
+            && self.has_clients(module, target)
+    }
+
+    /// Whether any client of the module is told a target.
+    fn has_clients(&self, module: &ModuleName, target: &str) -> bool {
         let is_fed = |target: &str| self.observer.is_fed(target);
         self.flags.record(module).is_some_and(|record| {
-            record.stage > Stage::Mirror
-                && self
-                    .routes
-                    .has_clients(module, &record.routing, target, is_fed)
+            self.routes
+                .has_clients(module, &record.routing, target, is_fed)
         })
+    }
+
+    fn show(&self) {
+        self.guards
+            .show(|module, target| self.has_clients(module, target));
     }
 
     async fn judge_all(
@@ -228,6 +239,7 @@ impl<O: Observer> GuardWatch<O> {
         };
         let state = judging.wrote(&record, now);
         self.guards.wrote(&record, state, now);
+        self.show();
         if let Some(turn) = &write.turn {
             let (reason, state) = (&turn.reason, record.state);
             match turn.kind {
@@ -265,6 +277,8 @@ impl<O: Observer> Reading for GuardWatch<O> {
     async fn look(&mut self) -> store::Result<()> {
         let outcome = self.look_once().await;
         self.tell_of_moves();
+        // Also who is routed where may be another than at the last look.
+        self.show();
         outcome
     }
 }

@@ -13,6 +13,11 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GuardView {
     target: String,
+    /// Whether anything is sent to the target now: not while it is paused or retired.
+    fed: bool,
+    /// Whether any client of the module is told the target now. Where none is, the guard holds nobody, wherever it is; it holds those
+    /// who are told the target again.
+    has_clients: bool,
     /// `watching`; `tripped`: clients fall back to polling or have fallen back; `returning`: they return.
     #[schema(pattern = "^(watching|tripped|returning)$")]
     state: &'static str,
@@ -33,10 +38,11 @@ pub struct GuardView {
 impl GuardView {
     pub(super) fn all(state: &PrivateState, module: &ModuleName) -> Vec<Self> {
         let posts = state.guards.of(module);
-        posts.iter().map(|post| Self::new(state, post)).collect()
+        let view = |post| Self::new(state, module, post);
+        posts.iter().map(view).collect()
     }
 
-    fn new(state: &PrivateState, post: &Post) -> Self {
+    fn new(state: &PrivateState, module: &ModuleName, post: &Post) -> Self {
         let now = post.state();
         let cause = match now {
             State::Tripped { cause, .. } => Some(cause.as_str()),
@@ -47,6 +53,8 @@ impl GuardView {
         let record = record.filter(|record| record.state == now.phase());
         Self {
             target: post.target.clone(),
+            fed: state.adviser.is_fed(&post.target),
+            has_clients: state.adviser.has_clients(module, &post.target),
             state: now.phase().as_str(),
             cause,
             since: record.map(|record| rfc3339(record.since)),

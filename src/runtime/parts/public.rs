@@ -47,6 +47,8 @@ impl Parts {
             Arc::new(SystemClock),
             &self.config.poll,
         );
+        let presence = Arc::clone(&self.presence);
+        let sources = sources.by_database(move |now| presence.database_time(now));
         let sources = Arc::new(sources.counting(Arc::clone(&self.usage)));
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),

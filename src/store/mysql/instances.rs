@@ -7,11 +7,12 @@ use sqlx::MySqlConnection;
 
 use super::{MySqlStore, lease::NOW, statement::Statement, stored::Stored};
 use crate::{
+    domain::Micros,
     store::{
         Beat, Beaten, Instance, Instances, Result,
         instances::{beaten, wants_text},
         lease::length_micros,
-        row,
+        row::{self, Columns},
     },
     telemetry::{Purpose, count_query},
 };
@@ -24,7 +25,8 @@ impl Instances for MySqlStore {
         let beating = async {
             let connection = seated.connection();
             let ours = renew(connection, beat).await? || join(connection, beat).await?;
-            Ok(beaten(beat, ours, all(connection).await?))
+            let (now, all) = all(connection).await?;
+            Ok(beaten(beat, ours, now, all))
         };
         let found = self.quick(doing, beating).await?;
         seated.put_back();
@@ -34,7 +36,7 @@ impl Instances for MySqlStore {
     async fn instances(&self) -> Result<Vec<Instance>> {
         let doing = "reading the instances";
         let mut borrowed = self.borrow(doing).await?;
-        let all = self.call(doing, all(borrowed.connection())).await?;
+        let (_now, all) = self.call(doing, all(borrowed.connection())).await?;
         borrowed.put_back();
         Ok(all)
     }
@@ -135,14 +137,14 @@ const fn since(beat: &Beat<'_>) -> &'static str {
     if beat.joined { NOW } else { "0" }
 }
 
-async fn all(connection: &mut MySqlConnection) -> sqlx::Result<Vec<Instance>> {
+/// All of them, and what time it is; the beginning of time if there are none.
+async fn all(connection: &mut MySqlConnection) -> sqlx::Result<(Micros, Vec<Instance>)> {
     count_query(Purpose::Lease);
     let mut select =
         Statement::new("SELECT id, run, since, heartbeat, expires_at, embedded, holds, wants, ");
     select.push(NOW).push(" FROM instance ORDER BY id");
-    let rows = select.build().fetch_all(connection).await?;
-    Stored::all(rows)
-        .iter()
-        .map(|row| row::instance(row, 0))
-        .collect()
+    let rows = Stored::all(select.build().fetch_all(connection).await?);
+    let now = rows.first().map_or(Ok(0), |row| row.integer(8))?;
+    let all = rows.iter().map(|row| row::instance(row, 0));
+    Ok((Micros::new(now), all.collect::<sqlx::Result<_>>()?))
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Row;
+use sqlx::{Row, postgres::PgRow};
 
 use super::PostgresStore;
 use crate::{
+    domain::Micros,
     store::{
         Beat, Beaten, Error, Instance, Instances, Result,
         instances::{beaten, wants_text},
@@ -63,8 +64,9 @@ impl Instances for PostgresStore {
             .quick(doing, upsert.fetch_all(seated.connection()))
             .await?;
         seated.put_back();
-        let ours = |row: &sqlx::postgres::PgRow| Ok(row.try_get::<i64, _>(0)? == 1);
-        let ours = rows.first().map_or(Ok(false), ours);
+        let said = |row: &PgRow| Ok((row.try_get::<i64, _>(0)? == 1, row.try_get(9)?));
+        let said = rows.first().map_or(Err(sqlx::Error::RowNotFound), said);
+        let (ours, now) = said.map_err(Error::Unexpected)?;
         // Before the first of all beats there is a row of the clock alone.
         let stored = rows.iter().filter(|row| {
             row.try_get::<Option<&str>, _>(1)
@@ -73,11 +75,8 @@ impl Instances for PostgresStore {
         let all = stored
             .map(|row| row::instance(row, 1))
             .collect::<sqlx::Result<_>>();
-        Ok(beaten(
-            beat,
-            ours.map_err(Error::Unexpected)?,
-            all.map_err(Error::Unexpected)?,
-        ))
+        let all = all.map_err(Error::Unexpected)?;
+        Ok(beaten(beat, ours, Micros::new(now), all))
     }
 
     async fn instances(&self) -> Result<Vec<Instance>> {

@@ -56,7 +56,8 @@ impl Instances for SqliteStore {
             .map_err(failed(doing))?;
         writing.commit(doing).await?;
         let all = decode(&rows)?;
-        Ok(beaten(beat, done.rows_affected() == 1, all))
+        let ours = done.rows_affected() == 1;
+        Ok(beaten(beat, ours, Micros::new(now), all))
     }
 
     async fn instances(&self) -> Result<Vec<Instance>> {

@@ -39,7 +39,10 @@ async fn a_name_belongs_to_one_at_a_time(database: DatabaseUnderTest) {
     let store = database.store().await;
     let first = store.beat(&beat("gw", 1)).await.unwrap();
     assert!(first.ours && first.others.is_empty(), "{first:?}");
-    assert!(store.beat(&beat("gw", 1)).await.unwrap().ours);
+    let again = store.beat(&beat("gw", 1)).await.unwrap();
+    assert!(again.ours && again.now >= first.now, "{again:?}");
+    let beaten = store.instances().await.unwrap()[0].heartbeat;
+    assert!(first.now <= beaten && beaten <= again.now, "one clock");
     let second = store.beat(&beat("gw", 2)).await.unwrap();
     assert!(!second.ours);
     assert_eq!(second.others.len(), 1, "who has it: {second:?}");

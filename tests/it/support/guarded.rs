@@ -9,6 +9,7 @@ use super::{
     database::DatabaseUnderTest,
     eventually,
     gateway::{Client, MODULE, Setup, changeover},
+    metrics::metric,
     targets,
 };
 
@@ -127,6 +128,16 @@ pub async fn turns(client: &Client) -> Vec<(String, String)> {
     let text = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
     ours.map(|entry| (text(entry, "action"), text(entry, "reason")))
         .collect()
+}
+
+/// How many statements were made for somebody who asks.
+pub async fn statements(client: &Client) -> String {
+    let mut sum = 0.0;
+    for purpose in ["poll", "catchup", "snapshot", "state"] {
+        let labels = [("purpose", purpose)];
+        sum += metric(client, "changeover_database_queries_total", &labels).await;
+    }
+    sum.to_string()
 }
 
 /// A client that leaves the push among the first and returns among the last.

@@ -61,7 +61,7 @@ fn asked_for(m: &ModuleView) -> Line {
 fn in_force(m: &ModuleView) -> Line {
     let mut line = words::effective(m);
     let tripped = m.guard.iter().filter(|guard| guard.state == "tripped");
-    for guard in tripped {
+    for guard in tripped.filter(|guard| !guard.is_nobodys()) {
         let since = words::time_or_nothing(guard.since.as_ref());
         line = line.with(Tone::Plain, format!(", {} since {since}", guard.target));
     }
