@@ -71,7 +71,8 @@ impl KeyPath {
                 dict.insert(key.clone(), new);
                 true
             }
-            (Step::Index(index), Some(Value::Array(_, list))) => match list.get_mut(*index) {
+            (Step::Index(index), Some(Value::Array(_, elements))) => match elements.get_mut(*index)
+            {
                 Some(element) => {
                     *element = new;
                     true

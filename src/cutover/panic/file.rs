@@ -119,7 +119,7 @@ impl PanicFile {
         let was = std::mem::replace(&mut self.unmakeable, why.is_some());
         match why {
             Some(why) if !was => {
-                tracing::warn!("panic.file: {why}; the gateway looks for it all the same")
+                tracing::warn!("panic.file: {why}; the gateway looks for it all the same");
             }
             None if was => tracing::info!("panic.file: its folder is there, the file can be made"),
             _ => {}

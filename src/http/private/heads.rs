@@ -98,7 +98,7 @@ impl Heads {
     }
 
     /// That this is from memory, if so.
-    pub(super) fn from_memory(&self) -> Option<FromMemory> {
+    pub(super) fn memory(&self) -> Option<FromMemory> {
         match self {
             Self::Read(_) => None,
             Self::Remembered(memory) => Some(memory.clone()),

@@ -127,7 +127,7 @@ impl ModuleView {
         let log = heads.of(state, &record.module);
         Self {
             module: record.module.clone(),
-            from_memory: heads.from_memory(),
+            from_memory: heads.memory(),
             stage_requested: record.stage.as_str(),
             stage_effective: evaluation.effective.as_str(),
             effective_reason: evaluation.reason,

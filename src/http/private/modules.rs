@@ -86,7 +86,7 @@ async fn gate(
     heads: Heads,
     record: &StageRecord,
 ) -> Result<(Heads, Option<GateView>), Problem> {
-    if heads.from_memory().is_some() {
+    if heads.memory().is_some() {
         return Ok((heads, None));
     }
     match state.gatekeeper.ahead(record).await {
