@@ -42,7 +42,23 @@ pub(super) fn lines(modules: &[ModuleView], width: Option<usize>) -> Vec<Line> {
         table.without("GATE")
     };
     let mut lines = remembered(modules).map_or_else(Vec::new, |memory| warning(memory, width));
-    lines.extend(table.lines(width));
+    lines.extend(fitted(table, width));
+    lines
+}
+
+/// What is left out last, where there is hardly room for anything: what else is wrong shows in what is in force.
+const LAST_RESORT: [&str; 4] = ["GATE", "ON PUSH", "LAG", "GUARD"];
+
+fn fitted(mut table: Table<'_>, width: Option<usize>) -> Vec<Line> {
+    let mut lines = table.lines(width);
+    for column in LAST_RESORT {
+        let fits = |line: &Line| width.is_none_or(|width| line.width() <= width);
+        if lines.iter().all(fits) {
+            break;
+        }
+        table = table.without(column);
+        lines = table.lines(width);
+    }
     lines
 }
 

@@ -62,6 +62,7 @@ fn acts() -> Vec<Entry> {
 fn a_list_of_modules_keeps_what_matters_where_there_is_little_room() {
     let modules = [well(), ill(), little()];
     let list = |width| shown(&list_table::lines(&modules, width), width);
+    assert_snapshot!("list_40", list(Some(40)));
     assert_snapshot!("list_80", list(Some(80)));
     assert_snapshot!("list_120", list(Some(120)));
     assert_snapshot!("list_in_a_pipe", list(None));
