@@ -8,9 +8,14 @@ ratio() {
   paste -d ' ' <(awk -v n="$2" '{print $n}' "$folder/$1.figures") <(awk -v n="$4" '{print $n}' "$folder/$3.figures") |
     awk '{print $1 / $2}' | median
 }
+# A measurement that failed inside of its own $( ) ends the run here: an empty figure reads as a good one.
 note() {
   local name=$1
   shift
+  if [ -z "$*" ]; then
+    echo "$name was not measured" >&2
+    exit 1
+  fi
   echo "$*" >>"$folder/$name.figures"
   printf '  %-14s %s\n' "$name" "$*" >&2
 }

@@ -54,16 +54,15 @@ const AT_ONCE: usize = 100;
 type Arrivals = mpsc::UnboundedReceiver<Instant>;
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // So that each flip tells each client something else.
+    // So that each flip tells each client something else. Whoever subscribes before that has arrived would be told twice.
+    let (arrived, mut first) = mpsc::unbounded_channel();
+    subscribe(&arguments, "first".to_owned(), arrived).await?;
+    last_of(&mut first, 1, Instant::now()).await?;
     act(&arguments, "0").await?;
+    last_of(&mut first, 1, Instant::now()).await?;
     let (arrived, mut messages) = mpsc::unbounded_channel();
     open_all(arguments.clients, |number| {
-        subscribe(
-            arguments.broker.clone(),
-            format!("{}/m/{}", arguments.prefix, arguments.module),
-            number,
-            arrived.clone(),
-        )
+        subscribe(&arguments, format!("terminal-{number}"), arrived.clone())
     })
     .await?;
     let (arrived, mut events) = mpsc::unbounded_channel();
@@ -126,17 +125,21 @@ async fn open_all<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     Ok(())
 }
 
-async fn subscribe(
-    broker: Url,
-    topic: String,
-    number: usize,
+/// Subscribes to the module's retained message.
+fn subscribe(
+    arguments: &Arguments,
+    client_id: String,
     arrived: mpsc::UnboundedSender<Instant>,
-) -> anyhow::Result<()> {
-    let (client, mut events) = mqtt::client(&broker, &format!("terminal-{number}"), 10)?;
-    client.subscribe(topic, QoS::AtLeastOnce).await?;
-    while !matches!(events.poll().await?, Event::Incoming(Incoming::SubAck(_))) {}
-    tokio::spawn(listen(client, events, arrived));
-    Ok(())
+) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
+    let broker = arguments.broker.clone();
+    let topic = format!("{}/m/{}", arguments.prefix, arguments.module);
+    async move {
+        let (client, mut events) = mqtt::client(&broker, &client_id, 10)?;
+        client.subscribe(topic, QoS::AtLeastOnce).await?;
+        while !matches!(events.poll().await?, Event::Incoming(Incoming::SubAck(_))) {}
+        tokio::spawn(listen(client, events, arrived));
+        Ok(())
+    }
 }
 
 /// What of the retained message matters here: it comes at an interval as well.

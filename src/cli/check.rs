@@ -1,7 +1,7 @@
 //! `changeover check`: every problem of the configuration, before it is put in force, and what may become one.
 
 use super::{Failure, Globals, output::say};
-use crate::config::modules::Quirk;
+use crate::{config::modules::Quirk, cutover::missing_folder};
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let config = globals.load_to_check()?;
@@ -14,6 +14,9 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
         .chain(&super::links(&config).warnings)
     {
         say(&format!("warning: {warning}"))?;
+    }
+    if let Some(why) = config.panic.file.as_deref().and_then(missing_folder) {
+        say(&format!("warning: panic.file: {why}"))?;
     }
     for module in &config.modules {
         for quirk in module.poll.iter().flat_map(|poll| &poll.quirks) {

@@ -94,6 +94,8 @@ pub enum Failure {
         /// Whether a check failed.
         failed: bool,
     },
+    /// What was shown is what the gateway remembers: its database does not answer.
+    FromMemory(String),
     /// Anything else.
     Failed(anyhow::Error),
 }
@@ -107,7 +109,7 @@ impl Failure {
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Interrupted => Exit::Interrupted,
             Self::NotPassed { failed: true } => Exit::Refused,
-            Self::NotPassed { failed: false } => Exit::NotNow,
+            Self::NotPassed { failed: false } | Self::FromMemory(_) => Exit::NotNow,
             Self::Failed(error) => of_error(error),
         }
     }
@@ -135,7 +137,7 @@ impl fmt::Display for Failure {
                 let noun = if count == 1 { "problem" } else { "problems" };
                 write!(f, "{count} {noun} in the configuration:\n{problems}")
             }
-            Self::TimedOut(what) => write!(f, "error: {what}"),
+            Self::TimedOut(what) | Self::FromMemory(what) => write!(f, "error: {what}"),
             Self::Interrupted => write!(f, "interrupted: not reached"),
             Self::NotPassed { failed: true } => f.write_str("the gate does not pass"),
             Self::NotPassed { failed: false } => {

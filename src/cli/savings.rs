@@ -1,5 +1,6 @@
 //! `changeover savings`: what each module cost before its clients moved, and costs now.
 
+use anyhow::Context;
 use clap::Args;
 
 use super::{Failure, Globals, Output, client::Remote, savings_tables};
@@ -26,6 +27,10 @@ impl Savings {
         let mut query = vec![("days", self.days.to_string())];
         query.extend(self.module.map(|module| ("module", module.to_string())));
         let answer = self.remote.client(globals)?.get(&PATH, &query).await?;
-        Ok(self.output.print(&answer, savings_tables::savings)?)
+        let lines = |answer: &str, width| {
+            let answer = serde_json::from_str(answer).context("the answer is not JSON")?;
+            Ok(savings_tables::savings(&answer, width))
+        };
+        Ok(self.output.print_lines(&answer, lines)?)
     }
 }

@@ -53,13 +53,50 @@ fn mismatch(path: &KeyPath, found: &Actual, wanted: &str) -> String {
     format!("must be {wanted}, not {}{hint}", shown(path, found))
 }
 
+/// A whole number that is not one of its type: as it was written, and the largest one of the type.
+pub(super) fn misfit(error: &figment::Error) -> Option<(String, u64)> {
+    let (Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted)) = &error.kind else {
+        return None;
+    };
+    Some((whole_number(found)?, largest(wanted)?))
+}
+
+/// Whether a whole number is wanted: then no text will do.
+pub(super) fn wants_number(error: &figment::Error) -> bool {
+    matches!(&error.kind, Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) if largest(wanted).is_some())
+}
+
+fn largest(wanted: &str) -> Option<u64> {
+    match wanted {
+        "u8" => Some(u8::MAX.into()),
+        "u16" => Some(u16::MAX.into()),
+        "u32" => Some(u32::MAX.into()),
+        "u64" | "usize" | "f64" => Some(u64::MAX),
+        _ => None,
+    }
+}
+
+/// The digits of a whole number. One of more than 64 bits is told by serde in words.
+fn whole_number(found: &Actual) -> Option<String> {
+    match found {
+        Actual::Unsigned(number) => Some(number.to_string()),
+        Actual::Signed(number) => Some(number.to_string()),
+        Actual::Other(words) => {
+            let digits = words.strip_prefix("integer `")?.split_once('`')?.0;
+            Some(digits.to_owned())
+        }
+        _ => None,
+    }
+}
+
 fn shown(path: &KeyPath, found: &Actual) -> String {
+    if let Some(number) = whole_number(found).filter(|_| !redact::is_secret(path.last_key())) {
+        return number;
+    }
     match found {
         _ if redact::is_secret(path.last_key()) => "what it is".to_owned(),
         Actual::Str(text) => format!("the text \"{}\"", redact::url(text)),
         Actual::Bool(value) => value.to_string(),
-        Actual::Unsigned(number) => number.to_string(),
-        Actual::Signed(number) => number.to_string(),
         Actual::Float(number) => number.to_string(),
         Actual::Seq => "a list".to_owned(),
         Actual::Map => "a table".to_owned(),
@@ -75,6 +112,7 @@ fn words(wanted: &str) -> String {
         "u16" => format!("a whole number up to {}", u16::MAX),
         "u32" => format!("a whole number up to {}", u32::MAX),
         "u64" | "usize" => "a whole number, not below 0".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "a string" | "string" => "text".to_owned(),
         "a sequence" => "a list".to_owned(),

@@ -61,6 +61,27 @@ impl KeyPath {
             })
     }
 
+    /// Puts a value there, into the table or list that is there. Returns whether there is one.
+    pub(super) fn put(&self, tree: &mut Value, new: Value) -> bool {
+        let Some((parent, last)) = self.parent() else {
+            return false;
+        };
+        match (last, parent.find_mut(tree)) {
+            (Step::Key(key), Some(Value::Dict(_, dict))) => {
+                dict.insert(key.clone(), new);
+                true
+            }
+            (Step::Index(index), Some(Value::Array(_, list))) => match list.get_mut(*index) {
+                Some(element) => {
+                    *element = new;
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Takes the value out. An element of a list leaves an empty table behind, so that the paths
     /// of its siblings stay true; a second removal there takes the whole list. Returns whether
     /// there was anything to take.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
-    value::{Dict, Map, Tag, Value},
+    value::{Dict, Map, Num, Tag, Value},
 };
 
 use super::{Problems, Sources, key_path::KeyPath};
@@ -108,6 +108,11 @@ fn spoken(sources: &Sources, problems: &mut Problems) -> Vec<(String, Vec<String
 fn parse(text: &str) -> Value {
     match text.parse() {
         Ok(Value::Char(_, c)) => Value::from(format!("'{c}'")),
+        // A number of more than 64 bits is one too, though no key takes it.
+        Ok(Value::String(tag, read)) => match text.trim().parse() {
+            Ok(number) => Value::Num(tag, Num::I128(number)),
+            Err(_) => Value::String(tag, read),
+        },
         Ok(value) => value,
         Err(never) => match never {},
     }

@@ -72,6 +72,13 @@ impl Problems {
         }
     }
 
+    /// Says in other words what is wrong at a key.
+    pub(super) fn restate(&mut self, path: &str, message: String) {
+        if let Some(problem) = self.0.iter_mut().find(|problem| problem.path == path) {
+            problem.message = message;
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,8 +1,8 @@
 //! The flags of all modules in memory, and the answer to "poll or push" for one client.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
 use super::{Hold, Return};
@@ -35,6 +35,7 @@ pub struct Flags {
     known: ArcSwap<ModuleMap<Known>>,
     /// The generation.
     changes: watch::Sender<u64>,
+    confirmed: ArcSwapOption<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +54,7 @@ impl Flags {
         Self {
             known: ArcSwap::from_pointee(known),
             changes: watch::Sender::new(0),
+            confirmed: ArcSwapOption::empty(),
         }
     }
 
@@ -79,6 +81,16 @@ impl Flags {
             self.have_changed();
         }
         changed
+    }
+
+    /// Notes that the database has said all this when it was asked.
+    pub(super) fn confirm(&self, asked: Instant) {
+        self.confirmed.store(Some(Arc::new(asked)));
+    }
+
+    /// When the database last said all this; `None` if it has not yet.
+    pub fn confirmed_at(&self) -> Option<Instant> {
+        self.confirmed.load().as_deref().copied()
     }
 
     /// Counts up with whatever may make an evaluation another one, after it has. Answers are kept as long as it stands still.

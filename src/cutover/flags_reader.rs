@@ -1,6 +1,6 @@
 //! The reader that keeps this replica's flags up with the database.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,7 @@ impl Reading for FlagsReader {
     const FOUND: &'static str = "the flags are read again";
 
     async fn look(&mut self) -> store::Result<()> {
+        let asked = Instant::now();
         let read = self.store.read_stages().await?;
         self.unread.tell(
             &read.unreadable,
@@ -76,6 +77,7 @@ impl Reading for FlagsReader {
             tracing::debug!(%module, "flags adopted");
             self.warn_of_strangers(&module);
         }
+        self.flags.confirm(asked);
         self.read_once.done();
         Ok(())
     }

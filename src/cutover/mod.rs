@@ -36,7 +36,7 @@ pub use gates::{
 pub use ladder::{Blocked, Step};
 pub use panic::{
     InForce, Panic, PanicActs, PanicAsked, PanicDone, PanicFile, PanicReader, PanicRefused,
-    RaisedBy,
+    RaisedBy, missing_folder,
 };
 pub use preview::{Moved, Preview};
 pub use recut::Recut;

@@ -64,7 +64,7 @@ async fn stops_and_starts(database: DatabaseUnderTest) {
         (status, &ready["status"]),
         (StatusCode::OK, &json!("ready"))
     );
-    let admin = client.get("/admin/v1/modules").await;
+    let admin = client.get("/admin/v1/targets").await;
     assert_eq!(admin.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!admin.header("retry-after").is_empty());
 

@@ -397,7 +397,7 @@ impl Gateway {
             proxies: Vec::new(),
             compress_above_bytes: 2_000,
         };
-        let public = service(legacy, Router::new());
+        let public = service(legacy, Router::new(), None);
         Self {
             log,
             tail,

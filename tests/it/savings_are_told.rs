@@ -197,7 +197,8 @@ async fn before_and_now_in_money(database: DatabaseUnderTest) {
     let table = String::from_utf8(shown.stdout).unwrap();
     println!("{table}");
     for line in [
-        "commission  mirror  40.000",
+        "commission  mirror  40 ",
+        "all: without notices, of which not everything is known",
         "notices: now: not known",
         "nobody has asked for quiet in 1 days",
         "small carries 10/s and would do in place of large: 800.00 EUR less a month",
@@ -221,7 +222,9 @@ async fn a_gateway_that_has_counted_nothing_says_that() {
         (&savings["currency"], &savings["days"]),
         (&Value::Null, &json!(7))
     );
-    assert_eq!(savings["overall"]["saved_per_month"], Value::Null);
+    for unknown in ["before", "now", "saved_per_month"] {
+        assert_eq!(savings["overall"][unknown], Value::Null, "{unknown}");
+    }
     for module in savings["modules"].as_array().unwrap() {
         assert_eq!(module["before"]["source"], "unknown");
         assert_eq!(module["now"]["cost"], Value::Null);
@@ -231,6 +234,11 @@ async fn a_gateway_that_has_counted_nothing_says_that() {
     let table = changeover(client, &["savings", "--output", "table"]).await;
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains("no price table"), "{table}");
+    let all = table
+        .lines()
+        .find(|line| line.starts_with("all  "))
+        .unwrap();
+    assert!(all.contains('?') && !all.contains('0'), "{table}");
     for (query, status, why) in [
         (
             "days=0",

@@ -28,7 +28,7 @@ fn run(command: &str, arguments: &[&str]) -> Option<Output> {
 /// What bash offers for a command line whose last word is begun.
 fn offered(script: &Path, words: &[&str]) -> Vec<String> {
     let driver = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-        _changeover changeover \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
+        _changeover_joined changeover \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
         printf '%s\\n' \"${COMPREPLY[@]}\"";
     let script = script.to_str().unwrap();
     let arguments = [&["--norc", "-c", driver, "bash", script], words].concat();
@@ -52,6 +52,35 @@ fn bash_completes_commands_options_and_values() {
     }
     let options = offered(&script, &["changeover", "module", "get", "--un"]);
     assert_eq!(options, ["--until"]);
+    let offers = |words: &[&str]| {
+        offered(
+            &script,
+            &[&["changeover", "module", "get", "m", "--until"], words].concat(),
+        )
+    };
+    let conditions = offers(&[""]);
+    for condition in ["healthy", "gate=pass", "stage=ramp", "effective=mirror"] {
+        assert!(
+            conditions.iter().any(|offered| offered == condition),
+            "{conditions:?}"
+        );
+    }
+    assert_eq!(conditions.len(), 20, "and no files: {conditions:?}");
+    assert_eq!(offers(&["he"]), ["healthy"]);
+    // As bash splits `stage=ra`, `stage=` and `--until=gate=`.
+    assert_eq!(offers(&["stage", "=", "ra"]), ["ramp"]);
+    assert_eq!(offers(&["stage", "="]).len(), 6);
+    assert_eq!(offers(&["=", "gate", "="]), ["pass"]);
+    assert_eq!(
+        offers(&["stage=ra"]),
+        ["stage=ramp"],
+        "where `=` ends no word"
+    );
+    let stages = offered(
+        &script,
+        &["changeover", "module", "rollback", "m", "--to", "m"],
+    );
+    assert_eq!(stages, ["mirror"]);
     let formats = offered(&script, &["changeover", "module", "list", "--output", ""]);
     assert_eq!(formats, ["table", "json"]);
 }
@@ -61,7 +90,11 @@ fn other_shells_read_theirs() {
     let folder = folder::fresh("completions");
     for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
         let script = folder.join(shell);
-        fs::write(&script, changeover(&["completions", shell])).unwrap();
+        let written = changeover(&["completions", shell]);
+        for condition in ["healthy", "gate=pass", "stage=ramp", "effective=mirror"] {
+            assert!(written.contains(condition), "{shell} offers no {condition}");
+        }
+        fs::write(&script, written).unwrap();
         if let Some(output) = run(shell, &[check, script.to_str().unwrap()]) {
             assert!(
                 output.status.success() && output.stderr.is_empty(),

@@ -1,8 +1,9 @@
 //! Arguments of acts, as the admin API wants them.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Number, Value, json};
 
-use crate::domain::BasisPoints;
+use crate::domain::{BasisPoints, Stage};
 
 /// A time in UTC, of which the time of day may be missing.
 pub(super) fn end_of_polls(text: &str) -> Result<String, String> {
@@ -29,4 +30,9 @@ pub(super) fn as_number(percent: BasisPoints) -> Number {
         .to_string()
         .parse()
         .expect("a percentage is written as a JSON number")
+}
+
+/// Reads a stage; shells offer all of them.
+pub(super) fn stage() -> impl TypedValueParser<Value = Stage> {
+    PossibleValuesParser::new(Stage::ALL.map(Stage::as_str)).try_map(|word| word.parse::<Stage>())
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{page, reading::Reading, view::Gate, words};
+use super::{arguments::stage, page, reading::Reading, view::Gate, words};
 use crate::{
     cli::{
         Failure, Globals,
@@ -21,7 +21,7 @@ pub struct Gates {
     /// Its name.
     module: ModuleName,
     /// The stage that the step leads to; without it, the next one of the module.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", value_parser = stage())]
     step: Option<Stage>,
     #[command(flatten)]
     reading: Reading,

@@ -5,10 +5,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    looking::Looking,
+    looking::{Looking, Seen},
     page::Page,
     reading::Reading,
-    until::Condition,
+    unless_remembered,
+    until::{self, Condition},
+    view::ModuleView,
     waiting::{self, Goal},
     watching,
 };
@@ -31,7 +33,7 @@ pub struct Get {
     watch: bool,
     /// Waits until the module is `healthy`, or has come to `stage=STAGE` (asked for and in force), `requested=STAGE`,
     /// `effective=STAGE` or `gate=pass`. To be repeated: all of them.
-    #[arg(long, value_name = "CONDITION")]
+    #[arg(long, value_name = "CONDITION", value_parser = until::parser(), hide_possible_values = true)]
     until: Vec<Condition>,
     /// How long to wait, e.g. `90s`, `5m` or `1h`.
     #[arg(long, requires = "until", default_value = "5m", value_parser = humantime::parse_duration)]
@@ -66,19 +68,30 @@ impl Get {
             }
             (false, Some(goal)) => waiting::run(&looking, goal).await?,
             (false, None) if format == Format::Json => {
-                return Ok(say(looking.answer().await?.trim_end())?);
+                let answer = looking.answer().await?;
+                say(answer.trim_end())?;
+                let module = ModuleView::parse(&answer).unwrap_or_default();
+                return unless_remembered(module.from_memory.as_ref());
             }
-            (false, None) => looking.once().await?,
+            (false, None) => {
+                let seen = looking.once().await?;
+                show(&seen, format)?;
+                return unless_remembered(seen.module.from_memory.as_ref());
+            }
         };
-        if format == Format::Json {
-            return Ok(say(seen.answer.trim_end())?);
-        }
-        let page = Page {
-            module: &seen.module,
-            acts: &seen.acts,
-            series: &[],
-        };
-        let lines = page.lines(Surface::of_output().width);
-        Ok(say(&screen::written(&lines))?)
+        Ok(show(&seen, format)?)
     }
+}
+
+fn show(seen: &Seen, format: Format) -> anyhow::Result<()> {
+    if format == Format::Json {
+        return say(seen.answer.trim_end());
+    }
+    let page = Page {
+        module: &seen.module,
+        acts: &seen.acts,
+        series: &[],
+    };
+    let lines = page.lines(Surface::of_output().width);
+    say(&screen::written(&lines))
 }

@@ -20,7 +20,7 @@ pub(super) fn lines(entries: &[Entry], width: Option<usize>) -> Vec<Line> {
     if width.is_none_or(|width| table.natural_width() <= width) {
         return table.lines(width);
     }
-    let paragraphs = entries.iter().map(paragraph);
+    let paragraphs = entries.iter().map(|entry| paragraph(entry, width));
     paragraphs.collect::<Vec<_>>().join(&Line::default())
 }
 
@@ -34,25 +34,41 @@ fn row(entry: &Entry) -> Vec<Line> {
         Line::plain(words::time(&entry.at)),
         Line::plain(&entry.actor),
         Line::of(Tone::Strong, &entry.action),
-        Line::plain(change(entry)),
+        change(entry),
         Line::plain(&entry.reason),
     ]
 }
 
-fn paragraph(entry: &Entry) -> Vec<Line> {
+fn paragraph(entry: &Entry, width: Option<usize>) -> Vec<Line> {
     let head = Line::plain(words::time(&entry.at))
         .with(Tone::Plain, "  ")
         .with(Tone::Strong, &entry.action)
         .with(Tone::Plain, format!(" by {}", entry.actor));
-    let indented = |text: &str| Line::plain(format!("    {text}"));
-    vec![head, indented(&change(entry)), indented(&entry.reason)]
+    let indented = |line: Line| Line::plain("    ").followed_by(line);
+    let lines = [
+        head,
+        indented(change(entry)),
+        indented(Line::plain(&entry.reason)),
+    ];
+    let lines = lines.into_iter();
+    match width {
+        Some(width) => lines.flat_map(|line| line.wrapped(width, 4)).collect(),
+        None => lines.collect(),
+    }
 }
 
-/// Before and after, or the one where both read alike.
-fn change(entry: &Entry) -> String {
+/// Before and after, and what was overridden for it.
+fn change(entry: &Entry) -> Line {
     let (before, after) = (
         record::summary(&entry.before),
         record::summary(&entry.after),
     );
-    format!("{before} -> {after}")
+    let change = Line::plain(format!("{before} -> {after}"));
+    match record::overridden(&entry.before, &entry.after) {
+        Some(checks) => {
+            let past = words::entries(&checks, ", ");
+            change.with(Tone::Warn, format!(", forced past {past}"))
+        }
+        None => change,
+    }
 }

@@ -1,7 +1,7 @@
 //! All modules, a line each.
 
 use super::{
-    view::ModuleView,
+    view::{FromMemory, ModuleView},
     words::{self, NOTHING},
 };
 use crate::cli::screen::{Column, Line, Table, Tone};
@@ -41,7 +41,28 @@ pub(super) fn lines(modules: &[ModuleView], width: Option<usize>) -> Vec<Line> {
     } else {
         table.without("GATE")
     };
-    table.lines(width)
+    let mut lines = remembered(modules).map_or_else(Vec::new, |memory| warning(memory, width));
+    lines.extend(table.lines(width));
+    lines
+}
+
+/// That the gateway tells what it remembers, if so.
+pub(super) fn remembered(modules: &[ModuleView]) -> Option<&FromMemory> {
+    modules.iter().find_map(|m| m.from_memory.as_ref())
+}
+
+fn warning(memory: &FromMemory, width: Option<usize>) -> Vec<Line> {
+    let text = format!(
+        "{}. Acts are refused until it answers.",
+        words::from_memory(memory)
+    );
+    let line = Line::of(Tone::Bad, text);
+    let mut lines = match width {
+        Some(width) => line.wrapped(width, 0),
+        None => vec![line],
+    };
+    lines.push(Line::default());
+    lines
 }
 
 fn row(m: &ModuleView, is_narrow: bool) -> Vec<Line> {

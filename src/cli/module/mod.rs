@@ -26,9 +26,9 @@ use serde_json::{Value, json};
 
 use self::{
     act::Act,
-    arguments::{as_number, end_of_polls, list},
+    arguments::{as_number, end_of_polls, list, stage},
     reading::Reading,
-    view::{Entry, ModuleView},
+    view::{Entry, FromMemory, ModuleView},
 };
 use super::{Failure, Globals};
 use crate::domain::{BasisPoints, Brownout, Member, ModuleName, Stage};
@@ -112,7 +112,7 @@ pub enum Module {
     /// Back: one step, or to a given stage.
     Rollback {
         /// The stage to go back to.
-        #[arg(long)]
+        #[arg(long, value_parser = stage())]
         to: Option<Stage>,
         #[command(flatten)]
         act: Act,
@@ -142,7 +142,9 @@ impl Module {
                     let modules = ModuleView::parse_all(answer)?;
                     Ok(list_table::lines(&modules, width))
                 };
-                reading.show(globals, &[], &[], lines).await
+                let answer = reading.show(globals, &[], &[], lines).await?;
+                let modules = ModuleView::parse_all(&answer).unwrap_or_default();
+                unless_remembered(list_table::remembered(&modules))
             }
             Self::Get(get) => get.run(globals).await,
             Self::History {
@@ -156,7 +158,8 @@ impl Module {
                     let entries = Entry::parse_all(answer)?;
                     Ok(history::lines(&entries, width))
                 };
-                reading.show(globals, &path, &query, lines).await
+                reading.show(globals, &path, &query, lines).await?;
+                Ok(())
             }
             Self::Gates(gates) => gates.run(globals).await,
             Self::Promote {
@@ -216,6 +219,14 @@ impl Module {
                 act.run(globals, "route", [target, percent]).await
             }
         }
+    }
+}
+
+/// What was shown is all that is known, and not all that was asked for.
+fn unless_remembered(memory: Option<&FromMemory>) -> Result<(), Failure> {
+    match memory {
+        Some(memory) => Err(Failure::FromMemory(memory.why.clone())),
+        None => Ok(()),
     }
 }
 

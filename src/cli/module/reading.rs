@@ -14,16 +14,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Shows what the gateway answers; the answer.
     pub(super) async fn show(
         &self,
         globals: &Globals,
         path: &[&str],
         query: &[(&str, String)],
         lines: impl FnOnce(&str, Option<usize>) -> anyhow::Result<Vec<Line>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<String, Failure> {
         let client = self.remote.client(globals)?;
         let path = [&["admin", "v1", "modules"], path].concat();
         let answer = client.get(&path, query).await?;
-        Ok(self.output.print_lines(&answer, lines)?)
+        self.output.print_lines(&answer, lines)?;
+        Ok(answer)
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::words;
 use crate::{
-    cli::epoch,
+    cli::{epoch, output::line},
     domain::{BasisPoints, Routing},
 };
 
@@ -26,6 +26,17 @@ pub(super) fn summary(value: &Value) -> String {
         Some(from) => format!("retained from {from}"),
         None => words::NOTHING.to_owned(),
     }
+}
+
+/// The checks that a step was made past, if it was this act that did so: the record keeps them as long as the module stays there.
+pub(super) fn overridden(before: &Value, after: &Value) -> Option<Vec<String>> {
+    let forced = after.get("forced")?;
+    if before.get("stage") == after.get("stage") {
+        return None;
+    }
+    let checks = forced.get("checks").and_then(Value::as_array);
+    let checks = checks.map_or(&[][..], Vec::as_slice).iter();
+    Some(checks.map(line).collect())
 }
 
 fn panic(value: &Value, lifted: &Value) -> String {

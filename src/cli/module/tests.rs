@@ -9,7 +9,7 @@ use super::{
     gates, history, list_table,
     page::Page,
     rates::History,
-    view::{Entry, ModuleView},
+    view::{Entry, FromMemory, ModuleView},
 };
 use crate::cli::screen::Line;
 
@@ -41,13 +41,19 @@ fn little() -> ModuleView {
 
 fn acts() -> Vec<Entry> {
     let record = |stage, points| json!({"stage": stage, "cohort": {"basis_points": points}, "paused": false});
+    let forced = |mut record: serde_json::Value| {
+        record["forced"] = json!({"step": "ramp", "by": "bob", "reason": "edge first", "checks": ["lag local", "verified-time local"]});
+        record
+    };
     let entries = json!([
         {"id": 9, "at": "2030-01-01T08:00:00.123456Z", "actor": "ada", "action": "ramp", "reason": "a week without a fall-back",
             "before": record("ramp", 500), "after": record("ramp", 2500)},
         {"id": 8, "at": "2029-12-24T09:30:00Z", "actor": "guard", "action": "guard-trip", "reason": "lag of 31 s",
             "before": {"state": "watching", "target": "local"}, "after": {"state": "tripped", "target": "local", "cause": "lag"}},
-        {"id": 7, "at": "2029-12-24T08:00:00Z", "actor": "bob", "action": "promote", "reason": "edge first",
-            "before": record("mirror", 0), "after": record("ramp", 500)},
+        {"id": 7, "at": "2029-12-24T08:05:00Z", "actor": "bob", "action": "ramp", "reason": "a little more",
+            "before": forced(record("ramp", 100)), "after": forced(record("ramp", 500))},
+        {"id": 6, "at": "2029-12-24T08:00:00Z", "actor": "bob", "action": "ramp", "reason": "edge first",
+            "before": record("mirror", 0), "after": forced(record("ramp", 100))},
     ]);
     serde_json::from_value(entries).unwrap()
 }
@@ -79,6 +85,31 @@ fn a_page_shows_a_module_with_everything_that_is_known() {
     assert_snapshot!("ill_80", page(&ill, &[], 80));
     assert_snapshot!("ill_120", page(&ill, &[], 120));
     assert_snapshot!("little_80", page(&little, &[], 80));
+}
+
+#[test]
+fn what_a_gateway_remembers_is_marked_as_that() {
+    let remembered = |mut module: ModuleView| {
+        module.from_memory = Some(FromMemory {
+            why: "the database does not answer".to_owned(),
+            read_ms_ago: Some(83_000),
+        });
+        module.lease_holder = None;
+        module.gate = None;
+        module
+    };
+    let modules = [well(), ill()].map(remembered);
+    let list = list_table::lines(&modules, Some(80));
+    assert_snapshot!("remembered_list_80", shown(&list, Some(80)));
+    let page = Page {
+        module: &modules[0],
+        acts: &[],
+        series: &[],
+    };
+    for width in [80, 40] {
+        let shown = shown(&page.lines(Some(width)), None);
+        assert_snapshot!(format!("remembered_{width}"), shown);
+    }
 }
 
 #[test]
@@ -124,8 +155,8 @@ fn a_gate_names_who_still_polls() {
 fn a_history_is_a_table_where_it_fits_and_paragraphs_where_it_does_not() {
     let acts = acts();
     assert_snapshot!(
-        "history_120",
-        shown(&history::lines(&acts, Some(120)), Some(120))
+        "history_130",
+        shown(&history::lines(&acts, Some(130)), Some(130))
     );
     assert_snapshot!(
         "history_60",

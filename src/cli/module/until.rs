@@ -1,8 +1,11 @@
 //! What a script may wait for.
 //!
-//! Invariant: a condition holds only on what the gateway says; what it does not say is missing, never assumed.
+//! Invariant: a condition holds only on what the gateway says; what it does not say is missing, never assumed. What it only remembers
+//! holds for what it tells its clients, which is in force, and for nothing that others may have changed meanwhile.
 
 use std::{str::FromStr, time::Duration};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{health::unhealthy, view::ModuleView, words};
 use crate::domain::{Invalid, Stage};
@@ -21,6 +24,35 @@ pub(super) enum Condition {
     Effective(Stage),
     /// The gate of the next step passes.
     Gate,
+}
+
+/// All that can be waited for, as it is written: what shells offer.
+const WORDS: [&str; 20] = [
+    "healthy",
+    "gate=pass",
+    "stage=proxy",
+    "stage=shadow",
+    "stage=mirror",
+    "stage=ramp",
+    "stage=sunset",
+    "stage=retired",
+    "requested=proxy",
+    "requested=shadow",
+    "requested=mirror",
+    "requested=ramp",
+    "requested=sunset",
+    "requested=retired",
+    "effective=proxy",
+    "effective=shadow",
+    "effective=mirror",
+    "effective=ramp",
+    "effective=sunset",
+    "effective=retired",
+];
+
+/// Reads a condition of the command line.
+pub(super) fn parser() -> impl TypedValueParser<Value = Condition> {
+    PossibleValuesParser::new(WORDS).try_map(|word| word.parse::<Condition>())
 }
 
 /// What is missing.
@@ -60,6 +92,11 @@ impl FromStr for Condition {
 }
 
 impl Condition {
+    /// Whether it is about more than what the replica that answers tells its clients.
+    const fn is_of_all(self) -> bool {
+        !matches!(self, Self::Effective(_))
+    }
+
     /// What is missing until it holds; nothing if it does.
     pub(super) fn missing(self, m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
         let (asked, in_force) = (m.stage_requested.as_str(), m.stage_effective.as_str());
@@ -67,6 +104,9 @@ impl Condition {
             let text = || format!("{what} is {now}, not {stage}");
             (now != stage.as_str()).then(|| Missing::new(what, text()))
         };
+        if let (Some(memory), true) = (&m.from_memory, self.is_of_all()) {
+            return vec![Missing::new("database", words::from_memory(memory))];
+        }
         match self {
             Self::Healthy => unhealthy(m, max_lag),
             Self::Requested(stage) => is("asked for", asked, stage).into_iter().collect(),
@@ -128,7 +168,7 @@ fn gate(m: &ModuleView) -> Vec<Missing> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{Guard, Route, Target};
+    use super::super::view::{FromMemory, Guard, Route, Target};
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(5);
@@ -298,6 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_remembered_holds_for_what_is_in_force() {
+        let mut m = healthy();
+        m.from_memory = Some(FromMemory {
+            why: "the database does not answer".to_owned(),
+            read_ms_ago: Some(12_300),
+        });
+        assert_eq!(said("effective=ramp", &m), Vec::<String>::new());
+        assert_eq!(
+            said("effective=mirror", &m),
+            ["in force is ramp, not mirror"]
+        );
+        let unknown = "the database does not answer: this is what the gateway remembers, last read 12.3 s ago";
+        for condition in ["healthy", "stage=ramp", "requested=ramp", "gate=pass"] {
+            assert_eq!(said(condition, &m), [unknown], "{condition}");
+        }
+    }
+
+    #[test]
     fn a_gate_that_is_not_told_is_not_passed() {
         let mut m = healthy();
         assert_eq!(said("gate=pass", &m).len(), 1);
@@ -313,6 +371,21 @@ mod tests {
             gate.verdict = "pass".to_owned();
         }
         assert_eq!(said("gate=pass", &m), Vec::<String>::new());
+    }
+
+    #[test]
+    fn shells_offer_each_condition() {
+        let all = WORDS.map(|word| word.parse::<Condition>().unwrap());
+        for stage in Stage::ALL {
+            for condition in [
+                Condition::Stage(stage),
+                Condition::Requested(stage),
+                Condition::Effective(stage),
+            ] {
+                assert!(all.contains(&condition), "{condition:?}");
+            }
+        }
+        assert!(all.contains(&Condition::Healthy) && all.contains(&Condition::Gate));
     }
 
     #[test]

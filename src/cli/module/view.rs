@@ -12,6 +12,7 @@ use serde_json::Value;
 #[serde(default)]
 pub(super) struct ModuleView {
     pub(super) module: String,
+    pub(super) from_memory: Option<FromMemory>,
     pub(super) stage_requested: String,
     pub(super) stage_effective: String,
     pub(super) effective_reason: String,
@@ -38,6 +39,14 @@ pub(super) struct ModuleView {
     pub(super) forced: Option<Forced>,
     pub(super) clients: Option<Clients>,
     pub(super) rates: Option<Rates>,
+}
+
+/// That the gateway tells what it remembers, because its database does not answer.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct FromMemory {
+    pub(super) why: String,
+    pub(super) read_ms_ago: Option<u64>,
 }
 
 /// Which share of the clients is told which target.

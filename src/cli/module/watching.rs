@@ -292,6 +292,7 @@ fn plain_line(m: &ModuleView, rates: &[Series]) -> String {
         let rate = words::number(one.latest()?);
         Some(format!("{} {rate}", one.name()))
     });
+    let memory = m.from_memory.as_ref().map(words::from_memory);
     let facts = [
         m.module.clone(),
         words::requested(m),
@@ -302,6 +303,6 @@ fn plain_line(m: &ModuleView, rates: &[Series]) -> String {
         format!("gate {}", words::gate(m, false).written(false)),
         format!("head {}", m.head),
     ];
-    let facts = facts.into_iter().chain(figures);
+    let facts = facts.into_iter().chain(figures).chain(memory);
     facts.collect::<Vec<_>>().join("  ")
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::view::{Check, Clients, Guard, ModuleView, Route, Target};
+use super::view::{Check, Clients, FromMemory, Guard, ModuleView, Route, Target};
 pub(super) use crate::cli::output::time;
 use crate::cli::screen::{Line, Tone};
 
@@ -37,6 +37,18 @@ pub(super) fn duration(ms: u64) -> String {
 /// A time that may be missing.
 pub(super) fn time_or_nothing(rfc3339: Option<&String>) -> String {
     rfc3339.map_or_else(|| NOTHING.to_owned(), |at| time(at))
+}
+
+/// That the database does not answer, and how old the rest is.
+pub(super) fn from_memory(memory: &FromMemory) -> String {
+    let why = &memory.why;
+    match memory.read_ms_ago {
+        Some(ms) => format!(
+            "{why}: this is what the gateway remembers, last read {} ago",
+            duration(ms)
+        ),
+        None => format!("{why}, and the gateway has never read it: this is where modules begin"),
+    }
 }
 
 /// The stage that engineers ask for, with its share: `ramp 25 %`.

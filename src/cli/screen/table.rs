@@ -77,6 +77,12 @@ impl<'h> Table<'h> {
         self.total(&(0..self.columns.len()).collect::<Vec<_>>(), usize::MAX)
     }
 
+    /// The columns that it takes without a cut, where what may be left out is.
+    pub(in crate::cli) fn least_width(&self) -> usize {
+        let needed = (0..self.columns.len()).filter(|&column| self.columns[column].spare == 0);
+        self.total(&needed.collect::<Vec<_>>(), usize::MAX)
+    }
+
     /// Its lines, in at most `width` columns if that is possible.
     pub(in crate::cli) fn lines(&self, width: Option<usize>) -> Vec<Line> {
         let mut chosen: Vec<usize> = (0..self.columns.len()).collect();
@@ -108,12 +114,13 @@ impl<'h> Table<'h> {
         widest.max(width_of(self.columns[column].head))
     }
 
-    /// The width of these columns, none of them wider than `most`.
+    /// The width of these columns, none of those that may be cut wider than `most`.
     fn total(&self, chosen: &[usize], most: usize) -> usize {
-        let cells: usize = chosen
-            .iter()
-            .map(|&column| self.natural(column).min(most))
-            .sum();
+        let width = |&column: &usize| match self.columns[column] {
+            Column { whole: true, .. } => self.natural(column),
+            Column { .. } => self.natural(column).min(most),
+        };
+        let cells: usize = chosen.iter().map(width).sum();
         cells + GAP.len() * chosen.len().saturating_sub(1)
     }
 

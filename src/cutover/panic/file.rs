@@ -1,8 +1,10 @@
 //! The file whose existence is a panic over all modules on this replica, for when neither API nor database can be reached.
 //!
-//! Invariant: what cannot be looked at changes nothing.
+//! Invariants: what cannot be looked at changes nothing. A folder that is not there keeps no gateway from starting, since it may come later,
+//! as those of `/run` do; but nobody finds out only in the moment of need that the file cannot be made.
 
 use std::{
+    fs::{self, Metadata},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,6 +17,28 @@ use tokio_util::sync::CancellationToken;
 use super::Panic;
 use crate::domain::{Clock, Micros};
 
+/// Why nobody could make the file as things are, in words for operators.
+pub fn missing_folder(path: &Path) -> Option<String> {
+    why_not(folder_of(path), &fs::metadata(folder_of(path)))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
+fn why_not(folder: &Path, found: &io::Result<Metadata>) -> Option<String> {
+    let folder = folder.display();
+    match found {
+        Ok(found) if found.is_dir() => None,
+        Ok(_) => Some(format!("{folder} is no folder, so the file cannot be made")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(format!(
+            "the folder {folder} does not exist, so the file cannot be made: make the folder"
+        )),
+        Err(error) => Some(format!("the folder {folder} cannot be looked at: {error}")),
+    }
+}
+
 /// How often it is looked for: within a second it is in force.
 const TICK: Duration = Duration::from_millis(400);
 
@@ -24,12 +48,14 @@ pub struct PanicFile {
     panic: Arc<Panic>,
     clock: Arc<dyn Clock>,
     failing: bool,
+    /// Whether the log has said that nobody could make it.
+    unmakeable: bool,
 }
 
 impl PanicFile {
     /// Looks at `path` once, before any client is answered.
     pub fn new(path: PathBuf, panic: Arc<Panic>, clock: Arc<dyn Clock>) -> Self {
-        let found = std::fs::metadata(&path);
+        let found = fs::metadata(&path);
         // Over a restart it has been there since it was made, so that nobody is sent back anew.
         let made = found.as_ref().ok().and_then(|file| file.modified().ok());
         let now = clock.now();
@@ -39,8 +65,10 @@ impl PanicFile {
             panic,
             clock,
             failing: false,
+            unmakeable: false,
         };
         file.see(&found.map(|_| ()), since);
+        file.tell_of_folder(missing_folder(&file.path));
         file
     }
 
@@ -54,6 +82,10 @@ impl PanicFile {
             let found = tokio::fs::metadata(&self.path).await.map(|_| ());
             let now = self.clock.now();
             self.see(&found, now);
+            let folder = folder_of(&self.path);
+            let found = tokio::fs::metadata(folder).await;
+            let why = why_not(folder, &found);
+            self.tell_of_folder(why);
         }
     }
 
@@ -79,6 +111,18 @@ impl PanicFile {
             tracing::warn!(path = %shown(&self.path), "panic: panic.file is there, so clients of this replica are told to poll until it is removed");
         } else {
             tracing::warn!(path = %shown(&self.path), "panic.file is gone: it holds this replica no longer");
+        }
+    }
+
+    /// Once when nobody could make the file, and once when somebody can again.
+    fn tell_of_folder(&mut self, why: Option<String>) {
+        let was = std::mem::replace(&mut self.unmakeable, why.is_some());
+        match why {
+            Some(why) if !was => {
+                tracing::warn!("panic.file: {why}; the gateway looks for it all the same")
+            }
+            None if was => tracing::info!("panic.file: its folder is there, the file can be made"),
+            _ => {}
         }
     }
 }

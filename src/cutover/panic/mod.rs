@@ -17,7 +17,7 @@ use std::{
 use metrics::gauge;
 
 pub use acts::{PanicActs, PanicAsked, PanicDone, PanicRefused};
-pub use file::PanicFile;
+pub use file::{PanicFile, missing_folder};
 pub use reader::PanicReader;
 
 use super::{Cause, Ceiling, Flags, Hold};

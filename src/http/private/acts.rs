@@ -13,7 +13,7 @@ use super::{
     act_body::ActBody,
     caveats, database_problem,
     gates::{self, GateView},
-    heads::heads_by_module,
+    heads::Heads,
     known_module,
     module_view::ModuleView,
     preview::PreviewView,
@@ -113,7 +113,7 @@ pub async fn act(
         force: body.force,
     };
     // Before the act: once it is done, no failed read may make it look undone.
-    let heads = heads_by_module(&state).await?;
+    let heads = Heads::read(&state).await?;
     let mut warnings = caveats::of(&state, &asked).await?;
     let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
     if let Some(gate) = &done.gate {

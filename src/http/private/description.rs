@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use super::{
     PrivateState, acts, census, compact, epochs, gates, health, history, ingest, instances,
-    metrics, modules, outbox, panic, savings, targets,
+    metrics, modules, outbox, panic, savings, target_acts, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -42,7 +42,7 @@ use crate::http::{
         census::list,
         instances::list,
         savings::show,
-        targets::act,
+        target_acts::act,
         targets::list,
     ),
     components(schemas(Body9457)),

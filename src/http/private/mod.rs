@@ -28,6 +28,7 @@ mod panic;
 mod preview;
 mod rates;
 mod savings;
+mod target_acts;
 mod targets;
 mod verified;
 
@@ -138,7 +139,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/savings", get(savings::show))
         .route("/admin/v1/targets", get(targets::list))
-        .route("/admin/v1/targets/{target}/{act}", post(targets::act))
+        .route("/admin/v1/targets/{target}/{act}", post(target_acts::act))
         .route("/admin/v1/outbox/rejected", get(outbox::list))
         .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))
         .route("/admin/v1/outbox/rejected/drop", post(outbox::discard))

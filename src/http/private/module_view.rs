@@ -1,6 +1,6 @@
 //! A module as operators see it: every answer that shows one shows it so.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use super::{
     clients::ClientsView,
     gates::{ForcedView, GateView},
     guard::GuardView,
+    heads::{FromMemory, Heads},
     moment::rfc3339,
     panic::PanicView,
     rates::RatesView,
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     domain::{BasisPoints, ModuleName},
     mirror,
-    store::{Head, StageRecord},
+    store::StageRecord,
 };
 
 /// A module as operators see it.
@@ -26,6 +27,9 @@ use crate::{
 pub struct ModuleView {
     #[schema(value_type = String)]
     module: ModuleName,
+    /// Null unless the database does not answer: then this is what the replica that answers remembers, the log as far as it has got,
+    /// and `lease_holder` and `gate` are not known.
+    from_memory: Option<FromMemory>,
     /// What engineers asked for.
     stage_requested: &'static str,
     /// What is in force.
@@ -59,6 +63,7 @@ pub struct ModuleView {
     epoch: u32,
     head: u64,
     retained_from: u64,
+    /// Who numbers the log; null if nobody does.
     lease_holder: Option<String>,
     /// Its clients, as last counted; null before the first count, or without a census.
     clients: Option<ClientsView>,
@@ -117,15 +122,12 @@ impl TargetView {
 }
 
 impl ModuleView {
-    pub(super) fn new(
-        state: &PrivateState,
-        record: &StageRecord,
-        heads: &HashMap<ModuleName, Head>,
-    ) -> Self {
+    pub(super) fn new(state: &PrivateState, record: &StageRecord, heads: &Heads) -> Self {
         let evaluation = state.adviser.evaluate_record(record);
-        let head = heads.get(&record.module);
+        let log = heads.of(state, &record.module);
         Self {
             module: record.module.clone(),
+            from_memory: heads.from_memory(),
             stage_requested: record.stage.as_str(),
             stage_effective: evaluation.effective.as_str(),
             effective_reason: evaluation.reason,
@@ -143,12 +145,10 @@ impl ModuleView {
             version: record.version,
             changed_by: record.changed_by.clone(),
             changed_at: (record.version > 0).then(|| rfc3339(record.changed_at)),
-            epoch: head.map_or(1, |head| head.epoch.get()),
-            head: head.map_or(0, |head| head.head.get()),
-            retained_from: head.map_or(1, |head| head.retained_from.get()),
-            lease_holder: head
-                .filter(|head| !head.lease_vacant)
-                .and_then(|head| head.lease_holder.clone()),
+            epoch: log.epoch,
+            head: log.head,
+            retained_from: log.retained_from,
+            lease_holder: log.lease_holder,
             clients: ClientsView::of(state, &record.module),
             gate: None,
             forced: ForcedView::new(record),

@@ -1,4 +1,5 @@
-//! `GET /admin/v1/modules` and `…/{module}`: where modules are.
+//! `GET /admin/v1/modules` and `…/{module}`: where modules are. Operators look there when something is wrong, so what a replica knows
+//! from memory is answered without a database too, and says so.
 
 use axum::{
     Json,
@@ -9,10 +10,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    PrivateState, database_problem, gates::GateView, heads::heads_by_module, known_module,
+    PrivateState,
+    gates::GateView,
+    heads::{FromMemory, Heads},
+    known_module,
     module_view::ModuleView,
 };
-use crate::http::{Problem, path::PathOf};
+use crate::{
+    http::{Problem, path::PathOf},
+    store::StageRecord,
+};
 
 /// All modules.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,13 +31,12 @@ pub struct Modules {
 #[utoipa::path(
     get, path = "/admin/v1/modules", operation_id = "listModules", tag = "Cutover",
     responses(
-        (status = 200, description = "where they are", body = Modules),
+        (status = 200, description = "where they are; as far as this replica remembers, while the database does not answer", body = Modules),
         (status = 500, description = "the database failed in an unexpected way"),
-        (status = 503, description = "the database does not answer"),
     )
 )]
 pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Problem> {
-    let heads = heads_by_module(&state).await?;
+    let heads = Heads::known(&state).await?;
     let mut names: Vec<_> = state.tail.modules().cloned().collect();
     names.sort_unstable();
     let records = names.iter().filter_map(|name| state.flags.record(name));
@@ -45,11 +51,10 @@ pub async fn list(State(state): State<PrivateState>) -> Result<Json<Modules>, Pr
     get, path = "/admin/v1/modules/{module}", operation_id = "getModule", tag = "Cutover",
     params(("module" = String, Path, description = "a configured module")),
     responses(
-        (status = 200, description = "where it is", body = ModuleView,
+        (status = 200, description = "where it is; as far as this replica remembers, while the database does not answer", body = ModuleView,
             headers(("ETag" = String, description = "its version, for `If-Match`"))),
         (status = 404, description = "no such module"),
         (status = 500, description = "the database failed in an unexpected way"),
-        (status = 503, description = "the database does not answer"),
     )
 )]
 pub async fn one(
@@ -57,13 +62,31 @@ pub async fn one(
     PathOf(module): PathOf<String>,
 ) -> Result<([(HeaderName, String); 1], Json<ModuleView>), Problem> {
     let module = known_module(&state.flags, &module)?;
-    let heads = heads_by_module(&state).await?;
+    let heads = Heads::known(&state).await?;
     let record = state.flags.record(&module);
     let record = record
         .ok_or_else(|| Problem::new(axum::http::StatusCode::NOT_FOUND, "the module is gone"))?;
     let tag = format!("\"{}\"", record.version);
-    let gate = state.gatekeeper.ahead(&record).await;
-    let gate = gate.map_err(|error| database_problem(&error))?;
-    let view = ModuleView::new(&state, &record, &heads).asking(gate.as_ref().map(GateView::new));
+    let (heads, gate) = gate(&state, heads, &record).await?;
+    let view = ModuleView::new(&state, &record, &heads).asking(gate);
     Ok(([(header::ETAG, tag)], Json(view)))
+}
+
+/// The gate of the next step, if there is one. Without the database nobody knows what it says, and then the heads are those of memory
+/// too: an answer is of one kind.
+async fn gate(
+    state: &PrivateState,
+    heads: Heads,
+    record: &StageRecord,
+) -> Result<(Heads, Option<GateView>), Problem> {
+    if heads.from_memory().is_some() {
+        return Ok((heads, None));
+    }
+    match state.gatekeeper.ahead(record).await {
+        Ok(gate) => Ok((heads, gate.as_ref().map(GateView::new))),
+        Err(error) => {
+            let memory = FromMemory::instead(state, &error)?;
+            Ok((Heads::Remembered(memory), None))
+        }
+    }
 }

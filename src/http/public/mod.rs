@@ -18,6 +18,8 @@ mod session;
 mod snapshot;
 mod sse;
 mod stream_cursor;
+mod stream_page;
+mod stream_request;
 mod streams;
 mod used;
 
@@ -25,10 +27,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, middleware, routing::get};
 
-use self::{callers::Callers, compression::Compression};
+use self::{callers::Callers, compression::Compression, ofrep::direct::Direct};
 pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
-pub use ofrep::{OfrepState, RequestBounds, routes as ofrep_routes};
+pub use ofrep::{OfrepState, RequestBounds};
 pub use service::Public;
 
 use super::{description as descriptions, problem::Problem};
@@ -57,13 +59,17 @@ pub struct PublicState {
     pub proxies: Vec<Network>,
 }
 
-/// The service of the public listener; `native` are the routes of [`native_routes`] and [`ofrep_routes`].
-pub fn service(state: PublicState, native: Router) -> Public {
+/// The service of the public listener; `native` are the routes of [`native_routes`].
+pub fn service(state: PublicState, native: Router, flags: Option<OfrepState>) -> Public {
     let compression = Compression::above(state.compress_above_bytes);
     let own = descriptions::routes(description::documents(&state))
         .route("/healthz", get(healthz))
         .method_not_allowed_fallback(native::wrong_method);
+    let flags = flags.map(Arc::new);
+    let direct = flags.as_ref();
+    let direct = direct.and_then(|flags| Direct::of(flags, compression));
     let others = native
+        .merge(flags.map(ofrep::routes).unwrap_or_default())
         .merge(own)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "nothing is served at this path"))
         .layer(middleware::from_fn_with_state(
@@ -73,7 +79,7 @@ pub fn service(state: PublicState, native: Router) -> Public {
     // Legacy polls compress by themselves: a layer is dear for an answer of sixty bytes.
     let callers = Callers::behind(state.proxies.clone());
     let (fixed, captured) = legacy_poll::paths(state, compression);
-    Public::new(fixed, captured.merge(others), callers)
+    Public::new((fixed, direct), captured.merge(others), callers)
 }
 
 /// The process answers.

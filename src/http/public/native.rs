@@ -7,14 +7,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{cors, poll, session, snapshot, streams, used};
+use super::{cors, poll, session, snapshot, stream_page, streams, used};
 use crate::{
     cutover::{Adviser, Census},
     domain::{Audience, Clock, ModuleName},
@@ -26,7 +26,6 @@ use crate::{
 };
 
 /// What the native endpoints ask.
-#[derive(Clone)]
 pub struct NativeState {
     /// Catch-up, waits, snapshots.
     pub reads: Arc<Reads>,
@@ -69,7 +68,7 @@ pub fn routes(state: NativeState) -> Router {
         )
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(with_safe_headers))
-        .with_state(state);
+        .with_state(Arc::new(state));
     match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
@@ -85,14 +84,18 @@ pub(super) async fn wrong_method() -> Problem {
 
 pub(super) async fn with_safe_headers(request: axum::extract::Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    make_safe(response.headers_mut());
+    response
+}
+
+/// What every answer says besides.
+pub(super) fn make_safe(headers: &mut HeaderMap) {
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     let vary = HeaderValue::from_static("authorization");
     headers.append(header::VARY, vary);
     let fallback = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(fallback);
-    response
 }
 
 /// Who can say how often which endpoint answered what.
@@ -129,7 +132,13 @@ impl Endpoint {
     /// Counts an answer, and hands it on.
     pub(super) fn answered(self, answer: impl IntoResponse) -> Response {
         let response = answer.into_response();
-        let answer = match response.status() {
+        self.count(response.status());
+        response
+    }
+
+    /// Counts an answer.
+    pub(super) fn count(self, status: StatusCode) {
+        let answer = match status {
             StatusCode::OK => "ok",
             StatusCode::NO_CONTENT => "idle",
             StatusCode::NOT_MODIFIED => "not_modified",
@@ -140,7 +149,6 @@ impl Endpoint {
         };
         metrics::counter!(metric::NATIVE_READS, "endpoint" => self.label(), "answer" => answer)
             .increment(1);
-        response
     }
 }
 
@@ -236,8 +244,8 @@ pub(super) fn pause_s() -> u32 {
 
 /// The names that pages of other origins may read.
 pub(super) const EXPOSED: [HeaderName; 7] = [
-    streams::NEXT_OFFSET,
-    streams::UP_TO_DATE,
+    stream_page::NEXT_OFFSET,
+    stream_page::UP_TO_DATE,
     streams::CURSOR,
     poll::NEXT_POLL,
     header::ETAG,

@@ -3,7 +3,7 @@
 //!
 //! A module that cannot be answered says why in its own place and keeps no other from its answer.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -74,7 +74,10 @@ type Answered = (String, Option<(Channels, Result<Page, Unread>)>);
         (status = 503, description = "no module could be read now"),
     )
 )]
-pub(super) async fn poll(State(state): State<NativeState>, request: extract::Request) -> Response {
+pub(super) async fn poll(
+    State(state): State<Arc<NativeState>>,
+    request: extract::Request,
+) -> Response {
     Endpoint::Poll.answered(answer(&state, request).await)
 }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use axum::{
-    body::Bytes,
+    BoxError,
+    body::{Bytes, HttpBody},
     extract::{self, FromRequest},
     http::StatusCode,
 };
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -31,6 +33,23 @@ impl Unread {
             Self::Refused(status) => status,
         }
     }
+}
+
+/// Reads a body whole if it has at most so many bytes.
+pub(super) async fn at_most<B>(body: B, bytes: usize, patience: Duration) -> Result<Bytes, Unread>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    let read = timeout(patience, Limited::new(body, bytes).collect()).await;
+    let read = read.map_err(|_elapsed| Unread::Late)?;
+    let whole = read.map_err(|error| {
+        Unread::Refused(if error.is::<LengthLimitError>() {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        })
+    })?;
+    Ok(whole.to_bytes())
 }
 
 /// Reads it whole.

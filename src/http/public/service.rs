@@ -1,4 +1,4 @@
-//! Who answers a request of the public listener: legacy polls at paths without captures first, for
+//! Who answers a request of the public listener: legacy polls at paths without captures and evaluations of all flags first, for
 //! everything else the router.
 //!
 //! Invariant: what is looked up here never differs from what the router would choose; it only costs
@@ -22,19 +22,26 @@ use super::{
     callers::{Callers, CallsFrom},
     compression::Sent,
     legacy_poll::FixedPaths,
+    ofrep::direct::Direct,
 };
 
 /// What the public listener serves.
 pub struct Public {
     fixed: FixedPaths,
+    flags: Option<Direct>,
     router: Router,
     callers: Callers,
 }
 
 impl Public {
-    pub(super) const fn new(fixed: FixedPaths, router: Router, callers: Callers) -> Self {
+    pub(super) fn new(
+        (fixed, flags): (FixedPaths, Option<Direct>),
+        router: Router,
+        callers: Callers,
+    ) -> Self {
         Self {
             fixed,
+            flags,
             router,
             callers,
         }
@@ -67,6 +74,9 @@ impl Public {
         let address = self.callers.address(peer, request.headers());
         if let Some(legacy) = self.fixed.get(request.uri().path()) {
             return legacy.serve(request, Some(address)).await;
+        }
+        if let Some(flags) = self.flags.as_ref().filter(|_| Direct::is_for(&request)) {
+            return flags.serve(request, address).await;
         }
         request.extensions_mut().insert(CallsFrom(address));
         let routed = self.router.clone().oneshot(request.map(Body::new));

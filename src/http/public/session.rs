@@ -1,5 +1,7 @@
 //! `POST /v1/session`: how each module comes to a client, and where it connects for what is pushed.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{self, State},
@@ -55,7 +57,10 @@ pub(super) const AGENT_BYTES: usize = 256;
         (status = 413, description = "the body is larger than `session.body_bytes`"),
     )
 )]
-pub(super) async fn open(State(state): State<NativeState>, request: extract::Request) -> Response {
+pub(super) async fn open(
+    State(state): State<Arc<NativeState>>,
+    request: extract::Request,
+) -> Response {
     let answer = answer(&state, request).await;
     Endpoint::Session.answered(answer.map(Json).into_response())
 }

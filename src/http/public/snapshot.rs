@@ -3,6 +3,8 @@
 //! It replaces what a client holds. Each page says where the next one is, and repeats the cursor
 //! at which the log goes on once all pages are applied.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     extract::{Path, State, rejection::PathRejection},
@@ -51,7 +53,7 @@ pub struct Query {
     )
 )]
 pub(super) async fn snapshot(
-    State(state): State<NativeState>,
+    State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
 ) -> Response {

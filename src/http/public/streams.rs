@@ -12,80 +12,26 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
-use bytes::BytesMut;
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
 
 use super::{
     callers::CallsFrom,
     description::SentEvent,
-    etag,
-    json::push_events,
     native::{Endpoint, NativeState},
     reader::Reader,
-    sse, stream_cursor, used,
+    sse, stream_cursor,
+    stream_page::{NO_STORE, UP_TO_DATE, paged, response},
+    stream_request::{Asked, Live, Query, asked},
+    used,
 };
 use crate::{
-    domain::Cursor,
     http::{Problem, query::QueryOf},
     log::Stale,
     mirror::ChangeEvent,
-    native::{Channels, Page, Start, Tempo, Unread},
+    native::{Tempo, Unread},
 };
 
-/// Where to go on.
-pub(super) const NEXT_OFFSET: HeaderName = HeaderName::from_static("stream-next-offset");
-/// There was nothing more.
-pub(super) const UP_TO_DATE: HeaderName = HeaderName::from_static("stream-up-to-date");
 /// What to send with the next wait.
 pub(super) const CURSOR: HeaderName = HeaderName::from_static("stream-cursor");
-
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const PRIVATE: HeaderValue =
-    HeaderValue::from_static("private, max-age=60, stale-while-revalidate=300");
-const PUBLIC: HeaderValue =
-    HeaderValue::from_static("public, max-age=60, stale-while-revalidate=300");
-
-/// What the query may hold. Other parameters are the extensions of others, and passed over.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Query {
-    /// Where to go on: a cursor, `-1` (the beginning, which is the default) or `now`. Needed with `live`.
-    #[param(pattern = "^(-1|now|[0-9a-f]{8}_[0-9a-f]{16})$")]
-    offset: Option<String>,
-    /// Whether to wait for what comes, and how.
-    #[param(value_type = Option<LiveText>, inline)]
-    live: Option<String>,
-    /// The `Stream-Cursor` of the client's last wait.
-    cursor: Option<String>,
-    /// With open callers: who asks, besides everyone.
-    audience: Option<String>,
-}
-
-/// As `live` is written.
-#[derive(ToSchema)]
-#[schema(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "it only describes what `asked` understands")]
-enum LiveText {
-    LongPoll,
-    Sse,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Live {
-    No,
-    LongPoll,
-    Events,
-}
-
-/// A request that can be served.
-struct Asked {
-    channels: Channels,
-    start: Start,
-    live: Live,
-    /// The cursor of the client's last wait.
-    sent: Option<u64>,
-}
 
 /// A module's changes in order, by catch-up, long-poll or server-sent events.
 ///
@@ -126,7 +72,7 @@ struct Asked {
     )
 )]
 pub(super) async fn read(
-    State(state): State<NativeState>,
+    State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
     from: Option<Extension<CallsFrom>>,
@@ -166,7 +112,7 @@ pub(super) async fn read(
     )
 )]
 pub(super) async fn head(
-    State(state): State<NativeState>,
+    State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
 ) -> Response {
@@ -181,46 +127,6 @@ pub(super) async fn head(
         Ok(response)
     });
     Endpoint::Head.answered(answer)
-}
-
-fn asked(
-    state: &NativeState,
-    module: Option<&Path<String>>,
-    query: &Query,
-) -> Result<Asked, Problem> {
-    let name = module.map_or("", |Path(name)| name);
-    let live = match query.live.as_deref() {
-        None => Live::No,
-        Some("long-poll") => Live::LongPoll,
-        Some("sse") => Live::Events,
-        Some(_) => return Err(refused("live: must be long-poll or sse")),
-    };
-    let start = match query.offset.as_deref() {
-        None if live != Live::No => {
-            return Err(refused(
-                "offset: is needed with live, `-1` is the beginning",
-            ));
-        }
-        None | Some("-1") => Start::Beginning,
-        Some("now") => Start::Now,
-        Some(token) => Start::After(offset(token)?),
-    };
-    Ok(Asked {
-        channels: state.channels(name, query.audience.as_deref())?,
-        start,
-        live,
-        // As other servers do, what is no number counts as none.
-        sent: query.cursor.as_deref().and_then(|sent| sent.parse().ok()),
-    })
-}
-
-fn offset(token: &str) -> Result<Cursor, Problem> {
-    let cursor = token.parse::<Cursor>();
-    cursor.map_err(|why| refused(&format!("offset: {}", why.why)))
-}
-
-fn refused(why: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, why)
 }
 
 async fn catch_up(
@@ -259,7 +165,7 @@ async fn long_poll(
     Ok(response)
 }
 
-async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> {
+async fn events(state: &Arc<NativeState>, asked: &Asked) -> Result<Response, Unread> {
     let place = state.reads.stream_place()?;
     let first = state.reads.first_page(&asked.channels, asked.start).await?;
     let bounds = state.reads.bounds();
@@ -274,7 +180,7 @@ async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> 
         place,
         meter: state.usage.of_module(asked.channels.module()),
     };
-    let (state, mut sent, mut last) = (state.clone(), asked.sent, 0);
+    let (state, mut sent, mut last) = (Arc::clone(state), asked.sent, 0);
     let body = sse::body(begun, move || {
         // What was added to pass the client's own cursor stays added.
         last = next_cursor(&state, sent.take()).max(last);
@@ -287,56 +193,6 @@ async fn events(state: &NativeState, asked: &Asked) -> Result<Response, Unread> 
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(sse::UNBUFFERED, HeaderValue::from_static("no"));
     Ok(response)
-}
-
-/// 200 with a page, or 304 if the client has it.
-fn paged(state: &NativeState, asked: &Asked, page: &Page, sent: &HeaderMap) -> Response {
-    let tag = (asked.start != Start::Now).then(|| etag::of(page));
-    let known = tag.as_ref().is_some_and(|tag| etag::matches(sent, tag));
-    let (status, body) = if known {
-        (StatusCode::NOT_MODIFIED, Body::empty())
-    } else {
-        let mut body = BytesMut::new();
-        push_events(&mut body, asked.channels.module(), page);
-        (StatusCode::OK, Body::from(body.freeze()))
-    };
-    let mut response = response(status, page.cursor, body);
-    let headers = response.headers_mut();
-    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
-        headers.insert(header::ETAG, tag);
-    }
-    if page.is_up_to_date() {
-        headers.insert(UP_TO_DATE, HeaderValue::from_static("true"));
-    }
-    headers.insert(header::CACHE_CONTROL, keep(state, &asked.channels, page));
-    if page.changes.is_empty() {
-        response.extensions_mut().insert(used::NothingNew);
-    }
-    response
-}
-
-/// Only a page that was cut may be kept: what it holds will not change, and another follows it. One that
-/// reaches the end of the log would hide what came after it.
-fn keep(state: &NativeState, channels: &Channels, page: &Page) -> HeaderValue {
-    if !page.cut {
-        NO_STORE
-    } else if state.reads.is_for_everyone(channels) {
-        PUBLIC
-    } else {
-        PRIVATE
-    }
-}
-
-fn response(status: StatusCode, next: Cursor, body: Body) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
-    if let Ok(next) = HeaderValue::try_from(next.to_string()) {
-        headers.insert(NEXT_OFFSET, next);
-    }
-    response
 }
 
 fn next_cursor(state: &NativeState, sent: Option<u64>) -> u64 {

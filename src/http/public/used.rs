@@ -33,15 +33,17 @@ pub(super) async fn counted(meter: &Meter, read: impl Future<Output = Response>)
 fn count(reads: &Requests, response: &Response) {
     let bytes = response.body().size_hint().exact().unwrap_or_default();
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let status = response.status();
-    let nothing = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
-        || response.extensions().get::<NothingNew>().is_some();
-    let tally = match (
-        nothing,
-        status.is_client_error() || status.is_server_error(),
-    ) {
-        (_, true) => &reads.refused,
-        (true, false) => &reads.idle,
+    let nothing_new = response.extensions().get::<NothingNew>().is_some();
+    add(reads, response.status(), bytes, nothing_new);
+}
+
+/// Counts an answer with a body of so many bytes.
+pub(super) fn add(reads: &Requests, status: StatusCode, bytes: usize, nothing_new: bool) {
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    let is_refused = status.is_client_error() || status.is_server_error();
+    let tally = match (is_refused, nothing_new || bodiless.contains(&status)) {
+        (true, _) => &reads.refused,
+        (false, true) => &reads.idle,
         (false, false) => &reads.news,
     };
     tally.add(bytes);

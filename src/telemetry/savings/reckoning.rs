@@ -212,14 +212,15 @@ impl Reckoning<'_> {
         let prices = self.prices();
         let known = |one: &&ModuleSavings| one.before.cost.is_some() && one.now.cost.is_some();
         let (inside, outside): (Vec<_>, Vec<_>) = modules.iter().partition(known);
-        let sum =
-            |costs: &mut dyn Iterator<Item = Cost>| costs.fold(Cost::nothing(prices), Cost::plus);
+        let sum = |costs: &mut dyn Iterator<Item = Cost>| {
+            (!inside.is_empty()).then(|| costs.fold(Cost::nothing(prices), Cost::plus))
+        };
         let gateways = self.gateways();
         let before = sum(&mut inside.iter().filter_map(|one| one.before.cost));
         let now = sum(&mut inside.iter().filter_map(|one| one.now.cost).chain(gateways));
         let database = self.database(&inside);
-        let saved = before.per_month.zip(now.per_month);
-        let saved = saved.filter(|_| !inside.is_empty());
+        let per_month = |cost: Option<Cost>| cost?.per_month;
+        let saved = per_month(before).zip(per_month(now));
         let of_size = database.as_ref().and_then(|sizes| sizes.saved_per_month);
         Overall {
             before,

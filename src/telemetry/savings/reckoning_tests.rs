@@ -162,13 +162,14 @@ fn before_and_now_are_what_was_counted_and_the_money_of_the_table() {
 
     let overall = &savings.overall;
     close(overall.gateways.unwrap().queries_per_s, 4.8);
-    close(overall.now.queries_per_s, 5.0);
-    close(overall.before.requests_per_s, 100.0);
+    close(overall.now.unwrap().queries_per_s, 5.0);
+    close(overall.before.unwrap().requests_per_s, 100.0);
     let database = overall.database.clone().unwrap();
     assert_eq!(database.before.as_deref(), Some("large"));
     assert_eq!(database.now.as_deref(), Some("small"));
     close(database.saved_per_month, 1_900.0);
-    let of_rates = overall.before.per_month.unwrap() - overall.now.per_month.unwrap();
+    let of_rates =
+        overall.before.unwrap().per_month.unwrap() - overall.now.unwrap().per_month.unwrap();
     close(overall.saved_per_month, of_rates + 1_900.0);
     let shrink = savings.shrink.join("\n");
     assert!(
@@ -257,7 +258,7 @@ fn a_module_of_which_nothing_is_known_says_so_and_costs_no_zero() {
         never.notes
     );
     assert_eq!(savings.overall.left_out, ["late", "never"]);
-    close(savings.overall.before.requests_per_s, 100.0);
+    close(savings.overall.before.unwrap().requests_per_s, 100.0);
     assert_eq!(savings.unused, [], "nobody watched for seven days");
 }
 
@@ -275,6 +276,7 @@ fn nothing_is_saved_where_nothing_is_known() {
     assert_eq!(savings.overall.database.unwrap().now, None);
     assert_eq!(savings.shrink, Vec::<String>::new());
     assert_eq!(savings.overall.gateways, None);
+    assert_eq!((savings.overall.before, savings.overall.now), (None, None));
 }
 
 #[test]

@@ -115,11 +115,11 @@ pub struct Totals {
 /// All modules together.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Overall {
-    /// The modules of which both are known, while their clients polled.
-    pub before: Cost,
-    /// The same ones now, and what belongs to no module: sessions, flags, and the gateways' own statements.
-    pub now: Cost,
-    /// Of `now`, what belongs to no module.
+    /// The modules of which both are known, while their clients polled; null if there is none.
+    pub before: Option<Cost>,
+    /// The same ones now, and what belongs to no module: sessions, flags, and the gateways' own statements. Null if there is none.
+    pub now: Option<Cost>,
+    /// What belongs to no module; null if nothing was counted.
     pub gateways: Option<Cost>,
     /// How much less it costs a month, the database included if its size is known for both.
     pub saved_per_month: Option<f64>,

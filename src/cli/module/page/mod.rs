@@ -38,11 +38,16 @@ impl Page<'_> {
     /// The lines, in at most `width` columns; without one, nothing is cut.
     pub(super) fn lines(&self, width: Option<usize>) -> Vec<Line> {
         let m = self.module;
-        let facts = |lines: Vec<Line>| match width {
-            Some(width) => wrapped(lines, width),
+        let folded = |lines: Vec<Line>, indent| match width {
+            Some(width) => wrapped(lines, width, indent),
             None => lines,
         };
-        let mut sections = vec![facts(head(m)), facts(ladder::lines(m))];
+        let facts = |lines| folded(lines, INDENT);
+        let mut sections = vec![
+            folded(memory(m), 0),
+            facts(head(m)),
+            facts(ladder::lines(m)),
+        ];
         if !m.panics.is_empty() {
             sections.push(panic::in_force(&m.panics).lines(width));
         }
@@ -61,14 +66,27 @@ impl Page<'_> {
     }
 }
 
-fn wrapped(lines: Vec<Line>, width: usize) -> Vec<Line> {
+fn wrapped(lines: Vec<Line>, width: usize, indent: usize) -> Vec<Line> {
     let lines = lines.into_iter();
-    lines.flat_map(|line| line.wrapped(width, INDENT)).collect()
+    lines.flat_map(|line| line.wrapped(width, indent)).collect()
+}
+
+/// That the database does not answer, and what is not known because of that.
+fn memory(m: &ModuleView) -> Vec<Line> {
+    let Some(memory) = &m.from_memory else {
+        return Vec::new();
+    };
+    let text = format!(
+        "{}. Not known are who numbers it, its gate, and the last acts. Acts are refused until it answers.",
+        words::from_memory(memory)
+    );
+    vec![Line::of(Tone::Bad, text)]
 }
 
 fn head(m: &ModuleView) -> Vec<Line> {
     let holder = match &m.lease_holder {
         Some(holder) => Line::plain(format!("numbered by {holder}")),
+        None if m.from_memory.is_some() => Line::plain("numbered by ?"),
         None => Line::of(Tone::Bad, "numbered by nobody"),
     };
     let log = format!(

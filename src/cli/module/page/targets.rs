@@ -55,7 +55,12 @@ pub(super) fn notes(m: &ModuleView) -> Vec<Line> {
         Some(fact(&target.name, Line::of(tone, what)))
     });
     let elsewhere = elsewhere(m).map(|guard| {
-        let holder = m.lease_holder.as_deref().unwrap_or("nobody");
+        let unknown = if m.from_memory.is_some() {
+            "?"
+        } else {
+            "nobody"
+        };
+        let holder = m.lease_holder.as_deref().unwrap_or(unknown);
         let what = format!("fed by {holder}, not by the replica that answers");
         fact(&guard.target, Line::plain(what))
     });

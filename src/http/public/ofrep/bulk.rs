@@ -2,10 +2,13 @@
 //!
 //! Invariant: a client that comes because a stream told it so is not told by a slower replica that nothing has changed.
 
+use std::{net::IpAddr, sync::Arc};
+
 use axum::{
+    body::{Body, Bytes},
     extract::{self, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+    response,
 };
 use tokio::time::{Instant, sleep_until};
 use utoipa::IntoParams;
@@ -16,8 +19,19 @@ use crate::http::public::{
     etag,
     native::Endpoint,
     ofrep::{answer::AllEvaluated, asker::RequestBody, failure::FailureBody},
-    request_body,
+    request_body::{self, Unread},
 };
+
+/// Where it is, as its route says.
+pub(super) const PATH: &str = "/ofrep/v1/evaluate/flags";
+
+/// A request as far as it was read.
+pub(super) struct Asked<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: Option<&'a str>,
+    pub(super) from: Option<IpAddr>,
+    pub(super) body: Result<Bytes, Unread>,
+}
 
 /// What the query may hold. Other parameters are passed over.
 #[derive(IntoParams)]
@@ -55,26 +69,18 @@ pub(in crate::http::public) struct Query {
     )
 )]
 pub(in crate::http::public) async fn evaluate(
-    State(state): State<OfrepState>,
-    request: extract::Request,
-) -> Response {
-    let answer = answer(&state, request).await;
-    Endpoint::Flags.answered(answer.unwrap_or_else(|failure| failure.answer(None)))
-}
-
-async fn answer(state: &OfrepState, mut request: extract::Request) -> Result<Response, Failure> {
+    State(state): State<Arc<OfrepState>>,
+    mut request: extract::Request,
+) -> response::Response {
     let headers = std::mem::take(request.headers_mut());
-    let told = request.uri().query().and_then(told_tag);
-    let asker = state.asker(request).await?;
-    let Some(told) = told else {
-        return Ok(unless_held(&headers, state.all(&asker)));
+    let uri = std::mem::take(request.uri_mut());
+    let asked = Asked {
+        headers: &headers,
+        query: uri.query(),
+        from: CallsFrom::of(&request),
+        body: request_body::whole(request, state.bounds.body_patience).await,
     };
-    let answer = state.all_as_told(&asker, &told).await;
-    if etag::is_same(&told, &answer.hash) {
-        return Ok(unless_held(&headers, answer));
-    }
-    // Whatever the client holds is not what it was told of, and this may be.
-    Ok(whole(answer))
+    Endpoint::Flags.answered(state.bulk(asked).await.map(Body::from))
 }
 
 /// The tag of the event that has caused a request.
@@ -84,26 +90,53 @@ fn told_tag(query: &str) -> Option<String> {
     Some(tag.into_owned())
 }
 
-fn unless_held(headers: &HeaderMap, answer: Answer) -> Response {
-    if etag::matches(headers, &answer.hash) {
-        return (StatusCode::NOT_MODIFIED, [(header::ETAG, answer.tag)]).into_response();
+fn unless_held(headers: &HeaderMap, answer: Answer) -> Response<Bytes> {
+    if !etag::matches(headers, &answer.hash) {
+        return whole(answer);
     }
-    whole(answer)
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response.headers_mut().insert(header::ETAG, answer.tag);
+    response
 }
 
-fn whole(answer: Answer) -> Response {
+fn whole(answer: Answer) -> Response<Bytes> {
+    let mut response = Response::new(answer.body);
     let json = HeaderValue::from_static("application/json");
-    let headers = [(header::CONTENT_TYPE, json), (header::ETAG, answer.tag)];
-    (headers, answer.body).into_response()
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, json);
+    headers.insert(header::ETAG, answer.tag);
+    response
 }
 
 impl OfrepState {
+    /// What is answered to a request for all flags.
+    pub(super) async fn bulk(&self, asked: Asked<'_>) -> Response<Bytes> {
+        let answer = self.all_unless_held(asked).await;
+        answer.unwrap_or_else(|failure| failure.answer(None))
+    }
+
+    async fn all_unless_held(&self, asked: Asked<'_>) -> Result<Response<Bytes>, Failure> {
+        let asker = self.asker(asked.body, asked.from)?;
+        let Some(told) = asked.query.and_then(told_tag) else {
+            return Ok(unless_held(asked.headers, self.all(&asker)));
+        };
+        let answer = self.all_as_told(&asker, &told).await;
+        if etag::is_same(&told, &answer.hash) {
+            return Ok(unless_held(asked.headers, answer));
+        }
+        // Whatever the client holds is not what it was told of, and this may be.
+        Ok(whole(answer))
+    }
+
     /// Reads who asks.
-    pub(super) async fn asker(&self, request: extract::Request) -> Result<Asker, Failure> {
-        let address = CallsFrom::of(&request);
-        let body = request_body::whole(request, self.bounds.body_patience).await?;
-        let asker = Asker::read(&body, self.bounds.audience_bytes)?;
-        Ok(asker.calling_from(address))
+    pub(super) fn asker(
+        &self,
+        body: Result<Bytes, Unread>,
+        from: Option<IpAddr>,
+    ) -> Result<Asker, Failure> {
+        let asker = Asker::read(&body?, self.bounds.audience_bytes)?;
+        Ok(asker.calling_from(from))
     }
 
     /// All flags once they are those of an event, or what they are after [`Ofrep::settle`](crate::config::ofrep::Ofrep::settle).

@@ -1,9 +1,8 @@
 //! Why an evaluation was not done, in the words of the protocol.
 
 use axum::{
-    Json,
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    body::Bytes,
+    http::{HeaderValue, Response, StatusCode, header},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -79,12 +78,17 @@ impl Failure {
     }
 
     /// The answer, for the flag of a key or for all of them.
-    pub(super) fn answer(&self, key: Option<&str>) -> Response {
+    pub(super) fn answer(&self, key: Option<&str>) -> Response<Bytes> {
         let body = FailureBody {
             key,
             error_code: self.code(),
             error_details: self.to_string(),
         };
-        (self.status(), Json(body)).into_response()
+        let body = serde_json::to_vec(&body).expect("texts have a JSON form");
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status();
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
     }
 }

@@ -1,8 +1,8 @@
 //! OpenFeature Remote Evaluation, OFREP 0.3: what a client is told of each module, as flags `module.{name}` of the value `poll` or
 //! `push`.
 //!
-//! `asker.rs` is who asks, `answer.rs` what it is told, `bulk.rs` and `single.rs` are the two evaluations, `stream.rs` says that they
-//! would be others now, `held.rs` keeps answers for who asks again, `failure.rs` is what this protocol has in place of problems.
+//! `asker.rs` is who asks, `answer.rs` what it is told, `bulk.rs` and `single.rs` are the two evaluations, `direct.rs` is the short way
+//! to the first of them, `stream.rs` says that they would be others now, `held.rs` keeps answers for who asks again, `failure.rs` is what this protocol has in place of problems.
 //!
 //! Invariants: whoever is told the same gets the same bytes, on every replica: an answer holds nothing but what the [`Adviser`]
 //! says, and its `ETag` is the hash of its body; a stream says so whenever that has changed for its client, also while it was
@@ -11,6 +11,7 @@
 mod answer;
 mod asker;
 pub(super) mod bulk;
+pub(super) mod direct;
 mod failure;
 mod held;
 pub(super) mod single;
@@ -39,19 +40,18 @@ use crate::{
 use self::{asker::Asker, held::Held};
 
 /// What evaluations ask.
-#[derive(Clone)]
 pub struct OfrepState {
     flags: Arc<[Flag]>,
     adviser: Arc<Adviser>,
     standings: Arc<Standings>,
     settings: Ofrep,
     streams: Arc<Semaphore>,
-    held: Arc<Held>,
+    held: Held,
     bounds: RequestBounds,
 }
 
 /// What bounds requests, and ends them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RequestBounds {
     /// How long the body of a request may take.
     pub body_patience: Duration,
@@ -92,7 +92,7 @@ impl OfrepState {
             adviser,
             standings,
             streams: Arc::new(Semaphore::new(settings.streams)),
-            held: Arc::new(Held::new(settings.cache_bytes)),
+            held: Held::new(settings.cache_bytes),
             settings,
             bounds,
         }
@@ -133,7 +133,7 @@ impl Changes {
 }
 
 /// The routes below `/ofrep`.
-pub fn routes(state: OfrepState) -> Router {
+pub(super) fn routes(state: Arc<OfrepState>) -> Router {
     let cors = cors::layer(&state.bounds.cors_origins);
     let body = DefaultBodyLimit::max(state.settings.body_bytes);
     let routes = Router::new()

@@ -1,15 +1,20 @@
 //! `POST /ofrep/v1/evaluate/flags/{key}`: one flag, for providers that ask each time.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
+    body::Body,
     extract::{self, Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 
 use super::{OfrepState, failure::Failure};
 use crate::http::public::{
+    callers::CallsFrom,
     native::Endpoint,
     ofrep::{answer::Evaluated, asker::RequestBody, failure::FailureBody},
+    request_body,
 };
 
 /// One flag, evaluated for a client.
@@ -29,18 +34,24 @@ use crate::http::public::{
     )
 )]
 pub(in crate::http::public) async fn evaluate(
-    State(state): State<OfrepState>,
+    State(state): State<Arc<OfrepState>>,
     key: Result<Path<String>, PathRejection>,
     request: extract::Request,
 ) -> Response {
     // What is no text is no key either.
     let key = key.map_or_else(|_not_utf8| String::new(), |Path(key)| key);
-    let answer = match state.asker(request).await {
+    let from = CallsFrom::of(&request);
+    let body = request_body::whole(request, state.bounds.body_patience).await;
+    let answer = match state.asker(body, from) {
         Ok(asker) => match state.one(&key, &asker) {
             Some(evaluated) => Json(evaluated).into_response(),
-            None => Failure::UnknownFlag.answer(Some(&key)),
+            None => refused(&Failure::UnknownFlag, &key),
         },
-        Err(failure) => failure.answer(Some(&key)),
+        Err(failure) => refused(&failure, &key),
     };
     Endpoint::Flag.answered(answer)
+}
+
+fn refused(failure: &Failure, key: &str) -> Response {
+    failure.answer(Some(key)).map(Body::from)
 }

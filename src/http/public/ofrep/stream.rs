@@ -79,14 +79,14 @@ pub(in crate::http::public) struct SentEvent {
     )
 )]
 pub(in crate::http::public) async fn open(
-    State(state): State<OfrepState>,
+    State(state): State<Arc<OfrepState>>,
     request: extract::Request,
 ) -> Response {
     let begun = begin(&state, &request);
     Endpoint::FlagEvents.answered(begun)
 }
 
-fn begin(state: &OfrepState, request: &extract::Request) -> Result<Response, Problem> {
+fn begin(state: &Arc<OfrepState>, request: &extract::Request) -> Result<Response, Problem> {
     let query = request.uri().query().unwrap_or_default();
     let asker = Asker::of_query(query, state.bounds.audience_bytes)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?
@@ -106,7 +106,7 @@ fn begin(state: &OfrepState, request: &extract::Request) -> Result<Response, Pro
                 .stream()
                 .mul_f64(rand::random_range(0.9..=1.0)),
         begun: false,
-        state: state.clone(),
+        state: Arc::clone(state),
         asker,
         _place: place,
         _open: Open::new(),
@@ -125,7 +125,7 @@ fn begin(state: &OfrepState, request: &extract::Request) -> Result<Response, Pro
 
 /// A client's stream.
 struct Watching {
-    state: OfrepState,
+    state: Arc<OfrepState>,
     asker: Asker,
     /// Asked for before the first evaluation.
     changes: Changes,

@@ -1,12 +1,9 @@
 //! A client of the private listener.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod answer;
+mod remote;
 
-use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use anyhow::{Context, bail};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
@@ -14,34 +11,17 @@ use reqwest::{
 use serde_json::Value;
 use url::Url;
 
-use super::{Failure, Globals, actor::Actor, suggestion};
-use crate::config::Config;
+pub(super) use answer::Answer;
+pub use answer::Trouble;
+pub use remote::Remote;
+pub(super) use remote::loopback_url;
 
-/// How long the listener may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
+use super::{actor::Actor, suggestion};
 
 const MODULES: [&str; 3] = ["admin", "v1", "modules"];
 
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
-
-/// Where the private listener is.
-#[derive(Debug, Clone, Args)]
-pub struct Remote {
-    /// Private listener, e.g. `http://127.0.0.1:8081`; without it, `server.private` of the
-    /// configuration.
-    #[arg(long, value_parser = base_url)]
-    pub url: Option<Url>,
-}
-
-/// A URL, with a hint for those who leave out what is always the same.
-fn base_url(text: &str) -> Result<Url, String> {
-    let hint = |why: url::ParseError| format!("{why}: it must be like http://127.0.0.1:8081");
-    Url::parse(text).map_err(hint)
-}
 
 /// Speaks to one private listener.
 #[derive(Debug)]
@@ -50,84 +30,6 @@ pub(super) struct Client {
     base: Url,
     /// How the address was found, for those whom it puzzles.
     found_by: &'static str,
-}
-
-/// Why a request has not done what it asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// No answer came.
-    #[error("{what}")]
-    Unreachable {
-        /// Where it was looked for, and what may help.
-        what: String,
-        /// What the network says.
-        source: reqwest::Error,
-    },
-    /// The answer is no success.
-    #[error("{problem}")]
-    Answered {
-        /// Its status.
-        status: StatusCode,
-        /// What it says.
-        problem: String,
-    },
-}
-
-/// An answer.
-pub(super) struct Answer {
-    /// Its status.
-    pub(super) status: StatusCode,
-    /// Seconds of `Retry-After`.
-    pub(super) retry_after: Option<u64>,
-    /// Its body.
-    pub(super) body: String,
-}
-
-impl Remote {
-    /// A client of the listener that the flag or the configuration names.
-    pub(super) fn client(&self, globals: &Globals) -> Result<Client, Failure> {
-        let (base, found_by) = match &self.url {
-            Some(url) => (url.clone(), "from --url"),
-            None => (
-                private_url(&globals.load()?)?,
-                "from server.private; change that key or give --url",
-            ),
-        };
-        if base.scheme() != "http" || base.cannot_be_a_base() {
-            let why = anyhow!("--url must be an http:// URL: the private listener has no TLS");
-            return Err(Failure::Usage(why));
-        }
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .build()
-            .context("cannot make an HTTP client")?;
-        Ok(Client {
-            http,
-            base,
-            found_by,
-        })
-    }
-}
-
-fn private_url(config: &Config) -> anyhow::Result<Url> {
-    loopback_url("server.private", config.server.private)
-}
-
-/// The URL of a listener of this machine that the configuration names under `key`.
-pub(super) fn loopback_url(key: &str, mut address: SocketAddr) -> anyhow::Result<Url> {
-    if address.port() == 0 {
-        bail!("{key} has port 0, so its real port is not known here: give --url");
-    }
-    if address.ip().is_unspecified() {
-        let loopback = match address.ip() {
-            IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
-            IpAddr::V6(_) => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
-        };
-        address.set_ip(loopback);
-    }
-    Url::parse(&format!("http://{address}")).with_context(|| format!("{key} makes no URL"))
 }
 
 impl Client {
@@ -316,17 +218,4 @@ fn with_query(request: RequestBuilder, name: &str, value: &str) -> anyhow::Resul
 /// Header values are visible ASCII; other characters of a name are percent-encoded.
 fn header_text(name: &str) -> String {
     percent_encoding::utf8_percent_encode(name, percent_encoding::CONTROLS).to_string()
-}
-
-impl Answer {
-    /// What a problem document (RFC 9457) says; the status for any other body.
-    pub(super) fn problem(&self) -> String {
-        let value: Value = serde_json::from_str(&self.body).unwrap_or_default();
-        let text = |member| value.get(member).and_then(Value::as_str);
-        match (text("title"), text("detail")) {
-            (Some(title), Some(detail)) => format!("{title}: {detail} ({})", self.status.as_u16()),
-            (Some(one), None) | (None, Some(one)) => format!("{one} ({})", self.status.as_u16()),
-            (None, None) => format!("the gateway answered {}", self.status),
-        }
-    }
 }

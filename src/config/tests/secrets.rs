@@ -1,0 +1,46 @@
+//! What is printed holds no secret.
+
+use super::given;
+
+#[test]
+fn what_is_printed_loads_again_and_holds_no_secret() {
+    let toml = r#"
+        [database]
+        url = "postgres://u:geheim@h/db?sslpassword=geheim&a=b"
+        [[mqtt.targets]]
+        name = "site"
+        url = "mqtt://u:geheim@h:1883"
+        [[modules]]
+        name = "a"
+        [modules.poll]
+        path = "/a"
+        cursor = { name = "since" }
+        sunset.at = 1
+    "#;
+    let toml = toml.replace(
+        "        sunset.at = 1\n",
+        "        [modules.sunset]\n        at = 2030-01-01T00:00:00Z\n",
+    );
+    let config = given(&toml).config();
+    let printed = config.to_toml();
+    assert!(!printed.contains("geheim"), "{printed}");
+    assert!(!format!("{config:?}").contains("geheim"), "{config:?}");
+    assert!(!format!("{:?}", config.mqtt.targets[0].endpoint()).contains("geheim"));
+    assert_eq!(given(&printed).config().to_toml(), printed);
+}
+
+#[test]
+fn secrets_are_hidden_also_in_malformed_urls() {
+    let hidden = crate::config::redact::url;
+    assert_eq!(hidden("mqtt://u:a@b@host:1"), "mqtt://u:***@host:1");
+    assert_eq!(hidden("postgres://u:a/b?c@h/db"), "postgres://u:***@h/db");
+    assert_eq!(
+        hidden("postgres://h/db?password=x&y=z"),
+        "postgres://h/db?password=***&y=z"
+    );
+    assert_eq!(hidden("sqlite://data/x.db"), "sqlite://data/x.db");
+    let mut tree: toml::Value = toml::from_str("[a]\nclient_secret = \"x\"\nname = \"y\"").unwrap();
+    crate::config::redact::tree(&mut tree);
+    assert_eq!(tree["a"]["client_secret"].as_str(), Some("***"));
+    assert_eq!(tree["a"]["name"].as_str(), Some("y"));
+}

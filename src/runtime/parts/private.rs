@@ -1,0 +1,89 @@
+//! What the private listener asks.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::Parts;
+use crate::{
+    config::{modules, mqtt},
+    cutover::Acts,
+    domain::ModuleName,
+    http::private::{PrivateState, Worth},
+    mirror::{self, TargetActs},
+    runtime::StartError,
+    telemetry,
+};
+
+impl Parts {
+    pub(in crate::runtime) fn private_state(
+        &self,
+        mirror: mirror::Status,
+        asyncapi: Arc<mirror::AsyncApi>,
+    ) -> Result<PrivateState, StartError> {
+        let metrics = telemetry::install_metrics().map_err(StartError::Metrics)?;
+        Ok(PrivateState {
+            store: Arc::clone(&self.store),
+            tail: Arc::clone(&self.tail),
+            presence: Arc::clone(&self.presence),
+            leadership: Arc::clone(&self.leadership),
+            flags: Arc::clone(&self.flags),
+            retention: Arc::clone(&self.retention),
+            epochs: Arc::clone(&self.epochs),
+            acts: Arc::new(self.acts()),
+            gatekeeper: Arc::clone(&self.gatekeeper),
+            panic_acts: Arc::clone(&self.panic_acts),
+            adviser: Arc::new(self.adviser()),
+            guards: Arc::clone(&self.guards),
+            census: Arc::clone(&self.census),
+            routes: Arc::clone(&self.routes),
+            targets: self.config.mqtt.effective_targets().into(),
+            topic_prefix: self.config.mqtt.topic_prefix.as_str().into(),
+            target_acts: Arc::new(self.target_acts()),
+            mirror,
+            ingest: self.ingest.clone(),
+            limits: self.config.limits,
+            ingest_body_bytes: self.config.ingest.body_bytes,
+            readiness: Arc::clone(&self.readiness),
+            metrics,
+            usage: Arc::clone(&self.usage),
+            worth: Arc::new(self.worth()),
+            asyncapi,
+            hosts: self.config.server.private_hosts.clone().into(),
+        })
+    }
+
+    fn worth(&self) -> Worth {
+        let modules = self.config.modules_by_name().into_iter();
+        let known = |(name, module): (ModuleName, &modules::Module)| (name, module.savings.clone());
+        Worth {
+            settings: self.config.savings.clone(),
+            modules: modules.map(known).collect(),
+        }
+    }
+
+    fn acts(&self) -> Acts {
+        let (store, flags) = (Arc::clone(&self.store), Arc::clone(&self.flags));
+        Acts::new(
+            store,
+            flags,
+            Arc::clone(&self.routes),
+            Arc::clone(&self.census),
+            Arc::clone(&self.gatekeeper),
+        )
+    }
+
+    fn target_acts(&self) -> TargetActs {
+        let targets = self.config.mqtt.effective_targets().into_iter();
+        let with_modules = |target: mqtt::Target| {
+            let modules = self.served.modules.iter();
+            let taken = modules.filter(|module| target.takes(module)).cloned();
+            (target.name.clone(), taken.collect())
+        };
+        let targets: BTreeMap<_, _> = targets.map(with_modules).collect();
+        TargetActs::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.standings),
+            (Arc::clone(&self.flags), Arc::clone(&self.routes)),
+            targets,
+        )
+    }
+}
