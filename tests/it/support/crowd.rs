@@ -197,7 +197,7 @@ impl Crowd {
             .members
             .iter()
             .flat_map(|member| member.polls.windows(2));
-        let intervals = pairs.map(|pair| pair[1] - pair[0]);
+        let intervals = pairs.map(|pair| pair[1].saturating_sub(pair[0]));
         intervals.min().expect("nobody has polled twice")
     }
 
