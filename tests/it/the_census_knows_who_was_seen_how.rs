@@ -24,6 +24,7 @@ crate::on_each_database!(
     two_replicas_count_a_client_once,
     who_was_seen_before_a_restart_is_still_known,
     above_the_bound_all_replicas_estimate,
+    below_the_bound_again_all_replicas_count,
     those_without_an_id_are_told_of,
     who_was_not_seen_for_long_is_forgotten,
     a_census_that_is_off_forgets_on,
@@ -284,6 +285,41 @@ async fn above_the_bound_all_replicas_estimate(database: DatabaseUnderTest) {
     let pollers = store.pollers(&module, SOON * 60, 10).await.unwrap();
     assert!(!pollers.is_exact, "there are more than have rows");
     assert!((51..=101).contains(&pollers.total), "{}", pollers.total);
+    a.stop().await;
+    b.stop().await;
+}
+
+async fn below_the_bound_again_all_replicas_count(database: DatabaseUnderTest) {
+    let brief = |instance| {
+        setup(&database, instance)
+            .among_others()
+            .set("census.clients", 50)
+            .set("census.window", "4s")
+    };
+    let a = InProcess::start(&brief("a")).await;
+    let b = InProcess::start(&brief("b")).await;
+    let exact = async |client: &Client| {
+        let path = format!("/admin/v1/modules/{MODULE}");
+        client.get(&path).await.json()["clients"]["exact"].take()
+    };
+    eventually("both estimate", SOON, async || {
+        for n in 0..80 {
+            poll(&a.client, &format!("t{n:02}"), "Terminal/1").await;
+        }
+        poll(&b.client, "t00", "Terminal/1").await;
+        let both = [exact(&a.client).await, exact(&b.client).await];
+        (both == [false, false]).then_some(())
+    })
+    .await;
+    // Neither goes on telling because the other one does.
+    eventually("both count", SOON, async || {
+        for client in [&a.client, &b.client] {
+            poll(client, "t00", "Terminal/1").await;
+        }
+        let both = [exact(&a.client).await, exact(&b.client).await];
+        (both == [true, true]).then_some(())
+    })
+    .await;
     a.stop().await;
     b.stop().await;
 }
