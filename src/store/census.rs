@@ -365,18 +365,21 @@ pub enum Crowd {
     Push,
     /// Those without an id, told apart by where they call from and what they are.
     Unnamed,
+    /// Nobody: the sign of a replica that has seen more clients with an id than it remembers, for which all tell of theirs.
+    Above,
 }
 
 impl Crowd {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Poll, Self::Push, Self::Unnamed];
+    /// Those that hold somebody.
+    pub const HELD: [Self; 3] = [Self::Poll, Self::Push, Self::Unnamed];
 
-    /// The word in the database. A version that knows no `unnamed` takes those for clients that polled, as it would its own.
+    /// The word in the database. A version that knows only the first two takes the others for clients that polled.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Poll => "poll",
             Self::Push => "push",
             Self::Unnamed => "unnamed",
+            Self::Above => "above",
         }
     }
 }
@@ -410,6 +413,7 @@ pub(super) fn sketch(row: &impl Columns, registers: Vec<u8>) -> sqlx::Result<Ske
     let crowd = match row.text(1)? {
         "push" => Crowd::Push,
         "unnamed" => Crowd::Unnamed,
+        "above" => Crowd::Above,
         _ => Crowd::Poll,
     };
     Ok(Sketch {

@@ -24,6 +24,7 @@ crate::on_each_database!(
     two_replicas_count_a_client_once,
     who_was_seen_before_a_restart_is_still_known,
     above_the_bound_all_replicas_estimate,
+    below_the_bound_again_all_replicas_count,
     those_without_an_id_are_told_of,
     who_was_not_seen_for_long_is_forgotten,
     a_census_that_is_off_forgets_on,
@@ -288,6 +289,41 @@ async fn above_the_bound_all_replicas_estimate(database: DatabaseUnderTest) {
     b.stop().await;
 }
 
+async fn below_the_bound_again_all_replicas_count(database: DatabaseUnderTest) {
+    let brief = |instance| {
+        setup(&database, instance)
+            .among_others()
+            .set("census.clients", 50)
+            .set("census.window", "4s")
+    };
+    let a = InProcess::start(&brief("a")).await;
+    let b = InProcess::start(&brief("b")).await;
+    let exact = async |client: &Client| {
+        let path = format!("/admin/v1/modules/{MODULE}");
+        client.get(&path).await.json()["clients"]["exact"].take()
+    };
+    eventually("both estimate", SOON, async || {
+        for n in 0..80 {
+            poll(&a.client, &format!("t{n:02}"), "Terminal/1").await;
+        }
+        poll(&b.client, "t00", "Terminal/1").await;
+        let both = [exact(&a.client).await, exact(&b.client).await];
+        (both == [false, false]).then_some(())
+    })
+    .await;
+    // Neither goes on telling because the other one does.
+    eventually("both count", SOON, async || {
+        for client in [&a.client, &b.client] {
+            poll(client, "t00", "Terminal/1").await;
+        }
+        let both = [exact(&a.client).await, exact(&b.client).await];
+        (both == [true, true]).then_some(())
+    })
+    .await;
+    a.stop().await;
+    b.stop().await;
+}
+
 async fn those_without_an_id_are_told_of(database: DatabaseUnderTest) {
     let gateway = InProcess::start(&setup(&database, "a")).await;
     let client = &gateway.client;
@@ -306,7 +342,7 @@ async fn those_without_an_id_are_told_of(database: DatabaseUnderTest) {
     let counts = eventually("they are told apart", SOON, async || {
         let path = format!("/admin/v1/modules/{MODULE}");
         let clients = client.get(&path).await.json()["clients"].take();
-        (clients["without_id"] == 2).then_some(clients)
+        (clients["without_id"] == 2 && clients["poll"] == 1).then_some(clients)
     });
     let counts = counts.await;
     assert_eq!(

@@ -348,10 +348,11 @@ impl Clients {
         }
     }
 
-    /// Whether somebody with an id was not remembered within the window.
-    pub(super) fn is_uncounted(&self) -> bool {
+    /// The last slice of the window in which somebody with an id was not remembered.
+    pub(super) fn uncounted(&self) -> Option<u32> {
         let uncounted = self.uncounted.load(Relaxed);
-        uncounted > 0 && self.common.slice().saturating_sub(uncounted) <= PER_WINDOW
+        let is_lately = self.common.slice().saturating_sub(uncounted) <= PER_WINDOW;
+        (uncounted > 0 && is_lately).then_some(uncounted)
     }
 
     /// Everybody who was seen so within the window.

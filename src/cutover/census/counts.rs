@@ -90,29 +90,31 @@ impl Count {
 
 /// Whom the sketches of a module hold, of all replicas.
 #[derive(Default)]
-struct Crowds([Option<Box<Union>>; 3]);
+struct Crowds {
+    held: [Option<Box<Union>>; 3],
+    /// Whether some replica has seen more clients with an id than it remembers.
+    overflow: bool,
+}
 
 impl Crowds {
     fn add(&mut self, sketch: &Sketch) {
-        let union = self.0[sketch.crowd as usize].get_or_insert_with(|| Box::new(Union::new()));
-        union.add(sketch.registers.iter().copied());
+        match self.held.get_mut(sketch.crowd as usize) {
+            Some(union) => union
+                .get_or_insert_with(|| Box::new(Union::new()))
+                .add(sketch.registers.iter().copied()),
+            None => self.overflow = true,
+        }
     }
 
     fn estimate(&self, crowds: &[Crowd]) -> u64 {
         let mut all = Union::new();
         for union in crowds
             .iter()
-            .filter_map(|crowd| self.0[*crowd as usize].as_ref())
+            .filter_map(|crowd| self.held[*crowd as usize].as_ref())
         {
             all.add(union.registers().iter().copied());
         }
         all.estimate()
-    }
-
-    /// Whether some replica has seen more clients with an id than it remembers.
-    fn overflow(&self) -> bool {
-        let named = [Crowd::Poll, Crowd::Push];
-        named.iter().any(|crowd| self.0[*crowd as usize].is_some())
     }
 }
 
@@ -121,7 +123,7 @@ impl Crowds {
 fn counted(row: Option<&ClientCount>, crowds: &Crowds) -> Counted {
     let known = |of: fn(&ClientCount) -> u64| row.map_or(0, of);
     let (push, poll) = (known(|row| row.push), known(|row| row.poll));
-    let overflow = crowds.overflow();
+    let overflow = crowds.overflow;
     let (mut above, mut above_pushed) = (0, 0);
     if overflow {
         let everybody = crowds.estimate(&[Crowd::Poll, Crowd::Push]);

@@ -79,15 +79,19 @@ fn who_has_no_id_spoils_no_count_of_those_who_have_one() {
 
 #[test]
 fn who_moves_counts_once_also_above_the_bound() {
+    let above = || sketch(Crowd::Above, 0..0);
     // All polled, and half of them moved; of each a half is remembered.
-    let sketches = [sketch(Crowd::Poll, 0..4_000), sketch(Crowd::Push, 0..2_000)];
+    let held = [sketch(Crowd::Poll, 0..4_000), sketch(Crowd::Push, 0..2_000)];
+    let [polled, pushed] = held;
+    let sketches = [polled, pushed, above()];
     let moved = of(row(1_000, 1_000), &sketches);
     assert!(!moved.is_exact);
     assert_about(moved.push, 2_000, 4_000);
     assert_about(moved.poll, 2_000, 4_000);
     assert_about(moved.push + moved.poll, 4_000, 4_000);
     // All were on push, and all who are remembered came back.
-    let sketches = [sketch(Crowd::Poll, 0..4_000), sketch(Crowd::Push, 0..4_000)];
+    let everybody = |crowd| sketch(crowd, 0..4_000);
+    let sketches = [everybody(Crowd::Poll), everybody(Crowd::Push), above()];
     let back = ClientCount {
         pushed: 4_000,
         ..row(0, 4_000)
@@ -100,9 +104,12 @@ fn who_moves_counts_once_also_above_the_bound() {
         unnamed: true,
         ..row(0, 10)
     };
-    let sign = of(sign, &[sketch(Crowd::Poll, 0..400)]);
+    let sign = of(sign, &[sketch(Crowd::Poll, 0..400), above()]);
     assert_eq!(sign.without_id, 0);
     assert_about(sign.poll, 400, 400);
+    // What others told before everybody had a row again.
+    let told = of(row(7, 8), &[sketch(Crowd::Poll, 0..400)]);
+    assert_eq!((told.push, told.poll, told.is_exact), (7, 8, true));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How replicas tell each other of those whom some of them do not remember one by one.
 //!
 //! Invariants: what a replica has written of a slice never becomes less, over its restarts too; where nobody is left out and everybody has an
-//! id, nothing is written.
+//! id, nothing is written. Who tells because others do gives no sign of its own, so that telling ends a window after nobody is left out any more.
 
 use std::collections::HashMap;
 
@@ -25,22 +25,28 @@ pub(super) async fn exchange(
         .partition(|sketch| sketch.instance == instance);
     let is_told = |module: &ModuleName| {
         let mut sketches = mine.iter().chain(&all);
-        sketches.any(|sketch| sketch.module == *module && sketch.crowd != Crowd::Unnamed)
+        sketches.any(|sketch| sketch.module == *module && sketch.crowd == Crowd::Above)
     };
     let mut seen = Vec::new();
     for clients in census.modules.values() {
-        let tells_all = clients.is_uncounted() || is_told(clients.module());
-        let crowds = Crowd::ALL.into_iter();
+        let of = |crowd, (number, registers)| Sketch {
+            module: clients.module().clone(),
+            crowd,
+            instance: instance.to_owned(),
+            slice: census.slice_begin(number),
+            registers,
+        };
+        let uncounted = clients.uncounted();
+        seen.extend(uncounted.map(|number| of(Crowd::Above, (number, SIGN.to_vec()))));
+        let tells_all = uncounted.is_some() || is_told(clients.module());
+        let crowds = Crowd::HELD.into_iter();
         for crowd in crowds.filter(|crowd| tells_all || *crowd == Crowd::Unnamed) {
-            for (number, registers) in clients.slices(crowd) {
-                seen.push(Sketch {
-                    module: clients.module().clone(),
-                    crowd,
-                    instance: instance.to_owned(),
-                    slice: census.slice_begin(number),
-                    registers,
-                });
-            }
+            seen.extend(
+                clients
+                    .slices(crowd)
+                    .into_iter()
+                    .map(|slice| of(crowd, slice)),
+            );
         }
     }
     let news = news(&mine, seen);
@@ -53,6 +59,9 @@ pub(super) async fn exchange(
     all.extend(news);
     Ok(all)
 }
+
+/// What stands in the place of registers where nobody is held.
+const SIGN: [u8; 1] = [1];
 
 type Key<'a> = (&'a ModuleName, Crowd, Micros);
 
