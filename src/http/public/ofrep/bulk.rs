@@ -111,19 +111,19 @@ fn whole(answer: Answer) -> Response<Bytes> {
 
 impl OfrepState {
     /// What is answered to a request for all flags.
-    pub(super) async fn bulk(&self, asked: Asked<'_>) -> Response<Bytes> {
-        let answer = self.all_unless_held(asked).await;
+    pub(super) async fn bulk(&self, question: Asked<'_>) -> Response<Bytes> {
+        let answer = self.all_unless_held(question).await;
         answer.unwrap_or_else(|failure| failure.answer(None))
     }
 
-    async fn all_unless_held(&self, asked: Asked<'_>) -> Result<Response<Bytes>, Failure> {
-        let asker = self.asker(asked.body, asked.from)?;
-        let Some(told) = asked.query.and_then(told_tag) else {
-            return Ok(unless_held(asked.headers, self.all(&asker)));
+    async fn all_unless_held(&self, question: Asked<'_>) -> Result<Response<Bytes>, Failure> {
+        let asker = self.asker(question.body, question.from)?;
+        let Some(told) = question.query.and_then(told_tag) else {
+            return Ok(unless_held(question.headers, self.all(&asker)));
         };
         let answer = self.all_as_told(&asker, &told).await;
         if etag::is_same(&told, &answer.hash) {
-            return Ok(unless_held(asked.headers, answer));
+            return Ok(unless_held(question.headers, answer));
         }
         // Whatever the client holds is not what it was told of, and this may be.
         Ok(whole(answer))
