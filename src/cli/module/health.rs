@@ -28,7 +28,11 @@ pub(super) fn unhealthy(m: &ModuleView, max_lag: Duration) -> Vec<Missing> {
     let mut targets: Vec<&str> = told.chain(here).chain(guarded).collect();
     targets.sort_unstable();
     targets.dedup();
+    let had_some = !targets.is_empty();
     targets.retain(|target| !is_left(m, target));
+    if had_some && targets.is_empty() {
+        missing.push(Missing::new("targets", "nothing is sent to any target"));
+    }
     for target in targets {
         missing.extend(trouble_of(m, target, max_lag));
     }

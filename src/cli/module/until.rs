@@ -304,6 +304,11 @@ mod tests {
         // Clients are routed there, and told another one.
         m.routes[0].target = "left".to_owned();
         assert_eq!(said("healthy", &m), Vec::<String>::new());
+        // Unless nothing is left then.
+        let mut alone = m.clone();
+        alone.targets.clear();
+        alone.guard.remove(0);
+        assert_eq!(said("healthy", &alone), ["nothing is sent to any target"]);
         // One that is fed has to work; whether its guard would hold anybody does not matter.
         m.guard[1].fed = Some(true);
         m.targets.push(Target {
