@@ -78,6 +78,9 @@ impl Default for Decay {
     }
 }
 
+/// Gaps that go unnoticed in the time for which a gate wants to know who polled, at most.
+const GAPS: u32 = 4;
+
 impl Census {
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         let key = |name: &str| format!("{path}.{name}");
@@ -140,6 +143,15 @@ impl Census {
                 );
                 problems.push(format!("{path}.keep"), why);
             }
+        }
+        let most = gates.no_polls_for.get() / GAPS;
+        if self.enabled && self.gap.get() > most {
+            let why = format!(
+                "{} must not be longer than a quarter of gates.no_polls_for ({}): the gate would pass on a time in which nobody looked",
+                self.gap,
+                humantime::format_duration(most)
+            );
+            problems.push(format!("{path}.gap"), why);
         }
     }
 }

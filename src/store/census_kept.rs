@@ -25,6 +25,9 @@ pub struct Keeping<'a> {
     pub gap: Duration,
     /// For how long clients are remembered.
     pub keep: Duration,
+    /// Whether it has said so before. If nothing is left of that it was given up meanwhile: whom it has written late did poll after the time
+    /// from which everything counts as known, so all begins anew.
+    pub again: bool,
 }
 
 /// Since when clients of modules are known.

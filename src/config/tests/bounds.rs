@@ -55,6 +55,13 @@ fn the_census_keeps_for_as_long_as_gates_look_back() {
 }
 
 #[test]
+fn gates_do_not_pass_on_a_gap_of_the_census() {
+    let toml = |enabled: bool| format!("census = {{ enabled = {enabled}, gap = \"4d\" }}");
+    assert_snapshot!(given(&toml(true)).problems(), @"census.gap: 4days must not be longer than a quarter of gates.no_polls_for (3days 12h): the gate would pass on a time in which nobody looked (from changeover.toml)");
+    given(&toml(false)).config();
+}
+
+#[test]
 fn facts_are_not_too_old_as_soon_as_they_are_written() {
     let toml = "gates = { facts_every_ms = 15000, stale_after = \"20s\" }";
     assert_snapshot!(given(toml).problems(), @"gates.stale_after: must be at least twice facts_every_ms, or facts would be too old as soon as one write is late (from changeover.toml)");

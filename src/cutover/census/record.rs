@@ -27,12 +27,14 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) const fn new(
+    pub(super) fn new(
         store: Arc<dyn Store>,
         instance: String,
-        modules: Vec<ModuleName>,
+        mut modules: Vec<ModuleName>,
         (gap, keep): (Duration, Duration),
     ) -> Self {
+        // All replicas write them in one order, so that none waits for another one crosswise.
+        modules.sort_unstable();
         Self {
             store,
             instance,
@@ -59,6 +61,7 @@ impl Record {
             modules: &self.modules,
             gap: self.gap,
             keep: self.keep,
+            again: self.noted_at.is_some(),
         };
         self.store.note_kept(&keeping).await?;
         self.noted_at = Some(now);

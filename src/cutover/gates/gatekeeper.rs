@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts,
-    kept::{Kept, KeptBy},
+    kept::{Kept, KeptBy, Wanted},
     ramp, retired, sunset,
 };
 use crate::{
@@ -21,7 +21,7 @@ pub struct Gatekeeper {
     settings: Gates,
     /// What is no gap in the census; absent = there is none.
     census_gap: Option<Duration>,
-    counts: Kept<Arc<[ClientCount]>>,
+    counts: Arc<Kept<Arc<[ClientCount]>>>,
     /// Of each module that was asked about: those that are configured, at most.
     pollers: KeptBy<ModuleName, Arc<store::Pollers>>,
 }
@@ -46,7 +46,7 @@ impl Gatekeeper {
             routes,
             settings,
             census_gap,
-            counts: Kept::default(),
+            counts: Arc::default(),
             pollers: KeptBy::default(),
         }
     }
@@ -58,21 +58,36 @@ impl Gatekeeper {
 
     /// The gate before a stage, as it stands for a module now; `None` if there is none: nothing is asked before the first stages.
     pub async fn before(&self, step: Stage, record: &StageRecord) -> Result<Option<Gate>> {
-        let checks = match step {
-            Stage::Proxy | Stage::Shadow | Stage::Mirror => return Ok(None),
-            Stage::Ramp => ramp::checks(&self.ramp_facts(record).await?, &self.settings),
-            Stage::Sunset => sunset::checks(&self.sunset_facts(record).await?, &self.settings),
-            Stage::Retired => retired::checks(&self.retired_facts(record).await?, &self.settings),
-        };
-        Ok(Some(Gate { step, checks }))
+        self.gate(step, record, Wanted::New).await
     }
 
-    /// The gate before the module's next stage, if there is one.
+    /// The same for those who look and do not act: what costs the database much may be half a minute old.
+    pub async fn looked_at(&self, step: Stage, record: &StageRecord) -> Result<Option<Gate>> {
+        self.gate(step, record, Wanted::Kept).await
+    }
+
+    /// The gate before the module's next stage, if there is one, to be looked at.
     pub async fn ahead(&self, record: &StageRecord) -> Result<Option<Gate>> {
         match record.stage.next() {
-            Some(step) => self.before(step, record).await,
+            Some(step) => self.looked_at(step, record).await,
             None => Ok(None),
         }
+    }
+
+    async fn gate(
+        &self,
+        step: Stage,
+        record: &StageRecord,
+        wanted: Wanted,
+    ) -> Result<Option<Gate>> {
+        let settings = &self.settings;
+        let checks = match step {
+            Stage::Proxy | Stage::Shadow | Stage::Mirror => return Ok(None),
+            Stage::Ramp => ramp::checks(&self.ramp_facts(record).await?, settings),
+            Stage::Sunset => sunset::checks(&self.sunset_facts(record, wanted).await?, settings),
+            Stage::Retired => retired::checks(&self.retired_facts(record, wanted).await?, settings),
+        };
+        Ok(Some(Gate { step, checks }))
     }
 
     /// The targets that clients of the module would be told: those that anything is sent to.
@@ -110,15 +125,16 @@ impl Gatekeeper {
         })
     }
 
-    async fn sunset_facts(&self, record: &StageRecord) -> Result<SunsetFacts> {
+    async fn sunset_facts(&self, record: &StageRecord, wanted: Wanted) -> Result<SunsetFacts> {
         let module = &record.module;
         let now = self.store.facts(module).await?.now;
         let quiet_since = now.minus(self.settings.quiet_for.get());
         let since = quiet_since.max(record.entered.at);
         let trips = self.store.count_acts(module, TRIP, since).await?;
         let within = self.settings.clients_within.get();
-        let count = async || Ok(self.store.count_clients(within).await?.into());
-        let counts = self.counts.get(count).await?;
+        let store = Arc::clone(&self.store);
+        let count = async move || Ok(store.count_clients(within).await?.into());
+        let counts = self.counts.get(wanted, count).await?;
         let count = counts.iter().find(|count| count.module == *module);
         let count = count.filter(|_| self.census_gap.is_some());
         let number = |of: fn(&ClientCount) -> u64| count.map_or(0, of);
@@ -133,14 +149,15 @@ impl Gatekeeper {
         })
     }
 
-    async fn retired_facts(&self, record: &StageRecord) -> Result<RetiredFacts> {
+    async fn retired_facts(&self, record: &StageRecord, wanted: Wanted) -> Result<RetiredFacts> {
         let module = &record.module;
         let within = self.settings.no_polls_for.get();
-        // Before the pollers: a gap that ends in between is not missed.
+        // Before the pollers, as they are for who acts: a gap that ends in between is not missed.
         let known = self.store.known_since(self.census_gap.unwrap_or_default());
         let known = known.await?;
-        let ask = async || Ok(Arc::new(self.store.pollers(module, within, NAMED).await?));
-        let pollers = self.pollers.of(module).get(ask).await?;
+        let (store, asked) = (Arc::clone(&self.store), module.clone());
+        let ask = async move || Ok(Arc::new(store.pollers(&asked, within, NAMED).await?));
+        let pollers = self.pollers.of(module).get(wanted, ask).await?;
         let known_since = known.modules.get(module).copied();
         Ok(RetiredFacts {
             now: known.now,

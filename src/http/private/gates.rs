@@ -250,7 +250,7 @@ pub async fn ask(
     let BodyOf(body) = body?;
     let record = latest(&state, &module).await?;
     let step = step(&body, &record)?;
-    let gate = state.gatekeeper.before(step, &record).await;
+    let gate = state.gatekeeper.looked_at(step, &record).await;
     let gate = gate.map_err(|error| database_problem(&error))?;
     let gate = gate.ok_or_else(|| none_before(step))?;
     if query.verdict == Told::Status && !gate.passes() {

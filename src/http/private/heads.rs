@@ -1,7 +1,8 @@
 //! Where the logs of all modules end, for the answers that say it: as the database has it, or while it does not answer as this replica
 //! remembers it.
 //!
-//! Invariant: a database that hangs holds up no answer that memory can give for longer than [`PATIENCE`].
+//! Invariants: a database that hangs holds up no answer that memory can give for longer than [`PATIENCE`]; what was never read is not
+//! remembered.
 
 use std::{
     collections::HashMap,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// How long the database may take where memory can answer as well.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// And how long once the flags, which are read all the time, could not be for as long as [`PATIENCE`]: who looks each second is not to wait
 /// for what has just failed.
@@ -33,7 +34,7 @@ const PATIENCE_WHILE_AWAY: Duration = Duration::from_millis(250);
 pub struct FromMemory {
     /// Why.
     why: &'static str,
-    /// How long ago stages and cohorts were last read from the database, in milliseconds; null if they never were.
+    /// How long ago stages and cohorts were last read from the database, in milliseconds.
     read_ms_ago: Option<u64>,
 }
 
@@ -56,7 +57,7 @@ pub(super) struct LogEnd {
 
 impl FromMemory {
     /// The memory of this replica, if the database failed in a way that passes; else the problem.
-    pub(super) fn instead(state: &PrivateState, error: &Error) -> Result<Self, Problem> {
+    fn instead(state: &PrivateState, error: &Error) -> Result<Self, Problem> {
         match error {
             Error::Unavailable { .. } | Error::NoRoom { .. } => {
                 Ok(Self::of(state, "the database does not answer"))
@@ -79,8 +80,11 @@ impl Heads {
         Ok(Self::Read(heads_by_module(state).await?))
     }
 
-    /// What the database says, or what is remembered.
+    /// What the database says, or what is remembered, if anything is.
     pub(super) async fn known(state: &PrivateState) -> Result<Self, Problem> {
+        if age(state).is_none() {
+            return Self::read(state).await;
+        }
         let is_away = age(state).is_some_and(|age| age > PATIENCE);
         let patience = if is_away {
             PATIENCE_WHILE_AWAY

@@ -7,12 +7,13 @@ use axum::{
     http::{HeaderName, header},
 };
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{
-    PrivateState,
+    PrivateState, database_problem,
     gates::GateView,
-    heads::{FromMemory, Heads},
+    heads::{Heads, PATIENCE},
     known_module,
     module_view::ModuleView,
     query::{NoQuery, QueryOf},
@@ -35,6 +36,7 @@ pub struct Modules {
         (status = 200, description = "where they are; as far as this replica remembers, while the database does not answer", body = Modules),
         (status = 400, description = "it takes no query"),
         (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer, and has not since the start"),
     )
 )]
 pub async fn list(
@@ -61,6 +63,7 @@ pub async fn list(
         (status = 400, description = "it takes no query"),
         (status = 404, description = "no such module"),
         (status = 500, description = "the database failed in an unexpected way"),
+        (status = 503, description = "the database does not answer, and has not since the start"),
     )
 )]
 pub async fn one(
@@ -74,26 +77,31 @@ pub async fn one(
     let record = record
         .ok_or_else(|| Problem::new(axum::http::StatusCode::NOT_FOUND, "the module is gone"))?;
     let tag = format!("\"{}\"", record.version);
-    let (heads, gate) = gate(&state, heads, &record).await?;
+    let gate = gate(&state, &heads, &record).await?;
     let view = ModuleView::new(&state, &record, &heads).asking(gate);
     Ok(([(header::ETAG, tag)], Json(view)))
 }
 
-/// The gate of the next step, if there is one. Without the database nobody knows what it says, and then the heads are those of memory
-/// too: an answer is of one kind.
+/// The gate of the next step, if there is one and it can be told at once: what it asks for may cost the database more than everything else
+/// that is shown.
 async fn gate(
     state: &PrivateState,
-    heads: Heads,
+    heads: &Heads,
     record: &StageRecord,
-) -> Result<(Heads, Option<GateView>), Problem> {
+) -> Result<Option<GateView>, Problem> {
     if heads.memory().is_some() {
-        return Ok((heads, None));
+        return Ok(None);
     }
-    match state.gatekeeper.ahead(record).await {
-        Ok(gate) => Ok((heads, gate.as_ref().map(GateView::new))),
-        Err(error) => {
-            let memory = FromMemory::instead(state, &error)?;
-            Ok((Heads::Remembered(memory), None))
+    match timeout(PATIENCE, state.gatekeeper.ahead(record)).await {
+        Ok(Ok(gate)) => Ok(gate.as_ref().map(GateView::new)),
+        Ok(Err(error)) if error.is_transient() => {
+            tracing::warn!(module = %record.module, error = ?error, "a gate cannot be told");
+            Ok(None)
+        }
+        Ok(Err(error)) => Err(database_problem(&error)),
+        Err(_elapsed) => {
+            tracing::warn!(module = %record.module, "a gate cannot be told in time");
+            Ok(None)
         }
     }
 }

@@ -29,6 +29,8 @@ const LOST: &str = "SELECT instance FROM census_keeper WHERE through < ?";
 const KEEPER: &str = "\
     INSERT INTO census_keeper (instance, through) VALUES (?, ?) ON DUPLICATE KEY UPDATE through = VALUES(through)";
 
+const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM census_keeper WHERE instance = ?)";
+
 const REMEMBERED: &str = "UPDATE census_kept SET remembered = ? WHERE remembered < ?";
 
 const END: &str = "DELETE FROM census_keeper WHERE instance = ?";
@@ -101,7 +103,8 @@ async fn note(connection: &mut MySqlConnection, keeping: &Keeping<'_>) -> sqlx::
     sqlx::query(LOCK).fetch_all(&mut *connection).await?;
     // Not before the lock: who had it has written a time that is not to be gone back behind.
     let (now, gap) = (clock(connection).await?, length_micros(keeping.gap));
-    if end_lost(connection, now - gap).await? {
+    let is_lost = end_lost(connection, now - gap).await?;
+    if is_lost || was_given_up(connection, keeping).await? {
         count_query(Purpose::Census);
         let anew = sqlx::query("UPDATE census_kept SET since = ?").bind(now);
         anew.execute(&mut *connection).await?;
@@ -133,6 +136,20 @@ async fn end_lost(connection: &mut MySqlConnection, since: i64) -> sqlx::Result<
         end.execute(&mut *connection).await?;
     }
     Ok(!lost.is_empty())
+}
+
+/// Whether it has said so before, and nothing is left of that.
+async fn was_given_up(
+    connection: &mut MySqlConnection,
+    keeping: &Keeping<'_>,
+) -> sqlx::Result<bool> {
+    if !keeping.again {
+        return Ok(false);
+    }
+    count_query(Purpose::Census);
+    let is_there = sqlx::query_scalar(IS_THERE).bind(keeping.instance.as_bytes());
+    let is_there: i64 = is_there.fetch_one(connection).await?;
+    Ok(is_there == 0)
 }
 
 /// The assignments take effect from left to right.

@@ -22,6 +22,8 @@ const LOCK: &str = "SELECT 1 FROM census_kept ORDER BY module FOR UPDATE";
 
 const LOST: &str = "DELETE FROM census_keeper WHERE through < $1";
 
+const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM census_keeper WHERE instance = $1)";
+
 const BEGIN_ANEW: &str = "UPDATE census_kept SET since = $1";
 
 const KEEPER: &str = "\
@@ -105,7 +107,8 @@ async fn note(connection: &mut PgConnection, keeping: &Keeping<'_>) -> sqlx::Res
     let remembered = now - length_micros(keeping.keep);
     count_query(Purpose::Census);
     let lost = sqlx::query(LOST).bind(now - gap);
-    if lost.execute(&mut *connection).await?.rows_affected() > 0 {
+    let is_lost = lost.execute(&mut *connection).await?.rows_affected() > 0;
+    if is_lost || was_given_up(connection, keeping).await? {
         count_query(Purpose::Census);
         let anew = sqlx::query(BEGIN_ANEW).bind(now);
         anew.execute(&mut *connection).await?;
@@ -124,6 +127,17 @@ async fn note(connection: &mut PgConnection, keeping: &Keeping<'_>) -> sqlx::Res
     let forgotten = sqlx::query(REMEMBERED).bind(remembered);
     forgotten.execute(connection).await?;
     Ok(())
+}
+
+/// Whether it has said so before, and nothing is left of that.
+async fn was_given_up(connection: &mut PgConnection, keeping: &Keeping<'_>) -> sqlx::Result<bool> {
+    if !keeping.again {
+        return Ok(false);
+    }
+    count_query(Purpose::Census);
+    let is_there = sqlx::query_scalar(IS_THERE).bind(keeping.instance);
+    let is_there: bool = is_there.fetch_one(connection).await?;
+    Ok(!is_there)
 }
 
 async fn clock(connection: &mut PgConnection) -> sqlx::Result<i64> {

@@ -16,6 +16,8 @@ use crate::{
 
 const LOST: &str = "DELETE FROM census_keeper WHERE through < ?1";
 
+const IS_THERE: &str = "SELECT EXISTS (SELECT 1 FROM census_keeper WHERE instance = ?1)";
+
 const BEGIN_ANEW: &str = "UPDATE census_kept SET since = ?1";
 
 const KEEPER: &str = "\
@@ -90,7 +92,8 @@ async fn note(connection: &mut SqliteConnection, keeping: &Keeping<'_>) -> sqlx:
     let remembered = now - length_micros(keeping.keep);
     count_query(Purpose::Census);
     let lost = sqlx::query(LOST).bind(now - gap);
-    if lost.execute(&mut *connection).await?.rows_affected() > 0 {
+    let is_lost = lost.execute(&mut *connection).await?.rows_affected() > 0;
+    if is_lost || was_given_up(connection, keeping).await? {
         count_query(Purpose::Census);
         let anew = sqlx::query(BEGIN_ANEW).bind(now);
         anew.execute(&mut *connection).await?;
@@ -109,6 +112,20 @@ async fn note(connection: &mut SqliteConnection, keeping: &Keeping<'_>) -> sqlx:
     let forgotten = sqlx::query(REMEMBERED).bind(remembered);
     forgotten.execute(connection).await?;
     Ok(())
+}
+
+/// Whether it has said so before, and nothing is left of that.
+async fn was_given_up(
+    connection: &mut SqliteConnection,
+    keeping: &Keeping<'_>,
+) -> sqlx::Result<bool> {
+    if !keeping.again {
+        return Ok(false);
+    }
+    count_query(Purpose::Census);
+    let is_there = sqlx::query_scalar(IS_THERE).bind(keeping.instance);
+    let is_there: bool = is_there.fetch_one(connection).await?;
+    Ok(!is_there)
 }
 
 fn names(modules: &[ModuleName]) -> String {

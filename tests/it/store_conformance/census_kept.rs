@@ -21,6 +21,7 @@ crate::on_each_database!(
     what_is_kept_without_a_gap_is_known_from_its_beginning,
     a_time_in_which_nobody_wrote_is_a_gap,
     one_that_could_not_write_is_a_gap_and_one_that_has_ended_is_none,
+    one_that_was_given_up_and_goes_on_is_a_gap_again,
     one_without_a_census_is_a_gap,
     each_module_has_its_own_beginning,
     what_was_forgotten_is_not_known,
@@ -45,6 +46,7 @@ async fn note(store: &dyn Store, instance: &str, modules: &[ModuleName]) {
         modules,
         gap: GAP,
         keep: KEEP,
+        again: false,
     };
     store.note_kept(&keeping).await.unwrap();
 }
@@ -179,6 +181,7 @@ async fn what_was_forgotten_is_not_known(database: DatabaseUnderTest) {
             modules: &orders,
             gap: DAY * 60,
             keep,
+            again: false,
         };
         store.note_kept(&keeping).await.unwrap();
     };
@@ -215,6 +218,7 @@ async fn many_keep_it_at_once(database: DatabaseUnderTest) {
                     modules: &names,
                     gap: GAP,
                     keep: KEEP,
+                    again: false,
                 };
                 // As the census does: what passes is tried again.
                 while let Err(error) = store.note_kept(&keeping).await {
@@ -228,4 +232,33 @@ async fn many_keep_it_at_once(database: DatabaseUnderTest) {
     }
     let known = store.known_since(GAP).await.unwrap();
     assert_eq!(known.modules.len(), names.len());
+}
+
+async fn one_that_was_given_up_and_goes_on_is_a_gap_again(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let orders = [module("orders")];
+    for instance in ["a", "b"] {
+        note(&*store, instance, &orders).await;
+    }
+    pass(&database, GAP + MINUTE).await;
+    note(&*store, "b", &orders).await;
+    pass(&database, MINUTE * 10).await;
+    note(&*store, "b", &orders).await;
+    assert_eq!(known(&*store, "orders").await, Some(10));
+    // Another process of its name has seen nobody before.
+    note(&*store, "a", &orders).await;
+    store.end_keeping("a").await.unwrap();
+    assert_eq!(known(&*store, "orders").await, Some(10));
+    let goes_on = Keeping {
+        instance: "a",
+        modules: &orders,
+        gap: GAP,
+        keep: KEEP,
+        again: true,
+    };
+    store.note_kept(&goes_on).await.unwrap();
+    assert_eq!(known(&*store, "orders").await, Some(0));
+    pass(&database, MINUTE).await;
+    store.note_kept(&goes_on).await.unwrap();
+    assert_eq!(known(&*store, "orders").await, Some(1));
 }

@@ -79,3 +79,22 @@ impl Direct {
         self.compression.of_bytes(accepted, answer).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_evaluations_of_all_flags_go_the_short_way() {
+        let request = |method: Method, uri: &str| {
+            let request = Request::builder().method(method).uri(uri);
+            request.body(()).expect("it is a request")
+        };
+        assert!(Direct::is_for(&request(Method::POST, bulk::PATH)));
+        let told = format!("http://gateway{}?flagConfigEtag=a", bulk::PATH);
+        assert!(Direct::is_for(&request(Method::POST, &told)));
+        assert!(!Direct::is_for(&request(Method::OPTIONS, bulk::PATH)));
+        let one = format!("{}/module.commission", bulk::PATH);
+        assert!(!Direct::is_for(&request(Method::POST, &one)));
+    }
+}
