@@ -5,7 +5,7 @@
 //! nothing of the gateway.
 //!
 //! The folders are the architecture, and what each may import points one way:
-//! `domain` ← `client`, `config` ← `telemetry` ← `store` ← `cutover` ← `log` ← `poll`, `native`, `mirror`,
+//! `domain` ← `client`, `config` ← `telemetry` ← `store` ← `cutover`, `identity` ← `log` ← `poll`, `native`, `mirror`,
 //! `broker` ← `http` ← `runtime` ← `cli`. `docs/ARCHITECTURE.md` walks through them.
 
 #[cfg(feature = "embedded-broker")]
@@ -21,6 +21,8 @@ pub mod cutover;
 pub mod domain;
 #[cfg(feature = "gateway")]
 pub mod http;
+#[cfg(feature = "gateway")]
+pub mod identity;
 #[cfg(feature = "gateway")]
 pub mod log;
 #[cfg(feature = "gateway")]

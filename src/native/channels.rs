@@ -7,15 +7,29 @@ use crate::domain::{Audience, ModuleName};
 pub struct Channels {
     module: ModuleName,
     audiences: Box<[Audience]>,
+    /// The audience that the request named, which is the only one besides `*` then.
+    is_named: bool,
 }
 
 impl Channels {
-    /// `*` is always among them.
+    /// Everyone's and the one of this audience. `*` is always among them.
     pub fn new(module: ModuleName, own: Option<Audience>) -> Self {
         let own = own.filter(|audience| !audience.is_everyone());
+        let is_named = own.is_some();
+        Self {
+            is_named,
+            ..Self::of(module, own.as_slice())
+        }
+    }
+
+    /// Everyone's and all that a caller has, without repeats.
+    pub fn of(module: ModuleName, own: &[Audience]) -> Self {
+        let own = own.iter().filter(|audience| !audience.is_everyone());
+        let everyone = Audience::everyone();
         Self {
             module,
-            audiences: std::iter::once(Audience::everyone()).chain(own).collect(),
+            audiences: std::iter::once(everyone).chain(own.cloned()).collect(),
+            is_named: false,
         }
     }
 
@@ -29,8 +43,8 @@ impl Channels {
         &self.audiences
     }
 
-    /// The audience besides `*`.
-    pub fn own(&self) -> Option<&Audience> {
-        self.audiences.get(1)
+    /// The audience besides `*` that the request named.
+    pub fn named(&self) -> Option<&Audience> {
+        self.audiences.get(1).filter(|_| self.is_named)
     }
 }

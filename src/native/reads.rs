@@ -82,7 +82,7 @@ impl Reads {
 
     /// Whether these channels are the same for every caller.
     pub fn is_for_everyone(&self, channels: &Channels) -> bool {
-        channels.own().is_none() && self.served.for_everyone.contains(channels.module())
+        channels.audiences().len() == 1 && self.served.for_everyone.contains(channels.module())
     }
 
     /// Where one who has seen everything that this replica has would go on. No SQL.

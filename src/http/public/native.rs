@@ -178,7 +178,7 @@ impl NativeState {
 /// Where the snapshot of these channels begins, relative to this server.
 pub(super) fn snapshot_url(channels: &Channels) -> String {
     let module: &ModuleName = channels.module();
-    match channels.own() {
+    match channels.named() {
         Some(own) => format!(
             "/v1/modules/{module}/snapshot?audience={}",
             utf8_percent_encode(own.as_str(), NON_ALPHANUMERIC)

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     domain::{Invalid, ModuleName},
     http::Problem,
+    identity::Who,
     mirror::{AskedSession, Session},
 };
 
@@ -77,8 +78,10 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Sessio
         check("agent", agent, AGENT_BYTES)?;
     }
     let modules = request.modules.as_deref();
+    let own = state.audience(request.audience.as_deref())?;
     let asked = AskedSession {
-        audience: state.audience(request.audience.as_deref())?,
+        who: Who::Open,
+        audiences: own.into_iter().collect(),
         modules: modules.map(|names| known(state, names)).transpose()?,
         client_id: request.client_id,
         agent: request.agent.or(user_agent).unwrap_or_default(),

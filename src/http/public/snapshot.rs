@@ -110,6 +110,6 @@ fn push_item(body: &mut BytesMut, item: &StateItem) {
 
 fn next_url(channels: &Channels, next: Bookmark) -> String {
     let url = snapshot_url(channels);
-    let joint = if channels.own().is_some() { '&' } else { '?' };
+    let joint = if channels.named().is_some() { '&' } else { '?' };
     format!("{url}{joint}page={next}")
 }

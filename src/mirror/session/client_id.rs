@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{domain::Audience, mirror::message::base32};
+use crate::{domain::Audience, identity::Who, mirror::message::base32};
 
 /// Characters that tell callers apart, of five bits each.
 const CALLER_CHARACTERS: usize = 12;
@@ -25,15 +25,15 @@ pub(super) fn group(gateway_prefix: &str, held: Option<&str>) -> String {
     }
 }
 
-/// The id of a client of the one open caller.
+/// The id of a client of this caller, that reads these audiences, which are sorted.
 pub(super) fn of(
     group: &str,
-    audience: Option<&Audience>,
+    (who, audiences): (&Who, &[Audience]),
     client_id: &str,
     longest: usize,
 ) -> String {
     let longest = longest.min(LONGEST);
-    let caller = caller(audience);
+    let caller = caller(who, audiences);
     let tag = base32::of_hash(&caller, CALLER_CHARACTERS);
     let wanted = format!("{group}{tag}-{client_id}");
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -47,9 +47,20 @@ pub(super) fn of(
     format!("{group}{id}")
 }
 
-fn caller(audience: Option<&Audience>) -> [u8; 32] {
-    let mut hash = Sha256::new_with_prefix(b"open");
-    if let Some(audience) = audience {
+fn caller(who: &Who, audiences: &[Audience]) -> [u8; 32] {
+    let mut hash = match who.caller() {
+        None => Sha256::new_with_prefix(b"open"),
+        Some(caller) => {
+            let mut hash = Sha256::new_with_prefix(b"known\0");
+            // Of a length that is told, so that a realm and an id never run into each other.
+            hash.update(caller.realm.len().to_be_bytes());
+            hash.update(&*caller.realm);
+            hash.update(caller.id.len().to_be_bytes());
+            hash.update(&*caller.id);
+            hash
+        }
+    };
+    for audience in audiences {
         // No audience holds a control character, so none runs into the next.
         hash.update(b"\0");
         hash.update(audience.as_str());
@@ -65,7 +76,7 @@ mod tests {
 
     fn id(audience: &str, client: &str, longest: usize) -> String {
         let audience = Some(Audience::stored(audience)).filter(|a| !a.as_str().is_empty());
-        of("", audience.as_ref(), client, longest)
+        of("", (&Who::Open, audience.as_slice()), client, longest)
     }
 
     #[test]
@@ -78,7 +89,7 @@ mod tests {
         assert_eq!(id("u1", "terminal-0001", 23).len(), 23);
         assert_eq!(group("GID_a@@@gw", Some("@@@")), "GID_a@@@");
         assert_eq!(group("changeover", None), "");
-        assert!(of("GID_a@@@", None, "ü", 64).starts_with("GID_a@@@"));
+        assert!(of("GID_a@@@", (&Who::Open, &[]), "ü", 64).starts_with("GID_a@@@"));
     }
 
     proptest! {

@@ -22,6 +22,7 @@ use crate::{
     config::{self, Config, profile::BrokerLimits},
     cutover::Census,
     domain::{Audience, Client, Clock, ModuleName, Transport},
+    identity::Who,
 };
 
 /// Who asks, and for what. What is here was checked.
@@ -29,8 +30,10 @@ use crate::{
 pub struct AskedSession {
     /// The client.
     pub client_id: String,
-    /// Whose changes it may read, besides everyone's.
-    pub audience: Option<Audience>,
+    /// Whose client it is.
+    pub who: Who,
+    /// Whose changes it may read, besides everyone's: sorted.
+    pub audiences: Arc<[Audience]>,
     /// Its program and version; empty if it says nothing.
     pub agent: String,
     /// Where it calls from.
@@ -46,7 +49,7 @@ impl AskedSession {
     pub fn client(&self) -> Client<'_> {
         Client {
             id: &self.client_id,
-            audiences: self.audience.as_slice(),
+            audiences: &self.audiences,
             agent: self.agent.as_bytes(),
             address: self.address,
         }
@@ -252,7 +255,11 @@ impl Sessions {
         let target = advice.target.map(str::to_owned);
         let returns = advice.evaluation.returns;
         let wait = returns.map_or(0, |back| back.wait_ms(self.clock.now(), || asked.chance));
-        let own = asked.audience.as_ref().filter(|_| !module.is_for_everyone);
+        let own = if module.is_for_everyone {
+            &[]
+        } else {
+            &*asked.audiences
+        };
         let topics = target.as_ref().and_then(|name| self.targets.get(name));
         let topics = topics.map(|target| topics_of(&target.topics, name, own));
         ModuleSession {
@@ -278,7 +285,7 @@ impl Sessions {
         let longest = target.limits.client_id_bytes;
         let client_id = client_id::of(
             &target.group,
-            asked.audience.as_ref(),
+            (&asked.who, &asked.audiences),
             &asked.client_id,
             longest,
         );
@@ -309,10 +316,10 @@ fn from_now_ms(moment: Instant) -> u64 {
 const SHORTEST_SESSION_MS: u64 = 1_000;
 
 /// The retained message and the channels.
-fn topics_of(topics: &Topics, module: &ModuleName, own: Option<&Audience>) -> Vec<String> {
+fn topics_of(topics: &Topics, module: &ModuleName, own: &[Audience]) -> Vec<String> {
     let everyone = Audience::everyone();
-    let own = own.filter(|own| **own != everyone);
-    let channels = [Some(&everyone), own].into_iter().flatten();
+    let own = own.iter().filter(|own| !own.is_everyone());
+    let channels = std::iter::once(&everyone).chain(own);
     let channels = channels.map(|audience| topics.channel(module, audience));
     // One that the broker cannot have is not told: nothing will ever be published there.
     let channels = channels.filter(|topic| topics.can_be(topic));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who may call. Today every caller is open: whoever says `uid=…` is believed.
+/// Who may call. Without callers everyone is open: whoever says `uid=…` is believed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
