@@ -27,7 +27,21 @@ impl Connection {
 
     /// Sends `GET path`.
     pub async fn ask(&mut self, path: &str) -> anyhow::Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        self.ask_with(path, "").await
+    }
+
+    /// Sends `GET path` with more lines in its head, each ended.
+    pub async fn ask_with(&mut self, path: &str, head: &str) -> anyhow::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n");
+        Ok(self.stream.write_all(request.as_bytes()).await?)
+    }
+
+    /// Sends JSON to a path, with more lines in its head, each ended.
+    pub async fn post(&mut self, path: &str, head: &str, body: &str) -> anyhow::Result<()> {
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{head}\r\n{body}"
+        );
         Ok(self.stream.write_all(request.as_bytes()).await?)
     }
 

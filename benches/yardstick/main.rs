@@ -19,6 +19,8 @@ mod produce;
 mod raw_mqtt;
 mod raw_sql_move;
 mod sql_per_poll;
+mod storm;
+mod tokens;
 mod waiting;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +59,10 @@ enum Yardstick {
     Broadcast(broadcast::Arguments),
     /// Polls as a fleet of clients, at fixed moments, and times the answers.
     Clients(clients::Arguments),
+    /// Lets thousands of clients come back at once, by sessions and hooks.
+    Storm(storm::Arguments),
+    /// Signs the tokens of many callers.
+    Tokens(tokens::Arguments),
     /// Commits outbox rows at a pace.
     Produce(produce::Arguments),
     /// Lets thousands of polls wait, then tells them something.
@@ -78,6 +84,8 @@ async fn main() -> anyhow::Result<()> {
         Some(Yardstick::Broadcast(arguments)) => broadcast::run(arguments).await,
         Some(Yardstick::Clients(arguments)) => clients::run(arguments).await,
         Some(Yardstick::Produce(arguments)) => produce::run(arguments).await,
+        Some(Yardstick::Storm(arguments)) => storm::run(arguments).await,
+        Some(Yardstick::Tokens(arguments)) => tokens::run(&arguments),
         Some(Yardstick::Waiting(arguments)) => waiting::run(arguments).await,
     }
 }
