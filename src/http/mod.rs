@@ -4,7 +4,6 @@
 //! writes its answer; an error's public text holds no SQL, path or secret.
 
 mod body;
-mod date;
 mod description;
 mod ending;
 mod idle_timer;

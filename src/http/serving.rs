@@ -16,8 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{date::dated, ending::Ending, idle_timer::IdleTimer, outflow::Outflow};
-use crate::domain::Clock;
+use super::{ending::Ending, idle_timer::IdleTimer, outflow::Outflow};
 
 /// Bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +51,10 @@ pub fn routed(
 }
 
 /// Accepts until told to stop, then returns once the requests under way are answered, or cut off. Idle
-/// connections are closed at once. Each connection gets the service of its other end's address. Answers are dated by `clock`.
+/// connections are closed at once. Each connection gets the service of its other end's address.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: impl Fn(IpAddr) -> S + Send,
-    clock: impl Clock + Clone,
     bounds: Bounds,
     end: End,
 ) where
@@ -77,7 +75,7 @@ pub async fn serve<S, B>(
         let stream = Outflow::new(stream, bounds.idle_timeout);
         let connection = http
             .timer(IdleTimer::default())
-            .serve_connection(TokioIo::new(stream), dated(service(peer), clock.clone()));
+            .serve_connection(TokioIo::new(stream), service(peer));
         let ending = Arc::clone(&ending);
         connections.spawn(async move {
             if let Err(error) = ending.attend(connection).await {

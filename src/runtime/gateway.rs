@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     config::{Config, server::Server},
-    domain::SystemClock,
     http::{private, public::Public, serving},
     mirror, store, telemetry,
 };
@@ -94,8 +93,7 @@ impl Gateway {
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
-            let service = move |_peer| service.clone();
-            serving::serve(listeners.private, service, SystemClock, bounds, end)
+            serving::serve(listeners.private, move |_peer| service.clone(), bounds, end)
         });
         let public = Some((listeners.public, parts.public(asyncapi, bound)?));
         Ok(Self {
@@ -150,7 +148,6 @@ impl Gateway {
             serving::serve(
                 listener,
                 move |peer| public.service(peer),
-                SystemClock,
                 bounds,
                 serving::End { stop, cut },
             )

@@ -522,7 +522,7 @@ async fn clients_open_the_gates_to_sunset_and_to_retired(database: DatabaseUnder
     assert_eq!(still.status, StatusCode::CONFLICT, "{still:?}");
     let detail = still.json()["detail"].to_string();
     assert!(
-        detail.contains("1 clients have polled in the last 14days, at most 0: t-10"),
+        detail.contains("1 client has polled in the last 14days, at most 0: t-10"),
         "{detail}"
     );
     let listed = gate(client, &json!({})).await["checks"][0]["pollers"].clone();

@@ -46,7 +46,6 @@ mod a_stopped_process_stands_in_nobodys_way;
 mod admin_queries_say_what_is_read;
 mod alike_names_stay_apart;
 mod an_index_comes_with_the_first_time_cursor;
-mod answers_are_dated_by_the_clock;
 mod architecture;
 mod brokers_are_known_by_their_certificates;
 mod check_knows_the_brokers;
