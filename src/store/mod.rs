@@ -123,7 +123,7 @@ impl<T> Store for T where
         + Ticks
         + TickIndex
         + Tokens
-    + Usages
+        + Usages
         + Send
         + Sync
         + 'static

@@ -31,7 +31,9 @@ fn listeners_are_checked_against_each_other_and_for_who_may_reach_them() {
         public = "0.0.0.0:8080"
         private = "192.0.2.1:8081"
     "#;
-    given(allowed).config();
+    let warnings = given(allowed).config().warnings().to_string();
+    let of_tokens = "server.private: 192.0.2.1:8081 is not a loopback address, and what goes over it is not encrypted";
+    assert!(warnings.contains(of_tokens), "{warnings}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what the table does not name is an admin's alone, so that a route nobody thought of is closed and not open.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     extract::{
@@ -13,6 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::prelude::{BASE64_STANDARD, Engine};
 
 use crate::{
     http::Problem,
@@ -78,8 +79,14 @@ fn need(method: &Method, path: &str) -> Need {
     if path.starts_with(BROKERS) {
         return Need::Nothing;
     }
-    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-    let known = NEEDS.iter().find(|(of, at, _)| (*of, *at) == (method, path));
+    let method = if method == Method::HEAD {
+        "GET"
+    } else {
+        method.as_str()
+    };
+    let known = NEEDS
+        .iter()
+        .find(|(of, at, _)| (*of, *at) == (method, path));
     known.map_or(ADMIN, |(_, _, need)| *need)
 }
 
@@ -148,10 +155,10 @@ pub(super) async fn check(
 fn bearer(operators: &Operators, headers: &HeaderMap) -> Result<Arc<Operator>, Problem> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let shown = match (sent.next(), sent.next()) {
-        (Some(shown), None) => shown.to_str().ok().and_then(|shown| shown.split_once(' ')),
+        (Some(shown), None) => shown.to_str().ok().and_then(token_in),
         _ => None,
     };
-    let Some((_, token)) = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+    let Some(token) = shown else {
         let why = "this needs a token, as `Authorization: Bearer …`: see `changeover token`";
         return Err(unauthorized(why, CHALLENGE));
     };
@@ -159,6 +166,22 @@ fn bearer(operators: &Operators, headers: &HeaderMap) -> Result<Arc<Operator>, P
         metrics::counter!(metric::TOKENS_REFUSED, "why" => label(unknown)).increment(1);
         unauthorized(&unknown.to_string(), INVALID)
     })
+}
+
+/// The token of a header: as it is, or as the password of whatever user, since some tools can put nothing but a user and a password
+/// into an address.
+fn token_in(shown: &str) -> Option<Cow<'_, str>> {
+    let (scheme, shown) = shown.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Cow::Borrowed(shown));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = BASE64_STANDARD.decode(shown.trim()).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (_user, password) = pair.split_once(':')?;
+    Some(Cow::Owned(password.to_owned()))
 }
 
 const CHALLENGE: &str = "Bearer realm=\"changeover\"";
@@ -183,7 +206,8 @@ fn allow(bearer: &Operator, need: Need, module: Option<&str>) -> Result<(), Prob
         Need::Metrics => (bearer.may(Role::Viewer), Role::Viewer),
         Need::Role(role) => (bearer.may(role), role),
         Need::Produce if bearer.may(Role::Producer) => {
-            let may = module.is_some_and(|module| bearer.may_produce(module));
+            // A name that is not UTF-8 is no module's, which the endpoint says.
+            let may = bearer.may_produce(module.unwrap_or_default());
             let why = format!("the token `{}` is for other modules", bearer.name);
             return may.then_some(()).ok_or_else(|| forbidden(why));
         }
@@ -212,13 +236,34 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
         // The table asks for a token wherever somebody acts.
         let bearer = bearer.ok_or_else(|| unauthorized("this needs a token", CHALLENGE))?;
         let said = parts.headers.get(ACTING_FOR);
-        Ok(Self(bearer.acts_as(said.and_then(|name| name.to_str().ok()))))
+        Ok(Self(
+            bearer.acts_as(said.and_then(|name| name.to_str().ok())),
+        ))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_shown_in_one_of_two_ways() {
+        let token = |shown| token_in(shown).map(Cow::into_owned);
+        assert_eq!(token("Bearer x:y").as_deref(), Some("x:y"));
+        assert_eq!(token("bearer x").as_deref(), Some("x"));
+        // curl -u any:s3cret
+        assert_eq!(token("Basic YW55OnMzY3JldA==").as_deref(), Some("s3cret"));
+        for other in [
+            "",
+            "Bearer",
+            "s3cret",
+            "Digest x",
+            "Basic s3cret",
+            "Basic YW55",
+        ] {
+            assert_eq!(token(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_the_table_does_not_name_is_an_admins() {
@@ -228,7 +273,10 @@ mod tests {
         assert_eq!(need(Method::PUT, "/admin/v1/modules"), ADMIN);
         assert_eq!(need(Method::GET, "/admin/v1/secrets"), ADMIN);
         assert_eq!(need(Method::POST, "/healthz"), ADMIN);
-        assert_eq!(need(Method::POST, "/broker/{secret}/vernemq"), Need::Nothing);
+        assert_eq!(
+            need(Method::POST, "/broker/{secret}/vernemq"),
+            Need::Nothing
+        );
         assert_eq!(need(Method::POST, "/brokers"), ADMIN);
     }
 }

@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    PrivateState, access::Door, acts, census, compact, epochs, gates, health, history, ingest, instances,
-    metrics, modules, outbox, panic, savings, target_acts, targets, tokens,
+    PrivateState, access::Door, acts, census, compact, epochs, gates, health, history, ingest,
+    instances, metrics, modules, outbox, panic, savings, target_acts, targets, tokens,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -117,7 +117,9 @@ fn tell_of_token(operation: &mut Operation, whom: &str) {
     operation.security = Some(vec![needed]);
     let mut unknown = Response::new(format!("it needs {whom}, in force"));
     let challenge = Header::new(Object::with_type(SchemaType::Type(Type::String)));
-    unknown.headers.insert("WWW-Authenticate".to_owned(), challenge);
+    unknown
+        .headers
+        .insert("WWW-Authenticate".to_owned(), challenge);
     let other = Response::new(format!("the token is in force, and it needs {whom}"));
     for (status, response) in [("401", unknown), ("403", other)] {
         let known = &mut operation.responses.responses;

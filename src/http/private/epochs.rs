@@ -1,11 +1,7 @@
 //! `POST /admin/v1/modules/{module}/epoch`: a new epoch of a module's log, because somebody knows that positions were
 //! lost.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

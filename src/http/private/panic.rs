@@ -1,10 +1,6 @@
 //! `/admin/v1/panic`: every client, or one module's, is sent back to polling, and let go again.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -1,10 +1,6 @@
 //! `POST /admin/v1/targets/{target}/{pause|resume|retire|retry|replay}`: acts on the brokers that are fed.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -193,7 +193,11 @@ pub async fn create(
     };
     let made = state.operators.create(asked).await;
     let made = made.map_err(|refused| problem(&refused))?;
-    let status = if query.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if query.dry_run {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     let not_kept = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let answer = TokenMade {
         dry_run: query.dry_run,

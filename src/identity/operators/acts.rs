@@ -112,7 +112,13 @@ impl Operators {
                 why: "a token of this id is there already: try again".to_owned(),
             }));
         };
-        tracing::info!(token = record.id, name = record.name, roles = record.roles, actor = new.actor, "a token was made");
+        tracing::info!(
+            token = record.id,
+            name = record.name,
+            roles = record.roles,
+            actor = new.actor,
+            "a token was made"
+        );
         let text = Some(text);
         Ok(Made { record, text })
     }
@@ -138,7 +144,12 @@ impl Operators {
         let after = after.map_err(TokenRefused::Store)?;
         let after = after.ok_or(TokenRefused::NoSuchToken)?;
         self.adopt(&after);
-        tracing::warn!(token = after.id, name = after.name, actor = revoked.actor, "a token was revoked");
+        tracing::warn!(
+            token = after.id,
+            name = after.name,
+            actor = revoked.actor,
+            "a token was revoked"
+        );
         Ok(after)
     }
 

@@ -118,8 +118,8 @@ async fn adopt(
 
 fn look(path: &Path) -> Found {
     let mut text = String::new();
-    let read = fs::File::open(path)
-        .and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text));
+    let read =
+        fs::File::open(path).and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text));
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
         Err(error) => Found::Unusable(format!("it cannot be read: {error}")),
@@ -134,7 +134,10 @@ fn look(path: &Path) -> Found {
 fn write_new(path: &Path, text: &TokenText) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     if let Some(folder) = folder {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", text.id()));

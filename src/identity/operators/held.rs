@@ -19,6 +19,9 @@ use crate::{
 /// How often is read: what was revoked elsewhere is refused here within a second.
 const TICK: Duration = Duration::from_millis(400);
 
+/// How many are read beyond the most that are made: those in files come in however many there are, so that a full table locks nobody out.
+const PROVISIONED: u32 = 100;
+
 /// Why nobody is known by what was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotKnown {
@@ -98,9 +101,11 @@ impl Operators {
     /// Reads the table once.
     pub async fn refresh(&self) -> store::Result<()> {
         let _turn = self.turn.lock().await;
-        let records = self.store.tokens_in_force(self.most).await?;
+        let most = self.most.saturating_add(PROVISIONED);
+        let records = self.store.tokens_in_force(most).await?;
         let held = |record: &TokenRecord| (record.id.clone(), Arc::new(Held::of(record)));
-        self.held.store(Arc::new(records.iter().map(held).collect()));
+        self.held
+            .store(Arc::new(records.iter().map(held).collect()));
         Ok(())
     }
 

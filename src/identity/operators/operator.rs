@@ -81,8 +81,17 @@ mod tests {
     fn what_is_only_said_stands_behind_what_is_known() {
         let bot = bearer("operator", &[]);
         assert_eq!(bot.acts_as(Some("alice")), "deploy-bot (for alice)");
-        assert_eq!(bot.acts_as(Some("admin (for x)")), "deploy-bot (for admin (for x))");
-        for nothing in [None, Some(""), Some(" "), Some("unknown"), Some("deploy-bot")] {
+        assert_eq!(
+            bot.acts_as(Some("admin (for x)")),
+            "deploy-bot (for admin (for x))"
+        );
+        for nothing in [
+            None,
+            Some(""),
+            Some(" "),
+            Some("unknown"),
+            Some("deploy-bot"),
+        ] {
             assert_eq!(bot.acts_as(nothing), "deploy-bot");
         }
     }

@@ -71,7 +71,9 @@ pub struct Roles(u8);
 impl Roles {
     /// As they are stored, separated by commas. One that is not known here, as that of a later version, gives nothing.
     pub fn stored(text: &str) -> Self {
-        text.split(',').filter_map(|role| role.parse().ok()).collect()
+        text.split(',')
+            .filter_map(|role| role.parse().ok())
+            .collect()
     }
 
     /// Whether one of them includes this one.
@@ -116,7 +118,10 @@ mod tests {
     fn an_admin_may_everything_and_a_producer_hands_in_only() {
         let allowed = |role: Role| -> Vec<Role> {
             let roles = Roles::from_iter([role]);
-            Role::ALL.into_iter().filter(|other| roles.include(*other)).collect()
+            Role::ALL
+                .into_iter()
+                .filter(|other| roles.include(*other))
+                .collect()
         };
         assert_eq!(allowed(Role::Admin), Role::ALL);
         assert_eq!(allowed(Role::Operator), [Role::Viewer, Role::Operator]);

@@ -113,7 +113,11 @@ mod tests {
         let token = some();
         assert_eq!(TokenText::parse(token.reveal()), Ok(token.clone()));
         assert_eq!(token.id(), "0102030405060708");
-        assert!(token.reveal().starts_with("changeover_0102030405060708_090a"));
+        assert!(
+            token
+                .reveal()
+                .starts_with("changeover_0102030405060708_090a")
+        );
         assert_eq!(token.reveal().len(), LENGTH);
     }
 
@@ -124,7 +128,10 @@ mod tests {
             for other in ["0", "f", "_", "A", "é", " "] {
                 let mut wrong = text.clone();
                 wrong.replace_range(at..=at, other);
-                assert!(wrong == text || TokenText::parse(&wrong) == Err(Malformed), "{wrong}");
+                assert!(
+                    wrong == text || TokenText::parse(&wrong) == Err(Malformed),
+                    "{wrong}"
+                );
             }
             assert_eq!(TokenText::parse(&text[..at]), Err(Malformed));
         }

@@ -17,7 +17,8 @@ use crate::{
     telemetry::{Purpose, count_query},
 };
 
-const COLUMNS: &str = "id, name, role, modules, created_by, created_at, expires_at, revoked_at, hash";
+const COLUMNS: &str =
+    "id, name, role, modules, created_by, created_at, expires_at, revoked_at, hash";
 
 const ENROL: &str = "\
     INSERT INTO auth_token (id, name, role, modules, created_by, created_at, expires_at, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
