@@ -27,6 +27,7 @@ mod serve;
 mod show_config;
 mod suggestion;
 mod target;
+mod token;
 mod verified_table;
 mod watch;
 
@@ -97,6 +98,9 @@ pub enum Command {
     /// Shows the brokers that are fed, pauses them, and sends changes again.
     #[command(subcommand)]
     Target(target::Target),
+    /// Makes, shows and revokes the tokens of who may do what at the private listener.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Shows the processes that share the database.
     #[command(subcommand)]
     Instance(instance::Instance),
@@ -164,6 +168,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Census(census) => block_on(census.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Target(target) => block_on(target.run(&globals)),
+        Command::Token(token) => block_on(token.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Savings(savings) => block_on(savings.run(&globals)),

@@ -22,7 +22,7 @@ impl Serve {
         let config = globals.load_to_serve()?;
         telemetry::init(&config.log).map_err(|why| anyhow!("log.filter: {why}"))?;
         for warning in &config.warnings() {
-            tracing::warn!(%warning, "the configuration may not fit the brokers");
+            tracing::warn!(%warning, "the configuration may not be what was meant");
         }
         let links = super::links(&config);
         for warning in links.problems.iter().chain(&links.warnings) {

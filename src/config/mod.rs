@@ -195,6 +195,7 @@ impl Config {
     pub fn validate(&self, problems: &mut Problems) {
         self.server.validate("server", problems);
         self.database.validate("database", problems);
+        self.auth.validate("auth", problems);
         validate_limits(&self.limits, "limits", problems);
         self.database
             .validate_limits(&self.limits, "limits", problems);
@@ -232,7 +233,14 @@ impl Config {
     pub fn warnings(&self) -> Problems {
         let mut warnings = target_lint::look(self).warnings;
         target_link::warn(&self.mqtt, &mut warnings);
+        self.server.warn("server", &mut warnings);
         warnings
+    }
+
+    /// Whether `/metrics` asks for no token.
+    pub fn are_metrics_open(&self) -> bool {
+        let on_loopback = self.server.private.ip().is_loopback();
+        self.auth.metrics_open.unwrap_or(on_loopback)
     }
 
     /// Every address that the process opens, with its key.

@@ -16,12 +16,10 @@ pub struct Server {
     /// Where clients find the public listener, as an http:// or https:// URL. It begins the addresses in
     /// pointer events; absent = they are relative.
     pub public_url: Option<String>,
-    /// Ingest, admin API, metrics. Loopback only unless `private_insecure`.
+    /// Ingest, admin API, metrics. Whoever calls there shows a token.
     pub private: SocketAddr,
     /// Names other than the loopback ones that requests to the private listener may carry in `Host`.
     pub private_hosts: Vec<String>,
-    /// Lets the private listener leave loopback although nothing there asks who is calling.
-    pub private_insecure: bool,
     /// Address ranges of the proxies before the public listener: only from them is `X-Forwarded-For` believed.
     pub proxies: Vec<String>,
     /// Origins whose web pages may read streams, snapshots and `POST /v1/poll`; `*` = all.
@@ -48,7 +46,6 @@ impl Default for Server {
             public_url: None,
             private: SocketAddr::from(([127, 0, 0, 1], 8081)),
             private_hosts: Vec::new(),
-            private_insecure: false,
             proxies: Vec::new(),
             cors_origins: Vec::new(),
             instance: String::new(),
@@ -95,16 +92,15 @@ impl Server {
         self.validate_instance(path, problems);
     }
 
-    fn validate_private(&self, path: &str, problems: &mut Problems) {
-        if !self.private.ip().is_loopback() && !self.private_insecure {
-            problems.push(
-                format!("{path}.private"),
-                format!(
-                    "{} is not a loopback address, and nothing there asks who is calling: use 127.0.0.1, or set {path}.private_insecure = true",
-                    self.private
-                ),
-            );
+    /// What is allowed and may still not be what was meant.
+    pub(super) fn warn(&self, path: &str, warnings: &mut Problems) {
+        if !self.private.ip().is_loopback() {
+            let why = "is not a loopback address, and what goes over it is not encrypted: whoever can listen on the way reads the tokens";
+            warnings.push(format!("{path}.private"), format!("{} {why}", self.private));
         }
+    }
+
+    fn validate_private(&self, path: &str, problems: &mut Problems) {
         for (n, name) in self.private_hosts.iter().enumerate() {
             let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
             if name.is_empty() || !name.chars().all(plain) {

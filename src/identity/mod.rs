@@ -8,6 +8,7 @@
 
 mod asking;
 mod caller;
+pub mod operators;
 mod refused;
 
 use std::collections::HashMap;

@@ -76,6 +76,7 @@ impl Gateway {
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
         parts.presence.join(&*parts.store).await?;
+        maintenance::start_operators(&mut tasks, &parts).await?;
         let mut prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         maintenance::start_upkeep(&mut tasks, &parts)?;

@@ -31,6 +31,7 @@ mod target_step;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub use targets::{
 };
 pub use tick_index::TickIndex;
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
+pub use tokens::{Enrolled, NewToken, TokenRecord, TokenRevoked, Tokens};
 pub use usage::{Busiest, UsageFlush, Usages};
 
 use crate::config::{database::Database, sequencer::Sequencer};
@@ -91,6 +93,7 @@ pub trait Store:
     + Epochs
     + Ticks
     + TickIndex
+    + Tokens
     + Usages
     + Send
     + Sync
@@ -119,6 +122,7 @@ impl<T> Store for T where
         + Epochs
         + Ticks
         + TickIndex
+        + Tokens
         + Usages
         + Send
         + Sync

@@ -22,6 +22,8 @@ pub const WAITS_CROWDED: &str = "changeover_waits_crowded_total";
 pub const ADMISSION_REFUSED: &str = "changeover_admission_refused_total";
 /// Reads of the database under way, by module.
 pub const ADMISSION_IN_FLIGHT: &str = "changeover_admission_in_flight";
+/// Tokens at the private listener that nobody is known by, by why.
+pub const TOKENS_REFUSED: &str = "changeover_tokens_refused_total";
 /// SQL statements by purpose.
 pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
 /// Open database connections.
@@ -94,7 +96,7 @@ pub enum Purpose {
     Retention,
     /// Clients by transport.
     Census,
-    /// Stages and their audit.
+    /// Stages, panics, tokens and their audit.
     Flags,
     /// What was counted, by the hour.
     Usage,

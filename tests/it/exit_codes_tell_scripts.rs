@@ -8,6 +8,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     gateway::{InProcess, MODULE, Setup, changeover},
     pty::Pty,
+    token,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_changeover");
@@ -15,6 +16,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_changeover");
 fn code(arguments: &[&str]) -> Option<i32> {
     Command::new(PROGRAM)
         .args(arguments)
+        .env(token::VARIABLE, token::admin())
         .output()
         .unwrap()
         .status
@@ -92,7 +94,11 @@ async fn each_end_has_its_code() {
     assert_eq!(terminal.ended().code(), Some(interrupted));
     // The other listener.
     let public = ["module", "list", "--url", &client.public];
-    let output = Command::new(PROGRAM).args(public).output().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(public)
+        .env(token::VARIABLE, token::admin())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(

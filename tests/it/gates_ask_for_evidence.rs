@@ -254,7 +254,9 @@ async fn what_is_forced_is_audited_and_shown_as_long_as_it_matters(database: Dat
 
     let is_shown = |shown: &Value| {
         let shown = &shown["forced"];
-        shown["step"] == "ramp" && shown["by"] == "tester" && shown["reason"] == "no time"
+        shown["step"] == "ramp"
+            && shown["by"] == "admin (for tester)"
+            && shown["reason"] == "no time"
     };
     let shown = a.module().await;
     assert!(is_shown(&shown), "{shown}");

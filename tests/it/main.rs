@@ -150,6 +150,7 @@ mod the_command_line_speaks_the_admin_api;
 #[cfg(feature = "embedded-broker")]
 mod the_embedded_broker_lets_nobody_else_publish;
 mod the_end_of_polls;
+mod the_first_token_is_in_a_file;
 mod the_leader_is_killed_every_three_seconds;
 mod the_legacy_page_is_true;
 mod the_polls_of_a_trip_cost_no_sql;
@@ -158,6 +159,7 @@ mod the_verifier_raises_nothing_false;
 mod the_verifier_tells_what_a_broker_does;
 mod time_cursors;
 mod time_cursors_across_epochs;
+mod tokens_say_who_may_what;
 mod two_gateways_take_over;
 mod values_that_do_not_fit_go_as_pointers;
 mod waiting_for_a_tick;

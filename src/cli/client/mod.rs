@@ -1,12 +1,13 @@
 //! A client of the private listener.
 
 mod answer;
+mod credential;
 mod remote;
 
 use anyhow::{Context, bail};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::Value;
 use url::Url;
@@ -16,6 +17,7 @@ pub use answer::Trouble;
 pub use remote::Remote;
 pub(super) use remote::loopback_url;
 
+use self::credential::Credential;
 use super::{actor::Actor, suggestion};
 
 const MODULES: [&str; 3] = ["admin", "v1", "modules"];
@@ -24,12 +26,13 @@ const MODULES: [&str; 3] = ["admin", "v1", "modules"];
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Speaks to one private listener.
-#[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     /// How the address was found, for those whom it puzzles.
     found_by: &'static str,
+    /// What is shown there.
+    credential: Credential,
 }
 
 impl Client {
@@ -39,7 +42,11 @@ impl Client {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        self.http.request(method, url)
+        let request = self.http.request(method, url);
+        match &self.credential.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer),
+            None => request,
+        }
     }
 
     /// Reads; the body of a 2xx answer.
@@ -104,6 +111,9 @@ impl Client {
         let (status, mut problem) = (answer.status, answer.problem());
         if status.is_success() {
             return Ok(answer.body);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            problem.push_str(&self.credential.hint());
         }
         if status == StatusCode::NOT_FOUND {
             let known = self.modules().await;

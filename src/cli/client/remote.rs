@@ -2,14 +2,15 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use url::Url;
 
-use super::Client;
+use super::{Client, credential::Credential};
 use crate::{
     cli::{Failure, Globals},
     config::Config,
@@ -28,6 +29,9 @@ pub struct Remote {
     /// configuration.
     #[arg(long, value_parser = base_url)]
     pub url: Option<Url>,
+    /// A file that holds a token; without it `CHANGEOVER_TOKEN`, or the file of `auth.admin_token_file`.
+    #[arg(long, env = "CHANGEOVER_TOKEN_FILE", hide_env_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// A URL, with a hint for those who leave out what is always the same.
@@ -56,10 +60,12 @@ impl Remote {
             .timeout(ANSWER)
             .build()
             .context("cannot make an HTTP client")?;
+        let credential = Credential::find(self.token_file.as_ref(), globals)?;
         Ok(Client {
             http,
             base,
             found_by,
+            credential,
         })
     }
 }

@@ -18,7 +18,6 @@ fn listeners_are_checked_against_each_other_and_for_who_may_reach_them() {
         websocket = "127.0.0.1:1883"
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    server.private: 192.0.2.1:8080 is not a loopback address, and nothing there asks who is calling: use 127.0.0.1, or set server.private_insecure = true (from changeover.toml)
     server.private_hosts[1]: must be a host name or address as it stands in a Host header, such as "gateway.internal" (from changeover.toml)
     server.instance: must be at most 64 characters of A-Z, a-z, 0-9, `.`, `_` and `-`: it becomes part of MQTT client ids (from changeover.toml)
     server.public: 0.0.0.0:8080 is not a loopback address, and every caller is believed who it says it is: use 127.0.0.1, or set auth.open_i_understand = true (from changeover.toml)
@@ -31,9 +30,10 @@ fn listeners_are_checked_against_each_other_and_for_who_may_reach_them() {
         [server]
         public = "0.0.0.0:8080"
         private = "192.0.2.1:8081"
-        private_insecure = true
     "#;
-    given(allowed).config();
+    let warnings = given(allowed).config().warnings().to_string();
+    let of_tokens = "server.private: 192.0.2.1:8081 is not a loopback address, and what goes over it is not encrypted";
+    assert!(warnings.contains(of_tokens), "{warnings}");
 }
 
 #[test]

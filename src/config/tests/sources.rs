@@ -64,7 +64,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
-    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `cors_origins`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `private_insecure`, `proxies`, `public`, `public_url` (from changeover.toml)
+    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `compress_above_bytes`, `cors_origins`, `drain_ms`, `idle_timeout_ms`, `instance`, `max_connections`, `private`, `private_hosts`, `proxies`, `public`, `public_url` (from changeover.toml)
     modules[1].poll.cursor.name: must not be empty (from changeover.toml)
     "#);
 }

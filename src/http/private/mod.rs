@@ -1,8 +1,10 @@
 //! The private listener: ingest for back ends, the admin API, metrics and health.
 //!
-//! Invariant: requests name this listener by a known host, and acts come as JSON, so that a page
-//! in an operator's browser cannot act here.
+//! Invariants: requests name this listener by a known host, and acts come as JSON, so that a page
+//! in an operator's browser cannot act here; whoever is answered has shown a token of a role that
+//! the table in `access.rs` names.
 
+mod access;
 mod act_body;
 mod acts;
 mod caveats;
@@ -30,6 +32,7 @@ mod rates;
 mod savings;
 mod target_acts;
 mod targets;
+mod tokens;
 mod verified;
 
 use std::sync::Arc;
@@ -39,7 +42,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::StatusCode,
     middleware,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -48,6 +51,7 @@ use crate::{
     config,
     cutover::{Acts, Adviser, Census, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
+    identity::operators::Operators,
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
     store::Store,
@@ -111,6 +115,10 @@ pub struct PrivateState {
     pub worth: Arc<Worth>,
     /// The MQTT topics, described.
     pub asyncapi: Arc<mirror::AsyncApi>,
+    /// Who may do what.
+    pub operators: Arc<Operators>,
+    /// Whether `/metrics` asks for no token.
+    pub metrics_open: bool,
     /// Names beside the loopback ones that `Host` may carry.
     pub hosts: Arc<[String]>,
 }
@@ -122,7 +130,11 @@ const ACT_BODY_BYTES: usize = 128 * 1024;
 pub fn router(state: PrivateState) -> Router {
     let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
     let hosts = Arc::clone(&state.hosts);
-    let documents = description::documents(&state);
+    let door = access::Door {
+        operators: Arc::clone(&state.operators),
+        metrics_open: state.metrics_open,
+    };
+    let documents = description::documents(&state, &door);
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
@@ -143,6 +155,8 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/outbox/rejected", get(outbox::list))
         .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))
         .route("/admin/v1/outbox/rejected/drop", post(outbox::discard))
+        .route("/admin/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/admin/v1/tokens/{id}", delete(tokens::revoke))
         .layer(DefaultBodyLimit::max(ACT_BODY_BYTES))
         .route(
             "/v1/modules/{module}/changes",
@@ -155,6 +169,7 @@ pub fn router(state: PrivateState) -> Router {
         .merge(descriptions::routes(documents))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(door, access::check))
         .layer(middleware::from_fn_with_state(hosts, host::check))
 }
 

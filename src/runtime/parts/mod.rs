@@ -21,6 +21,7 @@ use crate::{
         Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes, guard::Guards,
     },
     domain::SystemClock,
+    identity::operators::Operators,
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Refresh, Retention, Rules,
         Served, StateKeeper, Tail, Waiting, Witnesses,
@@ -57,6 +58,8 @@ pub(super) struct Parts {
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
+    /// Who may do what at the private listener.
+    pub(super) operators: Arc<Operators>,
     pub(super) ingest: Ingest,
     /// Makes the sequencer look at the outbox at once.
     pub(super) wake: Arc<Notify>,
@@ -145,6 +148,12 @@ impl Parts {
                 config.census.enabled.then(|| config.census.gap.get()),
             )),
             routes,
+            operators: Arc::new(Operators::new(
+                Arc::clone(&store),
+                Arc::new(SystemClock),
+                rand::random,
+                config.auth.max_tokens,
+            )),
             standings: Arc::default(),
             readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),

@@ -47,6 +47,8 @@ impl Parts {
             usage: Arc::clone(&self.usage),
             worth: Arc::new(self.worth()),
             asyncapi,
+            operators: Arc::clone(&self.operators),
+            metrics_open: self.config.are_metrics_open(),
             hosts: self.config.server.private_hosts.clone().into(),
         })
     }

@@ -33,6 +33,7 @@ mod stored;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::{str::FromStr, time::Duration};

@@ -26,6 +26,7 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::{str::FromStr, time::Duration};

@@ -28,6 +28,7 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::{

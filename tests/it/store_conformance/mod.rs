@@ -23,4 +23,5 @@ mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;

@@ -40,6 +40,7 @@ pub mod stingy;
 pub mod streams;
 pub mod targets;
 pub mod terminal;
+pub mod token;
 pub mod verifying;
 pub mod witness;
 
