@@ -21,6 +21,7 @@ use crate::{
         Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes, guard::Guards,
     },
     domain::SystemClock,
+    identity::Identity,
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Refresh, Retention, Rules,
         Served, StateKeeper, Tail, Waiting, Witnesses,
@@ -35,6 +36,8 @@ use crate::{
 pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     pub(super) served: Served,
+    /// Who may ask.
+    pub(super) identity: Arc<Identity>,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
     pub(super) presence: Arc<Presence>,
@@ -148,6 +151,7 @@ impl Parts {
             standings: Arc::default(),
             readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
+            identity: Arc::new(Identity::open()),
             config,
             served,
             store,
