@@ -1,7 +1,9 @@
 //! Who is calling, and which audiences it may read: one answer for every door.
 //!
 //! A door shows an [`Asking`] to [`Identity::who`] and gets a [`Who`]; what this caller may be called and may read, only the [`Who`]
-//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized.
+//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized, `places.rs` where
+//! credentials stand, `several.rs` a caller of several modules, `lifetime.rs` how long an answer to it may take, `counting.rs` how many
+//! were refused.
 //!
 //! Invariants: nobody reads an audience that its [`Who`] has not granted; a caller that was recognized before costs a lookup, no lock
 //! and no I/O.
@@ -9,13 +11,18 @@
 mod asking;
 mod caller;
 pub mod operators;
+mod counting;
+mod lifetime;
+mod places;
 mod refused;
+mod several;
 
 use std::collections::HashMap;
 
 pub use self::{
     asking::Asking,
     caller::{Caller, Claim, ClientIds, Who},
+    places::{Place, Places},
     refused::Refused,
 };
 use crate::domain::ModuleName;
@@ -38,6 +45,7 @@ impl Accepted {
 #[derive(Debug, Default)]
 pub struct Identity {
     by_module: HashMap<ModuleName, Accepted>,
+    places: Places,
 }
 
 impl Identity {
@@ -49,6 +57,11 @@ impl Identity {
     /// Whether nobody is asked who he is.
     pub const fn is_open(&self) -> bool {
         true
+    }
+
+    /// Where the credentials of callers stand.
+    pub const fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The callers that a module takes: all, unless it names some.

@@ -10,6 +10,8 @@ pub const POLL_SECONDS: &str = "changeover_poll_seconds";
 pub const QUIRKS: &str = "changeover_quirk_total";
 /// Answers of streams, snapshots, sessions, `POST /v1/poll` and flags, by endpoint and kind of answer.
 pub const NATIVE_READS: &str = "changeover_native_reads_total";
+/// Requests whose caller was refused, by door and why.
+pub const CALLERS_REFUSED: &str = "changeover_callers_refused_total";
 /// Streams of server-sent events that are open.
 pub const STREAMS: &str = "changeover_streams";
 /// Reads that wait for news, by module.
@@ -141,6 +143,7 @@ pub fn describe() {
         NATIVE_READS,
         "Answers of streams, snapshots and polls of several modules"
     );
+    metrics::describe_counter!(CALLERS_REFUSED, "Requests whose caller was refused");
     metrics::describe_gauge!(STREAMS, "Open streams of server-sent events");
     metrics::describe_gauge!(WAITING_POLLS, "Reads that wait for news");
     metrics::describe_counter!(WAITS_WOKEN, "Waits ended by news of their channel");

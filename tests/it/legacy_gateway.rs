@@ -21,6 +21,7 @@ use changeover::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
     http::public::{Public, PublicState, service},
+    identity::Identity,
     log::{Admission, Reader, Refresh, Tail, Waiting},
     poll::{self, Contract, Route, Site, Sources},
     store::{
@@ -395,6 +396,7 @@ impl Gateway {
                 [],
             )),
             proxies: Vec::new(),
+            identity: Arc::new(Identity::open()),
             compress_above_bytes: 2_000,
         };
         let public = service(legacy, Router::new(), None);

@@ -33,7 +33,7 @@ fn answers_of_polls() {
     assert_snapshot!(given(toml).problems(), @r#"
     modules[1].poll.ops.upsert: must be a text, a whole number, true or false, not 1.5 (from changeover.toml)
     modules[1].poll.quirks[0]: unknown value `utf-8-bom`, did you mean `utf8-bom`? Known are `any-case-parameters`, `ascii-json`, `close-connection`, `jsonp-callback`, `last-parameter-counts`, `null-cursor-is-absent`, `trailing-slash`, `utf8-bom`, `zero-limit-is-most` (from changeover.toml)
-    modules[1].poll.response.errors.malformd: unknown key `malformd`, did you mean `malformed`? Known are `failed`, `malformed`, `method`, `no_body`, `retired`, `too_large`, `too_old`, `unavailable` (from changeover.toml)
+    modules[1].poll.response.errors.malformd: unknown key `malformd`, did you mean `malformed`? Known are `failed`, `forbidden`, `malformed`, `method`, `no_body`, `retired`, `too_large`, `too_many`, `too_old`, `unauthorized`, `unavailable` (from changeover.toml)
     modules[0].poll.ops.delete: must differ from modules[0].poll.ops.upsert, or no client can tell them apart (from changeover.toml)
     modules[0].poll.response.errors.malformed: must be from 200 to 599, not 100 (from changeover.toml)
     modules[0].poll.response.errors.method: 204 allows no body, and the error is a body (from changeover.toml)

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use utoipa::{OpenApi, ToSchema};
 
-use super::{PublicState, legacy_description, ofrep, poll, session, snapshot, streams};
+use super::{
+    PublicState, legacy_description, ofrep, poll, security_description, session, snapshot, streams,
+};
 use crate::{
     domain::ModuleName,
     http::{
@@ -51,8 +53,10 @@ struct Api;
 pub(super) fn documents(state: &PublicState) -> Documents {
     let mut api = Api::openapi();
     let modules = state.modules.iter().map(ModuleName::as_str);
+    security_description::refuse(&mut api, &state.identity);
     description::complete(&mut api, &[], modules);
     legacy_description::add(&mut api.paths, &state.endpoints);
+    security_description::ask(&mut api, &state.identity);
     Documents {
         openapi: Document::new(&api),
         asyncapi: Document::new(&*state.asyncapi),
@@ -113,6 +117,7 @@ struct PolledError {
 enum PollErrorWord {
     Gone,
     Unknown,
+    Forbidden,
     Unavailable,
 }
 

@@ -5,7 +5,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
-    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -95,7 +94,7 @@ impl LegacyPath {
     pub(super) async fn serve<B>(
         &self,
         mut request: Request<B>,
-        from: Option<IpAddr>,
+        from: Option<CallsFrom>,
     ) -> http::Response<Sent>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -136,7 +135,7 @@ async fn answer<B>(
     refused: bool,
     bounds: BodyBounds,
     request: Request<B>,
-    from: Option<IpAddr>,
+    from: Option<CallsFrom>,
 ) -> http::Response<Bytes>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -162,14 +161,15 @@ where
 
 fn parts<'a>(
     head: &'a request::Parts,
-    address: Option<IpAddr>,
+    from: Option<CallsFrom>,
     captures: Option<&'a [(&'a str, &'a str)]>,
     body: &'a Content,
 ) -> Parts<'a> {
     Parts {
         query: head.uri.query(),
         headers: &head.headers,
-        address,
+        peer: from.map(|from| from.peer),
+        address: from.map(|from| from.address),
         captures,
         body,
     }

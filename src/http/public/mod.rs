@@ -4,6 +4,7 @@ mod callers;
 mod compression;
 mod cors;
 mod description;
+mod doors;
 pub(super) mod etag;
 mod json;
 mod legacy_description;
@@ -13,6 +14,7 @@ mod ofrep;
 mod poll;
 mod reader;
 mod request_body;
+mod security_description;
 mod service;
 mod session;
 mod snapshot;
@@ -36,6 +38,7 @@ pub use service::Public;
 use super::{description as descriptions, problem::Problem};
 use crate::{
     domain::{ModuleName, Network},
+    identity::Identity,
     mirror::AsyncApi,
     poll::Route,
 };
@@ -57,6 +60,8 @@ pub struct PublicState {
     pub compress_above_bytes: usize,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Network>,
+    /// Who may ask. Endpoints know it already.
+    pub identity: Arc<Identity>,
 }
 
 /// The service of the public listener; `native` are the routes of [`native_routes`].

@@ -71,14 +71,17 @@ impl Public {
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let address = self.callers.address(peer, request.headers());
+        let from = CallsFrom {
+            peer: peer.to_canonical(),
+            address: self.callers.address(peer, request.headers()),
+        };
         if let Some(legacy) = self.fixed.get(request.uri().path()) {
-            return legacy.serve(request, Some(address)).await;
+            return legacy.serve(request, Some(from)).await;
         }
         if let Some(flags) = self.flags.as_ref().filter(|_| Direct::is_for(&request)) {
-            return flags.serve(request, address).await;
+            return flags.serve(request, from).await;
         }
-        request.extensions_mut().insert(CallsFrom(address));
+        request.extensions_mut().insert(from);
         let routed = self.router.clone().oneshot(request.map(Body::new));
         let Ok(response) = Box::pin(routed).await;
         response.map(Sent::Right)

@@ -185,6 +185,11 @@ impl Sessions {
         }
     }
 
+    /// The configured modules.
+    pub fn modules(&self) -> impl Iterator<Item = &ModuleName> {
+        self.modules.keys()
+    }
+
     /// A configured module by its name.
     pub fn module(&self, name: &str) -> Option<&ModuleName> {
         self.modules.keys().find(|module| module.as_str() == name)

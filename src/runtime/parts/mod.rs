@@ -21,7 +21,7 @@ use crate::{
         Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes, guard::Guards,
     },
     domain::SystemClock,
-    identity::operators::Operators,
+    identity::{Identity, operators::Operators},
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Refresh, Retention, Rules,
         Served, StateKeeper, Tail, Waiting, Witnesses,
@@ -36,6 +36,8 @@ use crate::{
 pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     pub(super) served: Served,
+    /// Who may ask.
+    pub(super) identity: Arc<Identity>,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
     pub(super) presence: Arc<Presence>,
@@ -157,6 +159,7 @@ impl Parts {
             standings: Arc::default(),
             readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
+            identity: Arc::new(Identity::open()),
             config,
             served,
             store,
