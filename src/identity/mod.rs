@@ -1,16 +1,18 @@
 //! Who is calling, and which audiences it may read: one answer for every door.
 //!
 //! A door shows an [`Asking`] to [`Identity::who`] and gets a [`Who`]; what this caller may be called and may read, only the [`Who`]
-//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized.
+//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized;
+//! `passes/` is with what a client enters a broker.
 //!
 //! Invariants: nobody reads an audience that its [`Who`] has not granted; a caller that was recognized before costs a lookup, no lock
 //! and no I/O.
 
 mod asking;
 mod caller;
+pub mod passes;
 mod refused;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 pub use self::{
     asking::Asking,
@@ -27,6 +29,11 @@ impl Accepted {
     /// Every configured caller.
     pub const ALL: Self = Self(u32::MAX);
 
+    /// The callers at these places.
+    pub fn only(places: impl IntoIterator<Item = u8>) -> Self {
+        Self(places.into_iter().fold(0, |all, place| all | 1 << place))
+    }
+
     /// Whether the caller at this place in the configuration is taken.
     pub const fn takes(self, place: u8) -> bool {
         self.0 >> place & 1 == 1
@@ -36,10 +43,23 @@ impl Accepted {
 /// Who may call, as configured.
 #[derive(Debug, Default)]
 pub struct Identity {
+    /// The names of the configured callers, in their order.
+    realms: Box<[Arc<str>]>,
     by_module: HashMap<ModuleName, Accepted>,
 }
 
 impl Identity {
+    /// Callers of these names, in the order of the configuration, and the modules that take only some of them.
+    pub fn of(
+        realms: impl IntoIterator<Item = Arc<str>>,
+        by_module: HashMap<ModuleName, Accepted>,
+    ) -> Self {
+        Self {
+            realms: realms.into_iter().collect(),
+            by_module,
+        }
+    }
+
     /// Nobody is asked: whoever says who he is, is believed.
     pub fn open() -> Self {
         Self::default()
@@ -47,7 +67,13 @@ impl Identity {
 
     /// Whether nobody is asked who he is.
     pub const fn is_open(&self) -> bool {
-        true
+        self.realms.is_empty()
+    }
+
+    /// The place of a recognizer in the configuration, by its name.
+    pub fn place(&self, realm: &str) -> Option<u8> {
+        let place = self.realms.iter().position(|name| **name == *realm)?;
+        u8::try_from(place).ok()
     }
 
     /// The callers that a module takes: all, unless it names some.

@@ -1,5 +1,7 @@
 //! `[auth]`: who may call.
 
+pub mod passes;
+
 use serde::{Deserialize, Serialize};
 
 /// Who may call. Without callers everyone is open: whoever says `uid=…` is believed.
@@ -8,4 +10,6 @@ use serde::{Deserialize, Serialize};
 pub struct Auth {
     /// Lets a public listener or an embedded broker leave loopback although every caller is open.
     pub open_i_understand: bool,
+    /// The keys that sign what clients enter brokers with.
+    pub passes: passes::Passes,
 }

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use utoipa::OpenApi;
 
 use super::{
-    PrivateState, acts, census, compact, epochs, gates, health, history, ingest, instances,
-    metrics, modules, outbox, panic, savings, target_acts, targets,
+    PrivateState, acts, broker_hooks, census, compact, epochs, gates, health, history, ingest,
+    instances, metrics, modules, outbox, panic, savings, target_acts, targets,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -21,6 +21,17 @@ use crate::http::{
     ),
     paths(
         acts::act,
+        broker_hooks::authenticate,
+        broker_hooks::authorize,
+        broker_hooks::resource,
+        broker_hooks::resource_get,
+        broker_hooks::topic,
+        broker_hooks::topic_get,
+        broker_hooks::user,
+        broker_hooks::user_get,
+        broker_hooks::vhost,
+        broker_hooks::vhost_get,
+        broker_hooks::ask,
         compact::compact,
         description::asyncapi,
         description::openapi,
@@ -52,6 +63,7 @@ use crate::http::{
         (name = "Log", description = "pruning, compaction, epochs"),
         (name = "Targets", description = "the brokers that are fed"),
         (name = "Outbox", description = "rows that could not be numbered"),
+        (name = "Broker hooks", description = "brokers ask who may connect, subscribe and publish"),
         (name = "Operations", description = "is it well"),
         (name = "Descriptions", description = "of the interfaces"),
     )

@@ -5,6 +5,7 @@
 
 mod act_body;
 mod acts;
+mod broker_hooks;
 mod caveats;
 mod census;
 mod clients;
@@ -54,6 +55,7 @@ use crate::{
     telemetry::{Readiness, usage::Usage},
 };
 
+pub use broker_hooks::Door;
 pub use savings::Worth;
 
 /// What the private endpoints ask.
@@ -113,6 +115,8 @@ pub struct PrivateState {
     pub asyncapi: Arc<mirror::AsyncApi>,
     /// Names beside the loopback ones that `Host` may carry.
     pub hosts: Arc<[String]>,
+    /// Where brokers ask who may do what.
+    pub broker_hooks: Arc<Door>,
 }
 
 /// Largest body of an act: two full lists of a ramp.
@@ -123,6 +127,7 @@ pub fn router(state: PrivateState) -> Router {
     let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
     let hosts = Arc::clone(&state.hosts);
     let documents = description::documents(&state);
+    let hooks = broker_hooks::routes(Arc::clone(&state.broker_hooks));
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
@@ -152,6 +157,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .with_state(state)
+        .merge(hooks)
         .merge(descriptions::routes(documents))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)

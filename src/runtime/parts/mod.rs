@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     UsageWriter,
     configured::{guards, presence, retention, routes, served},
+    entrances::Entrances,
 };
 use crate::{
     config::Config,
@@ -35,6 +36,8 @@ use crate::{
 pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     pub(super) served: Served,
+    /// With what clients enter the brokers.
+    pub(super) entrances: Entrances,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
     pub(super) presence: Arc<Presence>,
@@ -76,6 +79,7 @@ impl Parts {
         config: Arc<Config>,
         store: Arc<dyn Store>,
         census: Arc<Census>,
+        entrances: Entrances,
     ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
@@ -150,6 +154,7 @@ impl Parts {
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
             config,
             served,
+            entrances,
             store,
             ingest,
             wake,

@@ -47,6 +47,7 @@ impl Parts {
             usage: Arc::clone(&self.usage),
             worth: Arc::new(self.worth()),
             asyncapi,
+            broker_hooks: Arc::new(self.entrances.door()?),
             hosts: self.config.server.private_hosts.clone().into(),
         })
     }
