@@ -6,7 +6,9 @@
 pub mod admission;
 pub mod auth;
 pub mod broker;
+pub mod broker_hooks;
 pub mod census;
+pub mod credentials;
 pub mod database;
 #[cfg(test)]
 mod documentation_tests;
@@ -117,6 +119,8 @@ pub struct Config {
     pub verifier: verifier::Verifier,
     /// Bounds of the embedded broker.
     pub broker: broker::Broker,
+    /// Brokers that ask the gateway who may do what.
+    pub broker_hooks: broker_hooks::BrokerHooks,
     /// What a step forward asks for.
     pub gates: gates::Gates,
     /// Log output.
@@ -209,6 +213,10 @@ impl Config {
         self.mirror.validate("mirror", problems);
         self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);
+        self.broker_hooks.validate("broker_hooks", problems);
+        self.auth
+            .passes
+            .validate("auth.passes", &self.session, problems);
         self.gates.validate("gates", problems);
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
@@ -234,6 +242,7 @@ impl Config {
         let mut warnings = target_lint::look(self).warnings;
         target_link::warn(&self.mqtt, &mut warnings);
         self.server.warn("server", &mut warnings);
+        credentials::warn(self, &mut warnings);
         warnings
     }
 

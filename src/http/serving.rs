@@ -50,6 +50,33 @@ pub fn routed(
     TowerToHyperService::new(router)
 }
 
+/// The other end of a connection, for those who ask for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// A service whose requests say where they come from.
+#[derive(Debug, Clone)]
+pub struct From<S> {
+    service: S,
+    peer: IpAddr,
+}
+
+/// The service of a connection from there.
+pub const fn from<S>(service: S, peer: IpAddr) -> From<S> {
+    From { service, peer }
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for From<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(Peer(self.peer));
+        self.service.call(request)
+    }
+}
+
 /// Accepts until told to stop, then returns once the requests under way are answered, or cut off. Idle
 /// connections are closed at once. Each connection gets the service of its other end's address.
 pub async fn serve<S, B>(

@@ -35,6 +35,9 @@ pub enum StartError {
     /// A mirror target.
     #[error("mqtt.targets: {0}")]
     Target(String),
+    /// The secret of the broker hooks.
+    #[error("{0}")]
+    Hooks(String),
     /// The metrics.
     #[error("the metrics cannot be recorded: {0}")]
     Metrics(String),

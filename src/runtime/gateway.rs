@@ -7,6 +7,7 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     Abort, RunError, StartError, configured,
     cuts::Cuts,
+    entrances::Entrances,
     facts,
     listeners::Listeners,
     maintenance,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     config::{Config, server::Server},
     http::{private, public::Public, serving},
+    identity::Identity,
     mirror, store, telemetry,
 };
 
@@ -63,7 +65,8 @@ impl Gateway {
         schema::prepare(store.as_ref(), &config, options).await?;
         let listeners = Listeners::bind(&config).await?;
         let census = Arc::new(configured::census(&config));
-        let targets = Targets::bind(&config, &census).await?;
+        let entrances = Entrances::new(&config, Arc::new(Identity::open()));
+        let targets = Targets::bind(&config, &census, &entrances).await?;
         let addresses = Addresses {
             public: listeners.public_address()?,
             private: listeners.private_address()?,
@@ -71,7 +74,7 @@ impl Gateway {
             websocket: targets.websocket,
         };
         telemetry::install_metrics().map_err(StartError::Metrics)?;
-        let (parts, ingest_writer) = Parts::new(config, store, census);
+        let (parts, ingest_writer) = Parts::new(config, store, census, entrances);
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
@@ -82,6 +85,7 @@ impl Gateway {
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
         facts::report(&mut tasks, &parts, &mirror);
+        prerequisites.extend(parts.entrances.start(&mut tasks, &parts.store));
         prerequisites.extend(maintenance::start_guards(&mut tasks, &parts, &mirror));
         let bound = mirror::Bound {
             mqtt: addresses.mqtt,
@@ -94,7 +98,8 @@ impl Gateway {
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
-            serving::serve(listeners.private, move |_peer| service.clone(), bounds, end)
+            let service = move |peer| serving::from(service.clone(), peer);
+            serving::serve(listeners.private, service, bounds, end)
         });
         let public = Some((listeners.public, parts.public(asyncapi, bound)?));
         Ok(Self {

@@ -24,6 +24,7 @@ mod retention;
 mod row;
 mod schema;
 mod seat;
+mod signing_keys;
 mod sqlite;
 mod stages;
 mod states;
@@ -57,6 +58,7 @@ pub use outbox::{Outbox, RejectedRow};
 pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
+pub use signing_keys::{SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead};
 pub use stages::{
     Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages, StagesRead, Unreadable,
 };
@@ -95,6 +97,7 @@ pub trait Store:
     + TickIndex
     + Tokens
     + Usages
+    + SigningKeys
     + Send
     + Sync
     + 'static
@@ -124,6 +127,7 @@ impl<T> Store for T where
         + TickIndex
         + Tokens
         + Usages
+        + SigningKeys
         + Send
         + Sync
         + 'static

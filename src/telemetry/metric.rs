@@ -102,6 +102,8 @@ pub enum Purpose {
     Flags,
     /// What was counted, by the hour.
     Usage,
+    /// The keys that sign what clients enter brokers with.
+    Keys,
 }
 
 impl Purpose {
@@ -120,6 +122,7 @@ impl Purpose {
             Self::Census => "census",
             Self::Flags => "flags",
             Self::Usage => "usage",
+            Self::Keys => "keys",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `[auth]`: who may call.
 
+pub mod passes;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use super::Problems;
 pub struct Auth {
     /// Lets a public listener or an embedded broker leave loopback although every caller is open.
     pub open_i_understand: bool,
+    /// The keys that sign what clients enter brokers with.
+    pub passes: passes::Passes,
     /// Where the first token of the private listener is, or is written to; empty = nowhere.
     pub admin_token_file: PathBuf,
     /// Tokens in force.
@@ -25,6 +29,7 @@ impl Default for Auth {
     fn default() -> Self {
         Self {
             open_i_understand: false,
+            passes: passes::Passes::default(),
             admin_token_file: PathBuf::from("data/admin.token"),
             max_tokens: 1_000,
             metrics_open: None,

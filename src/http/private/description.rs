@@ -12,8 +12,9 @@ use utoipa::{
 };
 
 use super::{
-    PrivateState, access::Door, acts, census, compact, epochs, gates, health, history, ingest,
-    instances, metrics, modules, outbox, panic, savings, target_acts, targets, tokens,
+    PrivateState, access::Door, acts, broker_hooks, census, compact, epochs, gates, health,
+    history, ingest, instances, metrics, modules, outbox, panic, savings, target_acts, targets,
+    tokens,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -29,6 +30,17 @@ use crate::http::{
     ),
     paths(
         acts::act,
+        broker_hooks::authenticate,
+        broker_hooks::authorize,
+        broker_hooks::resource,
+        broker_hooks::resource_get,
+        broker_hooks::topic,
+        broker_hooks::topic_get,
+        broker_hooks::user,
+        broker_hooks::user_get,
+        broker_hooks::vhost,
+        broker_hooks::vhost_get,
+        broker_hooks::ask,
         compact::compact,
         description::asyncapi,
         description::openapi,
@@ -64,6 +76,7 @@ use crate::http::{
         (name = "Targets", description = "the brokers that are fed"),
         (name = "Outbox", description = "rows that could not be numbered"),
         (name = "Tokens", description = "who may do what here"),
+        (name = "Broker hooks", description = "brokers ask who may connect, subscribe and publish"),
         (name = "Operations", description = "is it well"),
         (name = "Descriptions", description = "of the interfaces"),
     )

@@ -7,6 +7,7 @@
 mod access;
 mod act_body;
 mod acts;
+mod broker_hooks;
 mod caveats;
 mod census;
 mod clients;
@@ -58,6 +59,7 @@ use crate::{
     telemetry::{Readiness, usage::Usage},
 };
 
+pub use broker_hooks::Door;
 pub use savings::Worth;
 
 /// What the private endpoints ask.
@@ -121,6 +123,8 @@ pub struct PrivateState {
     pub metrics_open: bool,
     /// Names beside the loopback ones that `Host` may carry.
     pub hosts: Arc<[String]>,
+    /// Where brokers ask who may do what.
+    pub broker_hooks: Arc<Door>,
 }
 
 /// Largest body of an act: two full lists of a ramp.
@@ -135,6 +139,7 @@ pub fn router(state: PrivateState) -> Router {
         metrics_open: state.metrics_open,
     };
     let documents = description::documents(&state, &door);
+    let hooks = broker_hooks::routes(Arc::clone(&state.broker_hooks));
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
@@ -166,6 +171,7 @@ pub fn router(state: PrivateState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .with_state(state)
+        .merge(hooks)
         .merge(descriptions::routes(documents))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)

@@ -35,6 +35,13 @@ fn look_at(target: &Target, path: &str, now: SystemTime, findings: &mut Findings
     if let Some(login) = target.login() {
         unusable.extend(login.password.read().err());
     }
+    if let Some(login) = target.client_login() {
+        let of_clients = login.password.read().err();
+        unusable.extend(of_clients.map(|Unusable { key, why }| Unusable {
+            key: of_client(key),
+            why,
+        }));
+    }
     if endpoint.tls {
         let files = target.tls_files();
         unusable.extend(tls::problems(&files));
@@ -44,6 +51,14 @@ fn look_at(target: &Target, path: &str, now: SystemTime, findings: &mut Findings
     }
     for Unusable { key, why } in unusable {
         findings.problems.push(format!("{path}.{key}"), why);
+    }
+}
+
+/// The key of the clients' password beside that of the gateway's.
+fn of_client(key: &'static str) -> &'static str {
+    match key {
+        "password_env" => "client_password_env",
+        _ => "client_password_file",
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     UsageWriter,
     configured::{guards, presence, retention, routes, served},
+    entrances::Entrances,
 };
 use crate::{
     config::Config,
@@ -38,6 +39,8 @@ pub(super) struct Parts {
     pub(super) served: Served,
     /// Who may ask.
     pub(super) identity: Arc<Identity>,
+    /// With what clients enter the brokers.
+    pub(super) entrances: Entrances,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
     pub(super) presence: Arc<Presence>,
@@ -81,6 +84,7 @@ impl Parts {
         config: Arc<Config>,
         store: Arc<dyn Store>,
         census: Arc<Census>,
+        entrances: Entrances,
     ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
@@ -159,9 +163,10 @@ impl Parts {
             standings: Arc::default(),
             readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
-            identity: Arc::new(Identity::open()),
+            identity: Arc::clone(entrances.identity()),
             config,
             served,
+            entrances,
             store,
             ingest,
             wake,

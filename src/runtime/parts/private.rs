@@ -49,6 +49,7 @@ impl Parts {
             asyncapi,
             operators: Arc::clone(&self.operators),
             metrics_open: self.config.are_metrics_open(),
+            broker_hooks: Arc::new(self.entrances.door()?),
             hosts: self.config.server.private_hosts.clone().into(),
         })
     }

@@ -39,6 +39,7 @@ impl Parts {
             self.directions(),
             Arc::clone(&self.census),
             clock,
+            self.entrances.credentials(),
         );
         let sources = Sources::new(
             Arc::clone(&reader),

@@ -26,6 +26,7 @@ mod panics;
 mod retention;
 mod schema;
 mod session;
+mod signing_keys;
 mod stages;
 mod statement;
 mod states;

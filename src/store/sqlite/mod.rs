@@ -23,6 +23,7 @@ mod outbox;
 mod panics;
 mod retention;
 mod schema;
+mod signing_keys;
 mod stages;
 mod states;
 mod targets;

@@ -18,6 +18,7 @@ mod outage;
 mod reading;
 mod retention;
 mod server_defaults;
+mod signing_keys;
 mod speed;
 mod states;
 mod targets;

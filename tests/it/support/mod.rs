@@ -26,6 +26,7 @@ pub mod mirror_rig;
 pub mod mosquitto;
 pub mod native;
 pub mod nats;
+pub mod passes;
 pub mod pki;
 pub mod postgres;
 pub mod process;
