@@ -255,8 +255,8 @@ async fn each_endpoint_and_each_kind_of_caller() {
                     );
                     let challenged = answer.header("www-authenticate").starts_with("Bearer ");
                     assert_eq!(challenged, status == 401, "{what}");
-                    let shows = shown.as_deref().unwrap_or("nothing");
-                    assert!(!answer.text.contains(shows), "{what}");
+                    let secret = shown.as_deref().unwrap_or("nothing");
+                    assert!(!answer.text.contains(secret), "{what}");
                 }
                 None => assert!(![401, 403].contains(&answer.status.as_u16()), "{what}"),
             }
