@@ -221,10 +221,14 @@ impl Globals {
     }
 }
 
-/// What the files of the links to brokers say now.
+/// What the files of the links to brokers say now, and that of the hooks.
 fn links(config: &Config) -> Findings {
     let targets = config.mqtt.effective_targets();
-    files::look(&targets, "mqtt.targets", SystemTime::now())
+    let mut findings = files::look(&targets, "mqtt.targets", SystemTime::now());
+    if let Err(why) = config.broker_hooks.read_secret() {
+        findings.problems.push("", why);
+    }
+    findings
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

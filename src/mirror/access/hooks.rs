@@ -71,7 +71,7 @@ impl Hooks {
         Self {
             access,
             logins,
-            client_id_prefix: client_id_prefix.into(),
+            client_id_prefix: client_id_prefix.chars().take(KEPT_OF_PREFIX).collect(),
             others,
         }
     }
@@ -171,6 +171,9 @@ impl Hooks {
         }
     }
 }
+
+/// What a client id of ours has of the prefix where the broker takes short ones only.
+const KEPT_OF_PREFIX: usize = 14;
 
 const fn verdict(granted: bool) -> Verdict {
     if granted {

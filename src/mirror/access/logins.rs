@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, login::Login},
+    config::{Config, login::Login, mqtt::Target},
     identity::passes::Issued,
 };
 
@@ -52,7 +52,7 @@ impl Logins {
         });
         let external = targets.iter().filter(|target| !target.is_embedded());
         Self {
-            gateway: external.filter_map(|target| target.login()).collect(),
+            gateway: external.filter_map(Target::login).collect(),
             clients: clients.collect(),
             read: ArcSwap::default(),
         }

@@ -244,7 +244,7 @@ impl Sessions {
         Session {
             client_id: asked.client_id.clone(),
             expires_at: rfc3339(expires_at),
-            next_session_ms: next_session_ms(lifetime_ms, &modules, asked.chance),
+            next_session_ms: self.next_session_ms(lifetime_ms, &modules, asked.chance),
             resync_ms: spread(self.settings.resync_ms, asked.chance),
             mqtt: most.and_then(|name| targets.get(&name).cloned()),
             targets,
@@ -260,6 +260,24 @@ impl Sessions {
         left.map_or(self.settings.lifetime_ms, |left| {
             left.min(self.settings.lifetime_ms)
         })
+    }
+
+    /// What a client is told on its way back from push is no interval to go on with: it asks again once it is there. So does one that a
+    /// guard moves, at its own time.
+    fn next_session_ms(
+        &self,
+        lifetime_ms: u64,
+        modules: &BTreeMap<String, ModuleSession>,
+        chance: f64,
+    ) -> u64 {
+        // Whose credential ends in a moment does not come again and again until then.
+        let shortest = SHORTEST_SESSION_MS.min(self.settings.lifetime_ms / 2);
+        let usual = spread((lifetime_ms / 2).max(shortest), chance);
+        let returning = modules.values().filter(|module| module.returns);
+        let there = returning.filter_map(|module| module.next_poll_ms).max();
+        let moved = modules.values().filter_map(|module| module.holds_ms).min();
+        let soonest = there.into_iter().chain(moved).min();
+        soonest.map_or(usual, |soonest| usual.min(soonest.max(SHORTEST_SESSION_MS)))
     }
 
     fn module_session(
@@ -347,21 +365,6 @@ impl Sessions {
             }
         }
     }
-}
-
-/// What a client is told on its way back from push is no interval to go on with: it asks again once it is there. So does one that a
-/// guard moves, at its own time.
-fn next_session_ms(
-    lifetime_ms: u64,
-    modules: &BTreeMap<String, ModuleSession>,
-    chance: f64,
-) -> u64 {
-    let usual = spread(lifetime_ms / 2, chance).max(SHORTEST_SESSION_MS);
-    let returning = modules.values().filter(|module| module.returns);
-    let there = returning.filter_map(|module| module.next_poll_ms).max();
-    let moved = modules.values().filter_map(|module| module.holds_ms).min();
-    let soonest = there.into_iter().chain(moved).min();
-    soonest.map_or(usual, |soonest| usual.min(soonest.max(SHORTEST_SESSION_MS)))
 }
 
 /// A little more than what is left, so that who comes then finds itself moved.
