@@ -22,6 +22,12 @@ mod verifier;
 pub mod ledger;
 pub mod mqtt;
 
+/// What is tried with the input of strangers.
+#[cfg(any(test, fuzzing))]
+pub mod strangers {
+    pub use super::{message::strangers::topic, verifier::strangers::event};
+}
+
 pub use directions::Directions;
 pub use message::{
     AsyncApi, Bound, ChangeEvent, PointerEvent, Pointers, binary_event, event, topic,

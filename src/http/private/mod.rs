@@ -54,6 +54,8 @@ use crate::{
     telemetry::{Readiness, usage::Usage},
 };
 
+#[cfg(any(test, fuzzing))]
+pub use ingest::strangers;
 pub use savings::Worth;
 
 /// What the private endpoints ask.
