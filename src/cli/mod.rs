@@ -13,6 +13,7 @@ mod compact;
 mod completions;
 mod epoch;
 mod failure;
+mod health;
 mod instance;
 mod man;
 mod migrate;
@@ -104,6 +105,8 @@ pub enum Command {
     /// Shows the processes that share the database.
     #[command(subcommand)]
     Instance(instance::Instance),
+    /// Says whether the gateway is ready; exit code 0 if it is.
+    Health(health::Health),
     /// Begins new epochs of logs.
     #[command(subcommand)]
     Epoch(epoch::Epoch),
@@ -170,6 +173,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Target(target) => block_on(target.run(&globals)),
         Command::Token(token) => block_on(token.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),
+        Command::Health(health) => block_on(health.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Savings(savings) => block_on(savings.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),

@@ -50,6 +50,8 @@ pub mod server;
 pub mod session;
 pub mod span;
 pub mod steer;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 pub mod tail;
 pub mod target_link;
 #[cfg(test)]

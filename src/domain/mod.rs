@@ -24,6 +24,8 @@ mod rfc3339;
 mod routing;
 mod stage;
 mod standing;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod tick;
 mod time;
 

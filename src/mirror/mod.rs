@@ -23,6 +23,12 @@ mod verifier;
 pub mod ledger;
 pub mod mqtt;
 
+/// What is tried with the input of strangers.
+#[cfg(any(test, fuzzing))]
+pub mod strangers {
+    pub use super::{message::strangers::topic, verifier::strangers::event};
+}
+
 pub use access::{Access, Credentials, Doing, Hooks, LoggedIn, Logins, Verdict};
 pub use directions::Directions;
 pub use message::{

@@ -146,6 +146,7 @@ mod streams_follow_the_log;
 mod streams_speak_the_protocol;
 mod streams_tell_what_is_missing;
 mod streams_under_strain;
+mod supply_chain;
 mod swapped_targets_are_noticed;
 mod targets_are_acted_on;
 mod targets_differ;

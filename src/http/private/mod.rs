@@ -60,6 +60,8 @@ use crate::{
 };
 
 pub use broker_hooks::Door;
+#[cfg(any(test, fuzzing))]
+pub use ingest::strangers;
 pub use savings::Worth;
 
 /// What the private endpoints ask.

@@ -19,6 +19,8 @@ mod service;
 mod session;
 mod snapshot;
 mod sse;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod stream_cursor;
 mod stream_page;
 mod stream_request;

@@ -15,6 +15,8 @@ pub(super) mod direct;
 mod failure;
 mod held;
 pub(super) mod single;
+#[cfg(any(test, fuzzing))]
+pub(super) mod strangers;
 pub(super) mod stream;
 
 use std::{sync::Arc, time::Duration};
