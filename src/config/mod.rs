@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod json_pointer;
 mod key_path;
 mod layers;
+pub mod listener_tls;
 mod loading;
 pub mod log;
 pub mod login;
@@ -32,11 +33,13 @@ pub mod ofrep;
 pub mod ops;
 pub mod outbox;
 pub mod panic;
+pub mod pem;
 pub mod poll;
 pub mod poll_path;
 mod problems;
 pub mod profile;
 pub mod quirks;
+pub mod rate;
 mod reading;
 pub mod redact;
 pub mod response;
@@ -75,6 +78,8 @@ use crate::domain::{Limits, ModuleName, Pace};
 pub struct Config {
     /// Listeners and the process itself.
     pub server: server::Server,
+    /// How often one may ask.
+    pub rate: rate::Rate,
     /// Where the change log lives.
     pub database: database::Database,
     /// Who may call.
@@ -194,6 +199,7 @@ impl Config {
     /// Everything that is wrong with the values.
     pub fn validate(&self, problems: &mut Problems) {
         self.server.validate("server", problems);
+        self.rate.validate("rate", problems);
         self.database.validate("database", problems);
         validate_limits(&self.limits, "limits", problems);
         self.database

@@ -1,4 +1,4 @@
-//! When an answer was given: its `Date`.
+//! What every answer of a listener says: when it was given, its `Date`, and over TLS that browsers are to keep to TLS.
 //!
 //! Invariant: it is what the clock says, also after the clock was set back. What hyper writes by itself stands still then until the
 //! clock has come again to where it was.
@@ -7,7 +7,10 @@ use std::{cell::RefCell, convert::Infallible, time::SystemTime};
 
 use axum::{
     body::HttpBody,
-    http::{HeaderValue, Request, Response, header::DATE},
+    http::{
+        HeaderValue, Request, Response,
+        header::{DATE, STRICT_TRANSPORT_SECURITY},
+    },
 };
 use hyper::{
     body::Incoming,
@@ -21,10 +24,11 @@ thread_local! {
     static WRITTEN: RefCell<Option<(i64, HeaderValue)>> = const { RefCell::new(None) };
 }
 
-/// A service whose answers have the date of this clock.
+/// A service whose answers have the date of this clock, and this word on TLS.
 pub(super) fn dated<S, B, C>(
     service: S,
     clock: C,
+    strict: Option<HeaderValue>,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send,
@@ -33,9 +37,14 @@ where
 {
     service_fn(move |request| {
         let (answering, clock) = (service.call(request), clock.clone());
+        let strict = strict.clone();
         async move {
             let mut response = answering.await?;
             response.headers_mut().insert(DATE, date(clock.now()));
+            if let Some(strict) = strict {
+                let headers = response.headers_mut();
+                headers.insert(STRICT_TRANSPORT_SECURITY, strict);
+            }
             Ok(response)
         }
     })

@@ -4,6 +4,7 @@
 //! writes its answer; an error's public text holds no SQL, path or secret.
 
 mod body;
+mod crowd;
 mod date;
 mod description;
 mod ending;
@@ -15,7 +16,9 @@ pub mod private;
 mod problem;
 pub mod public;
 mod query;
+mod sender;
 pub mod serving;
+pub mod tls;
 
 pub use axum::Router;
 pub use problem::Problem;

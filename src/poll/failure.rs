@@ -46,6 +46,13 @@ pub enum Failure {
         /// What `Retry-After` says.
         retry_after_s: u32,
     },
+    /// Its address or its caller asks more often than it may.
+    TooMany {
+        /// What `Retry-After` says.
+        retry_after_s: u32,
+    },
+    /// Path and query are longer than `server.max_url_bytes`.
+    UrlTooLong,
     /// The state holds more than `modules[].poll.limit.max`, and to cut it would hide keys.
     StateTooLarge,
     /// A bug of ours.
@@ -54,7 +61,7 @@ pub enum Failure {
 
 impl Failure {
     /// One of each kind.
-    pub(super) fn all() -> [Self; 13] {
+    pub(super) fn all() -> [Self; 15] {
         [
             Self::Malformed {
                 what: "cursor".into(),
@@ -70,6 +77,8 @@ impl Failure {
             Self::TooOld,
             Self::Unavailable,
             Self::Busy { retry_after_s: 6 },
+            Self::TooMany { retry_after_s: 1 },
+            Self::UrlTooLong,
             Self::StateTooLarge,
             Self::Panicked,
         ]
@@ -89,6 +98,8 @@ impl Failure {
             Self::TooOld => "the cursor is too old, and the module keeps no state",
             Self::Unavailable => "the answer cannot be given now",
             Self::Busy { .. } => "too many read at once",
+            Self::TooMany { .. } => "too many requests come from this address or caller",
+            Self::UrlTooLong => "path and query are longer than `server.max_url_bytes`",
             Self::StateTooLarge => "the state is larger than the limit",
             Self::Panicked => "the gateway failed",
         }
@@ -106,6 +117,8 @@ impl Failure {
             Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::UrlTooLong => StatusCode::URI_TOO_LONG,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -113,15 +126,17 @@ impl Failure {
     /// The status that is configured for it.
     pub(super) const fn status_in(&self, errors: &Errors) -> Option<u16> {
         match self {
-            Self::Malformed { .. } | Self::UnknownModule => errors.malformed,
+            Self::Malformed { .. } | Self::UnknownModule | Self::UrlTooLong => errors.malformed,
             Self::Method => errors.method,
             Self::BodyTooLarge => errors.too_large,
             Self::BodyMissing => errors.no_body,
             Self::Retired | Self::Blocked => errors.retired,
             Self::TooOld => errors.too_old,
-            Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
-                errors.unavailable
-            }
+            Self::Brownout { .. }
+            | Self::Unavailable
+            | Self::Busy { .. }
+            | Self::TooMany { .. }
+            | Self::StateTooLarge => errors.unavailable,
             Self::Panicked => errors.failed,
         }
     }
@@ -146,6 +161,8 @@ impl Failure {
             Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 "the answer cannot be given now, come back later".into()
             }
+            Self::TooMany { .. } => "too many requests, come back later".into(),
+            Self::UrlTooLong => "path and query are too long".into(),
             Self::Panicked => "the answer failed".into(),
         }
     }
@@ -162,6 +179,8 @@ impl Failure {
             | Self::Brownout { .. }
             | Self::Unavailable
             | Self::Busy { .. }
+            | Self::TooMany { .. }
+            | Self::UrlTooLong
             | Self::StateTooLarge
             | Self::Panicked => Answered::Error,
         }
@@ -171,7 +190,9 @@ impl Failure {
     /// is known. `None` if it never will.
     pub const fn retry_after_s(&self, usual_s: u32) -> Option<u32> {
         match self {
-            Self::Busy { retry_after_s } | Self::Brownout { retry_after_s } => Some(*retry_after_s),
+            Self::Busy { retry_after_s }
+            | Self::Brownout { retry_after_s }
+            | Self::TooMany { retry_after_s } => Some(*retry_after_s),
             Self::Unavailable | Self::StateTooLarge => Some(usual_s),
             Self::Malformed { .. }
             | Self::UnknownModule
@@ -181,6 +202,7 @@ impl Failure {
             | Self::Retired
             | Self::Blocked
             | Self::TooOld
+            | Self::UrlTooLong
             | Self::Panicked => None,
         }
     }

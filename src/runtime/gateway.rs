@@ -8,7 +8,7 @@ use super::{
     Abort, RunError, StartError, configured,
     cuts::Cuts,
     facts,
-    listeners::Listeners,
+    listeners::{Around, Listeners},
     maintenance,
     parts::Parts,
     schema,
@@ -17,7 +17,7 @@ use super::{
     tasks::{Rank, Tasks},
 };
 use crate::{
-    config::{Config, server::Server},
+    config::Config,
     domain::SystemClock,
     http::{private, public::Public, serving},
     mirror, store, telemetry,
@@ -52,7 +52,7 @@ pub struct Gateway {
     /// Each true once the tail is filled, or the flags, the panics or the guards are read.
     prerequisites: Vec<watch::Receiver<bool>>,
     /// Accepts once the prerequisites are met; until then connections wait.
-    public: Option<(TcpListener, Public)>,
+    public: Option<(TcpListener, serving::Walls, Public)>,
     cuts: Cuts,
 }
 
@@ -89,15 +89,16 @@ impl Gateway {
         };
         let asyncapi = parts.asyncapi(bound);
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
-        let bounds = serving_bounds(&parts.config.server);
+        let around = Around::raise(&parts.config.server, &mut tasks)?;
         let cuts = Cuts::default();
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
             let service = move |_peer| service.clone();
-            serving::serve(listeners.private, service, SystemClock, bounds, end)
+            serving::serve(listeners.private, service, SystemClock, around.private, end)
         });
-        let public = Some((listeners.public, parts.public(asyncapi, bound)?));
+        let public = parts.public(asyncapi, bound)?;
+        let public = Some((listeners.public, around.public, public));
         Ok(Self {
             parts,
             tasks,
@@ -140,18 +141,17 @@ impl Gateway {
     }
 
     fn open_to_the_public(&mut self) {
-        let Some((listener, public)) = self.public.take() else {
+        let Some((listener, walls, public)) = self.public.take() else {
             return;
         };
         let public = Arc::new(public);
-        let bounds = serving_bounds(&self.parts.config.server);
         let cut = self.cuts.public.clone();
         self.tasks.spawn(Rank::Public, "public listener", |stop| {
             serving::serve(
                 listener,
                 move |peer| public.service(peer),
                 SystemClock,
-                bounds,
+                walls,
                 serving::End { stop, cut },
             )
         });
@@ -199,12 +199,5 @@ async fn met(prerequisites: Vec<watch::Receiver<bool>>) {
             // Its task has ended, which the supervisor reports.
             std::future::pending::<()>().await;
         }
-    }
-}
-
-fn serving_bounds(server: &Server) -> serving::Bounds {
-    serving::Bounds {
-        connections: server.max_connections,
-        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
     }
 }

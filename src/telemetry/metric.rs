@@ -55,6 +55,12 @@ pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
+/// Seconds until the certificate of a listener ends, by listener; negative after it has.
+pub const CERTIFICATE_EXPIRES_SECONDS: &str = "changeover_certificate_expires_seconds";
+/// Connections that were closed before a request, by listener and why: `address`, `handshake`, `late`.
+pub const CONNECTIONS_REFUSED: &str = "changeover_connections_refused_total";
+/// Requests to the public listener that came too soon, by whose they were: `address` or `caller`.
+pub const TOO_SOON: &str = "changeover_too_soon_total";
 /// Changes as a subscriber of a target received them, by module and outcome.
 pub const VERIFIED: &str = "changeover_verified_total";
 /// The share of a target's channels that is compared with the log at present.
@@ -151,6 +157,19 @@ pub fn describe() {
         "Reads that found no place within admission.wait_ms"
     );
     metrics::describe_gauge!(ADMISSION_IN_FLIGHT, "Reads under way");
+    metrics::describe_gauge!(
+        CERTIFICATE_EXPIRES_SECONDS,
+        metrics::Unit::Seconds,
+        "Time until the certificate of a listener ends"
+    );
+    metrics::describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections closed before a request: too many of an address, a handshake that failed or was late"
+    );
+    metrics::describe_counter!(
+        TOO_SOON,
+        "Requests above the rate of their address or caller"
+    );
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(

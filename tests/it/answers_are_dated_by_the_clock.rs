@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, routing::get};
 use changeover::{
     domain::{Clock, Micros},
-    http::serving::{Bounds, End, routed, serve},
+    http::serving::{Bounds, End, Walls, routed, serve},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,21 +39,24 @@ async fn forward_and_back() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (hand, stop) = (Hand(Arc::default()), CancellationToken::new());
     let service = routed(Router::new().route("/", get(|| async { "here" })));
-    let bounds = Bounds {
-        connections: 10,
-        idle_timeout: Duration::from_mins(1),
+    let walls = Walls {
+        name: "public",
+        bounds: Bounds {
+            connections: 10,
+            per_address: 0,
+            idle_timeout: Duration::from_mins(1),
+            head_timeout: Duration::from_mins(1),
+            head_bytes: 65_536,
+            headers: 100,
+        },
+        proxies: Arc::default(),
+        tls: None,
     };
     let end = End {
         stop: stop.clone(),
         cut: CancellationToken::new(),
     };
-    let serving = serve(
-        listener,
-        move |_| service.clone(),
-        hand.clone(),
-        bounds,
-        end,
-    );
+    let serving = serve(listener, move |_| service.clone(), hand.clone(), walls, end);
     let serving = tokio::spawn(serving);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for (time, expected) in [

@@ -31,6 +31,7 @@ mod savings;
 mod target_acts;
 mod targets;
 mod verified;
+mod walls;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ use crate::{
 };
 
 pub use savings::Worth;
+pub use walls::Walls;
 
 /// What the private endpoints ask.
 #[derive(Clone)]
@@ -113,6 +115,8 @@ pub struct PrivateState {
     pub asyncapi: Arc<mirror::AsyncApi>,
     /// Names beside the loopback ones that `Host` may carry.
     pub hosts: Arc<[String]>,
+    /// The bounds of a request.
+    pub walls: Walls,
 }
 
 /// Largest body of an act: two full lists of a ramp.
@@ -121,7 +125,7 @@ const ACT_BODY_BYTES: usize = 128 * 1024;
 /// All routes of the private listener.
 pub fn router(state: PrivateState) -> Router {
     let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
-    let hosts = Arc::clone(&state.hosts);
+    let (hosts, walls) = (Arc::clone(&state.hosts), state.walls);
     let documents = description::documents(&state);
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
@@ -156,6 +160,7 @@ pub fn router(state: PrivateState) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(hosts, host::check))
+        .layer(middleware::from_fn_with_state(walls, walls::stand))
 }
 
 async fn nothing_here() -> Problem {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use utoipa::{OpenApi, ToSchema};
 
 use super::{PublicState, legacy_description, ofrep, poll, session, snapshot, streams};
@@ -51,7 +52,14 @@ struct Api;
 pub(super) fn documents(state: &PublicState) -> Documents {
     let mut api = Api::openapi();
     let modules = state.modules.iter().map(ModuleName::as_str);
-    description::complete(&mut api, &[], modules);
+    let walls = [
+        (StatusCode::URI_TOO_LONG, "path and query are too long"),
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests come from this address or caller",
+        ),
+    ];
+    description::complete(&mut api, &walls, modules);
     legacy_description::add(&mut api.paths, &state.endpoints);
     Documents {
         openapi: Document::new(&api),

@@ -63,6 +63,8 @@ const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>) -> bool
         Failure::Malformed { .. }
         | Failure::BodyTooLarge
         | Failure::BodyMissing
+        | Failure::TooMany { .. }
+        | Failure::UrlTooLong
         | Failure::Panicked => true,
         Failure::UnknownModule => matches!(whom, Whom::Named(..)),
         // A batch says these in the place of each module.
