@@ -134,6 +134,7 @@ pub fn count_query(purpose: Purpose) {
 
 /// Tells the exporter what each metric means.
 pub fn describe() {
+    describe_doors();
     metrics::describe_counter!(POLLS, "Legacy polls by module and kind of answer");
     metrics::describe_histogram!(
         POLL_SECONDS,
@@ -157,19 +158,6 @@ pub fn describe() {
         "Reads that found no place within admission.wait_ms"
     );
     metrics::describe_gauge!(ADMISSION_IN_FLIGHT, "Reads under way");
-    metrics::describe_gauge!(
-        CERTIFICATE_EXPIRES_SECONDS,
-        metrics::Unit::Seconds,
-        "Time until the certificate of a listener ends"
-    );
-    metrics::describe_counter!(
-        CONNECTIONS_REFUSED,
-        "Connections closed before a request: too many of an address, a handshake that failed or was late"
-    );
-    metrics::describe_counter!(
-        TOO_SOON,
-        "Requests above the rate of their address or caller"
-    );
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(
@@ -235,5 +223,21 @@ pub fn describe() {
         OLDEST_RETAINED_SECONDS,
         metrics::Unit::Seconds,
         "Age of the oldest change that the log promises to hold"
+    );
+}
+
+fn describe_doors() {
+    metrics::describe_gauge!(
+        CERTIFICATE_EXPIRES_SECONDS,
+        metrics::Unit::Seconds,
+        "Time until the certificate of a listener ends"
+    );
+    metrics::describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections closed before a request: too many of an address, a handshake that failed or was late"
+    );
+    metrics::describe_counter!(
+        TOO_SOON,
+        "Requests above the rate of their address or caller"
     );
 }
