@@ -26,7 +26,7 @@ use crate::support::{
 };
 
 const POLL: &str = "/api/commission/list?since=0&uid=u1";
-const STRANGERS: usize = 60;
+const STRANGERS: u32 = 60;
 const HEAD: Duration = Duration::from_secs(2);
 
 /// An answer takes milliseconds; the machine may be busy.
@@ -180,7 +180,7 @@ async fn who_is_silent_in_a_handshake_is_let_go() {
             &labels,
         )
         .await;
-        (late > STRANGERS as f64 - 0.5).then_some(())
+        (late > f64::from(STRANGERS) - 0.5).then_some(())
     })
     .await;
     drop(strangers);
@@ -211,7 +211,7 @@ async fn an_address_has_so_many_connections_and_no_more() {
         &labels,
     )
     .await;
-    assert!((refused - STRANGERS as f64).abs() < 0.5, "{refused}");
+    assert!((refused - f64::from(STRANGERS)).abs() < 0.5, "{refused}");
     drop(seated.pop());
     eventually("whoever leaves makes room", PATIENCE, async || {
         let mut socket = Socket::connect_from("127.0.0.3", url).await;
