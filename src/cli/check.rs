@@ -12,6 +12,7 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
         .warnings()
         .iter()
         .chain(&super::links(&config).warnings)
+        .chain(&super::certificates(&config).warnings)
     {
         say(&format!("warning: {warning}"))?;
     }

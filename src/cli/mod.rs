@@ -208,14 +208,15 @@ impl Globals {
         })
     }
 
-    /// The configuration to serve with, and what the files of the links to brokers say. A gateway serves without
-    /// them: what a broker lacks keeps no client from polling.
+    /// The configuration to serve with, and what the files of the links to brokers and of the listeners say. A gateway serves
+    /// without the former: what a broker lacks keeps no client from polling.
     pub fn load_to_check(&self) -> Result<Config, Problems> {
         config::load_to_serve(&self.sources(), |config, problems| {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
             problems.add_unless_known(links(config).problems);
+            problems.add_unless_known(certificates(config).problems);
         })
     }
 
@@ -233,6 +234,21 @@ fn links(config: &Config) -> Findings {
         findings.problems.push("", why);
     }
     findings
+}
+
+/// What the certificates of the listeners say now.
+fn certificates(config: &Config) -> Findings {
+    let mut found = Findings::default();
+    for (path, tls) in [
+        ("server.public_tls", &config.server.public_tls),
+        ("server.private_tls", &config.server.private_tls),
+    ] {
+        if let Some(tls) = tls {
+            let now = SystemTime::now();
+            tls.look(path, now, &mut found.problems, &mut found.warnings);
+        }
+    }
+    found
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

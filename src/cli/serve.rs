@@ -28,6 +28,11 @@ impl Serve {
         for warning in links.problems.iter().chain(&links.warnings) {
             tracing::warn!(%warning, "a link to a broker may fail");
         }
+        let certificates = super::certificates(&config);
+        let trouble = certificates.problems.iter().chain(&certificates.warnings);
+        for warning in trouble {
+            tracing::warn!(%warning, "clients may not believe a listener");
+        }
         let shutdown = shutdown_signal().context("cannot listen for signals")?;
         raise_open_files(&config);
         let options = Options {

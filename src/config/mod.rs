@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod json_pointer;
 mod key_path;
 mod layers;
+pub mod listener_tls;
 mod loading;
 pub mod log;
 pub mod login;
@@ -34,11 +35,13 @@ pub mod ofrep;
 pub mod ops;
 pub mod outbox;
 pub mod panic;
+pub mod pem;
 pub mod poll;
 pub mod poll_path;
 mod problems;
 pub mod profile;
 pub mod quirks;
+pub mod rate;
 mod reading;
 pub mod redact;
 pub mod response;
@@ -79,6 +82,8 @@ use crate::domain::{Limits, ModuleName, Pace};
 pub struct Config {
     /// Listeners and the process itself.
     pub server: server::Server,
+    /// How often one may ask.
+    pub rate: rate::Rate,
     /// Where the change log lives.
     pub database: database::Database,
     /// Who may call.
@@ -200,6 +205,7 @@ impl Config {
     /// Everything that is wrong with the values.
     pub fn validate(&self, problems: &mut Problems) {
         self.server.validate("server", problems);
+        self.rate.validate("rate", problems);
         self.database.validate("database", problems);
         self.auth.validate("auth", problems);
         validate_limits(&self.limits, "limits", problems);

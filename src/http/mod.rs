@@ -4,6 +4,7 @@
 //! writes its answer; an error's public text holds no SQL, path or secret.
 
 mod body;
+mod crowd;
 mod description;
 mod ending;
 mod idle_timer;
@@ -14,7 +15,10 @@ pub mod private;
 mod problem;
 pub mod public;
 mod query;
+mod sender;
 pub mod serving;
+mod strict;
+pub mod tls;
 
 pub use axum::Router;
 pub use problem::Problem;

@@ -48,6 +48,8 @@ pub enum Failure {
         /// What `Retry-After` says.
         retry_after_s: u32,
     },
+    /// Path and query are longer than `server.max_url_bytes`.
+    UrlTooLong,
     /// The state holds more than `modules[].poll.limit.max`, and to cut it would hide keys.
     StateTooLarge,
     /// A bug of ours.
@@ -56,7 +58,7 @@ pub enum Failure {
 
 impl Failure {
     /// One of each kind.
-    pub(super) fn all() -> [Self; 17] {
+    pub(super) fn all() -> [Self; 18] {
         [
             Self::Malformed {
                 what: "cursor".into(),
@@ -76,6 +78,7 @@ impl Failure {
             Self::TooOld,
             Self::Unavailable,
             Self::Busy { retry_after_s: 6 },
+            Self::UrlTooLong,
             Self::StateTooLarge,
             Self::Panicked,
         ]
@@ -103,6 +106,7 @@ impl Failure {
             Self::TooOld => "the cursor is too old, and the module keeps no state",
             Self::Unavailable => "the answer cannot be given now",
             Self::Busy { .. } => "too many read at once",
+            Self::UrlTooLong => "path and query are longer than `server.max_url_bytes`",
             Self::StateTooLarge => "the state is larger than the limit",
             Self::Panicked => "the gateway failed",
         }
@@ -121,6 +125,7 @@ impl Failure {
             Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::UrlTooLong => StatusCode::URI_TOO_LONG,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -128,7 +133,7 @@ impl Failure {
     /// The status that is configured for it.
     pub(super) const fn status_in(&self, errors: &Errors) -> Option<u16> {
         match self {
-            Self::Malformed { .. } | Self::UnknownModule => errors.malformed,
+            Self::Malformed { .. } | Self::UnknownModule | Self::UrlTooLong => errors.malformed,
             Self::Refused(refused) => match refused {
                 Refused::Missing | Refused::NotAccepted | Refused::Expired => errors.unauthorized,
                 Refused::NotThisModule | Refused::NotItsAudience | Refused::NotItsClient => {
@@ -142,9 +147,10 @@ impl Failure {
             Self::BodyMissing => errors.no_body,
             Self::Retired | Self::Blocked => errors.retired,
             Self::TooOld => errors.too_old,
-            Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
-                errors.unavailable
-            }
+            Self::Brownout { .. }
+            | Self::Unavailable
+            | Self::Busy { .. }
+            | Self::StateTooLarge => errors.unavailable,
             Self::Panicked => errors.failed,
         }
     }
@@ -170,6 +176,7 @@ impl Failure {
             Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 "the answer cannot be given now, come back later".into()
             }
+            Self::UrlTooLong => "path and query are too long".into(),
             Self::Panicked => "the answer failed".into(),
         }
     }
@@ -187,6 +194,7 @@ impl Failure {
             | Self::Brownout { .. }
             | Self::Unavailable
             | Self::Busy { .. }
+            | Self::UrlTooLong
             | Self::StateTooLarge
             | Self::Panicked => Answered::Error,
         }
@@ -207,6 +215,7 @@ impl Failure {
             | Self::Retired
             | Self::Blocked
             | Self::TooOld
+            | Self::UrlTooLong
             | Self::Panicked => None,
         }
     }

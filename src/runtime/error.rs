@@ -1,6 +1,6 @@
 //! Why the process could not start, or ended.
 
-use crate::{domain::ModuleName, log::JoinError, store};
+use crate::{config::login::Unusable, domain::ModuleName, log::JoinError, store};
 
 /// Why the process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,14 @@ pub enum StartError {
         address: String,
         /// The system's word.
         source: std::io::Error,
+    },
+    /// The certificate of a listener.
+    #[error("{listener}.{why}")]
+    Tls {
+        /// The table that names its files.
+        listener: &'static str,
+        /// What is wrong with which.
+        why: Unusable,
     },
     /// Poll contracts, by key path.
     #[error("the poll contracts have problems: {0:?}")]

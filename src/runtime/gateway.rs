@@ -9,7 +9,7 @@ use super::{
     cuts::Cuts,
     entrances::Entrances,
     facts,
-    listeners::Listeners,
+    listeners::{Around, Listeners},
     maintenance,
     parts::Parts,
     schema,
@@ -18,7 +18,7 @@ use super::{
     tasks::{Rank, Tasks},
 };
 use crate::{
-    config::{Config, server::Server},
+    config::Config,
     http::{private, public::Public, serving},
     identity::Identity,
     mirror, store, telemetry,
@@ -53,7 +53,7 @@ pub struct Gateway {
     /// Each true once the tail is filled, or the flags, the panics or the guards are read.
     prerequisites: Vec<watch::Receiver<bool>>,
     /// Accepts once the prerequisites are met; until then connections wait.
-    public: Option<(TcpListener, Public)>,
+    public: Option<(TcpListener, serving::Walls, Public)>,
     cuts: Cuts,
 }
 
@@ -93,15 +93,16 @@ impl Gateway {
         };
         let asyncapi = parts.asyncapi(bound);
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
-        let bounds = serving_bounds(&parts.config.server);
+        let around = Around::raise(&parts.config.server, &mut tasks)?;
         let cuts = Cuts::default();
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
             let service = move |peer| serving::from(service.clone(), peer);
-            serving::serve(listeners.private, service, bounds, end)
+            serving::serve(listeners.private, service, around.private, end)
         });
-        let public = Some((listeners.public, parts.public(asyncapi, bound)?));
+        let public = parts.public(asyncapi, bound)?;
+        let public = Some((listeners.public, around.public, public));
         Ok(Self {
             parts,
             tasks,
@@ -144,17 +145,16 @@ impl Gateway {
     }
 
     fn open_to_the_public(&mut self) {
-        let Some((listener, public)) = self.public.take() else {
+        let Some((listener, walls, public)) = self.public.take() else {
             return;
         };
         let public = Arc::new(public);
-        let bounds = serving_bounds(&self.parts.config.server);
         let cut = self.cuts.public.clone();
         self.tasks.spawn(Rank::Public, "public listener", |stop| {
             serving::serve(
                 listener,
                 move |peer| public.service(peer),
-                bounds,
+                walls,
                 serving::End { stop, cut },
             )
         });
@@ -202,12 +202,5 @@ async fn met(prerequisites: Vec<watch::Receiver<bool>>) {
             // Its task has ended, which the supervisor reports.
             std::future::pending::<()>().await;
         }
-    }
-}
-
-fn serving_bounds(server: &Server) -> serving::Bounds {
-    serving::Bounds {
-        connections: server.max_connections,
-        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
     }
 }

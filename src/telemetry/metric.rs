@@ -59,6 +59,12 @@ pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
+/// Seconds until the certificate of a listener ends, by listener; negative after it has.
+pub const CERTIFICATE_EXPIRES_SECONDS: &str = "changeover_certificate_expires_seconds";
+/// Connections that were closed before a request, by listener and why: `address`, `handshake`, `late`.
+pub const CONNECTIONS_REFUSED: &str = "changeover_connections_refused_total";
+/// Requests to the public listener that came too soon, by whose they were: `address` or `caller`.
+pub const TOO_SOON: &str = "changeover_too_soon_total";
 /// Changes as a subscriber of a target received them, by module and outcome.
 pub const VERIFIED: &str = "changeover_verified_total";
 /// The share of a target's channels that is compared with the log at present.
@@ -135,6 +141,7 @@ pub fn count_query(purpose: Purpose) {
 
 /// Tells the exporter what each metric means.
 pub fn describe() {
+    describe_doors();
     metrics::describe_counter!(POLLS, "Legacy polls by module and kind of answer");
     metrics::describe_histogram!(
         POLL_SECONDS,
@@ -224,5 +231,21 @@ pub fn describe() {
         OLDEST_RETAINED_SECONDS,
         metrics::Unit::Seconds,
         "Age of the oldest change that the log promises to hold"
+    );
+}
+
+fn describe_doors() {
+    metrics::describe_gauge!(
+        CERTIFICATE_EXPIRES_SECONDS,
+        metrics::Unit::Seconds,
+        "Time until the certificate of a listener ends"
+    );
+    metrics::describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections closed before a request: too many of an address, a handshake that failed or was late"
+    );
+    metrics::describe_counter!(
+        TOO_SOON,
+        "Requests above the rate of their address or caller"
     );
 }

@@ -69,7 +69,7 @@ async fn each_end_has_its_code() {
     }
     let url = client.private.clone();
     let wrong = [
-        ["module", "list", "--url", "https://127.0.0.1"],
+        ["module", "list", "--url", "ftp://127.0.0.1"],
         ["module", "list", "--url", "127.0.0.1:8081"],
         ["module", "list", "--set", "tail.page=0"],
     ];

@@ -2,7 +2,9 @@
 
 mod answer;
 mod credential;
+mod tls_files;
 mod remote;
+mod wire;
 
 use anyhow::{Context, bail};
 use reqwest::{
@@ -16,6 +18,9 @@ pub(super) use answer::Answer;
 pub use answer::Trouble;
 pub use remote::Remote;
 pub(super) use remote::loopback_url;
+pub use tls_files::TlsFlags;
+pub(super) use wire::Wire;
+pub use wire::{Broken, BrokenAt};
 
 use self::credential::Credential;
 use super::{actor::Actor, suggestion};
@@ -27,7 +32,7 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Speaks to one private listener.
 pub(super) struct Client {
-    http: reqwest::Client,
+    wire: Wire,
     base: Url,
     /// How the address was found, for those whom it puzzles.
     found_by: &'static str,
@@ -42,7 +47,7 @@ impl Client {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        let request = self.http.request(method, url);
+        let request = self.wire.request(method, url);
         match &self.credential.bearer {
             Some(bearer) => request.header(AUTHORIZATION, bearer),
             None => request,
@@ -161,17 +166,15 @@ impl Client {
 
     /// Sends a request and reads its answer, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(error))?;
+        let sent = self.wire.send(request).await;
+        let mut response = sent.map_err(|broken| self.unreachable(broken))?;
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
         let mut next = async || match response.chunk().await {
             Ok(piece) => Ok(piece),
-            Err(broken) => Err(self.unreachable(broken)),
+            Err(broken) => Err(self.unreachable(broken.into())),
         };
         while let Some(piece) = next().await? {
             if body.len() + piece.len() > ANSWER_BYTES {
@@ -186,25 +189,22 @@ impl Client {
         })
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> Trouble {
+    fn unreachable(&self, broken: Broken) -> Trouble {
         let (base, found_by) = (&self.base, self.found_by);
-        let what = if error.is_connect() {
-            "nothing answers at"
-        } else if error.is_timeout() {
-            "no answer in time from"
-        } else if error.is_body() || error.is_decode() {
-            "the answer broke off from"
-        } else {
-            "cannot ask"
+        let what = match broken.kind {
+            BrokenAt::Connect => "nothing answers at",
+            BrokenAt::Time => "no answer in time from",
+            BrokenAt::Answer => "the answer broke off from",
+            BrokenAt::Other => "cannot ask",
         };
-        let hint = if error.is_connect() {
+        let hint = if broken.kind == BrokenAt::Connect {
             ": is `changeover serve` running?"
         } else {
             ""
         };
         Trouble::Unreachable {
             what: format!("{what} {base} ({found_by}){hint}"),
-            source: error.without_url(),
+            source: broken.into_source(),
         }
     }
 }

@@ -92,7 +92,10 @@ pub(super) fn documents(state: &PrivateState, door: &Door) -> Documents {
         "`Host` names neither loopback nor one of `server.private_hosts`",
     );
     let modules = state.tail.modules().map(crate::domain::ModuleName::as_str);
-    description::complete(&mut api, &[wrong_host], modules);
+    let too_long = (StatusCode::URI_TOO_LONG, "path and query are too long");
+    let late = (StatusCode::REQUEST_TIMEOUT, "the body did not arrive");
+    description::refuse_late_bodies(&mut api, late);
+    description::complete(&mut api, &[wrong_host, too_long], modules);
     Documents {
         openapi: Document::new(&api),
         asyncapi: Document::new(&*state.asyncapi),

@@ -35,6 +35,7 @@ mod target_acts;
 mod targets;
 mod tokens;
 mod verified;
+mod walls;
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ pub use broker_hooks::Door;
 #[cfg(any(test, fuzzing))]
 pub use ingest::strangers;
 pub use savings::Worth;
+pub use walls::Walls;
 
 /// What the private endpoints ask.
 #[derive(Clone)]
@@ -127,6 +129,8 @@ pub struct PrivateState {
     pub hosts: Arc<[String]>,
     /// Where brokers ask who may do what.
     pub broker_hooks: Arc<Door>,
+    /// The bounds of a request.
+    pub walls: Walls,
 }
 
 /// Largest body of an act: two full lists of a ramp.
@@ -135,7 +139,7 @@ const ACT_BODY_BYTES: usize = 128 * 1024;
 /// All routes of the private listener.
 pub fn router(state: PrivateState) -> Router {
     let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
-    let hosts = Arc::clone(&state.hosts);
+    let (hosts, walls) = (Arc::clone(&state.hosts), state.walls);
     let door = access::Door {
         operators: Arc::clone(&state.operators),
         metrics_open: state.metrics_open,
@@ -179,6 +183,7 @@ pub fn router(state: PrivateState) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(door, access::check))
         .layer(middleware::from_fn_with_state(hosts, host::check))
+        .layer(middleware::from_fn_with_state(walls, walls::stand))
 }
 
 async fn nothing_here() -> Problem {

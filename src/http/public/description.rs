@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use utoipa::{OpenApi, ToSchema};
 
 use super::{
@@ -54,7 +55,14 @@ pub(super) fn documents(state: &PublicState) -> Documents {
     let mut api = Api::openapi();
     let modules = state.modules.iter().map(ModuleName::as_str);
     security_description::refuse(&mut api, &state.identity);
-    description::complete(&mut api, &[], modules);
+    let walls = [
+        (StatusCode::URI_TOO_LONG, "path and query are too long"),
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests come from this address or caller",
+        ),
+    ];
+    description::complete(&mut api, &walls, modules);
     legacy_description::add(&mut api.paths, &state.endpoints);
     security_description::ask(&mut api, &state.identity);
     Documents {

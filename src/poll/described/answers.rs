@@ -66,6 +66,8 @@ const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>, asks: b
         Failure::Malformed { .. }
         | Failure::BodyTooLarge
         | Failure::BodyMissing
+        | Failure::Refused(Refused::TooMany { .. })
+        | Failure::UrlTooLong
         | Failure::Panicked => true,
         Failure::Refused(_) => asks,
         Failure::UnknownModule => matches!(whom, Whom::Named(..)),

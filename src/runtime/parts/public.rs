@@ -1,13 +1,16 @@
 //! What the public listener asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Parts;
 use crate::{
     config::modules,
     cutover::Adviser,
     domain::SystemClock,
-    http::public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
+    http::public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds, pace::Pace},
     log::Reader,
     mirror::{self, Sessions},
     native::{self, Reads},
@@ -76,6 +79,8 @@ impl Parts {
             compress_above_bytes: self.config.server.compress_above_bytes,
             proxies: self.config.server.proxies(),
             identity: Arc::clone(&self.identity),
+            url_bytes: self.config.server.max_url_bytes,
+            pace: Arc::new(Pace::new(&self.config.rate, Instant::now())),
         };
         let native = public::native_routes(native);
         Ok(public::service(legacy, native, Some(self.ofrep(&adviser))))

@@ -148,6 +148,11 @@ impl Setup {
         text
     }
 
+    fn asks_over_tls(&self, listener: &str) -> bool {
+        let table = format!("server.{listener}_tls.");
+        self.keys.iter().any(|(key, _)| key.starts_with(&table))
+    }
+
     /// Writes the file into a new folder.
     pub fn write(&self) -> PathBuf {
         let file = folder::fresh("gateway").join("changeover.toml");
@@ -422,6 +427,11 @@ impl Program {
         let address = |name: &str| ready[name].as_str().map(str::to_owned);
         let (public, private) = (address("public").unwrap(), address("private").unwrap());
         self.client = Client::new(&public, &private);
+        if self.setup.asks_over_tls("private") {
+            // Only who has a certificate could ask whether it is ready, which it has said.
+            self.client.private = format!("https://localhost:{}", port(&private));
+            return;
+        }
         self.mqtt = address("mqtt").map(|at| format!("mqtt://{at}"));
         until_ready(&self.client).await;
     }
@@ -496,6 +506,10 @@ impl Program {
 fn program() -> String {
     let named = std::env::var("CHANGEOVER_TEST_PROGRAM").ok();
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_changeover").to_owned())
+}
+
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().unwrap()
 }
 
 /// Runs the program with these arguments and `--url`, as an operator would.

@@ -35,6 +35,7 @@ pub mod pruned;
 pub mod pty;
 pub mod rabbitmq;
 pub mod reckoning;
+pub mod secure;
 pub mod session;
 pub mod socket;
 pub mod stingy;
