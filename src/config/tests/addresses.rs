@@ -55,9 +55,9 @@ fn certificates_need_both_files_and_a_burst_needs_a_pace() {
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
     server.max_url_bytes: must be from 256 to 65534, not 100000 (from changeover.toml)
-    server.public_tls.cert_file: must name a file in PEM: TLS needs a certificate and its key
-    server.private_tls.cert_file: must name a file in PEM: TLS needs a certificate and its key
-    server.private_tls.key_file: must name a file in PEM: TLS needs a certificate and its key
+    server.public_tls.cert_file: must name a file in PEM: TLS needs a certificate and its key (from changeover.toml)
+    server.private_tls.cert_file: must name a file in PEM: TLS needs a certificate and its key (from changeover.toml)
+    server.private_tls.key_file: must name a file in PEM: TLS needs a certificate and its key (from changeover.toml)
     rate.per_address.burst: says nothing while per_second is 0: set both (from changeover.toml)
     rate.per_caller.per_second: must be from 0 to 1000000, not 2000000 (from changeover.toml)
     "#);
