@@ -84,6 +84,7 @@ impl Asked {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 async fn emqx_authenticates_and_authorizes() {
     let asked = Asked::start("deny").await;
     let (user, pass, id) = (&asked.username, &asked.password, &asked.client_id);
@@ -248,6 +249,7 @@ async fn vernemq_registers_subscribes_and_publishes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 async fn rabbitmq_asks_about_each_thing() {
     let asked = Asked::start("ignore").await;
     let (user, pass, id) = (&*asked.username, &*asked.password, &*asked.client_id);

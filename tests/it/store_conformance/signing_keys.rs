@@ -41,7 +41,7 @@ async fn keys_come_one_after_the_other(database: DatabaseUnderTest) {
     assert!(add(&first, None, start).await);
     assert!(!add(&second, None, next).await, "another was there already");
     let read = store.signing_keys().await.unwrap();
-    assert_eq!(read.keys, [first.clone()]);
+    assert_eq!(read.keys, std::slice::from_ref(&first));
     assert!(read.now >= start && read.now.since(start) < hour);
 
     let retires_at = start.minus(hour);
