@@ -35,6 +35,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -45,6 +46,8 @@ pub use output::{Format, Output};
 
 use crate::{
     config::{self, Config, Problems, Sources},
+    domain::SystemClock,
+    identity::Identity,
     mirror::mqtt::files::{self, Findings},
     poll,
 };
@@ -196,6 +199,7 @@ impl Globals {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
+            problems.add_unless_known(keys_of_callers(config));
         })
     }
 
@@ -206,6 +210,7 @@ impl Globals {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
+            problems.add_unless_known(keys_of_callers(config));
             problems.add_unless_known(links(config).problems);
         })
     }
@@ -214,6 +219,11 @@ impl Globals {
     pub fn load(&self) -> Result<Config, Problems> {
         config::load(&self.sources())
     }
+}
+
+/// What is wrong with the files and variables that hold the keys of callers: nobody would be recognized without them.
+fn keys_of_callers(config: &Config) -> Problems {
+    Identity::problems(config, Arc::new(SystemClock))
 }
 
 /// What the files of the links to brokers say now.

@@ -59,7 +59,11 @@ mod tests;
 pub mod verifier;
 pub mod wait;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +199,7 @@ impl Config {
     pub fn validate(&self, problems: &mut Problems) {
         self.server.validate("server", problems);
         self.database.validate("database", problems);
+        self.auth.validate("auth", problems);
         validate_limits(&self.limits, "limits", problems);
         self.database
             .validate_limits(&self.limits, "limits", problems);
@@ -221,7 +226,7 @@ impl Config {
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();
-        modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
+        modules_check::validate(self, &mut routes, problems);
         endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);
         problems.add_unless_known(target_lint::look(self).errors);
@@ -233,6 +238,30 @@ impl Config {
         let mut warnings = target_lint::look(self).warnings;
         target_link::warn(&self.mqtt, &mut warnings);
         warnings
+    }
+
+    /// Who is believed without a proof, in words; `None` if nobody is.
+    pub fn who_is_open(&self) -> Option<String> {
+        if self.auth.is_open() {
+            return Some("every caller is believed who it says it is".to_owned());
+        }
+        let mut modules = self.modules.iter();
+        let open = modules.find(|module| self.auth.takes_open(module.callers.as_deref()))?;
+        Some(format!(
+            "who brings no credential to module {} is believed who it says it is",
+            open.name
+        ))
+    }
+
+    /// What modules ask of a caller's credential, by name.
+    pub fn claims(&self) -> BTreeSet<String> {
+        let shared = self.endpoints.iter().map(|endpoint| &endpoint.poll);
+        let own = self
+            .modules
+            .iter()
+            .filter_map(|module| module.poll.as_ref());
+        let audiences = own.chain(shared).filter_map(|poll| poll.audience.as_ref());
+        audiences.filter_map(|field| field.claim.clone()).collect()
     }
 
     /// Every address that the process opens, with its key.
@@ -258,11 +287,14 @@ impl Config {
                 );
             }
             let private = key == "server.private";
-            if !private && !address.ip().is_loopback() && !self.auth.open_i_understand {
+            if private || address.ip().is_loopback() || self.auth.open_i_understand {
+                continue;
+            }
+            if let Some(open) = self.who_is_open() {
                 problems.push(
                     key,
                     format!(
-                        "{address} is not a loopback address, and every caller is believed who it says it is: use 127.0.0.1, or set auth.open_i_understand = true"
+                        "{address} is not a loopback address, and {open}: use 127.0.0.1, or set auth.open_i_understand = true"
                     ),
                 );
             }

@@ -20,6 +20,7 @@ use crate::{
     config::{Config, server::Server},
     domain::SystemClock,
     http::{private, public::Public, serving},
+    identity::Identity,
     mirror, store, telemetry,
 };
 
@@ -72,13 +73,19 @@ impl Gateway {
             websocket: targets.websocket,
         };
         telemetry::install_metrics().map_err(StartError::Metrics)?;
-        let (parts, ingest_writer) = Parts::new(config, store, census);
+        let identity = Identity::new(&config, Arc::new(SystemClock), rand::random());
+        let identity = Arc::new(identity.map_err(StartError::Callers)?);
+        let (parts, ingest_writer) = Parts::new(config, store, census, identity);
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
         parts.presence.join(&*parts.store).await?;
         let mut prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
+        let identity = Arc::clone(&parts.identity);
+        tasks.spawn(Rank::Reader, "callers", |stop| async move {
+            identity.keep(stop).await
+        });
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
         facts::report(&mut tasks, &parts, &mirror);

@@ -21,6 +21,7 @@ use crate::{
         Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes, guard::Guards,
     },
     domain::SystemClock,
+    identity::Identity,
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Refresh, Retention, Rules,
         Served, StateKeeper, Tail, Waiting, Witnesses,
@@ -43,6 +44,8 @@ pub(super) struct Parts {
     pub(super) witnesses: Arc<Witnesses>,
     pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
+    /// Who is calling.
+    pub(super) identity: Arc<Identity>,
     /// What sends clients back to polling.
     pub(super) panic: Arc<Panic>,
     pub(super) panic_acts: Arc<PanicActs>,
@@ -76,6 +79,7 @@ impl Parts {
         config: Arc<Config>,
         store: Arc<dyn Store>,
         census: Arc<Census>,
+        identity: Arc<Identity>,
     ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
@@ -134,6 +138,7 @@ impl Parts {
             epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
             flags,
+            identity,
             panic,
             panic_acts: Arc::new(panic_acts),
             guards: Arc::new(guards),
