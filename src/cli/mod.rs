@@ -37,6 +37,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -47,6 +48,8 @@ pub use output::{Format, Output};
 
 use crate::{
     config::{self, Config, Problems, Sources},
+    domain::SystemClock,
+    identity::Identity,
     mirror::mqtt::files::{self, Findings},
     poll,
 };
@@ -205,6 +208,7 @@ impl Globals {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
+            problems.add_unless_known(keys_of_callers(config));
         })
     }
 
@@ -215,6 +219,7 @@ impl Globals {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
+            problems.add_unless_known(keys_of_callers(config));
             problems.add_unless_known(links(config).problems);
             problems.add_unless_known(certificates(config).problems);
         })
@@ -224,6 +229,11 @@ impl Globals {
     pub fn load(&self) -> Result<Config, Problems> {
         config::load(&self.sources())
     }
+}
+
+/// What is wrong with the files and variables that hold the keys of callers: nobody would be recognized without them.
+fn keys_of_callers(config: &Config) -> Problems {
+    Identity::problems(config, Arc::new(SystemClock))
 }
 
 /// What the files of the links to brokers say now, and that of the hooks.

@@ -24,6 +24,9 @@ impl Serve {
         for warning in &config.warnings() {
             tracing::warn!(%warning, "the configuration may not be what was meant");
         }
+        if let Some(open) = config.who_is_open() {
+            tracing::warn!("auth.callers: {open}");
+        }
         let links = super::links(&config);
         for warning in links.problems.iter().chain(&links.warnings) {
             tracing::warn!(%warning, "a link to a broker may fail");

@@ -66,7 +66,11 @@ mod tests;
 pub mod verifier;
 pub mod wait;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -238,7 +242,7 @@ impl Config {
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();
-        modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
+        modules_check::validate(self, &mut routes, problems);
         endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);
         problems.add_unless_known(target_lint::look(self).errors);
@@ -258,6 +262,30 @@ impl Config {
     pub fn are_metrics_open(&self) -> bool {
         let on_loopback = self.server.private.ip().is_loopback();
         self.auth.metrics_open.unwrap_or(on_loopback)
+    }
+
+    /// Who is believed without a proof, in words; `None` if nobody is.
+    pub fn who_is_open(&self) -> Option<String> {
+        if self.auth.is_open() {
+            return Some("every caller is believed who it says it is".to_owned());
+        }
+        let mut modules = self.modules.iter();
+        let open = modules.find(|module| self.auth.takes_open(module.callers.as_deref()))?;
+        Some(format!(
+            "who brings no credential to module {} is believed who it says it is",
+            open.name
+        ))
+    }
+
+    /// What modules ask of a caller's credential, by name.
+    pub fn claims(&self) -> BTreeSet<String> {
+        let shared = self.endpoints.iter().map(|endpoint| &endpoint.poll);
+        let own = self
+            .modules
+            .iter()
+            .filter_map(|module| module.poll.as_ref());
+        let audiences = own.chain(shared).filter_map(|poll| poll.audience.as_ref());
+        audiences.filter_map(|field| field.claim.clone()).collect()
     }
 
     /// Every address that the process opens, with its key.
@@ -283,11 +311,14 @@ impl Config {
                 );
             }
             let private = key == "server.private";
-            if !private && !address.ip().is_loopback() && !self.auth.open_i_understand {
+            if private || address.ip().is_loopback() || self.auth.open_i_understand {
+                continue;
+            }
+            if let Some(open) = self.who_is_open() {
                 problems.push(
                     key,
                     format!(
-                        "{address} is not a loopback address, and every caller is believed who it says it is: use 127.0.0.1, or set auth.open_i_understand = true"
+                        "{address} is not a loopback address, and {open}: use 127.0.0.1, or set auth.open_i_understand = true"
                     ),
                 );
             }

@@ -147,10 +147,9 @@ impl Failure {
             Self::BodyMissing => errors.no_body,
             Self::Retired | Self::Blocked => errors.retired,
             Self::TooOld => errors.too_old,
-            Self::Brownout { .. }
-            | Self::Unavailable
-            | Self::Busy { .. }
-            | Self::StateTooLarge => errors.unavailable,
+            Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
+                errors.unavailable
+            }
             Self::Panicked => errors.failed,
         }
     }

@@ -32,6 +32,9 @@ pub enum StartError {
     /// Poll contracts, by key path.
     #[error("the poll contracts have problems: {0:?}")]
     Contracts(Vec<(String, String)>),
+    /// How callers are recognized, by key path.
+    #[error("{0}")]
+    Callers(crate::config::Problems),
     /// A state that was switched off and on again, of a log that was pruned.
     #[error(
         "module {module}: `state` was off while changes were numbered that the log no longer holds, so its state cannot be made whole: set `state = false`"

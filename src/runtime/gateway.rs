@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    domain::SystemClock,
     http::{private, public::Public, serving},
     identity::Identity,
     mirror, store, telemetry,
@@ -65,7 +66,9 @@ impl Gateway {
         schema::prepare(store.as_ref(), &config, options).await?;
         let listeners = Listeners::bind(&config).await?;
         let census = Arc::new(configured::census(&config));
-        let entrances = Entrances::new(&config, Arc::new(Identity::open()));
+        let identity = Identity::new(&config, Arc::new(SystemClock), rand::random());
+        let identity = Arc::new(identity.map_err(StartError::Callers)?);
+        let entrances = Entrances::new(&config, identity);
         let targets = Targets::bind(&config, &census, &entrances).await?;
         let addresses = Addresses {
             public: listeners.public_address()?,
@@ -82,6 +85,10 @@ impl Gateway {
         maintenance::start_operators(&mut tasks, &parts).await?;
         let mut prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
+        let identity = Arc::clone(&parts.identity);
+        tasks.spawn(Rank::Reader, "callers", |stop| async move {
+            identity.keep(stop).await
+        });
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
         facts::report(&mut tasks, &parts, &mirror);

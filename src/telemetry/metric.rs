@@ -26,6 +26,10 @@ pub const ADMISSION_REFUSED: &str = "changeover_admission_refused_total";
 pub const ADMISSION_IN_FLIGHT: &str = "changeover_admission_in_flight";
 /// Tokens at the private listener that nobody is known by, by why.
 pub const TOKENS_REFUSED: &str = "changeover_tokens_refused_total";
+/// Requests whose caller was recognized or refused, by realm and outcome.
+pub const CALLERS: &str = "changeover_callers_total";
+/// Callers that are remembered as recognized, and credentials as refused, by kind.
+pub const VERDICTS: &str = "changeover_verdicts";
 /// SQL statements by purpose.
 pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
 /// Open database connections.
@@ -166,6 +170,14 @@ pub fn describe() {
         "Reads that found no place within admission.wait_ms"
     );
     metrics::describe_gauge!(ADMISSION_IN_FLIGHT, "Reads under way");
+    metrics::describe_counter!(
+        CALLERS,
+        "Requests whose caller was recognized, or why not, by the name of auth.callers"
+    );
+    metrics::describe_gauge!(
+        VERDICTS,
+        "Callers that are remembered as recognized, and credentials as refused"
+    );
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(

@@ -2,8 +2,8 @@
 
 mod answer;
 mod credential;
-mod tls_files;
 mod remote;
+mod tls_files;
 mod wire;
 
 use anyhow::{Context, bail};

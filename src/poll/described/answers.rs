@@ -11,6 +11,7 @@ use http::{
 use super::{Answer, Whom};
 use crate::{
     config::modules::CursorKind,
+    identity::Refused,
     poll::{
         contract::Contract,
         failure::Failure,
