@@ -87,14 +87,14 @@ impl Places {
             Place::Scheme(name, scheme) if *name == header::AUTHORIZATION => Some(&**scheme),
             _ => None,
         });
-        let challenges: Vec<_> = schemes
-            .map(
-                |scheme| match scheme.eq_ignore_ascii_case("bearer") && was_wrong {
-                    true => format!("{scheme} error=\"invalid_token\""),
-                    false => scheme.to_owned(),
-                },
-            )
-            .collect();
+        let challenge = |scheme: &str| {
+            if was_wrong && scheme.eq_ignore_ascii_case("bearer") {
+                format!("{scheme} error=\"invalid_token\"")
+            } else {
+                scheme.to_owned()
+            }
+        };
+        let challenges: Vec<_> = schemes.map(challenge).collect();
         HeaderValue::try_from(challenges.join(", "))
             .ok()
             .filter(|challenge| !challenge.is_empty())
