@@ -49,6 +49,7 @@ mod an_index_comes_with_the_first_time_cursor;
 mod architecture;
 mod brokers_are_known_by_their_certificates;
 mod brokers_ask_in_their_own_words;
+mod callers_read_only_their_audiences;
 mod check_knows_the_brokers;
 mod check_looks_at_the_links;
 #[cfg(feature = "embedded-broker")]
@@ -176,4 +177,5 @@ mod values_that_do_not_fit_go_as_pointers;
 mod waiting_for_a_tick;
 mod waiting_polls;
 mod what_is_used_is_counted;
+mod who_reads_what;
 mod whole_states;

@@ -11,6 +11,7 @@ use crate::{
         wait::WaitUnit,
     },
     domain::{Limits, Position, strangers::Pieces},
+    identity::Who,
     poll::{
         asked::Asked,
         audiences::Audiences,
@@ -75,11 +76,12 @@ pub fn request(input: &[u8]) {
     let parts = Parts {
         query: Some(query),
         headers: &headers,
+        peer: None,
         address: None,
         captures: Some(&captures),
         body: &content,
     };
-    match fields.read(&parts) {
+    match fields.read(&parts, &Who::Open) {
         Ok(request) => is_within_bounds(&fields, &request),
         Err(failure) => is_told(&failure),
     }
@@ -100,6 +102,7 @@ fn fields(kind: CursorKind, place: impl Fn(usize) -> Place) -> Fields {
         cursor: source(0, "since"),
         kind,
         audience: source(1, "uid"),
+        claim: None,
         always: Audiences::everyone(),
         audience_bytes: Limits::default().audience_bytes,
         client: source(2, "who"),

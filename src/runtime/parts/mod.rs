@@ -49,8 +49,6 @@ pub(super) struct Parts {
     pub(super) witnesses: Arc<Witnesses>,
     pub(super) epochs: Arc<Epochs>,
     pub(super) flags: Arc<Flags>,
-    /// Who is calling.
-    pub(super) identity: Arc<Identity>,
     /// What sends clients back to polling.
     pub(super) panic: Arc<Panic>,
     pub(super) panic_acts: Arc<PanicActs>,
@@ -145,7 +143,6 @@ impl Parts {
             epochs: Arc::new(epochs),
             refresh: Arc::new(Refresh::new(patience)),
             flags,
-            identity,
             panic,
             panic_acts: Arc::new(panic_acts),
             guards: Arc::new(guards),

@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod broker;
+pub mod callers;
 pub mod channel_witness;
 pub mod client_rule;
 pub mod clients;

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 
 use super::asker::Asker;
-use crate::domain::strangers::Pieces;
+use crate::{domain::strangers::Pieces, identity::Who};
 
 const AUDIENCE_BYTES: usize = 64;
 
@@ -13,8 +13,8 @@ pub fn flags(input: &[u8]) {
     let body = Bytes::copy_from_slice(pieces.bytes().unwrap_or_default());
     let query = pieces.text();
     let read = [
-        Asker::read(&body, AUDIENCE_BYTES).ok(),
-        Asker::of_query(query, AUDIENCE_BYTES).ok(),
+        Asker::read(&body, &Who::Open, AUDIENCE_BYTES).ok(),
+        Asker::of_query(query, &Who::Open, AUDIENCE_BYTES).ok(),
     ];
     for asker in read.into_iter().flatten() {
         assert!(!asker.client_id.is_empty());
@@ -26,7 +26,7 @@ pub fn flags(input: &[u8]) {
         );
         let (_, query) = stream.split_once('?').expect("it tells who asks");
         // The stream that a client is sent to is its own.
-        let again = Asker::of_query(query, AUDIENCE_BYTES).ok();
+        let again = Asker::of_query(query, &Who::Open, AUDIENCE_BYTES).ok();
         assert_eq!(again, Some(asker));
     }
 }
