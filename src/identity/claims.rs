@@ -85,7 +85,9 @@ impl Claims for Headers<'_> {
         }
         let mut all = Vec::new();
         for value in self.headers.get_all(name) {
-            let items = readable(value)?.split(',').map(str::trim);
+            let items = readable(value)?
+                .split(',')
+                .map(|item| item.trim_matches([' ', '\t']));
             all.extend(items.filter(|item| !item.is_empty()).map(Cow::Borrowed));
         }
         Ok(all)

@@ -59,8 +59,8 @@ impl Showing {
 impl Fingerprint {
     /// Its beginning: enough to tell a handful apart.
     pub(super) fn short(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        let first = self.0.first_chunk().expect("a hash has 32 bytes");
+        u64::from_le_bytes(*first)
     }
 }
 

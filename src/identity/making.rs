@@ -82,8 +82,9 @@ fn way(
         auth::Recognizer::Open => Way::Open,
         auth::Recognizer::Jwt(settings) => {
             let at = settings.credential.clone();
-            let made = JwtRecognizer::new(settings, granting);
-            Way::Jwt(at, made.map_err(|unusable| (unusable.key, unusable.why))?)
+            let made = JwtRecognizer::new(&settings, granting);
+            let made = made.map_err(|unusable| (unusable.key, unusable.why))?;
+            Way::Jwt(at, Box::new(made))
         }
         auth::Recognizer::Forward(settings) => {
             let at = settings.shows.clone();
@@ -103,12 +104,10 @@ fn way(
 }
 
 fn by_module(config: &Config) -> HashMap<ModuleName, Accepted> {
-    let names = config.auth.names();
+    let all = config.auth.names();
     let accepted = |module: &Module| {
         let named = module.callers.as_ref()?;
-        let places = (0_u32..)
-            .zip(&names)
-            .filter(|(_, name)| named.contains(name));
+        let places = (0_u32..).zip(&all).filter(|(_, name)| named.contains(name));
         let bits = places.fold(0, |bits, (place, _)| bits | 1 << place);
         Some((module.module_name(), Accepted(bits)))
     };

@@ -204,13 +204,13 @@ impl Identity {
             }
         }
         let place = worst.refused.map(|(_, place)| place);
-        let refused = self.slowed(worst, asking.address, shared.clock.now());
+        let refused = self.slowed(&worst, asking.address, shared.clock.now());
         self.counts.refused(place, refused);
         refused
     }
 
     /// Slows down who sends wrong credentials.
-    fn slowed(&self, worst: Worst, from: IpAddr, now: Micros) -> Refused {
+    fn slowed(&self, worst: &Worst, from: IpAddr, now: Micros) -> Refused {
         let refused = worst
             .refused
             .map_or(Refused::Missing, |(refused, _)| refused);

@@ -27,7 +27,7 @@ pub(super) struct Recognizer {
 
 /// How.
 pub(super) enum Way {
-    Jwt(CredentialPlace, JwtRecognizer),
+    Jwt(CredentialPlace, Box<JwtRecognizer>),
     Forward(Vec<CredentialPlace>, ForwardRecognizer),
     Header(CredentialPlace, HeaderRecognizer),
     Key(CredentialPlace, KeyRecognizer),

@@ -15,7 +15,7 @@ impl Seldom {
     /// Whether it is time to say it again.
     pub(super) fn is_due(&self, now: Micros) -> bool {
         let last = self.0.load(Ordering::Relaxed);
-        let due = last == 0 || now.since(Micros::new(last)) >= Duration::from_secs(60);
+        let due = last == 0 || now.since(Micros::new(last)) >= Duration::from_mins(1);
         let (was, is) = (last, now.get());
         due && self
             .0

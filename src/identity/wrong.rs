@@ -17,7 +17,7 @@ use std::{
 use super::fingerprint::Fingerprint;
 use crate::{config::auth::Auth, domain::Micros};
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// The addresses that sent wrong credentials.
 pub(super) struct WrongSenders {
@@ -110,7 +110,7 @@ impl Sender {
 fn counted_as(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

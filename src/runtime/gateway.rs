@@ -87,7 +87,7 @@ impl Gateway {
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
         let identity = Arc::clone(&parts.identity);
         tasks.spawn(Rank::Reader, "callers", |stop| async move {
-            identity.keep(stop).await
+            identity.keep(stop).await;
         });
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);

@@ -75,13 +75,13 @@ pub enum WhenDown {
 impl Forward {
     pub(super) fn read(entry: &Entry, path: &str, problems: &mut Problems) -> Option<Self> {
         let shows = shows(entry, path, problems);
-        let url = match &entry.check_url {
-            Some(url) => web_url(url, &format!("{path}.check_url"), problems),
-            None => {
-                let why = "is missing: where the back end says whether it knows a credential";
-                problems.push(format!("{path}.check_url"), why);
-                None
-            }
+        let at = format!("{path}.check_url");
+        let url = if let Some(url) = &entry.check_url {
+            web_url(url, &at, problems)
+        } else {
+            let why = "is missing: where the back end says whether it knows a credential";
+            problems.push(at, why);
+            None
         };
         if let Some(url) = &url {
             plain_has_no_ca(url, entry, path, problems);

@@ -14,28 +14,28 @@ pub struct Header {
 
 impl Header {
     pub(super) fn read(entry: &Entry, path: &str, problems: &mut Problems) -> Option<Self> {
-        let at = format!("{path}.credential");
-        let name = match &entry.credential {
-            Some(field) => match field.check(&at, problems) {
-                Some(CredentialPlace::Header(name)) => Some(name),
-                Some(_) => {
-                    problems.push(&at, "must be a header without a scheme: the one by which the proxy names the caller");
-                    None
-                }
-                None => None,
-            },
-            None => {
-                let why = "is missing: the header by which the proxy names the caller, as { name = \"X-User\" }";
-                problems.push(&at, why);
-                None
-            }
-        };
+        let name = name(entry, &format!("{path}.credential"), problems);
         let networks = networks(entry, path, problems);
         Some(Self {
             name: name?,
             networks: networks?,
         })
     }
+}
+
+fn name(entry: &Entry, at: &str, problems: &mut Problems) -> Option<http::HeaderName> {
+    let Some(field) = &entry.credential else {
+        let why =
+            "is missing: the header by which the proxy names the caller, as { name = \"X-User\" }";
+        problems.push(at, why);
+        return None;
+    };
+    let CredentialPlace::Header(name) = field.check(at, problems)? else {
+        let why = "must be a header without a scheme: the one by which the proxy names the caller";
+        problems.push(at, why);
+        return None;
+    };
+    Some(name)
 }
 
 fn networks(entry: &Entry, path: &str, problems: &mut Problems) -> Option<Vec<Network>> {

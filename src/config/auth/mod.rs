@@ -115,8 +115,8 @@ impl Auth {
 
     /// Whether open callers are among those named; `None` = all of them.
     pub fn takes_open(&self, named: Option<&[String]>) -> bool {
-        let names = caller::names(&self.callers);
-        let mut callers = self.callers.iter().zip(&names);
+        let all = caller::names(&self.callers);
+        let mut callers = self.callers.iter().zip(&all);
         let is_named = |name: &String| named.is_none_or(|named| named.contains(name));
         self.callers.is_empty() || callers.any(|(entry, name)| entry.is_open() && is_named(name))
     }

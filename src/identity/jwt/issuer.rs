@@ -117,9 +117,10 @@ impl Issuer {
         }
         if !covered {
             if let Some(left) = self.pause_left(&asked) {
-                return match asked.absent.contains(&head) {
-                    true => Sought::NotThere,
-                    false => not_now(left),
+                return if asked.absent.contains(&head) {
+                    Sought::NotThere
+                } else {
+                    not_now(left)
                 };
             }
             self.ask(&mut asked).await;

@@ -55,7 +55,7 @@ pub(super) struct Recognized {
 
 impl JwtRecognizer {
     /// With the keys that its file holds now. Those behind a URL come later.
-    pub(super) fn new(settings: Jwt, granting: Granting) -> Result<Self, Unusable> {
+    pub(super) fn new(settings: &Jwt, granting: Granting) -> Result<Self, Unusable> {
         let ring = Arc::<Keyring>::default();
         let realm = Arc::clone(&granting.realm);
         let algorithms = settings.algorithms.clone();
@@ -85,7 +85,7 @@ impl JwtRecognizer {
             }
         };
         Ok(Self {
-            rules: Rules::new(&settings),
+            rules: Rules::new(settings),
             granting,
             ring,
             source,
@@ -113,7 +113,7 @@ impl JwtRecognizer {
         let mut verified = self
             .ring
             .load()
-            .and_then(|keys| self.rules.verify(token, &head, &keys));
+            .and_then(|keys| token::verify(token, &head, &keys));
         if verified.is_none() && self.is_unknown(&head) {
             verified = self.sought(token, &head).await?;
         }
@@ -157,7 +157,7 @@ impl JwtRecognizer {
         match Arc::clone(issuer).seek(head.clone()).await {
             Sought::Asked => {
                 let keys = self.ring.load();
-                Ok(keys.and_then(|keys| self.rules.verify(token, head, &keys)))
+                Ok(keys.and_then(|keys| token::verify(token, head, &keys)))
             }
             Sought::NotThere => Ok(None),
             Sought::NotNow { retry_after_s } => Err(Refused::Unavailable { retry_after_s }),

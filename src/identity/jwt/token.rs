@@ -64,14 +64,6 @@ impl Rules {
         (is_plain && self.algorithms.contains(&algorithm)).then_some(Head { algorithm, kid })
     }
 
-    /// What a token says, if one of the keys signed it.
-    pub(super) fn verify(&self, token: &[u8], head: &Head, keys: &Keys) -> Option<Value> {
-        keys.of(head).find_map(|key| {
-            let said = decode::<Value>(token, &key.decoding, &only_signature(key.algorithm));
-            said.ok().map(|said| said.claims).filter(Value::is_object)
-        })
-    }
-
     /// Until when what a token says counts.
     pub(super) fn check(&self, said: &Value, now: Micros) -> Result<Micros, Rejected> {
         self.check_parties(said)?;
@@ -108,6 +100,14 @@ impl Rules {
             (issued || self.issuers.is_empty()) && (is_meant || self.audiences.is_empty());
         is_right.then_some(()).ok_or(Rejected::Wrong)
     }
+}
+
+/// What a token says, if one of the keys signed it.
+pub(super) fn verify(token: &[u8], head: &Head, keys: &Keys) -> Option<Value> {
+    keys.of(head).find_map(|key| {
+        let said = decode::<Value>(token, &key.decoding, &only_signature(key.algorithm));
+        said.ok().map(|said| said.claims).filter(Value::is_object)
+    })
 }
 
 /// The times are judged by our own clock, and the parties by our own rules: the library judges the signature.

@@ -71,7 +71,7 @@ async fn the_back_end_is_asked_once_and_shown_no_more_than_configured() {
         assert_eq!(told(&request.of(&identity).await), "forward:u1 [u1]");
     }
     assert_eq!(server.asked(), 1);
-    clock.forward(Duration::from_secs(60));
+    clock.forward(Duration::from_mins(1));
     assert_eq!(told(&request.of(&identity).await), "forward:u1 [u1]");
     assert_eq!(server.asked(), 2);
     let elsewhere = sid("u1").with("x-legacy", "l").from("192.0.2.1");
@@ -87,7 +87,7 @@ async fn a_no_is_remembered_for_a_while_and_ends_a_yes_at_once() {
     }
     assert_eq!(server.asked(), 1);
     assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
-    clock.forward(Duration::from_secs(60));
+    clock.forward(Duration::from_mins(1));
     server.answer(|_| status("403 Forbidden"));
     assert_eq!(told(&sid("u1").of(&identity).await), "not_accepted");
     // Down after its no: nothing holds any more.
@@ -101,7 +101,8 @@ async fn a_no_is_remembered_for_a_while_and_ends_a_yes_at_once() {
 
 #[tokio::test]
 async fn what_is_no_answer_is_an_outage() {
-    let silences: [(&str, fn(&str) -> Reply); 7] = [
+    type Answer = fn(&str) -> Reply;
+    let silences: [(&str, Answer); 7] = [
         ("500", |_| status("500 Oops")),
         ("404", |_| status("404 Not Found")),
         ("redirect", |head| {
@@ -126,7 +127,7 @@ async fn what_is_no_answer_is_an_outage() {
         let (server, identity, clock) = backend("stale_for = \"10m\"").await;
         assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
         server.answer(silence);
-        clock.forward(Duration::from_secs(60));
+        clock.forward(Duration::from_mins(1));
         let began = Instant::now();
         assert_eq!(
             told(&sid("u1").of(&identity).await),
@@ -139,7 +140,7 @@ async fn what_is_no_answer_is_an_outage() {
             "unavailable",
             "{name}"
         );
-        clock.forward(Duration::from_secs(600));
+        clock.forward(Duration::from_mins(10));
         assert_eq!(
             told(&sid("u1").of(&identity).await),
             "unavailable",
@@ -161,7 +162,7 @@ async fn without_grace_an_outage_refuses() {
     assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
     server.answer(|_| status("503 Down"));
     assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
-    clock.forward(Duration::from_secs(60));
+    clock.forward(Duration::from_mins(1));
     assert_eq!(told(&sid("u1").of(&identity).await), "unavailable");
 }
 
@@ -175,7 +176,7 @@ async fn nobody_there_is_an_outage_in_which_callers_do_not_wait() {
         );
     }
     server.answer(|_| Reply::Silence);
-    clock.forward(Duration::from_secs(60));
+    clock.forward(Duration::from_mins(1));
     let began = Instant::now();
     for n in 0..20 {
         assert_eq!(
@@ -265,6 +266,6 @@ async fn who_guesses_is_not_asked_about_any_more() {
         told(&sid("u2").from("192.0.2.2").of(&identity).await),
         "forward:u2 [u2]"
     );
-    clock.forward(Duration::from_secs(60));
+    clock.forward(Duration::from_mins(1));
     assert_eq!(told(&sid("u2").of(&identity).await), "forward:u2 [u2]");
 }

@@ -24,8 +24,8 @@ pub(super) enum Reply {
     Silence,
 }
 
-pub(super) fn json(body: impl ToString) -> Reply {
-    Reply::Whole("200 OK", String::new(), body.to_string())
+pub(super) fn json(body: impl AsRef<str>) -> Reply {
+    Reply::Whole("200 OK", String::new(), body.as_ref().to_owned())
 }
 
 pub(super) fn status(status: &'static str) -> Reply {
