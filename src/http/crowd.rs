@@ -9,8 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::sender::sender;
-use crate::domain::Network;
+use crate::domain::{Network, sender};
 
 /// How many each has.
 type Seated = Mutex<HashMap<IpAddr, usize>>;

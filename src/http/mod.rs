@@ -15,7 +15,6 @@ pub mod private;
 mod problem;
 pub mod public;
 mod query;
-mod sender;
 pub mod serving;
 mod strict;
 pub mod tls;

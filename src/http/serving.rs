@@ -154,7 +154,7 @@ pub async fn serve<S, B>(
             service: service(peer),
             bounds,
             ending: Arc::clone(&ending),
-            _place: (place, seat),
+            place: (place, seat),
         };
         match &walls.tls {
             None => connections.spawn(attended.attend(stream)),
@@ -180,7 +180,7 @@ struct Attended<S> {
     bounds: Bounds,
     ending: Arc<Ending>,
     /// Given back when the connection ends.
-    _place: (OwnedSemaphorePermit, Seat),
+    place: (OwnedSemaphorePermit, Seat),
 }
 
 impl<S, B> Attended<S>
@@ -203,7 +203,7 @@ where
             service: strict(self.service, told),
             bounds: self.bounds,
             ending: self.ending,
-            _place: self._place,
+            place: self.place,
         }
     }
 

@@ -1,6 +1,6 @@
 //! From the configuration to what recognizes callers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     Accepted, Identity, Places,
@@ -11,6 +11,7 @@ use super::{
     header::HeaderRecognizer,
     jwt::JwtRecognizer,
     key::KeyRecognizer,
+    pace::Pace,
     recognizer::{Recognizer, Shared, Way},
     verdicts::Verdicts,
     wrong::WrongSenders,
@@ -60,6 +61,7 @@ impl Identity {
             places: Places::new(recognizers.iter().flat_map(Recognizer::places)),
             counts: Counts::new(recognizers.iter().map(|one| &one.realm)),
             wrong: Some(WrongSenders::new(&config.auth)),
+            pace: Some(Pace::new(&config.rate, Instant::now())),
             shared: Some(shared),
             recognizers,
         })

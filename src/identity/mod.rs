@@ -3,7 +3,7 @@
 //! A door shows an [`Asking`] to [`Identity::who`] and gets a [`Who`]; what this caller may be called and may read, only the [`Who`]
 //! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized, `places.rs` where
 //! credentials stand, `several.rs` a caller of several modules, `lifetime.rs` how long an answer to it may take, `counting.rs` how many
-//! were refused. `operators/` is who may do what at the private listener; `passes/` is with what a client enters a broker.
+//! were refused. `operators/` is who may do what at the private listener; `passes/` is with what a client enters a broker; `pace/` how often one may ask.
 //!
 //! `making.rs` makes what the configuration says. `recognizer.rs` is one entry of it: `jwt/`, `forward/`, `header.rs` and `key.rs` are the kinds. Each finds its credential
 //! (`credential.rs`), and what that says (`claims.rs`) becomes a caller (`granting.rs`). `verdicts.rs` remembers callers by the `fingerprint.rs` of their
@@ -28,6 +28,7 @@ mod key;
 mod lifetime;
 mod making;
 pub mod operators;
+pub mod pace;
 pub mod passes;
 mod places;
 mod recognizer;
@@ -41,7 +42,13 @@ mod wrong;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     asking::Asking,
     caller::{Caller, Claim, ClientIds, Who},
+    pace::Pace,
     places::{Place, Places},
     refused::Refused,
 };
@@ -90,6 +98,8 @@ pub struct Identity {
     recognizers: Vec<Recognizer>,
     shared: Option<Shared>,
     wrong: Option<WrongSenders>,
+    /// How often each caller may ask.
+    pace: Option<Pace>,
     counts: Counts,
 }
 
@@ -160,10 +170,7 @@ impl Identity {
         {
             takes_open |= one.is_open();
             match self.try_one(one, asking, shared).await {
-                Tried::Caller(caller) => {
-                    self.counts.recognized(one.place);
-                    return Ok(Who::Known(caller));
-                }
+                Tried::Caller(caller) => return self.admit(one, caller),
                 Tried::Refused(refused, wrong) => worst.add(refused, one.place, wrong),
                 Tried::Nothing => {}
             }
@@ -172,6 +179,21 @@ impl Identity {
             return Ok(Who::Open);
         }
         Err(Box::pin(self.refuse(asking, accepted, shared, worst)).await)
+    }
+
+    /// A caller that was recognized and does not ask too often.
+    fn admit(&self, one: &Recognizer, caller: Arc<Caller>) -> Result<Who, Refused> {
+        let pace = self.pace.as_ref();
+        let admitted = pace.map(|pace| pace.admit_caller(&caller.realm, &caller.id, Instant::now));
+        if let Some(Err(too_soon)) = admitted {
+            let refused = Refused::TooMany {
+                retry_after_s: too_soon.retry_after_s,
+            };
+            self.counts.refused(Some(one.place), refused);
+            return Err(refused);
+        }
+        self.counts.recognized(one.place);
+        Ok(Who::Known(caller))
     }
 
     async fn try_one(&self, one: &Recognizer, asking: &Asking<'_>, shared: &Shared) -> Tried {

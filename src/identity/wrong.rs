@@ -15,7 +15,10 @@ use std::{
 };
 
 use super::fingerprint::Fingerprint;
-use crate::{config::auth::Auth, domain::Micros};
+use crate::{
+    config::auth::Auth,
+    domain::{Micros, sender},
+};
 
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -51,7 +54,7 @@ impl WrongSenders {
     /// Takes down a wrong credential. Returns when to come again, if it was one too many.
     pub(super) fn note(&self, from: IpAddr, wrong: &Fingerprint, now: Micros) -> Option<u32> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = book.sender(counted_as(from), now, self.most_in_half);
+        let sender = book.sender(sender(from), now, self.most_in_half);
         let is_new = !sender.sent.contains(&wrong.short());
         if is_new && sender.sent.len() >= self.tries {
             return Some(sender.waits_s(now));
@@ -65,7 +68,7 @@ impl WrongSenders {
     /// When to come again with something that is not known here; `None` = now.
     pub(super) fn waits_s(&self, from: IpAddr, now: Micros) -> Option<u32> {
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = counted_as(from);
+        let from = sender(from);
         let sender = book.young.get(&from).or_else(|| book.old.get(&from))?;
         let too_many = sender.sent.len() >= self.tries && sender.is_current(now);
         too_many.then(|| sender.waits_s(now))
@@ -103,14 +106,6 @@ impl Sender {
     fn waits_s(&self, now: Micros) -> u32 {
         let left = WINDOW.saturating_sub(now.since(self.since));
         u32::try_from(left.as_secs() + 1).unwrap_or(u32::MAX)
-    }
-}
-
-/// Who has one address of IPv6 has its whole /64.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

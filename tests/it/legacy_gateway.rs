@@ -20,8 +20,8 @@ use changeover::{
     domain::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
-    http::public::{Public, PublicState, pace::Pace, service},
-    identity::Identity,
+    http::public::{Public, PublicState, service},
+    identity::{Identity, pace::Pace},
     log::{Admission, Reader, Refresh, Tail, Waiting},
     poll::{self, Contract, Route, Site, Sources},
     store::{

@@ -15,7 +15,10 @@ use crate::support::{
 };
 
 /// Who asks. What is asked for is always of the account `u1` and of a module for accounts.
-const CALLERS: [(&str, fn() -> Credential); 6] = [
+/// What a caller is called here, and with what it comes.
+type Kind = (&'static str, fn() -> Credential);
+
+const CALLERS: [Kind; 6] = [
     ("nobody", || Credential::Nothing),
     ("one whose time is over", || Credential::until("u1", -5)),
     ("a forger", || Credential::forged("u1")),

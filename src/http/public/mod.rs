@@ -11,7 +11,6 @@ mod legacy_description;
 mod legacy_poll;
 mod native;
 mod ofrep;
-pub mod pace;
 mod poll;
 mod reader;
 mod request_body;
@@ -34,7 +33,7 @@ use axum::{Extension, Router, http::StatusCode, middleware, routing::get};
 
 use self::{
     callers::Callers, compression::Compression, legacy_poll::RefusedAs, ofrep::direct::Direct,
-    pace::Pace, service::Walls,
+    service::Walls,
 };
 pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
@@ -44,7 +43,7 @@ pub use service::Public;
 use super::{description as descriptions, problem::Problem};
 use crate::{
     domain::{ModuleName, Network},
-    identity::Identity,
+    identity::{Identity, pace::Pace},
     mirror::AsyncApi,
     poll::Route,
 };

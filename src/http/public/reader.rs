@@ -34,12 +34,11 @@ impl<'a> Reader<'a> {
         let headers = &brought.headers;
         let said = headers.get(CLIENT).map(HeaderValue::as_bytes);
         let said = said.and_then(|id| str::from_utf8(id).ok());
-        let client_id = match who.caller() {
-            None => said.map(Cow::Borrowed),
-            Some(_) => {
-                let said = said.filter(|id| !id.is_empty());
-                Some(who.client_id(said.map(Cow::Borrowed))?)
-            }
+        let client_id = if who.caller().is_some() {
+            let said = said.filter(|id| !id.is_empty());
+            Some(who.client_id(said.map(Cow::Borrowed))?)
+        } else {
+            said.map(Cow::Borrowed)
         };
         Ok(Self {
             client_id,

@@ -139,7 +139,7 @@ fn scheme(place: &Place) -> (String, SecurityScheme) {
     }
 }
 
-/// Names of components are of letters, digits and `.-_` (OpenAPI 3.1, 4.8.7).
+/// Names of components are of letters, digits and `.-_` (`OpenAPI` 3.1, 4.8.7).
 fn plain(place: &str, name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || ".-_".contains(c) {

@@ -23,9 +23,11 @@ use super::{
     compression::Sent,
     legacy_poll::{FixedPaths, RefusedAs},
     ofrep::direct::Direct,
-    pace::Pace,
 };
-use crate::{identity::Refused, poll::Failure};
+use crate::{
+    identity::{Refused, pace::Pace},
+    poll::Failure,
+};
 
 /// What the public listener serves.
 pub struct Public {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 const NETWORK: u128 = !0 << 64;
 
 /// One sender for all addresses that one machine can give itself.
-pub(super) fn sender(address: IpAddr) -> IpAddr {
+pub fn sender(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
         address @ IpAddr::V4(_) => address,

@@ -15,7 +15,7 @@ use foldhash::quality::RandomState;
 use self::kept::Kept;
 use crate::{
     config::rate::{Allowance, Rate},
-    http::sender::sender,
+    domain::sender,
     telemetry::metric,
 };
 
