@@ -60,6 +60,7 @@ async fn each_end_has_its_code() {
         assert_eq!(output.status.code(), code, "{arguments:?}: {output:?}");
     }
     for done in [
+        vec!["health"],
         act("pause", &["--dry-run"]),
         act("pause", &[]),
         act("resume", &[]),
@@ -107,6 +108,8 @@ async fn each_end_has_its_code() {
     );
     gateway.stop().await;
     let gone = ["module", "list", "--url", &url];
+    assert_eq!(code(&gone), Some(i32::from(Exit::Unreachable.code())));
+    let gone = ["health", "--url", &url];
     assert_eq!(code(&gone), Some(i32::from(Exit::Unreachable.code())));
 }
 
