@@ -14,8 +14,7 @@ use crate::support::{
     within,
 };
 
-/// Who asks. What is asked for is always of the account `u1` and of a module for accounts.
-/// What a caller is called here, and with what it comes.
+/// Who asks, what it is called here and with what it comes. What is asked for is always of the account `u1` and of a module for accounts.
 type Kind = (&'static str, fn() -> Credential);
 
 const CALLERS: [Kind; 6] = [
