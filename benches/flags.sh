@@ -71,7 +71,7 @@ bench_flags() {
     # One in ten is on its way.
     for ((i = 1; i <= n; i += 10)); do
       ramp="http://127.0.0.1:$private/admin/v1/modules/m$i/ramp"
-      curl -sf -H 'Content-Type: application/json' -d '{"percent":50,"reason":"bench"}' "$ramp" >/dev/null
+      curl -sf -H "Authorization: Bearer $(cat "$CHANGEOVER_TOKEN_FILE")" -H 'Content-Type: application/json' -d '{"percent":50,"reason":"bench"}' "$ramp" >/dev/null
     done
     note "flags_bytes_$n" "$(flags_answer "$public" | cut -d' ' -f2)"
     load_flags "flags_$n" 200

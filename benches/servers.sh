@@ -158,6 +158,8 @@ write_config() {
 [server]
 public = "127.0.0.1:$public"
 private = "127.0.0.1:$private"
+[auth]
+admin_token_file = "$folder/$name.token"
 [database]
 url = "${database:-$(url "$name")}"
 # What is measured at ramp has had no traffic before it.
@@ -191,8 +193,10 @@ CONFIG
   } >"$folder/$name.toml"
 }
 
-# Starts the gateway of a written configuration, behind the words of $pinned; its process id is in $gateway.
+# Starts the gateway of a written configuration, behind the words of $pinned; its process id is in $gateway. Who acts on it from here, or has it
+# act, finds the token of its private listener by the exported variable.
 run_gateway() {
+  export CHANGEOVER_TOKEN_FILE=$folder/$1.token
   start "$1" "${pinned[@]}" "$changeover" serve --config "$folder/$1.toml"
   gateway=$pid
   await "$1" is_ready "$private"

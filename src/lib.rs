@@ -35,5 +35,7 @@ pub mod poll;
 pub mod runtime;
 #[cfg(feature = "gateway")]
 pub mod store;
+#[cfg(all(feature = "gateway", any(test, fuzzing)))]
+pub mod strangers;
 #[cfg(feature = "gateway")]
 pub mod telemetry;

@@ -3,7 +3,10 @@
 //! The change comes from the gateway, or from rumqttc with the same bytes. All subscribers are one process, so that one
 //! monotonic clock times all of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -31,6 +34,9 @@ pub struct Arguments {
     /// The gateway's ingest. After each change from there rumqttc publishes the same bytes.
     #[arg(long)]
     ingest: Url,
+    /// Where its token is.
+    #[arg(long, env = "CHANGEOVER_TOKEN_FILE")]
+    token_file: PathBuf,
     /// Broadcasts of each kind, in turn.
     #[arg(long, default_value_t = 9)]
     times: usize,
@@ -63,11 +69,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let publisher = publisher(&arguments.broker)?;
     let http = reqwest::Client::new();
+    let token = tokio::fs::read_to_string(&arguments.token_file).await?;
+    let token = token.trim();
     let mut spans = [Vec::new(), Vec::new()];
     // The first one of each warms up.
     for _ in 0..=arguments.times {
         let change = json!({"key": "broadcast", "value": {"note": "x".repeat(180)}});
-        let sent = http.post(arguments.ingest.clone()).json(&change).send();
+        let sent = http.post(arguments.ingest.clone()).bearer_auth(token);
+        let sent = sent.json(&change).send();
         sent.await?.error_for_status()?;
         let (by_gateway, payload) = spread(&mut arrivals, arguments.subscribers).await?;
         let properties = PublishProperties {

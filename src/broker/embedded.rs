@@ -1,6 +1,7 @@
 //! The broker's life: bound, serving, stopped.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     sync::Arc,
@@ -10,16 +11,18 @@ use std::{
 use mqtt5::broker::{
     BrokerConfig, MqttBroker, StorageBackendType, StorageConfig,
     config::{ServerDeliveryStrategy, WebSocketConfig},
+    router::MessageRouter,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     gate::{Gate, GatewayLogin},
+    granted::Granted,
     sessions::Sessions,
     watcher::Watcher,
 };
-use crate::{config::broker::Broker, cutover::Census};
+use crate::{config::broker::Broker, cutover::Census, identity::passes::Doorkeeper};
 
 /// Where the broker listens.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,7 @@ pub struct StoppedEarly(String);
 pub struct EmbeddedBroker {
     broker: MqttBroker,
     census: Arc<Census>,
+    granted: Arc<Granted>,
     addresses: Addresses,
 }
 
@@ -69,15 +73,23 @@ const WEBSOCKET_KEY: &str = "mqtt.targets.websocket";
 /// How often sessions that have expired are looked for.
 const CLEANUP: Duration = Duration::from_mins(1);
 
+/// How often connections whose passes have expired are looked for.
+const EXPIRY: Duration = Duration::from_millis(500);
+
+/// Clients that connect, and those that leave at the same time: so many times those that may have a session.
+const GRANTS: usize = 2;
+
 /// Publishes of the gateway that may be under way; its own `mirror.inflight` is the bound that counts.
 const RECEIVE_MAXIMUM: u16 = 4_096;
 
 impl EmbeddedBroker {
-    /// Binds the listeners. Only the `gateway` may publish; the census is told who is connected.
+    /// Binds the listeners. Only the `gateway` may publish; clients enter and subscribe as `passes` say, or all of them as they like; the
+    /// census is told who is connected.
     pub async fn bind(
         bounds: &Broker,
         addresses: Addresses,
         gateway: &GatewayLogin,
+        passes: Option<Arc<dyn Doorkeeper>>,
         census: Arc<Census>,
     ) -> Result<Self, BindError> {
         // The library only warns when the WebSocket's port is taken, and words the other case for
@@ -86,8 +98,9 @@ impl EmbeddedBroker {
         if let Some(websocket) = addresses.websocket {
             try_bind(WEBSOCKET_KEY, websocket).await?;
         }
-        let configuration = configuration(bounds, addresses)
-            .with_event_handler(Arc::new(Watcher::new(Arc::clone(&census))));
+        let granted = Arc::new(Granted::new(bounds.max_sessions.saturating_mul(GRANTS)));
+        let watcher = Watcher::new(Arc::clone(&census), Arc::clone(&granted));
+        let configuration = configuration(bounds, addresses).with_event_handler(Arc::new(watcher));
         let broker = MqttBroker::with_config(configuration)
             .await
             .map_err(|error| BindError::Configuration(error.to_string()))?;
@@ -97,6 +110,8 @@ impl EmbeddedBroker {
         let gate = Gate {
             gateway: gateway.clone(),
             sessions: Sessions::new(bounds.max_sessions, &gateway.client_id, stored),
+            passes,
+            granted: Arc::clone(&granted),
         };
         let broker = broker.with_auth_provider(Arc::new(gate));
         let bound = Addresses {
@@ -111,6 +126,7 @@ impl EmbeddedBroker {
         Ok(Self {
             broker,
             census,
+            granted,
             addresses: bound,
         })
     }
@@ -132,10 +148,12 @@ impl EmbeddedBroker {
     async fn serve_until(mut self, stop: CancellationToken) -> Result<(), StoppedEarly> {
         let handle = self.broker.shutdown_handle();
         let mut ready = self.broker.ready_receiver();
+        let expiring = expire(self.granted, self.broker.router());
         let mut run = Box::pin(self.broker.run());
         let ended = tokio::select! {
             ended = &mut run => Some(ended),
             () = stop.cancelled() => None,
+            never = expiring => match never {},
         };
         if let Some(ended) = ended {
             let why = ended
@@ -149,6 +167,17 @@ impl EmbeddedBroker {
             _ = ready.wait_for(|ready| *ready) => handle.shutdown(),
         }
         run.await.map_err(|error| StoppedEarly(error.to_string()))
+    }
+}
+
+/// Ends the connections whose passes have expired. The library closes a connection that it no longer knows.
+async fn expire(granted: Arc<Granted>, router: Arc<MessageRouter>) -> Infallible {
+    loop {
+        sleep(EXPIRY).await;
+        for client_id in granted.expire(Instant::now()) {
+            tracing::debug!(client_id, "a pass has expired, its connection ends");
+            router.disconnect_client(&client_id).await;
+        }
     }
 }
 

@@ -1,9 +1,17 @@
-//! Who may do what: everyone may connect and subscribe while there is room, only the gateway publishes.
+//! Who may do what: only the gateway publishes; a client reads what its pass names. While nobody is asked who he is, everyone may
+//! connect and subscribe while there is room.
 //!
 //! mqtt5 asks here before it routes a publish, a last will or a subscription, with the user id
-//! that `authenticate` gave to the connection. A stranger never has one, whatever name he brings.
+//! that `authenticate` gave to the connection. A stranger never has one, whatever name he brings. All clients with a pass have the same: it
+//! is the client id that tells them apart, and a pass is good for one of those only, so whoever finds a kept session is who left it.
 
-use std::{future::Future, net::SocketAddr, pin::Pin};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mqtt5::{
     broker::{AuthProvider, AuthResult},
@@ -13,10 +21,17 @@ use mqtt5::{
     types::WillMessage,
 };
 
-use super::sessions::Sessions;
+use super::{granted::Granted, sessions::Sessions};
+use crate::identity::passes::{Doorkeeper, Entered};
 
 /// The user name that only the gateway's own connection may bear.
 pub const GATEWAY_USER: &str = "changeover-gateway";
+
+/// The user id of every client with a pass.
+const CLIENT_USER: &str = "changeover-client";
+
+/// How long whoever shows a wrong pass waits for the answer: nobody else does.
+const WRONG_WAITS: Duration = Duration::from_millis(250);
 
 /// What a session may carry besides its queue, in bytes: the longest filter, and the largest last
 /// will (which reaches nobody). It holds the longest topic of ours.
@@ -57,13 +72,18 @@ impl GatewayLogin {
 pub(super) struct Gate {
     pub(super) gateway: GatewayLogin,
     pub(super) sessions: Sessions,
+    /// What clients may read; `None` = nobody is asked who he is.
+    pub(super) passes: Option<Arc<dyn Doorkeeper>>,
+    pub(super) granted: Arc<Granted>,
 }
 
 /// Who connects.
 enum Who {
     Gateway,
     Stranger,
+    Client(Entered),
     Refused(ReasonCode),
+    Wrong,
 }
 
 impl Gate {
@@ -75,14 +95,19 @@ impl Gate {
             .is_some_and(|given| same(given, self.gateway.password.as_bytes()));
         match (claims_gateway, proves_it) {
             (true, true) => Who::Gateway,
-            (true, false) => Who::Refused(ReasonCode::BadUsernameOrPassword),
+            (true, false) => Who::Wrong,
             (false, _) if connect.client_id == self.gateway.client_id => {
                 Who::Refused(ReasonCode::ClientIdentifierNotValid)
             }
             (false, _) if connect.will.as_ref().is_some_and(is_large) => {
                 Who::Refused(ReasonCode::PacketTooLarge)
             }
-            (false, _) => Who::Stranger,
+            (false, _) => self.passes.as_deref().map_or(Who::Stranger, |passes| {
+                let username = connect.username.as_deref().unwrap_or_default();
+                let password = connect.password.as_deref().unwrap_or_default();
+                let entered = passes.enter(&connect.client_id, username, password);
+                entered.map_or(Who::Wrong, Who::Client)
+            }),
         }
     }
 
@@ -90,6 +115,21 @@ impl Gate {
         Ok(match self.recognize(connect) {
             Who::Gateway => AuthResult::success_with_user(GATEWAY_USER),
             Who::Refused(reason) => AuthResult::fail(reason),
+            Who::Wrong => {
+                tokio::time::sleep(WRONG_WAITS).await;
+                AuthResult::fail(ReasonCode::BadUsernameOrPassword)
+            }
+            Who::Client(entered) => {
+                let is_in = self.sessions.admit(&connect.client_id).await?
+                    && self
+                        .granted
+                        .enters(entered.pass, entered.left, Instant::now());
+                if is_in {
+                    AuthResult::success_with_user(CLIENT_USER)
+                } else {
+                    AuthResult::fail(ReasonCode::QuotaExceeded)
+                }
+            }
             Who::Stranger if self.sessions.admit(&connect.client_id).await? => {
                 AuthResult::success()
             }
@@ -139,11 +179,20 @@ impl AuthProvider for Gate {
 
     fn authorize_subscribe<'a>(
         &'a self,
-        _client_id: &str,
+        client_id: &str,
         user_id: Option<&'a str>,
         filter: &'a str,
     ) -> Answer<'a, bool> {
-        let granted = user_id == Some(GATEWAY_USER) || filter.len() <= LONGEST;
+        let is_short = filter.len() <= LONGEST;
+        let granted = match (&self.passes, user_id) {
+            (_, Some(GATEWAY_USER)) => true,
+            (None, _) => is_short,
+            (Some(passes), Some(CLIENT_USER)) => {
+                let may = |pass: &_| passes.may_subscribe(pass, filter);
+                is_short && self.granted.of(client_id, Instant::now(), may)
+            }
+            (Some(_), _) => false,
+        };
         Box::pin(std::future::ready(granted))
     }
 }

@@ -8,6 +8,7 @@
 
 mod embedded;
 mod gate;
+mod granted;
 mod sessions;
 mod watcher;
 

@@ -8,7 +8,7 @@ pub struct Actor {
     /// Why. It is told to the gateway with the act.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub reason: String,
-    /// Who. It is told to the gateway with the act.
+    /// For whom. The audit has it beside the name of the token, which is whom the gateway knows.
     #[arg(long = "actor", env = "USER", default_value = "unknown")]
     pub name: String,
     /// Runs every check and changes nothing.

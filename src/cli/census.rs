@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::{
     Failure, Globals, Output,
     client::Remote,
-    output::{cell, columns},
+    output::{cell, time_cell},
+    screen::{self, Column, Line, Surface, Table},
 };
 
 /// Which clients to show.
@@ -73,51 +74,111 @@ fn without_id(count: &Value) -> String {
     }
 }
 
-/// The counts, then the clients, then how to go on.
+const COUNTS: [Column<'static>; 6] = [
+    Column::needed("MODULE"),
+    Column::needed("PUSH"),
+    Column::needed("POLL"),
+    Column::needed("FELL BACK"),
+    Column::spare("WITHOUT ID", 1),
+    Column::spare("SINCE", 2).whole(),
+];
+
+const CLIENTS: [Column<'static>; 6] = [
+    Column::needed("MODULE"),
+    Column::needed("CLIENT"),
+    Column::needed("TRANSPORT"),
+    Column::needed("AGENT"),
+    Column::needed("LAST SEEN").whole(),
+    Column::spare("FIRST SEEN", 1).whole(),
+];
+
 fn table(answer: &Value) -> String {
-    let list = |member: &str| answer[member].as_array().into_iter().flatten();
-    let about = |one: &Value, member: &str| match one.get("exact") {
+    screen::written(&lines(answer, Surface::of_output().width))
+}
+
+/// The counts, then the clients, then how to go on.
+fn lines(answer: &Value, width: Option<usize>) -> Vec<Line> {
+    let rows = |member: &str, cells: fn(&Value) -> [String; 6]| {
+        let list = answer[member].as_array().into_iter().flatten();
+        let cells = list.map(|one| cells(one).map(Line::plain).to_vec());
+        cells.collect::<Vec<_>>()
+    };
+    let mut lines = Table::new(&COUNTS, rows("counts", count)).lines(width);
+    lines.push(Line::default());
+    lines.extend(seen(Table::new(&CLIENTS, rows("clients", client)), width));
+    if answer["next"].is_string() {
+        let next = cell(answer, "next");
+        lines.push(Line::plain(format!("there are more: --after {next}")));
+    }
+    lines
+}
+
+/// Where there is hardly room for anything, when they were seen is left out whole.
+fn seen(clients: Table<'_>, width: Option<usize>) -> Vec<Line> {
+    let lines = clients.lines(width);
+    let fits = |line: &Line| width.is_none_or(|width| line.width() <= width);
+    if lines.iter().all(fits) {
+        return lines;
+    }
+    clients.without("LAST SEEN").lines(width)
+}
+
+fn count(one: &Value) -> [String; 6] {
+    let about = |member: &str| match one.get("exact") {
         Some(Value::Bool(false)) => format!("~{}", cell(one, member)),
         _ => cell(one, member),
     };
-    let count = |one: &Value| {
-        vec![
-            cell(one, "module"),
-            about(one, "push"),
-            about(one, "poll"),
-            cell(one, "fell_back"),
-            without_id(one),
-            cell(one, "since"),
-        ]
-    };
-    let counts: Vec<_> = list("counts").map(count).collect();
-    let heads = ["MODULE", "PUSH", "POLL", "FELL BACK", "WITHOUT ID", "SINCE"];
-    let counts = columns(&heads, &counts);
-    let client = |one: &Value| {
-        let fell_back = one.get("fell_back") == Some(&Value::Bool(true));
-        let note = if fell_back { ", fell back" } else { "" };
-        vec![
-            cell(one, "module"),
-            cell(one, "client_id"),
-            format!("{}{note}", cell(one, "transport")),
-            cell(one, "agent"),
-            cell(one, "last_seen"),
-            cell(one, "first_seen"),
-        ]
-    };
-    let clients: Vec<_> = list("clients").map(client).collect();
-    let heads = [
-        "MODULE",
-        "CLIENT",
-        "TRANSPORT",
-        "AGENT",
-        "LAST SEEN",
-        "FIRST SEEN",
-    ];
-    let clients = columns(&heads, &clients);
-    let more = match answer["next"].as_str() {
-        Some(_) => format!("\nthere are more: --after {}", cell(answer, "next")),
-        None => String::new(),
-    };
-    format!("{counts}\n\n{clients}{more}")
+    [
+        cell(one, "module"),
+        about("push"),
+        about("poll"),
+        cell(one, "fell_back"),
+        without_id(one),
+        time_cell(one, "since"),
+    ]
+}
+
+fn client(one: &Value) -> [String; 6] {
+    let fell_back = one.get("fell_back") == Some(&Value::Bool(true));
+    let note = if fell_back { ", fell back" } else { "" };
+    [
+        cell(one, "module"),
+        cell(one, "client_id"),
+        format!("{}{note}", cell(one, "transport")),
+        cell(one, "agent"),
+        time_cell(one, "last_seen"),
+        time_cell(one, "first_seen"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(width: usize) -> String {
+        let time = "2030-01-01T00:00:00.123456Z";
+        let client = |id: &str, fell_back: bool| {
+            json!({"module": "commission", "client_id": id, "transport": "poll", "fell_back": fell_back,
+                "agent": "Terminal/1.9 (branch office)", "last_seen": time, "first_seen": time})
+        };
+        let answer = json!({
+            "counts": [{"module": "commission", "push": 120, "poll": 2, "fell_back": 1, "without_id": 0, "since": time}],
+            "clients": [client("terminal-0007", true), client("terminal-0008", false)],
+            "next": "abc",
+        });
+        let lines = lines(&answer, Some(width));
+        assert!(lines.iter().all(|line| line.width() <= width), "too wide");
+        let lines = lines.iter().map(|line| line.written(false));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn no_time_is_cut() {
+        assert_snapshot!("census_120", shown(120));
+        assert_snapshot!("census_80", shown(80));
+        assert_snapshot!("census_40", shown(40));
+    }
 }

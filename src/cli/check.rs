@@ -12,8 +12,12 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
         .warnings()
         .iter()
         .chain(&super::links(&config).warnings)
+        .chain(&super::certificates(&config).warnings)
     {
         say(&format!("warning: {warning}"))?;
+    }
+    if let Some(open) = config.who_is_open() {
+        say(&format!("warning: auth.callers: {open}"))?;
     }
     if let Some(why) = config.panic.file.as_deref().and_then(missing_folder) {
         say(&format!("warning: panic.file: {why}"))?;

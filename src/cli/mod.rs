@@ -13,6 +13,7 @@ mod compact;
 mod completions;
 mod epoch;
 mod failure;
+mod health;
 mod instance;
 mod man;
 mod migrate;
@@ -27,6 +28,7 @@ mod serve;
 mod show_config;
 mod suggestion;
 mod target;
+mod token;
 mod verified_table;
 mod watch;
 
@@ -35,6 +37,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -45,6 +48,8 @@ pub use output::{Format, Output};
 
 use crate::{
     config::{self, Config, Problems, Sources},
+    domain::SystemClock,
+    identity::Identity,
     mirror::mqtt::files::{self, Findings},
     poll,
 };
@@ -97,9 +102,14 @@ pub enum Command {
     /// Shows the brokers that are fed, pauses them, and sends changes again.
     #[command(subcommand)]
     Target(target::Target),
+    /// Makes, shows and revokes the tokens of who may do what at the private listener.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Shows the processes that share the database.
     #[command(subcommand)]
     Instance(instance::Instance),
+    /// Says whether the gateway is ready; exit code 0 if it is.
+    Health(health::Health),
     /// Begins new epochs of logs.
     #[command(subcommand)]
     Epoch(epoch::Epoch),
@@ -164,7 +174,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Census(census) => block_on(census.run(&globals)),
         Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Target(target) => block_on(target.run(&globals)),
+        Command::Token(token) => block_on(token.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),
+        Command::Health(health) => block_on(health.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),
         Command::Savings(savings) => block_on(savings.run(&globals)),
         Command::Outbox(outbox) => block_on(outbox.run(&globals)),
@@ -196,17 +208,20 @@ impl Globals {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
+            problems.add_unless_known(keys_of_callers(config));
         })
     }
 
-    /// The configuration to serve with, and what the files of the links to brokers say. A gateway serves without
-    /// them: what a broker lacks keeps no client from polling.
+    /// The configuration to serve with, and what the files of the links to brokers and of the listeners say. A gateway serves
+    /// without the former: what a broker lacks keeps no client from polling.
     pub fn load_to_check(&self) -> Result<Config, Problems> {
         config::load_to_serve(&self.sources(), |config, problems| {
             for (key, why) in poll::problems(config) {
                 problems.push(key, why);
             }
+            problems.add_unless_known(keys_of_callers(config));
             problems.add_unless_known(links(config).problems);
+            problems.add_unless_known(certificates(config).problems);
         })
     }
 
@@ -216,10 +231,34 @@ impl Globals {
     }
 }
 
-/// What the files of the links to brokers say now.
+/// What is wrong with the files and variables that hold the keys of callers: nobody would be recognized without them.
+fn keys_of_callers(config: &Config) -> Problems {
+    Identity::problems(config, Arc::new(SystemClock))
+}
+
+/// What the files of the links to brokers say now, and that of the hooks.
 fn links(config: &Config) -> Findings {
     let targets = config.mqtt.effective_targets();
-    files::look(&targets, "mqtt.targets", SystemTime::now())
+    let mut findings = files::look(&targets, "mqtt.targets", SystemTime::now());
+    if let Err(why) = config.broker_hooks.read_secret() {
+        findings.problems.push("", why);
+    }
+    findings
+}
+
+/// What the certificates of the listeners say now.
+fn certificates(config: &Config) -> Findings {
+    let mut found = Findings::default();
+    for (path, tls) in [
+        ("server.public_tls", &config.server.public_tls),
+        ("server.private_tls", &config.server.private_tls),
+    ] {
+        if let Some(tls) = tls {
+            let now = SystemTime::now();
+            tls.look(path, now, &mut found.problems, &mut found.warnings);
+        }
+    }
+    found
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     output::{cell, line},
-    screen::{Column, Line, Table, Tone},
+    screen::{Column, Line, Table, Tone, folded},
 };
 
 /// Modules, all of them together, what could be smaller, and what all that assumes, in at most `width` columns if no word is wider.
@@ -183,13 +183,6 @@ fn wrapped(texts: impl Iterator<Item = String>, width: Option<usize>) -> Vec<Lin
 fn indented(texts: impl Iterator<Item = String>, width: Option<usize>) -> Vec<Line> {
     let indent = |text| Line::plain(format!("  {text}"));
     folded(texts.map(indent), width, 4)
-}
-
-fn folded(lines: impl Iterator<Item = Line>, width: Option<usize>, indent: usize) -> Vec<Line> {
-    match width {
-        Some(width) => lines.flat_map(|line| line.wrapped(width, indent)).collect(),
-        None => lines.collect(),
-    }
 }
 
 fn rate(cost: Option<&Value>, name: &str) -> String {

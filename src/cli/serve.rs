@@ -22,11 +22,19 @@ impl Serve {
         let config = globals.load_to_serve()?;
         telemetry::init(&config.log).map_err(|why| anyhow!("log.filter: {why}"))?;
         for warning in &config.warnings() {
-            tracing::warn!(%warning, "the configuration may not fit the brokers");
+            tracing::warn!(%warning, "the configuration may not be what was meant");
+        }
+        if let Some(open) = config.who_is_open() {
+            tracing::warn!("auth.callers: {open}");
         }
         let links = super::links(&config);
         for warning in links.problems.iter().chain(&links.warnings) {
             tracing::warn!(%warning, "a link to a broker may fail");
+        }
+        let certificates = super::certificates(&config);
+        let trouble = certificates.problems.iter().chain(&certificates.warnings);
+        for warning in trouble {
+            tracing::warn!(%warning, "clients may not believe a listener");
         }
         let shutdown = shutdown_signal().context("cannot listen for signals")?;
         raise_open_files(&config);

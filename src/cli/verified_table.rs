@@ -1,10 +1,10 @@
-//! What the verifier of each target has found, as tables.
+//! What the verifier of each target has found: a table where it fits, and where it does not a paragraph for each target.
 
 use serde_json::Value;
 
 use super::{
     output::cell,
-    screen::{Column, Line, Table, Tone},
+    screen::{Column, Line, Table, Tone, folded},
 };
 
 /// The outcomes, in the order of their columns, with their heads.
@@ -45,27 +45,52 @@ pub(super) fn verified(targets: &[(String, Value)], width: Option<usize>) -> Vec
         .chain(heads)
         .collect();
     let rows = verified.iter().map(|(target, found)| row(target, found));
-    let mut lines = Table::new(&heads, rows.collect()).lines(width);
+    let table = Table::new(&heads, rows.collect());
+    let fits = width.is_none_or(|width| table.least_width() <= width);
+    let mut lines = if fits {
+        table.lines(width)
+    } else {
+        let told = verified.iter().map(|(target, found)| told(target, found));
+        folded(told, width, 2)
+    };
     for (target, found) in verified {
         if let Some(problem) = last_problem(target, found) {
             lines.push(Line::default());
-            lines.push(Line::plain(problem));
+            lines.extend(folded([Line::plain(problem)], width, 2));
         }
     }
     lines
 }
 
 fn row(target: &str, found: &Value) -> Vec<Line> {
-    let outcomes = OUTCOMES.iter().map(|(outcome, _)| {
-        let count = cell(&found["outcomes"], outcome);
-        let is_fine = *outcome == "ok" || count == "0" || count == "-";
-        Line::of(if is_fine { Tone::Plain } else { Tone::Warn }, count)
+    let outcomes = OUTCOMES.map(|(outcome, _)| {
+        let (tone, count) = counted(found, outcome);
+        Line::of(tone, count)
     });
-    let facts = FACTS
-        .iter()
-        .map(|(member, _)| Line::plain(cell(found, member)));
+    let facts = FACTS.map(|(member, _)| Line::plain(cell(found, member)));
     let target = std::iter::once(Line::plain(target));
     target.chain(outcomes).chain(facts).collect()
+}
+
+/// How often there was an outcome; only one is wanted.
+fn counted(found: &Value, outcome: &str) -> (Tone, String) {
+    let count = cell(&found["outcomes"], outcome);
+    let is_fine = outcome == "ok" || count == "0" || count == "-";
+    (if is_fine { Tone::Plain } else { Tone::Warn }, count)
+}
+
+/// The same as a sentence.
+fn told(target: &str, found: &Value) -> Line {
+    let mut line = Line::of(Tone::Strong, format!("verified {target}"));
+    for (at, (outcome, _)) in OUTCOMES.iter().enumerate() {
+        let (tone, count) = counted(found, outcome);
+        let before = if at == 0 { ": " } else { ", " };
+        line = line
+            .with(Tone::Plain, before)
+            .with(tone, format!("{outcome} {count}"));
+    }
+    let facts = FACTS.map(|(member, _)| format!(", {member} {}", cell(found, member)));
+    line.with(Tone::Plain, facts.concat())
 }
 
 fn last_problem(target: &str, found: &Value) -> Option<String> {
@@ -79,4 +104,30 @@ fn last_problem(target: &str, found: &Value) -> Option<String> {
             cell(problem, "detail")
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(width: usize) -> String {
+        let outcomes = json!({"ok": 120_431, "missing": 2, "duplicate": 0, "reordered": 0, "previous": 0, "late": 1, "foreign": 0,
+            "unobserved": 0});
+        let problem = json!({"outcome": "missing", "position": 4711, "at": "2030-01-01T00:00:00Z", "detail": "it did not come within 5 s"});
+        let found = json!({"outcomes": outcomes, "listening": true, "share": 1.0, "since": "2030-01-01T00:00:00Z",
+            "last_problem": problem});
+        let lines = verified(&[("rabbitmq".to_owned(), found)], Some(width));
+        assert!(lines.iter().all(|line| line.width() <= width), "too wide");
+        let lines = lines.iter().map(|line| line.written(false));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn outcomes_are_a_table_where_it_fits_and_a_paragraph_where_it_does_not() {
+        assert_snapshot!("verified_80", shown(80));
+        assert_snapshot!("verified_40", shown(40));
+    }
 }

@@ -7,7 +7,7 @@ use super::{
     endpoints::{Batch, Endpoint},
     json_pointer::JsonPointer,
     modules::{CursorKind, Module, Place},
-    modules_check::{CursorStands, Fields, validate_poll},
+    modules_check::{AudienceRules, CursorStands, Fields, validate_poll},
 };
 
 /// The longest name by which clients know a module, in bytes.
@@ -24,7 +24,10 @@ pub(super) fn validate(endpoint: &Endpoint, path: &str, config: &Config, problem
         Some(_) => CursorStands::Elsewhere,
         None => CursorStands::Here,
     };
-    let captures = validate_poll(&endpoint.poll, &poll, cursor, &config.limits, problems);
+    let served = |module: &&Module| endpoint.modules.contains(&module.name);
+    let served: Vec<_> = config.modules.iter().filter(served).collect();
+    let rules = AudienceRules::of(config, &served);
+    let captures = validate_poll(&endpoint.poll, &poll, cursor, &rules, problems);
     match (&endpoint.module, &endpoint.batch) {
         (Some(module), None) => {
             let mut fields = Fields { captures, problems };

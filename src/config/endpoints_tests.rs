@@ -96,7 +96,7 @@ fn sources_are_checked_by_their_places() {
     assert_snapshot!(problems(toml), @r#"
     endpoints[0].poll.cursor.name: must begin with `/`, as in /data/since (a JSON pointer, RFC 6901)
     endpoints[0].poll.client.name: `a=b` is no cookie name
-    endpoints[0].poll.audience.claim: is not available yet: nobody proves who calls. Take the audience from the request by `in` and `name`, or give `const`
+    endpoints[0].poll.audience.claim: needs callers that are recognized, and module commission takes open ones: configure auth.callers, and name in its `callers` those that are not open
     endpoints[0].poll.limit.name: must not be empty
     endpoints[0].module.name: the path captures no `{m}`
     endpoints[1].poll.cursor.name: must not contain control characters

@@ -6,7 +6,9 @@
 pub mod admission;
 pub mod auth;
 pub mod broker;
+pub mod broker_hooks;
 pub mod census;
+pub mod credentials;
 pub mod database;
 #[cfg(test)]
 mod documentation_tests;
@@ -20,6 +22,7 @@ pub mod ingest;
 pub mod json_pointer;
 mod key_path;
 mod layers;
+pub mod listener_tls;
 mod loading;
 pub mod log;
 pub mod login;
@@ -32,11 +35,13 @@ pub mod ofrep;
 pub mod ops;
 pub mod outbox;
 pub mod panic;
+pub mod pem;
 pub mod poll;
 pub mod poll_path;
 mod problems;
 pub mod profile;
 pub mod quirks;
+pub mod rate;
 mod reading;
 pub mod redact;
 pub mod response;
@@ -48,6 +53,8 @@ pub mod server;
 pub mod session;
 pub mod span;
 pub mod steer;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 pub mod tail;
 pub mod target_link;
 #[cfg(test)]
@@ -59,7 +66,11 @@ mod tests;
 pub mod verifier;
 pub mod wait;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +86,8 @@ use crate::domain::{Limits, ModuleName, Pace};
 pub struct Config {
     /// Listeners and the process itself.
     pub server: server::Server,
+    /// How often one may ask.
+    pub rate: rate::Rate,
     /// Where the change log lives.
     pub database: database::Database,
     /// Who may call.
@@ -117,6 +130,8 @@ pub struct Config {
     pub verifier: verifier::Verifier,
     /// Bounds of the embedded broker.
     pub broker: broker::Broker,
+    /// Brokers that ask the gateway who may do what.
+    pub broker_hooks: broker_hooks::BrokerHooks,
     /// What a step forward asks for.
     pub gates: gates::Gates,
     /// Log output.
@@ -194,7 +209,9 @@ impl Config {
     /// Everything that is wrong with the values.
     pub fn validate(&self, problems: &mut Problems) {
         self.server.validate("server", problems);
+        self.rate.validate("rate", problems);
         self.database.validate("database", problems);
+        self.auth.validate("auth", problems);
         validate_limits(&self.limits, "limits", problems);
         self.database
             .validate_limits(&self.limits, "limits", problems);
@@ -208,6 +225,10 @@ impl Config {
         self.mirror.validate("mirror", problems);
         self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);
+        self.broker_hooks.validate("broker_hooks", problems);
+        self.auth
+            .passes
+            .validate("auth.passes", &self.session, problems);
         self.gates.validate("gates", problems);
         self.poll.validate("poll", problems);
         self.native.validate("native", problems);
@@ -221,7 +242,7 @@ impl Config {
         self.admission.validate("admission", problems);
         self.log.validate("log", problems);
         let mut routes = routes::Routes::default();
-        modules_check::validate(&self.modules, &self.limits, &mut routes, problems);
+        modules_check::validate(self, &mut routes, problems);
         endpoints::validate(self, &mut routes, problems);
         self.validate_listeners(problems);
         problems.add_unless_known(target_lint::look(self).errors);
@@ -232,7 +253,39 @@ impl Config {
     pub fn warnings(&self) -> Problems {
         let mut warnings = target_lint::look(self).warnings;
         target_link::warn(&self.mqtt, &mut warnings);
+        self.server.warn("server", &mut warnings);
+        credentials::warn(self, &mut warnings);
         warnings
+    }
+
+    /// Whether `/metrics` asks for no token.
+    pub fn are_metrics_open(&self) -> bool {
+        let on_loopback = self.server.private.ip().is_loopback();
+        self.auth.metrics_open.unwrap_or(on_loopback)
+    }
+
+    /// Who is believed without a proof, in words; `None` if nobody is.
+    pub fn who_is_open(&self) -> Option<String> {
+        if self.auth.is_open() {
+            return Some("every caller is believed who it says it is".to_owned());
+        }
+        let mut modules = self.modules.iter();
+        let open = modules.find(|module| self.auth.takes_open(module.callers.as_deref()))?;
+        Some(format!(
+            "who brings no credential to module {} is believed who it says it is",
+            open.name
+        ))
+    }
+
+    /// What modules ask of a caller's credential, by name.
+    pub fn claims(&self) -> BTreeSet<String> {
+        let shared = self.endpoints.iter().map(|endpoint| &endpoint.poll);
+        let own = self
+            .modules
+            .iter()
+            .filter_map(|module| module.poll.as_ref());
+        let audiences = own.chain(shared).filter_map(|poll| poll.audience.as_ref());
+        audiences.filter_map(|field| field.claim.clone()).collect()
     }
 
     /// Every address that the process opens, with its key.
@@ -258,11 +311,14 @@ impl Config {
                 );
             }
             let private = key == "server.private";
-            if !private && !address.ip().is_loopback() && !self.auth.open_i_understand {
+            if private || address.ip().is_loopback() || self.auth.open_i_understand {
+                continue;
+            }
+            if let Some(open) = self.who_is_open() {
                 problems.push(
                     key,
                     format!(
-                        "{address} is not a loopback address, and every caller is believed who it says it is: use 127.0.0.1, or set auth.open_i_understand = true"
+                        "{address} is not a loopback address, and {open}: use 127.0.0.1, or set auth.open_i_understand = true"
                     ),
                 );
             }

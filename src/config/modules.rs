@@ -26,6 +26,8 @@ pub struct Module {
     pub last_value: bool,
     /// The legacy endpoint; absent = the module has none.
     pub poll: Option<Poll>,
+    /// The callers that it takes, by their names; absent = all.
+    pub callers: Option<Vec<String>>,
     /// What the answers say once the module is at `sunset`.
     pub sunset: Sunset,
     /// What is known of its costs.
@@ -40,6 +42,7 @@ impl Default for Module {
             retention: None,
             last_value: false,
             poll: None,
+            callers: None,
             sunset: Sunset::default(),
             savings: ModuleSavings::default(),
         }
@@ -239,7 +242,7 @@ pub struct AudienceField {
     /// One audience for every request, instead of `in` and `name`.
     #[serde(rename = "const")]
     pub constant: Option<String>,
-    /// A claim of the caller's token. Not available yet.
+    /// One that the caller's credential says, by the name of the claim.
     pub claim: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Problems,
+    Config, Problems,
     json_pointer::JsonPointer,
     modules::{AudienceField, CursorKind, LimitField, Method, Module, Place, Poll, Sunset},
     poll_path, quirks,
@@ -22,24 +22,26 @@ const FLOOR_MAX_MS: u64 = 60_000;
 const LIMIT_MAX: u64 = 100_000;
 
 /// Checks all modules, each alone and against those before it.
-pub(super) fn validate(
-    modules: &[Module],
-    limits: &Limits,
-    routes: &mut Routes,
-    problems: &mut Problems,
-) {
+pub(super) fn validate(config: &Config, routes: &mut Routes, problems: &mut Problems) {
     let mut names = BTreeMap::new();
-    for (n, module) in modules.iter().enumerate() {
+    for (n, module) in config.modules.iter().enumerate() {
         let path = format!("modules[{n}]");
         validate_name(module, &path, &mut names, problems);
         validate_kept(module, &path, problems);
+        validate_callers(module, config, &path, problems);
         sunset(&module.sunset, &format!("{path}.sunset"), problems);
         module
             .savings
             .validate(&format!("{path}.savings"), problems);
         if let Some(poll) = &module.poll {
             let path = format!("{path}.poll");
-            validate_poll(poll, &path, CursorStands::Here, limits, problems);
+            validate_poll(
+                poll,
+                &path,
+                CursorStands::Here,
+                &AudienceRules::of(config, &[module]),
+                problems,
+            );
             routes.add(poll, &path, problems);
             if poll.cursor.kind == CursorKind::None && !module.state {
                 problems.push(
@@ -84,6 +86,42 @@ fn validate_name(
     names.insert(module.name.clone(), path.to_owned());
 }
 
+fn validate_callers(module: &Module, config: &Config, path: &str, problems: &mut Problems) {
+    let Some(callers) = &module.callers else {
+        return;
+    };
+    if callers.is_empty() {
+        let why = "name at least one, or leave it out to take all";
+        problems.push(format!("{path}.callers"), why);
+    }
+    let known = config.auth.names();
+    for (n, name) in callers.iter().enumerate() {
+        if !known.contains(name) {
+            let why = format!("auth.callers has no `{}`", name.escape_debug());
+            problems.push(format!("{path}.callers[{n}]"), why);
+        }
+    }
+}
+
+/// What counts for the audience of a contract.
+pub(super) struct AudienceRules {
+    limits: Limits,
+    /// A module of the contract that takes callers who prove nothing.
+    open: Option<String>,
+}
+
+impl AudienceRules {
+    /// For a contract of these modules.
+    pub(super) fn of(config: &Config, modules: &[&Module]) -> Self {
+        let takes_open = |module: &&&Module| config.auth.takes_open(module.callers.as_deref());
+        let open = modules.iter().find(takes_open);
+        Self {
+            limits: config.limits,
+            open: open.map(|module| module.name.clone()),
+        }
+    }
+}
+
 /// Whether the contract itself says where the cursor stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CursorStands {
@@ -97,7 +135,7 @@ pub(super) fn validate_poll(
     poll: &Poll,
     path: &str,
     cursor: CursorStands,
-    limits: &Limits,
+    rules: &AudienceRules,
     problems: &mut Problems,
 ) -> Option<Vec<String>> {
     let captures = match poll_path::parse(&poll.path) {
@@ -125,7 +163,7 @@ pub(super) fn validate_poll(
         fields.check(agent.place, &agent.name, &format!("{path}.agent"));
     }
     if let Some(audience) = &poll.audience {
-        fields.audience(audience, limits, &format!("{path}.audience"));
+        fields.audience(audience, rules, &format!("{path}.audience"));
     }
     fields.limit(&poll.limit, &format!("{path}.limit"));
     if let Some(wait) = &poll.wait {
@@ -194,22 +232,35 @@ impl Fields<'_> {
         }
     }
 
-    fn audience(&mut self, field: &AudienceField, limits: &Limits, path: &str) {
-        if field.claim.is_some() {
-            let why = "is not available yet: nobody proves who calls. Take the audience from the request by `in` and `name`, or give `const`";
-            return self.problems.push(format!("{path}.claim"), why);
-        }
-        match (field.place, &field.constant) {
-            (Some(place), None) => self.check(place, &field.name, path),
-            (None, Some(constant)) if field.name.is_empty() => {
-                if let Err(invalid) = Audience::new(constant, limits.audience_bytes) {
+    fn audience(&mut self, field: &AudienceField, rules: &AudienceRules, path: &str) {
+        match (field.place, &field.constant, &field.claim) {
+            (Some(place), None, None) => self.check(place, &field.name, path),
+            (None, Some(constant), None) if field.name.is_empty() => {
+                if let Err(invalid) = Audience::new(constant, rules.limits.audience_bytes) {
                     self.problems.push(format!("{path}.const"), invalid.why);
                 }
             }
+            (None, None, Some(claim)) if field.name.is_empty() => {
+                self.claim(claim, rules, &format!("{path}.claim"));
+            }
             _ => self.problems.push(
                 path,
-                "give either `in` and `name`, or `const`; leave the whole out for changes to everyone only",
+                "give either `in` and `name`, or `const`, or `claim`; leave the whole out for changes to everyone only",
             ),
+        }
+    }
+
+    /// Who proves nothing has no claims.
+    fn claim(&mut self, claim: &str, rules: &AudienceRules, path: &str) {
+        if claim.is_empty() || claim.chars().any(char::is_control) {
+            let why = "must not be empty, nor hold control characters";
+            self.problems.push(path, why);
+        }
+        if let Some(module) = &rules.open {
+            let why = format!(
+                "needs callers that are recognized, and module {module} takes open ones: configure auth.callers, and name in its `callers` those that are not open"
+            );
+            self.problems.push(path, why);
         }
     }
 

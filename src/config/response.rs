@@ -85,6 +85,12 @@ impl Default for Response {
 pub struct Errors {
     /// A value of the request is not what the contract says (400).
     pub malformed: Option<u16>,
+    /// Nobody knows the caller: no credential, or one that is not accepted or has expired (401).
+    pub unauthorized: Option<u16>,
+    /// The caller is known, and the module, the audience or the client id is not its own (403).
+    pub forbidden: Option<u16>,
+    /// Too many requests came from the caller or its address (429).
+    pub too_many: Option<u16>,
     /// The method is not one of the endpoint's (405).
     pub method: Option<u16>,
     /// The body did not arrive (408).
@@ -103,9 +109,12 @@ pub struct Errors {
 
 impl Errors {
     /// Each kind's key and status.
-    pub fn each(&self) -> [(&'static str, Option<u16>); 8] {
+    pub fn each(&self) -> [(&'static str, Option<u16>); 11] {
         [
             ("malformed", self.malformed),
+            ("unauthorized", self.unauthorized),
+            ("forbidden", self.forbidden),
+            ("too_many", self.too_many),
             ("method", self.method),
             ("no_body", self.no_body),
             ("too_large", self.too_large),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Problems;
+use super::{Problems, listener_tls::ListenerTls};
 use crate::domain::Network;
 
 /// Listeners and the process itself.
@@ -16,12 +16,10 @@ pub struct Server {
     /// Where clients find the public listener, as an http:// or https:// URL. It begins the addresses in
     /// pointer events; absent = they are relative.
     pub public_url: Option<String>,
-    /// Ingest, admin API, metrics. Loopback only unless `private_insecure`.
+    /// Ingest, admin API, metrics. Whoever calls there shows a token.
     pub private: SocketAddr,
     /// Names other than the loopback ones that requests to the private listener may carry in `Host`.
     pub private_hosts: Vec<String>,
-    /// Lets the private listener leave loopback although nothing there asks who is calling.
-    pub private_insecure: bool,
     /// Address ranges of the proxies before the public listener: only from them is `X-Forwarded-For` believed.
     pub proxies: Vec<String>,
     /// Origins whose web pages may read streams, snapshots and `POST /v1/poll`; `*` = all.
@@ -33,12 +31,29 @@ pub struct Server {
     pub drain_ms: u64,
     /// Connections per listener; one more waits to be accepted.
     pub max_connections: usize,
-    /// How long a client may take to send a request's head, to take in 64 KiB of what waits for it, or
-    /// stay idle between requests.
+    /// Connections per listener of one address; one more is closed. 0 = no limit.
+    pub max_connections_per_address: usize,
+    /// How long a client may take to take in 64 KiB of what waits for it, or stay idle between requests.
     pub idle_timeout_ms: u64,
+    /// How long a client may take to send the rest of a request's head, and for the handshake of TLS.
+    pub head_timeout_ms: u64,
+    /// How long the body of a request to the private listener may take.
+    pub body_timeout_ms: u64,
+    /// Largest head of a request, its first line included.
+    pub max_head_bytes: usize,
+    /// Most headers of a request.
+    pub max_headers: usize,
+    /// Longest path and query of a request.
+    pub max_url_bytes: usize,
     /// Answers of the public listener larger than this are compressed for clients that accept
     /// gzip; 0 = none.
     pub compress_above_bytes: usize,
+    /// How long browsers keep to TLS that have come by TLS once (`Strict-Transport-Security`); 0 = it is not said.
+    pub hsts_s: u64,
+    /// TLS of the public listener.
+    pub public_tls: Option<ListenerTls>,
+    /// TLS of the private listener.
+    pub private_tls: Option<ListenerTls>,
 }
 
 impl Default for Server {
@@ -48,14 +63,22 @@ impl Default for Server {
             public_url: None,
             private: SocketAddr::from(([127, 0, 0, 1], 8081)),
             private_hosts: Vec::new(),
-            private_insecure: false,
             proxies: Vec::new(),
             cors_origins: Vec::new(),
             instance: String::new(),
             drain_ms: 10_000,
             max_connections: 20_000,
+            max_connections_per_address: 0,
             idle_timeout_ms: 75_000,
+            head_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            max_head_bytes: 65_536,
+            max_headers: 100,
+            max_url_bytes: 32_768,
             compress_above_bytes: 8_192,
+            hsts_s: 86_400,
+            public_tls: None,
+            private_tls: None,
         }
     }
 }
@@ -79,13 +102,8 @@ impl Server {
     }
 
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
-        problems.bound(&format!("{path}.drain_ms"), self.drain_ms, 1, 3_600_000);
-        let connections = &format!("{path}.max_connections");
-        problems.bound(connections, self.max_connections, 1, 1_000_000);
-        let idle = &format!("{path}.idle_timeout_ms");
-        problems.bound(idle, self.idle_timeout_ms, 100, 3_600_000);
-        let compress = &format!("{path}.compress_above_bytes");
-        problems.bound(compress, self.compress_above_bytes, 0, 1 << 30);
+        self.validate_bounds(path, problems);
+        self.validate_tls(path, problems);
         if let Some(why) = self.public_url.as_deref().and_then(check_public_url) {
             problems.push(format!("{path}.public_url"), why);
         }
@@ -95,16 +113,52 @@ impl Server {
         self.validate_instance(path, problems);
     }
 
-    fn validate_private(&self, path: &str, problems: &mut Problems) {
-        if !self.private.ip().is_loopback() && !self.private_insecure {
-            problems.push(
-                format!("{path}.private"),
-                format!(
-                    "{} is not a loopback address, and nothing there asks who is calling: use 127.0.0.1, or set {path}.private_insecure = true",
-                    self.private
-                ),
-            );
+    fn validate_bounds(&self, path: &str, problems: &mut Problems) {
+        const HOUR_MS: u64 = 3_600_000;
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let per_address = count(self.max_connections_per_address);
+        for (key, value, min, max) in [
+            ("drain_ms", self.drain_ms, 1, HOUR_MS),
+            ("max_connections", count(self.max_connections), 1, 1_000_000),
+            ("max_connections_per_address", per_address, 0, 1_000_000),
+            ("idle_timeout_ms", self.idle_timeout_ms, 100, HOUR_MS),
+            ("head_timeout_ms", self.head_timeout_ms, 100, HOUR_MS),
+            ("body_timeout_ms", self.body_timeout_ms, 100, HOUR_MS),
+            ("max_head_bytes", count(self.max_head_bytes), 1_024, 262_144),
+            ("max_headers", count(self.max_headers), 16, 1_000),
+            ("max_url_bytes", count(self.max_url_bytes), 256, 65_534),
+            (
+                "compress_above_bytes",
+                count(self.compress_above_bytes),
+                0,
+                1 << 30,
+            ),
+            ("hsts_s", self.hsts_s, 0, 63_072_000),
+        ] {
+            problems.bound(&format!("{path}.{key}"), value, min, max);
         }
+    }
+
+    fn validate_tls(&self, path: &str, problems: &mut Problems) {
+        for (key, tls) in [
+            ("public_tls", &self.public_tls),
+            ("private_tls", &self.private_tls),
+        ] {
+            if let Some(tls) = tls {
+                tls.validate(&format!("{path}.{key}"), problems);
+            }
+        }
+    }
+
+    /// What is allowed and may still not be what was meant.
+    pub(super) fn warn(&self, path: &str, warnings: &mut Problems) {
+        if !self.private.ip().is_loopback() && self.private_tls.is_none() {
+            let why = "is not a loopback address, and what goes over it is not encrypted: whoever can listen on the way reads the tokens";
+            warnings.push(format!("{path}.private"), format!("{} {why}", self.private));
+        }
+    }
+
+    fn validate_private(&self, path: &str, problems: &mut Problems) {
         for (n, name) in self.private_hosts.iter().enumerate() {
             let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
             if name.is_empty() || !name.chars().all(plain) {

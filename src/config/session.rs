@@ -1,5 +1,7 @@
 //! `[session]`: what clients that are ready for push are told at start.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Problems;
@@ -30,6 +32,12 @@ impl Default for Session {
 }
 
 impl Session {
+    /// How long a password for a broker is good: a quarter longer than the answer that holds it, for those who connect late.
+    pub fn pass_lifetime(&self) -> Duration {
+        let lifetime = Duration::from_millis(self.lifetime_ms);
+        lifetime.saturating_add(lifetime / 4)
+    }
+
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         let key = |name: &str| format!("{path}.{name}");
         problems.bound(&key("lifetime_ms"), self.lifetime_ms, 1_000, 86_400_000);

@@ -90,6 +90,7 @@ pub(super) fn validate(config: &Config, path: &str, problems: &mut Problems) {
     let embedded = targets.iter().position(Target::is_embedded);
     for (n, target) in targets.iter().enumerate() {
         let here = format!("{path}[{n}]");
+        target.validate_credentials(config.broker_hooks.are_on(), &here, problems);
         if target.encoding == Encoding::Binary && target.protocol == Protocol::V311 {
             problems.push(
                 format!("{here}.encoding"),

@@ -70,7 +70,8 @@ pub enum Refused {
 
 /// Most bytes of a reason and of an actor's name.
 const REASON_BYTES: usize = 1_024;
-const ACTOR_BYTES: usize = 128;
+/// A name of 64 characters, and in brackets one of 128.
+const ACTOR_BYTES: usize = 200;
 /// Whether actor and reason may stand in the audit.
 pub fn check_words(actor: &str, reason: &str) -> Result<(), Refused> {
     if reason.trim().is_empty() {

@@ -22,8 +22,11 @@ mod network;
 mod position;
 mod rfc3339;
 mod routing;
+mod sender;
 mod stage;
 mod standing;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod tick;
 mod time;
 
@@ -46,6 +49,7 @@ pub use network::Network;
 pub use position::{Epoch, LEAP, Position};
 pub use rfc3339::parse_rfc3339;
 pub use routing::{Moving, Routing, Unroutable};
+pub use sender::sender;
 pub use stage::{Stage, Transport};
 pub use standing::Standing;
 pub use tick::{Pace, Tick};

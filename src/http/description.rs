@@ -144,6 +144,17 @@ pub(super) fn complete<'m>(
     }
 }
 
+/// What takes a body refuses one that is late.
+pub(super) fn refuse_late_bodies(api: &mut OpenApi, (status, why): (StatusCode, &str)) {
+    for item in api.paths.paths.values_mut() {
+        for operation in operations(item).filter(|operation| operation.request_body.is_some()) {
+            let known = &mut operation.responses.responses;
+            let refusal = RefOr::T(Described::new(why));
+            known.entry(status.as_str().to_owned()).or_insert(refusal);
+        }
+    }
+}
+
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let all = [
         &mut item.get,

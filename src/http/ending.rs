@@ -52,6 +52,11 @@ impl Ending {
         self.begun.say();
     }
 
+    /// Returns once it has begun: for connections that have not come to a request yet.
+    pub(super) async fn begun(&self) {
+        self.begun.said.cancelled().await;
+    }
+
     /// All connections close.
     pub(super) fn cut(&self) {
         self.cut.say();

@@ -4,7 +4,7 @@
 //! writes its answer; an error's public text holds no SQL, path or secret.
 
 mod body;
-mod date;
+mod crowd;
 mod description;
 mod ending;
 mod idle_timer;
@@ -16,6 +16,8 @@ mod problem;
 pub mod public;
 mod query;
 pub mod serving;
+mod strict;
+pub mod tls;
 
 pub use axum::Router;
 pub use problem::Problem;

@@ -1,23 +1,72 @@
 //! Who is calling, and which audiences it may read: one answer for every door.
 //!
 //! A door shows an [`Asking`] to [`Identity::who`] and gets a [`Who`]; what this caller may be called and may read, only the [`Who`]
-//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized.
+//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized, `places.rs` where
+//! credentials stand, `several.rs` a caller of several modules, `lifetime.rs` how long an answer to it may take, `counting.rs` how many
+//! were refused. `operators/` is who may do what at the private listener; `passes/` is with what a client enters a broker; `pace/` how often one may ask.
+//!
+//! `making.rs` makes what the configuration says. `recognizer.rs` is one entry of it: `jwt/`, `forward/`, `header.rs` and `key.rs` are the kinds. Each finds its credential
+//! (`credential.rs`), and what that says (`claims.rs`) becomes a caller (`granting.rs`). `verdicts.rs` remembers callers by the `fingerprint.rs` of their
+//! credential in a table that is read without a lock (`halves.rs`); `wrong.rs` remembers who sends wrong ones.
 //!
 //! Invariants: nobody reads an audience that its [`Who`] has not granted; a caller that was recognized before costs a lookup, no lock
-//! and no I/O.
+//! and no I/O; who brings a credential that is refused is never taken for somebody who brings none; nothing here shows a credential.
 
 mod asking;
 mod caller;
+mod claims;
+mod counting;
+mod counts;
+mod credential;
+mod fingerprint;
+mod forward;
+mod granting;
+mod halves;
+mod header;
+mod jwt;
+mod key;
+mod lifetime;
+mod making;
+pub mod operators;
+pub mod pace;
+pub mod passes;
+mod places;
+mod recognizer;
 mod refused;
+mod seldom;
+mod several;
+mod verdicts;
+mod web;
+mod wrong;
 
-use std::collections::HashMap;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     asking::Asking,
     caller::{Caller, Claim, ClientIds, Who},
+    pace::Pace,
+    places::{Place, Places},
     refused::Refused,
 };
-use crate::domain::ModuleName;
+use self::{
+    counts::Counts,
+    fingerprint::Fingerprint,
+    recognizer::{Recognizer, Shared, Tried},
+    wrong::WrongSenders,
+};
+use crate::domain::{Micros, ModuleName};
 
 /// Which of the configured callers a door takes: a bit each, in their order. There are at most 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +76,11 @@ impl Accepted {
     /// Every configured caller.
     pub const ALL: Self = Self(u32::MAX);
 
+    /// The callers at these places.
+    pub fn only(places: impl IntoIterator<Item = u8>) -> Self {
+        Self(places.into_iter().fold(0, |all, place| all | 1 << place))
+    }
+
     /// Whether the caller at this place in the configuration is taken.
     pub const fn takes(self, place: u8) -> bool {
         self.0 >> place & 1 == 1
@@ -34,12 +88,46 @@ impl Accepted {
 }
 
 /// Who may call, as configured.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Identity {
+    /// The names of the configured callers, in their order.
+    realms: Box<[Arc<str>]>,
     by_module: HashMap<ModuleName, Accepted>,
+    places: Places,
+    /// None if nobody is asked who he is.
+    recognizers: Vec<Recognizer>,
+    shared: Option<Shared>,
+    wrong: Option<WrongSenders>,
+    /// How often each caller may ask.
+    pace: Option<Pace>,
+    counts: Counts,
 }
 
+/// Why nobody was recognized, so far.
+#[derive(Default)]
+struct Worst {
+    refused: Option<(Refused, u8)>,
+    /// The first credential that was refused, if it was one.
+    wrong: Option<Fingerprint>,
+}
+
+/// How often it is told how much is remembered.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
 impl Identity {
+    /// Callers of these names, in the order of the configuration, and the modules that take only some of them. No request is recognized as one of them:
+    /// for those who only ask what a caller may.
+    pub fn of(
+        realms: impl IntoIterator<Item = Arc<str>>,
+        by_module: HashMap<ModuleName, Accepted>,
+    ) -> Self {
+        Self {
+            realms: realms.into_iter().collect(),
+            by_module,
+            ..Self::default()
+        }
+    }
+
     /// Nobody is asked: whoever says who he is, is believed.
     pub fn open() -> Self {
         Self::default()
@@ -47,7 +135,18 @@ impl Identity {
 
     /// Whether nobody is asked who he is.
     pub const fn is_open(&self) -> bool {
-        true
+        self.realms.is_empty()
+    }
+
+    /// The place of a recognizer in the configuration, by its name.
+    pub fn place(&self, realm: &str) -> Option<u8> {
+        let place = self.realms.iter().position(|name| **name == *realm)?;
+        u8::try_from(place).ok()
+    }
+
+    /// Where the credentials of callers stand.
+    pub const fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The callers that a module takes: all, unless it names some.
@@ -56,12 +155,137 @@ impl Identity {
         named.copied().unwrap_or(Accepted::ALL)
     }
 
-    /// Who asks, by the first of the accepted callers that recognizes what the request brings along.
-    #[expect(
-        clippy::unused_async,
-        reason = "callers that ask somebody else are to come"
-    )]
-    pub async fn who(&self, _asking: &Asking<'_>, _accepted: Accepted) -> Result<Who, Refused> {
-        Ok(Who::Open)
+    /// Who asks, by the first of the accepted callers that recognizes what the request brings along. Open callers are those that bring nothing for any
+    /// of the accepted ones.
+    pub async fn who(&self, asking: &Asking<'_>, accepted: Accepted) -> Result<Who, Refused> {
+        let Some(shared) = &self.shared else {
+            return self.is_open().then_some(Who::Open).ok_or(Refused::Missing);
+        };
+        let mut worst = Worst::default();
+        let mut takes_open = false;
+        for one in self
+            .recognizers
+            .iter()
+            .filter(|one| accepted.takes(one.place))
+        {
+            takes_open |= one.is_open();
+            match self.try_one(one, asking, shared).await {
+                Tried::Caller(caller) => return self.admit(one, caller),
+                Tried::Refused(refused, wrong) => worst.add(refused, one.place, wrong),
+                Tried::Nothing => {}
+            }
+        }
+        if worst.refused.is_none() && takes_open {
+            return Ok(Who::Open);
+        }
+        Err(Box::pin(self.refuse(asking, accepted, shared, worst)).await)
+    }
+
+    /// A caller that was recognized and does not ask too often.
+    fn admit(&self, one: &Recognizer, caller: Arc<Caller>) -> Result<Who, Refused> {
+        let pace = self.pace.as_ref();
+        let admitted = pace.map(|pace| pace.admit_caller(&caller.realm, &caller.id, Instant::now));
+        if let Some(Err(too_soon)) = admitted {
+            let refused = Refused::TooMany {
+                retry_after_s: too_soon.retry_after_s,
+            };
+            self.counts.refused(Some(one.place), refused);
+            return Err(refused);
+        }
+        self.counts.recognized(one.place);
+        Ok(Who::Known(caller))
+    }
+
+    async fn try_one(&self, one: &Recognizer, asking: &Asking<'_>, shared: &Shared) -> Tried {
+        let waits = |now| self.wrong.as_ref()?.waits_s(asking.address, now);
+        one.try_for(asking, shared, waits).await
+    }
+
+    /// Says why nobody was recognized. It is another thing to be nobody than to be somebody whom the module does not take.
+    async fn refuse(
+        &self,
+        asking: &Asking<'_>,
+        accepted: Accepted,
+        shared: &Shared,
+        mut worst: Worst,
+    ) -> Refused {
+        for one in self
+            .recognizers
+            .iter()
+            .filter(|one| !accepted.takes(one.place))
+        {
+            match self.try_one(one, asking, shared).await {
+                Tried::Caller(_) => {
+                    let refused = Refused::NotThisModule;
+                    self.counts.refused(Some(one.place), refused);
+                    return refused;
+                }
+                // Who is not taken anyway need not know how his own is doing.
+                Tried::Refused(_, wrong) => worst.add(Refused::NotAccepted, one.place, wrong),
+                Tried::Nothing => {}
+            }
+        }
+        let place = worst.refused.map(|(_, place)| place);
+        let refused = self.slowed(&worst, asking.address, shared.clock.now());
+        self.counts.refused(place, refused);
+        refused
+    }
+
+    /// Slows down who sends wrong credentials.
+    fn slowed(&self, worst: &Worst, from: IpAddr, now: Micros) -> Refused {
+        let refused = worst
+            .refused
+            .map_or(Refused::Missing, |(refused, _)| refused);
+        let (Refused::NotAccepted, Some(wrong)) = (refused, worst.wrong) else {
+            return refused;
+        };
+        let senders = self.wrong.as_ref();
+        let waits = senders.and_then(|senders| senders.note(from, &wrong, now));
+        waits.map_or(refused, |retry_after_s| Refused::TooMany { retry_after_s })
+    }
+
+    /// Keeps keys as they are at their source, until it is stopped.
+    pub async fn keep(&self, stop: CancellationToken) {
+        let keeping = futures_util::future::join_all(self.recognizers.iter().map(Recognizer::keep));
+        let telling = async {
+            let mut ticks = interval(TELL_EVERY);
+            loop {
+                ticks.tick().await;
+                if let Some(shared) = &self.shared {
+                    counts::tell_remembered(shared.verdicts.len());
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = keeping, if !self.is_open() => {}
+            () = telling => {}
+        }
+    }
+}
+
+impl Worst {
+    fn add(&mut self, refused: Refused, place: u8, wrong: Option<Fingerprint>) {
+        self.wrong = self.wrong.or(wrong);
+        let rank = |refused: Refused| match refused {
+            Refused::Unavailable { .. } => 3,
+            Refused::TooMany { .. } => 2,
+            Refused::Expired => 1,
+            _ => 0,
+        };
+        let is_worse = |(known, _)| rank(refused) > rank(known);
+        if self.refused.is_none_or(is_worse) {
+            self.refused = Some((refused, place));
+        }
+    }
+}
+
+/// Shows no key, and nobody who was recognized.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let realms: Vec<_> = self.recognizers.iter().map(|one| &one.realm).collect();
+        f.debug_struct("Identity")
+            .field("realms", &realms)
+            .finish_non_exhaustive()
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! `message` is what is said and where; `target` is a broker, and `publisher` feeds one: each of its modules is a
 //! `lane`, each of its connections a `line`, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
-//! clients where to go.
+//! clients where to go, `access` says what they may do there.
 
+mod access;
 mod directions;
 mod history;
 mod lane;
@@ -22,6 +23,13 @@ mod verifier;
 pub mod ledger;
 pub mod mqtt;
 
+/// What is tried with the input of strangers.
+#[cfg(any(test, fuzzing))]
+pub mod strangers {
+    pub use super::{message::strangers::topic, verifier::strangers::event};
+}
+
+pub use access::{Access, Credentials, Doing, Hooks, LoggedIn, Logins, Verdict};
 pub use directions::Directions;
 pub use message::{
     AsyncApi, Bound, ChangeEvent, PointerEvent, Pointers, binary_event, event, topic,

@@ -1,24 +1,26 @@
 //! The channels of one caller.
 
-use crate::domain::{Audience, ModuleName};
+use crate::{
+    domain::{Audience, ModuleName},
+    identity::{Refused, Who},
+};
 
 /// The channels of one module that a caller reads: everyone's, and perhaps its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channels {
     module: ModuleName,
     audiences: Box<[Audience]>,
-    /// The audience that the request named, which is the only one besides `*` then.
-    is_named: bool,
+    /// The audience that the request named, if without it others would be meant.
+    named: Option<Audience>,
 }
 
 impl Channels {
     /// Everyone's and the one of this audience. `*` is always among them.
     pub fn new(module: ModuleName, own: Option<Audience>) -> Self {
-        let own = own.filter(|audience| !audience.is_everyone());
-        let is_named = own.is_some();
+        let named = own.filter(|audience| !audience.is_everyone());
         Self {
-            is_named,
-            ..Self::of(module, own.as_slice())
+            named: named.clone(),
+            ..Self::of(module, named.as_slice())
         }
     }
 
@@ -29,7 +31,22 @@ impl Channels {
         Self {
             module,
             audiences: std::iter::once(everyone).chain(own.cloned()).collect(),
-            is_named: false,
+            named: None,
+        }
+    }
+
+    /// Those that a caller asks for who names this audience, or none: then all that it has.
+    pub fn asked(module: ModuleName, who: &Who, named: Option<Audience>) -> Result<Self, Refused> {
+        let Some(caller) = who.caller() else {
+            return Ok(Self::new(module, named));
+        };
+        match named {
+            None => Ok(Self::of(module, &caller.audiences)),
+            Some(named) if !who.may_read(&named) => Err(Refused::NotItsAudience),
+            Some(named) => Ok(Self {
+                named: Some(named.clone()),
+                ..Self::of(module, &[named])
+            }),
         }
     }
 
@@ -43,8 +60,63 @@ impl Channels {
         &self.audiences
     }
 
-    /// The audience besides `*` that the request named.
-    pub fn named(&self) -> Option<&Audience> {
-        self.audiences.get(1).filter(|_| self.is_named)
+    /// The audience that a request has to name to be about these channels.
+    pub const fn named(&self) -> Option<&Audience> {
+        self.named.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::identity::{Caller, ClientIds};
+
+    fn who(audiences: &[&str]) -> Who {
+        Who::Known(Arc::new(Caller {
+            by: 0,
+            realm: "jwt".into(),
+            id: "u1".into(),
+            client_ids: ClientIds::Own,
+            audiences: audiences
+                .iter()
+                .map(|text| Audience::stored(*text))
+                .collect(),
+            claims: Box::default(),
+            agent: None,
+            expires_at: None,
+        }))
+    }
+
+    fn asked(who: &Who, named: Option<&str>) -> Result<(Vec<String>, Option<String>), Refused> {
+        let named = named.map(Audience::stored);
+        let channels = Channels::asked("m".parse().unwrap(), who, named)?;
+        let audiences = channels.audiences().iter().map(ToString::to_string);
+        Ok((
+            audiences.collect(),
+            channels.named().map(ToString::to_string),
+        ))
+    }
+
+    #[test]
+    fn a_caller_who_names_nobody_reads_all_that_it_has() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let named = |text: &str| Some(text.to_owned());
+        let known = who(&["u1", "u10"]);
+        assert_eq!(asked(&known, None), Ok((texts(&["*", "u1", "u10"]), None)));
+        assert_eq!(
+            asked(&known, Some("u1")),
+            Ok((texts(&["*", "u1"]), named("u1")))
+        );
+        // Its next page is to be of the same channels, and not of all.
+        assert_eq!(asked(&known, Some("*")), Ok((texts(&["*"]), named("*"))));
+        assert_eq!(asked(&known, Some("u")), Err(Refused::NotItsAudience));
+        assert_eq!(asked(&Who::Open, None), Ok((texts(&["*"]), None)));
+        assert_eq!(asked(&Who::Open, Some("*")), Ok((texts(&["*"]), None)));
+        assert_eq!(
+            asked(&Who::Open, Some("u")),
+            Ok((texts(&["*", "u"]), named("u")))
+        );
     }
 }

@@ -35,6 +35,7 @@ use crate::{
     config::{self, modules::CursorKind},
     cutover::{Clients, Evaluation},
     domain::{Client, Stage},
+    identity::{Accepted, Refused, Who},
     telemetry::usage::NO_MODULE,
 };
 
@@ -46,6 +47,8 @@ pub struct Endpoint {
     pub(super) heads: Heads,
     steering: Steering,
     floor: Option<Floor>,
+    /// Which callers the module takes.
+    accepted: Accepted,
     /// Those of the module; absent = nobody remembers them.
     pub(super) clients: Option<Arc<Clients>>,
     pub(super) allow: HeaderValue,
@@ -54,7 +57,12 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Sets a contract to work. To be called after the metrics recorder is installed.
-    pub fn new(contract: Contract, sources: Arc<Sources>, config: &config::poll::Poll) -> Self {
+    pub fn new(mut contract: Contract, sources: Arc<Sources>, config: &config::poll::Poll) -> Self {
+        if !sources.identity.is_open() {
+            contract
+                .wording
+                .keep_apart(sources.identity.places().vary());
+        }
         if let Some(compat) = &contract.compat {
             compat.show();
         }
@@ -67,6 +75,7 @@ impl Endpoint {
                 Instant::now(),
             ),
             floor: Floor::new(contract.floor, config.floor_entries),
+            accepted: accepted(&contract, &sources),
             clients: clients(&contract, &sources),
             allow: allow(&contract),
             retry_after_s: config.retry_after_s,
@@ -83,7 +92,11 @@ impl Endpoint {
     /// Answers a poll.
     pub async fn answer(&self, parts: &Parts<'_>) -> Response<Bytes> {
         let begun = Instant::now();
-        let request = match self.contract.fields.read(parts) {
+        let who = match self.who(parts).await {
+            Ok(who) => who,
+            Err(refused) => return self.refuse(&refused.into(), &Client::default(), begun),
+        };
+        let request = match self.read(parts, &who) {
             Ok(request) => request,
             Err(failure) => {
                 tracing::debug!(module = %self.contract.module, ?failure, "a poll was refused");
@@ -109,6 +122,22 @@ impl Endpoint {
             Ok(seen) => self.show(&seen, &request, parts, advised, begun),
             Err(failure) => self.refuse(&failure, &client, begun),
         }
+    }
+
+    /// Who polls, as far as the module asks for that.
+    pub(super) async fn who(&self, parts: &Parts<'_>) -> Result<Who, Refused> {
+        let identity = &self.sources.identity;
+        if identity.is_open() {
+            return Ok(Who::Open);
+        }
+        identity.who(&parts.asking(), self.accepted).await
+    }
+
+    /// What is asked for. Nobody waits past the time that its caller is believed for.
+    fn read<'a>(&self, parts: &Parts<'a>, who: &'a Who) -> Result<Request<'a>, Failure> {
+        let mut request = self.contract.fields.read(parts, who)?;
+        request.wait = who.bounded(request.wait, || self.sources.clock.now());
+        Ok(request)
     }
 
     /// The empty answer of a moment ago, for a client in a tight loop.
@@ -242,6 +271,14 @@ impl Endpoint {
 
     pub(super) fn count(&self, answered: Answered, took: Duration, bytes: usize) {
         self.meters.count(answered, took, bytes);
+    }
+}
+
+/// What concerns no single module is asked by any caller.
+fn accepted(contract: &Contract, sources: &Sources) -> Accepted {
+    match contract.called {
+        Some(_) => sources.identity.accepted_by(&contract.module),
+        None => Accepted::ALL,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Answering a batch: each module as at its own endpoint, all of them in one body.
 //!
 //! Invariants: what is wrong with one module hides no other's answer; one request reads one module
-//! after the other, so it never holds more of the database than a single poll does.
+//! after the other, so it never holds more of the database than a single poll does; a module that takes other callers is answered to
+//! nobody else, and says so in its own place.
 
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ use crate::{
     config::{endpoints::Answers, modules::CursorKind},
     cutover::Evaluation,
     domain::{Micros, Stage},
+    identity::{Refused, Who},
 };
 
 /// A legacy endpoint that answers for many modules at once.
@@ -69,7 +71,11 @@ impl BatchEndpoint {
     /// Answers a batch. `whole` is the endpoint of no module, for what concerns them all.
     pub(super) async fn answer(&self, whole: &Endpoint, parts: &Parts<'_>) -> Response<Bytes> {
         let begun = Instant::now();
-        let read = whole.contract().fields.read(parts);
+        let who = match whole.who(parts).await {
+            Ok(who) => who,
+            Err(refused) => return whole.refuse_unattributed(&refused.into(), None, begun),
+        };
+        let read = whole.contract().fields.read(parts, &who);
         let read = read.and_then(|request| Ok((request, self.batch.read(parts.body)?)));
         let (mut request, wanted) = match read {
             Ok(read) => read,
@@ -84,7 +90,8 @@ impl BatchEndpoint {
         };
         let mut answers = Vec::with_capacity(wanted.len());
         for one in &wanted {
-            answers.push(self.answer_one(whole, one, &mut request, parts).await);
+            let answer = self.answer_one(whole, one, &mut request, (parts, &who));
+            answers.push(answer.await);
         }
         let now = whole.sources.clock.now();
         let mut response = Response::new(Bytes::from(self.render(&answers, now)));
@@ -97,7 +104,7 @@ impl BatchEndpoint {
         whole: &Endpoint,
         wanted: &'a Wanted<'_>,
         request: &mut Request<'_>,
-        parts: &Parts<'_>,
+        (parts, who): (&Parts<'_>, &Who),
     ) -> Answer<'a> {
         let begun = Instant::now();
         let called = &*wanted.called;
@@ -107,6 +114,15 @@ impl BatchEndpoint {
             whole.count(failure.answered(), begun.elapsed(), body.len());
             return Answer::refused(called, body, None);
         };
+        let module = endpoint.contract().module();
+        if !whole
+            .sources
+            .identity
+            .takes(module, &parts.asking(), who)
+            .await
+        {
+            return self.forbidden(called, endpoint, begun);
+        }
         let advised = endpoint.advise(&request.client(parts), parts, begun);
         let evaluation = advised.evaluation;
         let known = Some((endpoint, evaluation));
@@ -126,6 +142,16 @@ impl BatchEndpoint {
                 Answer::refused(called, body, known)
             }
         }
+    }
+
+    /// The place of a module that takes other callers: as that of one that there is not, with a status of its own.
+    fn forbidden<'a>(&self, called: &'a str, endpoint: &Endpoint, begun: Instant) -> Answer<'a> {
+        let refused = Refused::NotThisModule;
+        refused.count("legacy");
+        let failure = Failure::Refused(refused);
+        let body = self.refuse(&failure, called);
+        endpoint.count(failure.answered(), begun.elapsed(), body.len());
+        Answer::refused(called, body, None)
     }
 
     async fn page(

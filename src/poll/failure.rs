@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::meters::Answered;
-use crate::{config::modules::Errors, log::Busy};
+use crate::{config::modules::Errors, identity::Refused, log::Busy};
 
 /// Why a poll gets the error envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Failure {
         /// What is wrong and what is allowed.
         why: Cow<'static, str>,
     },
+    /// The caller is not known, or asks for what is not its own.
+    Refused(Refused),
     /// The request names a module that its endpoint does not serve.
     UnknownModule,
     /// Not a method of this endpoint.
@@ -46,6 +48,8 @@ pub enum Failure {
         /// What `Retry-After` says.
         retry_after_s: u32,
     },
+    /// Path and query are longer than `server.max_url_bytes`.
+    UrlTooLong,
     /// The state holds more than `modules[].poll.limit.max`, and to cut it would hide keys.
     StateTooLarge,
     /// A bug of ours.
@@ -54,12 +58,16 @@ pub enum Failure {
 
 impl Failure {
     /// One of each kind.
-    pub(super) fn all() -> [Self; 13] {
+    pub(super) fn all() -> [Self; 18] {
         [
             Self::Malformed {
                 what: "cursor".into(),
                 why: "must be what it should be".into(),
             },
+            Self::Refused(Refused::Missing),
+            Self::Refused(Refused::NotItsAudience),
+            Self::Refused(Refused::TooMany { retry_after_s: 6 }),
+            Self::Refused(Refused::Unavailable { retry_after_s: 6 }),
             Self::UnknownModule,
             Self::Method,
             Self::BodyTooLarge,
@@ -70,6 +78,7 @@ impl Failure {
             Self::TooOld,
             Self::Unavailable,
             Self::Busy { retry_after_s: 6 },
+            Self::UrlTooLong,
             Self::StateTooLarge,
             Self::Panicked,
         ]
@@ -79,6 +88,14 @@ impl Failure {
     pub(super) const fn occasion(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "a value of the request is not as it should be",
+            Self::Refused(Refused::Missing | Refused::NotAccepted | Refused::Expired) => {
+                "the caller is not known"
+            }
+            Self::Refused(
+                Refused::NotThisModule | Refused::NotItsAudience | Refused::NotItsClient,
+            ) => "module, audience or client id are not the caller's",
+            Self::Refused(Refused::TooMany { .. }) => "too many requests of one caller or address",
+            Self::Refused(Refused::Unavailable { .. }) => "the caller cannot be told now",
             Self::UnknownModule => "there is no such module",
             Self::Method => "the method is another",
             Self::BodyTooLarge => "the body is larger than `poll.body_bytes`",
@@ -89,6 +106,7 @@ impl Failure {
             Self::TooOld => "the cursor is too old, and the module keeps no state",
             Self::Unavailable => "the answer cannot be given now",
             Self::Busy { .. } => "too many read at once",
+            Self::UrlTooLong => "path and query are longer than `server.max_url_bytes`",
             Self::StateTooLarge => "the state is larger than the limit",
             Self::Panicked => "the gateway failed",
         }
@@ -98,6 +116,7 @@ impl Failure {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::Refused(refused) => refused.status(),
             Self::UnknownModule => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -106,6 +125,7 @@ impl Failure {
             Self::Brownout { .. } | Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::UrlTooLong => StatusCode::URI_TOO_LONG,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -113,7 +133,15 @@ impl Failure {
     /// The status that is configured for it.
     pub(super) const fn status_in(&self, errors: &Errors) -> Option<u16> {
         match self {
-            Self::Malformed { .. } | Self::UnknownModule => errors.malformed,
+            Self::Malformed { .. } | Self::UnknownModule | Self::UrlTooLong => errors.malformed,
+            Self::Refused(refused) => match refused {
+                Refused::Missing | Refused::NotAccepted | Refused::Expired => errors.unauthorized,
+                Refused::NotThisModule | Refused::NotItsAudience | Refused::NotItsClient => {
+                    errors.forbidden
+                }
+                Refused::TooMany { .. } => errors.too_many,
+                Refused::Unavailable { .. } => errors.unavailable,
+            },
             Self::Method => errors.method,
             Self::BodyTooLarge => errors.too_large,
             Self::BodyMissing => errors.no_body,
@@ -130,6 +158,7 @@ impl Failure {
     pub fn message(&self) -> Cow<'_, str> {
         match self {
             Self::Malformed { what, why } => format!("{what}: {why}").into(),
+            Self::Refused(refused) => refused.to_string().into(),
             Self::UnknownModule => "this module is not served here".into(),
             Self::Method => "the method is not allowed here".into(),
             Self::BodyTooLarge => "the body is too large".into(),
@@ -146,6 +175,7 @@ impl Failure {
             Self::Unavailable | Self::Busy { .. } | Self::StateTooLarge => {
                 "the answer cannot be given now, come back later".into()
             }
+            Self::UrlTooLong => "path and query are too long".into(),
             Self::Panicked => "the answer failed".into(),
         }
     }
@@ -155,6 +185,7 @@ impl Failure {
         match self {
             Self::Retired | Self::Blocked | Self::TooOld => Answered::Gone,
             Self::Malformed { .. }
+            | Self::Refused(_)
             | Self::UnknownModule
             | Self::Method
             | Self::BodyTooLarge
@@ -162,6 +193,7 @@ impl Failure {
             | Self::Brownout { .. }
             | Self::Unavailable
             | Self::Busy { .. }
+            | Self::UrlTooLong
             | Self::StateTooLarge
             | Self::Panicked => Answered::Error,
         }
@@ -173,6 +205,7 @@ impl Failure {
         match self {
             Self::Busy { retry_after_s } | Self::Brownout { retry_after_s } => Some(*retry_after_s),
             Self::Unavailable | Self::StateTooLarge => Some(usual_s),
+            Self::Refused(refused) => refused.retry_after_s(),
             Self::Malformed { .. }
             | Self::UnknownModule
             | Self::Method
@@ -181,8 +214,15 @@ impl Failure {
             | Self::Retired
             | Self::Blocked
             | Self::TooOld
+            | Self::UrlTooLong
             | Self::Panicked => None,
         }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 

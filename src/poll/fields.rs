@@ -39,11 +39,17 @@ pub(super) fn compile(poll: &Poll, limits: &Limits, problems: &mut Vec<Problem>)
     let limit = poll.limit.place;
     let limit = limit.and_then(|place| named("poll.limit.name", place, &poll.limit.name));
     let wait = wait(poll.wait.as_ref(), path, problems);
-    let (audience, always) = audience(poll.audience.as_ref(), path, limits, problems);
+    let claim = poll
+        .audience
+        .as_ref()
+        .and_then(|field| field.claim.as_deref());
+    let named = poll.audience.as_ref().filter(|_| claim.is_none());
+    let (audience, always) = audience(named, path, limits, problems);
     Fields {
         cursor,
         kind: poll.cursor.kind,
         audience,
+        claim: claim.map(Into::into),
         always,
         audience_bytes: limits.audience_bytes,
         client,

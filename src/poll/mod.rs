@@ -39,6 +39,8 @@ mod source;
 mod sources;
 mod state_cache;
 mod steering;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod sunset;
 mod template;
 mod time_cursor;

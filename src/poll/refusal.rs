@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ALLOW, RETRY_AFTER},
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use super::{answer::Endpoint, contract::Contract, failure::Failure};
@@ -58,6 +58,13 @@ impl Endpoint {
         *response.status_mut() = status;
         if let Some(seconds) = failure.retry_after_s(self.retry_after_s) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Failure::Refused(refused) = failure {
+            refused.count("legacy");
+            let challenge = self.sources.identity.places().challenge(*refused);
+            if let Some(challenge) = challenge.filter(|_| status == StatusCode::UNAUTHORIZED) {
+                headers.entry(WWW_AUTHENTICATE).or_insert(challenge);
+            }
         }
         if *failure == Failure::Method {
             headers.insert(ALLOW, self.allow.clone());

@@ -1,7 +1,8 @@
 //! What a poll asks for.
 //!
 //! Invariant: a request that parsed holds only values that the contract allows; anything else is
-//! refused with words for the person who wrote the client.
+//! refused with words for the person who wrote the client. Its audiences are such as its caller may read, and its client id is the
+//! caller's.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ use super::{
 use crate::{
     config::modules::CursorKind,
     domain::{Audience, Client, Cursor, Micros, Position, Tick},
+    identity::{Refused, Who},
     log::Since,
 };
 
@@ -31,6 +33,8 @@ pub(super) struct Fields {
     pub(super) cursor: Option<Source>,
     pub(super) kind: CursorKind,
     pub(super) audience: Option<Source>,
+    /// What of the caller's credential is its audience, instead of a value of the request.
+    pub(super) claim: Option<Box<str>>,
     /// `*`, and the constant audience if one is configured.
     pub(super) always: Audiences,
     pub(super) audience_bytes: usize,
@@ -104,21 +108,46 @@ impl Fields {
         }
     }
 
-    pub(super) fn read<'a>(&self, parts: &Parts<'a>) -> Result<Request<'a>, Failure> {
-        let client = find(self.client.as_ref(), "client", parts);
-        let agent = match &self.agent {
-            None => None,
-            source => located(find(source.as_ref(), "agent", parts), source.as_ref())?
-                .or(Some(Cow::Borrowed(""))),
-        };
+    pub(super) fn read<'a>(&self, parts: &Parts<'a>, who: &'a Who) -> Result<Request<'a>, Failure> {
         Ok(Request {
             asked: located(self.read_cursor(parts), self.cursor.as_ref())?,
-            audiences: located(self.read_audiences(parts), self.audience.as_ref())?,
+            audiences: located(self.read_audiences(parts, who), self.audience.as_ref())?,
             limit: located(self.read_limit(parts), self.limit.as_ref())?,
             wait: located(self.read_wait(parts), self.wait.source.as_ref())?,
-            client: located(client, self.client.as_ref())?,
-            agent,
+            client: self.read_client(parts, who)?,
+            agent: self.read_agent(parts, who)?,
         })
+    }
+
+    /// A known caller has an id of its own, and its clients no other unless it may have several.
+    fn read_client<'a>(
+        &self,
+        parts: &Parts<'a>,
+        who: &'a Who,
+    ) -> Result<Option<Cow<'a, str>>, Failure> {
+        let source = self.client.as_ref();
+        let said = located(find(source, "client", parts), source)?;
+        if who.caller().is_none() {
+            return Ok(said);
+        }
+        Ok(Some(who.client_id(said)?))
+    }
+
+    /// What a credential says of its program is believed before what the request says.
+    fn read_agent<'a>(
+        &self,
+        parts: &Parts<'a>,
+        who: &'a Who,
+    ) -> Result<Option<Cow<'a, str>>, Failure> {
+        let vouched = who.caller().and_then(|caller| caller.agent.as_deref());
+        if let Some(agent) = vouched {
+            return Ok(Some(Cow::Borrowed(agent)));
+        }
+        let Some(source) = &self.agent else {
+            return Ok(None);
+        };
+        let said = located(find(Some(source), "agent", parts), Some(source))?;
+        Ok(said.or(Some(Cow::Borrowed(""))))
     }
 
     fn read_cursor(&self, parts: &Parts<'_>) -> Result<Asked, Failure> {
@@ -154,13 +183,32 @@ impl Fields {
         self.compat.as_deref()
     }
 
-    fn read_audiences(&self, parts: &Parts<'_>) -> Result<Audiences, Failure> {
-        let Some(text) = find(self.audience.as_ref(), "audience", parts)? else {
-            return Ok(self.always.clone());
+    /// Whose changes the poll is about, which its caller has to be allowed to read, whoever names them.
+    fn read_audiences(&self, parts: &Parts<'_>, who: &Who) -> Result<Audiences, Failure> {
+        let audiences = self.named_audiences(parts, who)?;
+        if audiences.as_slice().iter().all(|one| who.may_read(one)) {
+            Ok(audiences)
+        } else {
+            Err(Refused::NotItsAudience.into())
+        }
+    }
+
+    fn named_audiences(&self, parts: &Parts<'_>, who: &Who) -> Result<Audiences, Failure> {
+        let own = match &self.claim {
+            // One that cannot be an audience is nobody's.
+            Some(claim) => who.claim(claim).map(|text| {
+                Audience::new(text, self.audience_bytes)
+                    .map_err(|_invalid| Refused::NotItsAudience.into())
+            }),
+            None => find(self.audience.as_ref(), "audience", parts)?.map(|text| {
+                Audience::new(&text, self.audience_bytes)
+                    .map_err(|invalid| malformed("audience", invalid.why))
+            }),
         };
-        let own = Audience::new(&text, self.audience_bytes)
-            .map_err(|invalid| malformed("audience", invalid.why))?;
-        Ok(Audiences::with(self.always.everyone_again(), own))
+        Ok(match own.transpose()? {
+            Some(own) => Audiences::with(self.always.everyone_again(), own),
+            None => self.always.clone(),
+        })
     }
 
     fn read_wait(&self, parts: &Parts<'_>) -> Result<Duration, Failure> {

@@ -1,7 +1,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::poll::content::Content;
+use crate::{
+    identity::{Caller, Claim, ClientIds},
+    poll::content::Content,
+};
 
 const SINCE: HeaderName = HeaderName::from_static("x-since");
 
@@ -10,6 +13,7 @@ fn fields() -> Fields {
         cursor: Some(Source::Query("since".into())),
         kind: CursorKind::Position,
         audience: Some(Source::Query("uid".into())),
+        claim: None,
         always: Audiences::everyone(),
         audience_bytes: 8,
         client: Some(Source::Path("who".into())),
@@ -27,11 +31,12 @@ fn by_query(fields: &Fields, query: &str) -> Result<(Asked, Vec<String>, u32), F
     let parts = Parts {
         query: Some(query),
         headers: &headers,
+        peer: None,
         address: None,
         captures: Some(&[]),
         body: &Content::Absent,
     };
-    let request = fields.read(&parts)?;
+    let request = fields.read(&parts, &Who::Open)?;
     let audiences = request.audiences.as_slice().iter();
     let audiences = audiences.map(ToString::to_string).collect();
     Ok((request.asked, audiences, request.limit))
@@ -160,11 +165,14 @@ fn headers_are_not_percent_decoded_and_must_be_utf8() {
         let parts = Parts {
             query: None,
             headers: &headers,
+            peer: None,
             address: None,
             captures: Some(&[]),
             body: &Content::Absent,
         };
-        fields.read(&parts).map(|request| position(request.asked))
+        fields
+            .read(&parts, &Who::Open)
+            .map(|request| position(request.asked))
     };
     assert_eq!(read(b"7"), Ok(7));
     assert_eq!(read(b""), Ok(0));
@@ -180,11 +188,16 @@ fn the_client_is_the_configured_one_else_the_audience_and_never_everyone() {
         let parts = Parts {
             query: Some(query),
             headers: &headers,
+            peer: None,
             address: None,
             captures: Some(captures),
             body: &Content::Absent,
         };
-        fields().read(&parts).unwrap().client_id().to_owned()
+        fields()
+            .read(&parts, &Who::Open)
+            .unwrap()
+            .client_id()
+            .to_owned()
     };
     assert_eq!(id("uid=a", &[("who", "t1")]), "t1");
     assert_eq!(id("uid=a", &[]), "a");
@@ -198,13 +211,109 @@ fn a_path_that_is_not_utf8_is_refused() {
     let parts = Parts {
         query: None,
         headers: &headers,
+        peer: None,
         address: None,
         captures: None,
         body: &Content::Absent,
     };
-    let refused = fields().read(&parts).unwrap_err();
+    let refused = fields().read(&parts, &Who::Open).unwrap_err();
     assert_eq!(
         refused.message(),
         "client (path segment who): must be UTF-8"
     );
+}
+
+/// A caller of this id that has these audiences, and this agent by its credential.
+fn known(audiences: &[&str], client_ids: ClientIds, agent: Option<&str>) -> Who {
+    let claim = |name: &str, value: &str| Claim {
+        name: name.into(),
+        value: value.into(),
+    };
+    Who::Known(Arc::new(Caller {
+        by: 0,
+        realm: "jwt".into(),
+        id: "u1".into(),
+        client_ids,
+        audiences: audiences.iter().map(|a| Audience::stored(*a)).collect(),
+        claims: [claim("sub", "u1"), claim("long", "123456789")].into(),
+        agent: agent.map(Into::into),
+        expires_at: None,
+    }))
+}
+
+/// The audiences, the client and its agent that a request of a caller is read as.
+fn asked_by(
+    who: &Who,
+    fields: &Fields,
+    query: &str,
+) -> Result<(Vec<String>, String, String), Failure> {
+    let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("shop/1"))]);
+    let parts = Parts {
+        query: Some(query),
+        headers: &headers,
+        peer: None,
+        address: None,
+        captures: Some(&[]),
+        body: &Content::Absent,
+    };
+    let request = fields.read(&parts, who)?;
+    let client = request.client(&parts);
+    let audiences = client.audiences.iter().map(ToString::to_string).collect();
+    let agent = String::from_utf8(client.agent.to_vec()).unwrap();
+    Ok((audiences, client.id.to_owned(), agent))
+}
+
+fn refused<T>(refused: Refused) -> Result<T, Failure> {
+    Err(Failure::Refused(refused))
+}
+
+#[test]
+fn a_caller_names_none_but_its_own() {
+    let client = Some(Source::Query("client".into()));
+    let fields = Fields { client, ..fields() };
+    let own = known(&["u1", "u10"], ClientIds::Own, None);
+    let read = |query| asked_by(&own, &fields, query);
+    let is = |audiences: &[&str], client: &str, agent: &str| {
+        let audiences = audiences.iter().map(ToString::to_string).collect();
+        Ok((audiences, client.to_owned(), agent.to_owned()))
+    };
+    assert_eq!(read("uid=u1"), is(&["*", "u1"], "u1", "shop/1"));
+    assert_eq!(read("uid=u10&client=u1"), is(&["*", "u10"], "u1", "shop/1"));
+    assert_eq!(
+        read(""),
+        is(&["*"], "u1", "shop/1"),
+        "as before anybody was asked"
+    );
+    assert_eq!(read("uid=*"), is(&["*"], "u1", "shop/1"));
+    for other in ["uid=u", "uid=u2", "uid=U1", "uid=u1+", "uid=u100"] {
+        assert_eq!(read(other), refused(Refused::NotItsAudience), "{other}");
+    }
+    assert_eq!(read("uid=u1&client=u2"), refused(Refused::NotItsClient));
+    let any = known(&["u1"], ClientIds::Any, Some("desk/2"));
+    let read = asked_by(&any, &fields, "uid=u1&client=u2");
+    assert_eq!(read, is(&["*", "u1"], "u2", "desk/2"));
+}
+
+#[test]
+fn what_is_configured_or_claimed_has_to_be_the_callers_too() {
+    let who = known(&["u1"], ClientIds::Own, None);
+    let audiences = |fields: &Fields| {
+        let read = asked_by(&who, fields, "uid=u2");
+        read.map(|(audiences, ..)| audiences.join(" "))
+    };
+    let claims = |name: &str| Fields {
+        claim: Some(name.into()),
+        audience: None,
+        ..fields()
+    };
+    assert_eq!(audiences(&claims("sub")), Ok("* u1".to_owned()));
+    assert_eq!(audiences(&claims("other")), Ok("*".to_owned()));
+    assert_eq!(audiences(&claims("long")), refused(Refused::NotItsAudience));
+    let constant = |own: &str| Fields {
+        audience: None,
+        always: Audiences::with(Audience::everyone(), Audience::stored(own)),
+        ..fields()
+    };
+    assert_eq!(audiences(&constant("u1")), Ok("* u1".to_owned()));
+    assert_eq!(audiences(&constant("u2")), refused(Refused::NotItsAudience));
 }

@@ -97,10 +97,11 @@ impl Route {
     /// What it takes and answers, for the description of the listener.
     pub fn described(&self) -> Described {
         let contract = self.endpoint.contract();
+        let asks = !self.endpoint.sources.identity.is_open();
         match &self.serves {
-            Answers::Module => Described::of(contract, Whom::Module),
+            Answers::Module => Described::of(contract, Whom::Module, asks),
             Answers::Named(source, endpoints) => {
-                Described::of(contract, Whom::Named(source, &names(endpoints)))
+                Described::of(contract, Whom::Named(source, &names(endpoints)), asks)
             }
             Answers::Batch(batch) => {
                 let whom = Whom::Batch {
@@ -108,7 +109,7 @@ impl Route {
                     names: &names(batch.endpoints()),
                     is_list: batch.is_list(),
                 };
-                Described::of(contract, whom)
+                Described::of(contract, whom, asks)
             }
         }
     }
@@ -119,11 +120,24 @@ impl Route {
             Answers::Module => self.endpoint.answer(parts).await,
             Answers::Named(source, endpoints) => match self.choose(source, endpoints, parts) {
                 Ok(endpoint) => endpoint.answer(parts).await,
-                Err(refusal) => *refusal,
+                // Boxed, since hardly any request comes to it.
+                Err(refusal) => Box::pin(self.refuse_stranger(parts))
+                    .await
+                    .unwrap_or(*refusal),
             },
             // Boxed: its size would be that of every answer.
             Answers::Batch(batch) => Box::pin(batch.answer(&self.endpoint, parts)).await,
         }
+    }
+
+    /// Which modules there are is not told to somebody whom nobody knows.
+    async fn refuse_stranger(&self, parts: &Parts<'_>) -> Option<Response<Bytes>> {
+        let begun = Instant::now();
+        let refused = self.endpoint.who(parts).await.err()?;
+        let refusal = self
+            .endpoint
+            .refuse_unattributed(&refused.into(), None, begun);
+        Some(refusal)
     }
 
     /// The error envelope for a request that was not, or could not be, read.

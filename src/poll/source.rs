@@ -3,7 +3,12 @@
 //! Invariant: a value is decoded once; what is not UTF-8 is refused, never replaced. Of a repeated
 //! parameter, header, cookie or field the first counts. An empty value counts as absent.
 
-use std::{borrow::Cow, fmt, net::IpAddr, str};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    str,
+};
 
 use http::{HeaderMap, HeaderName, header::COOKIE};
 use memchr::{memchr, memchr2};
@@ -13,7 +18,10 @@ use super::{
     captures::captured_names,
     content::{BodyKind, Content, text_of},
 };
-use crate::config::{json_pointer::JsonPointer, modules::Place};
+use crate::{
+    config::{json_pointer::JsonPointer, modules::Place},
+    identity::Asking,
+};
 
 /// The parts of a request that values come from.
 #[derive(Debug, Clone, Copy)]
@@ -22,12 +30,27 @@ pub struct Parts<'a> {
     pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// The other end of its connection.
+    pub peer: Option<IpAddr>,
     /// Where it comes from.
     pub address: Option<IpAddr>,
     /// What the path captured, decoded; `None` if it is not UTF-8.
     pub captures: Option<&'a [(&'a str, &'a str)]>,
     /// The body, if the contract asks for it.
     pub body: &'a Content,
+}
+
+impl<'a> Parts<'a> {
+    /// What its caller may be known by.
+    pub(super) fn asking(&self) -> Asking<'a> {
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Asking {
+            headers: self.headers,
+            query: self.query,
+            peer: self.peer.unwrap_or(nowhere),
+            address: self.address.unwrap_or(nowhere),
+        }
+    }
 }
 
 /// Why a value cannot be taken.

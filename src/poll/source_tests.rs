@@ -28,6 +28,7 @@ fn find(
     let parts = Parts {
         query: None,
         headers,
+        peer: None,
         address: None,
         captures: None,
         body,

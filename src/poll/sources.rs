@@ -7,6 +7,7 @@ use crate::{
     config,
     cutover::{Adviser, Census, SteadyTime},
     domain::{Clock, Micros},
+    identity::Identity,
     log::{Reader, Waiting},
     telemetry::usage::Usage,
 };
@@ -18,6 +19,8 @@ pub struct Sources {
     pub(super) adviser: Arc<Adviser>,
     pub(super) census: Arc<Census>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Who may ask.
+    pub(super) identity: Arc<Identity>,
     /// What brown-outs go by.
     pub(super) steady: SteadyTime,
     pub(super) states: StateCache,
@@ -44,6 +47,7 @@ impl Sources {
             clock,
             states,
             usage: Arc::default(),
+            identity: Arc::new(Identity::open()),
         }
     }
 
@@ -57,6 +61,12 @@ impl Sources {
             steady: self.steady.and_database(time),
             ..self
         }
+    }
+
+    /// Asks who polls; else whoever says who he is, is believed. To be called before endpoints are made.
+    #[must_use]
+    pub fn asking(self, identity: Arc<Identity>) -> Self {
+        Self { identity, ..self }
     }
 
     /// Counts what polls cost where others count too. To be called before endpoints are made.

@@ -4,7 +4,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_TYPE, VARY},
 };
 
 use super::{
@@ -111,6 +111,20 @@ impl Wording {
         for (name, value) in &self.error_headers {
             headers.insert(name, value.clone());
         }
+    }
+
+    /// Says to caches that answers are their callers' own: by which headers they are known, and, where nothing is configured, that none but
+    /// the client may keep them.
+    pub(super) fn keep_apart(&mut self, vary: &HeaderValue) {
+        let mut headers = std::mem::take(&mut self.headers).into_vec();
+        if !headers.iter().any(|(name, _)| *name == CACHE_CONTROL) {
+            headers.push((CACHE_CONTROL, HeaderValue::from_static("private, no-cache")));
+        }
+        match headers.iter_mut().find(|(name, _)| *name == VARY) {
+            Some((_, configured)) => *configured = both(configured, vary),
+            None => headers.push((VARY, vary.clone())),
+        }
+        self.headers = headers.into();
     }
 
     /// The answer for nothing. Where the client must be told its cursor, only one that does: else
@@ -255,6 +269,11 @@ fn headers<'a>(
         Ok((name, value))
     });
     keep(key, compiled.collect::<Result<_, String>>(), problems)
+}
+
+fn both(one: &HeaderValue, other: &HeaderValue) -> HeaderValue {
+    let list = [one.as_bytes(), other.as_bytes()].join(&b", "[..]);
+    HeaderValue::from_bytes(&list).expect("two values and a comma may stand in a header")
 }
 
 /// With `kind = "etag"` one address has another answer for each tag: a shared cache must not keep

@@ -1,6 +1,6 @@
 //! Why the process could not start, or ended.
 
-use crate::{domain::ModuleName, log::JoinError, store};
+use crate::{config::login::Unusable, domain::ModuleName, log::JoinError, store};
 
 /// Why the process could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +21,20 @@ pub enum StartError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// The certificate of a listener.
+    #[error("{listener}.{why}")]
+    Tls {
+        /// The table that names its files.
+        listener: &'static str,
+        /// What is wrong with which.
+        why: Unusable,
+    },
     /// Poll contracts, by key path.
     #[error("the poll contracts have problems: {0:?}")]
     Contracts(Vec<(String, String)>),
+    /// How callers are recognized, by key path.
+    #[error("{0}")]
+    Callers(crate::config::Problems),
     /// A state that was switched off and on again, of a log that was pruned.
     #[error(
         "module {module}: `state` was off while changes were numbered that the log no longer holds, so its state cannot be made whole: set `state = false`"
@@ -35,6 +46,9 @@ pub enum StartError {
     /// A mirror target.
     #[error("mqtt.targets: {0}")]
     Target(String),
+    /// The secret of the broker hooks.
+    #[error("{0}")]
+    Hooks(String),
     /// The metrics.
     #[error("the metrics cannot be recorded: {0}")]
     Metrics(String),

@@ -7,8 +7,9 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     Abort, RunError, StartError, configured,
     cuts::Cuts,
+    entrances::Entrances,
     facts,
-    listeners::Listeners,
+    listeners::{Around, Listeners},
     maintenance,
     parts::Parts,
     schema,
@@ -17,9 +18,10 @@ use super::{
     tasks::{Rank, Tasks},
 };
 use crate::{
-    config::{Config, server::Server},
+    config::Config,
     domain::SystemClock,
     http::{private, public::Public, serving},
+    identity::Identity,
     mirror, store, telemetry,
 };
 
@@ -52,7 +54,7 @@ pub struct Gateway {
     /// Each true once the tail is filled, or the flags, the panics or the guards are read.
     prerequisites: Vec<watch::Receiver<bool>>,
     /// Accepts once the prerequisites are met; until then connections wait.
-    public: Option<(TcpListener, Public)>,
+    public: Option<(TcpListener, serving::Walls, Public)>,
     cuts: Cuts,
 }
 
@@ -64,7 +66,10 @@ impl Gateway {
         schema::prepare(store.as_ref(), &config, options).await?;
         let listeners = Listeners::bind(&config).await?;
         let census = Arc::new(configured::census(&config));
-        let targets = Targets::bind(&config, &census).await?;
+        let identity = Identity::new(&config, Arc::new(SystemClock), rand::random());
+        let identity = Arc::new(identity.map_err(StartError::Callers)?);
+        let entrances = Entrances::new(&config, identity);
+        let targets = Targets::bind(&config, &census, &entrances).await?;
         let addresses = Addresses {
             public: listeners.public_address()?,
             private: listeners.private_address()?,
@@ -72,16 +77,22 @@ impl Gateway {
             websocket: targets.websocket,
         };
         telemetry::install_metrics().map_err(StartError::Metrics)?;
-        let (parts, ingest_writer) = Parts::new(config, store, census);
+        let (parts, ingest_writer) = Parts::new(config, store, census, entrances);
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
         let mut tasks = Tasks::default();
         parts.presence.join(&*parts.store).await?;
+        maintenance::start_operators(&mut tasks, &parts).await?;
         let mut prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
         tasks.spawn(Rank::Sequencer, "states", |stop| keeper.run(stop));
+        let identity = Arc::clone(&parts.identity);
+        tasks.spawn(Rank::Reader, "callers", |stop| async move {
+            identity.keep(stop).await;
+        });
         maintenance::start_upkeep(&mut tasks, &parts)?;
         let mirror = targets.start(&mut tasks, &parts);
         facts::report(&mut tasks, &parts, &mirror);
+        prerequisites.extend(parts.entrances.start(&mut tasks, &parts.store));
         prerequisites.extend(maintenance::start_guards(&mut tasks, &parts, &mirror));
         let bound = mirror::Bound {
             mqtt: addresses.mqtt,
@@ -89,15 +100,16 @@ impl Gateway {
         };
         let asyncapi = parts.asyncapi(bound);
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
-        let bounds = serving_bounds(&parts.config.server);
+        let around = Around::raise(&parts.config.server, &mut tasks)?;
         let cuts = Cuts::default();
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {
             let (service, end) = (serving::routed(private), serving::End { stop, cut });
-            let service = move |_peer| service.clone();
-            serving::serve(listeners.private, service, SystemClock, bounds, end)
+            let service = move |peer| serving::from(service.clone(), peer);
+            serving::serve(listeners.private, service, around.private, end)
         });
-        let public = Some((listeners.public, parts.public(asyncapi, bound)?));
+        let public = parts.public(asyncapi, bound)?;
+        let public = Some((listeners.public, around.public, public));
         Ok(Self {
             parts,
             tasks,
@@ -140,18 +152,16 @@ impl Gateway {
     }
 
     fn open_to_the_public(&mut self) {
-        let Some((listener, public)) = self.public.take() else {
+        let Some((listener, walls, public)) = self.public.take() else {
             return;
         };
         let public = Arc::new(public);
-        let bounds = serving_bounds(&self.parts.config.server);
         let cut = self.cuts.public.clone();
         self.tasks.spawn(Rank::Public, "public listener", |stop| {
             serving::serve(
                 listener,
                 move |peer| public.service(peer),
-                SystemClock,
-                bounds,
+                walls,
                 serving::End { stop, cut },
             )
         });
@@ -199,12 +209,5 @@ async fn met(prerequisites: Vec<watch::Receiver<bool>>) {
             // Its task has ended, which the supervisor reports.
             std::future::pending::<()>().await;
         }
-    }
-}
-
-fn serving_bounds(server: &Server) -> serving::Bounds {
-    serving::Bounds {
-        connections: server.max_connections,
-        idle_timeout: Duration::from_millis(server.idle_timeout_ms),
     }
 }

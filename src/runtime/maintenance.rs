@@ -16,6 +16,7 @@ use super::{
 use crate::{
     cutover::{FlagsReader, PanicFile, PanicReader, guard::GuardWatch},
     domain::SystemClock,
+    identity::operators::enrol_admin,
     log::{IngestWriter, Sequencer, Shared, TailReader},
     mirror::{self, StandingsReader},
     telemetry::{self, metric},
@@ -75,6 +76,17 @@ pub(super) fn start_log(
     tasks.spawn(Rank::Reader, "census", |stop| keeper.run(stop));
     let panic_read = start_panic(tasks, parts);
     vec![filled, flags_read, panic_read]
+}
+
+/// Reads who may do what at the private listener, and goes on reading. The first of them is told by a file.
+pub(super) async fn start_operators(tasks: &mut Tasks, parts: &Parts) -> Result<(), StartError> {
+    let operators = Arc::clone(&parts.operators);
+    operators.refresh().await?;
+    if let Some(file) = parts.config.auth.admin_token_file() {
+        enrol_admin(&operators, file, parts.presence.name()).await?;
+    }
+    tasks.spawn(Rank::Reader, "tokens", |stop| operators.run(stop));
+    Ok(())
 }
 
 /// Starts what looks for panics, the file's before anybody is answered. Returns the sign that those of the database are read.

@@ -6,6 +6,7 @@
 
 mod configured;
 mod cuts;
+mod entrances;
 mod error;
 mod facts;
 mod gateway;

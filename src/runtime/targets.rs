@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     StartError,
+    entrances::Entrances,
     parts::Parts,
     tasks::{Rank, Tasks},
 };
@@ -35,7 +36,11 @@ pub(super) struct Targets {
 
 impl Targets {
     /// Binds the embedded brokers and takes the URLs of all targets apart.
-    pub(super) async fn bind(config: &Config, census: &Arc<Census>) -> Result<Self, StartError> {
+    pub(super) async fn bind(
+        config: &Config,
+        census: &Arc<Census>,
+        entrances: &Entrances,
+    ) -> Result<Self, StartError> {
         let mut targets = Self {
             fed: Vec::new(),
             #[cfg(feature = "embedded-broker")]
@@ -50,7 +55,9 @@ impl Targets {
             let mut made =
                 Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
             made.pointers = mirror::Pointers::below(config.server.public_url.as_deref());
-            targets.embed((config, census), target, &mut made).await?;
+            targets
+                .embed((config, census, entrances), target, &mut made)
+                .await?;
             let prefix = target.effective_prefix(&config.mqtt).to_owned();
             targets.fed.push((made, prefix));
         }
@@ -61,7 +68,7 @@ impl Targets {
     #[cfg(feature = "embedded-broker")]
     async fn embed(
         &mut self,
-        (config, census): (&Config, &Arc<Census>),
+        (config, census, entrances): (&Config, &Arc<Census>, &Entrances),
         target: &mqtt::Target,
         made: &mut Target,
     ) -> Result<(), StartError> {
@@ -74,7 +81,8 @@ impl Targets {
             websocket: target.websocket,
         };
         let login = GatewayLogin::random(&made.client_id);
-        let broker = EmbeddedBroker::bind(&config.broker, addresses, &login, Arc::clone(census))
+        let (passes, census) = (entrances.embedded(), Arc::clone(census));
+        let broker = EmbeddedBroker::bind(&config.broker, addresses, &login, passes, census)
             .await
             .map_err(|why| StartError::Target(why.to_string()))?;
         let bound = broker.addresses();
@@ -92,7 +100,7 @@ impl Targets {
     #[expect(clippy::unused_async, reason = "the embedded broker is bound here")]
     async fn embed(
         &mut self,
-        _of: (&Config, &Arc<Census>),
+        _of: (&Config, &Arc<Census>, &Entrances),
         _target: &mqtt::Target,
         _made: &mut Target,
     ) -> Result<(), StartError> {

@@ -24,6 +24,7 @@ mod retention;
 mod row;
 mod schema;
 mod seat;
+mod signing_keys;
 mod sqlite;
 mod stages;
 mod states;
@@ -31,6 +32,7 @@ mod target_step;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub use outbox::{Outbox, RejectedRow};
 pub use panics::{PanicAct, PanicRecord, PanicStep, Panics};
 pub use retention::{Aged, Bounds, Note, Retention, Swept, TargetPosition, Which, Window};
 pub use schema::{Schema, SchemaState};
+pub use signing_keys::{SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead};
 pub use stages::{
     Act, AuditEntry, Entered, Forced, SeenTarget, StageRecord, Stages, StagesRead, Unreadable,
 };
@@ -66,6 +69,7 @@ pub use targets::{
 };
 pub use tick_index::TickIndex;
 pub use ticks::{Closed, Closing, StateTicks, TickBounds, Ticks};
+pub use tokens::{Enrolled, NewToken, TokenRecord, TokenRevoked, Tokens};
 pub use usage::{Busiest, UsageFlush, Usages};
 
 use crate::config::{database::Database, sequencer::Sequencer};
@@ -91,7 +95,9 @@ pub trait Store:
     + Epochs
     + Ticks
     + TickIndex
+    + Tokens
     + Usages
+    + SigningKeys
     + Send
     + Sync
     + 'static
@@ -119,7 +125,9 @@ impl<T> Store for T where
         + Epochs
         + Ticks
         + TickIndex
+        + Tokens
         + Usages
+        + SigningKeys
         + Send
         + Sync
         + 'static

@@ -10,6 +10,8 @@ pub const POLL_SECONDS: &str = "changeover_poll_seconds";
 pub const QUIRKS: &str = "changeover_quirk_total";
 /// Answers of streams, snapshots, sessions, `POST /v1/poll` and flags, by endpoint and kind of answer.
 pub const NATIVE_READS: &str = "changeover_native_reads_total";
+/// Requests whose caller was refused, by door and why.
+pub const CALLERS_REFUSED: &str = "changeover_callers_refused_total";
 /// Streams of server-sent events that are open.
 pub const STREAMS: &str = "changeover_streams";
 /// Reads that wait for news, by module.
@@ -22,6 +24,12 @@ pub const WAITS_CROWDED: &str = "changeover_waits_crowded_total";
 pub const ADMISSION_REFUSED: &str = "changeover_admission_refused_total";
 /// Reads of the database under way, by module.
 pub const ADMISSION_IN_FLIGHT: &str = "changeover_admission_in_flight";
+/// Tokens at the private listener that nobody is known by, by why.
+pub const TOKENS_REFUSED: &str = "changeover_tokens_refused_total";
+/// Requests whose caller was recognized or refused, by realm and outcome.
+pub const CALLERS: &str = "changeover_callers_total";
+/// Callers that are remembered as recognized, and credentials as refused, by kind.
+pub const VERDICTS: &str = "changeover_verdicts";
 /// SQL statements by purpose.
 pub const DATABASE_QUERIES: &str = "changeover_database_queries_total";
 /// Open database connections.
@@ -55,6 +63,12 @@ pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
+/// Seconds until the certificate of a listener ends, by listener; negative after it has.
+pub const CERTIFICATE_EXPIRES_SECONDS: &str = "changeover_certificate_expires_seconds";
+/// Connections that were closed before a request, by listener and why: `address`, `handshake`, `late`.
+pub const CONNECTIONS_REFUSED: &str = "changeover_connections_refused_total";
+/// Requests to the public listener that came too soon, by whose they were: `address` or `caller`.
+pub const TOO_SOON: &str = "changeover_too_soon_total";
 /// Changes as a subscriber of a target received them, by module and outcome.
 pub const VERIFIED: &str = "changeover_verified_total";
 /// The share of a target's channels that is compared with the log at present.
@@ -94,10 +108,12 @@ pub enum Purpose {
     Retention,
     /// Clients by transport.
     Census,
-    /// Stages and their audit.
+    /// Stages, panics, tokens and their audit.
     Flags,
     /// What was counted, by the hour.
     Usage,
+    /// The keys that sign what clients enter brokers with.
+    Keys,
 }
 
 impl Purpose {
@@ -116,6 +132,7 @@ impl Purpose {
             Self::Census => "census",
             Self::Flags => "flags",
             Self::Usage => "usage",
+            Self::Keys => "keys",
         }
     }
 }
@@ -128,6 +145,7 @@ pub fn count_query(purpose: Purpose) {
 
 /// Tells the exporter what each metric means.
 pub fn describe() {
+    describe_doors();
     metrics::describe_counter!(POLLS, "Legacy polls by module and kind of answer");
     metrics::describe_histogram!(
         POLL_SECONDS,
@@ -139,6 +157,7 @@ pub fn describe() {
         NATIVE_READS,
         "Answers of streams, snapshots and polls of several modules"
     );
+    metrics::describe_counter!(CALLERS_REFUSED, "Requests whose caller was refused");
     metrics::describe_gauge!(STREAMS, "Open streams of server-sent events");
     metrics::describe_gauge!(WAITING_POLLS, "Reads that wait for news");
     metrics::describe_counter!(WAITS_WOKEN, "Waits ended by news of their channel");
@@ -151,6 +170,14 @@ pub fn describe() {
         "Reads that found no place within admission.wait_ms"
     );
     metrics::describe_gauge!(ADMISSION_IN_FLIGHT, "Reads under way");
+    metrics::describe_counter!(
+        CALLERS,
+        "Requests whose caller was recognized, or why not, by the name of auth.callers"
+    );
+    metrics::describe_gauge!(
+        VERDICTS,
+        "Callers that are remembered as recognized, and credentials as refused"
+    );
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(
@@ -216,5 +243,21 @@ pub fn describe() {
         OLDEST_RETAINED_SECONDS,
         metrics::Unit::Seconds,
         "Age of the oldest change that the log promises to hold"
+    );
+}
+
+fn describe_doors() {
+    metrics::describe_gauge!(
+        CERTIFICATE_EXPIRES_SECONDS,
+        metrics::Unit::Seconds,
+        "Time until the certificate of a listener ends"
+    );
+    metrics::describe_counter!(
+        CONNECTIONS_REFUSED,
+        "Connections closed before a request: too many of an address, a handshake that failed or was late"
+    );
+    metrics::describe_counter!(
+        TOO_SOON,
+        "Requests above the rate of their address or caller"
     );
 }

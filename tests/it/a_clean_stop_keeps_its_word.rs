@@ -15,7 +15,7 @@ use crate::support::{
     database::DatabaseUnderTest,
     eventually, folder,
     gateway::{InProcess, MODULE, Program, Setup, assert_dense},
-    within,
+    token, within,
 };
 
 const SOON: Duration = Duration::from_secs(30);
@@ -216,7 +216,8 @@ fn address(url: &str) -> String {
 fn ingest_head(length: usize) -> String {
     format!(
         "POST /v1/modules/{MODULE}/changes HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n"
+         Authorization: Bearer {}\r\nContent-Length: {length}\r\n\r\n",
+        token::admin()
     )
 }
 

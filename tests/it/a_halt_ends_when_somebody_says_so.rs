@@ -54,8 +54,7 @@ async fn and_not_before_its_time_otherwise(database: DatabaseUnderTest) {
         halted(target).is_none()
     })
     .await;
-    let audit =
-        "SELECT CAST(count(*) AS TEXT) FROM audit WHERE action = 'target-retry' AND actor = 'ann'";
+    let audit = "SELECT CAST(count(*) AS TEXT) FROM audit WHERE action = 'target-retry' AND actor = 'admin (for ann)'";
     wait(&database, audit, 2, "two tries in the audit").await;
 
     done(&other.client, &["pause", "one"]).await;

@@ -1,6 +1,7 @@
 //! A broker that was away for longer than `mirror.replay_on_reconnect` and has lost its state gets again what it had acknowledged
-//! before it went, not before it came back: by its word about the session, or because the retained message is gone. Its
-//! changes are older than what memory holds, so that only the history of acknowledgements knows.
+//! before it went, not before it came back: by its word about the session, or because the retained message is gone. So it does
+//! when connections come and end before that is found. Its changes are older than what memory holds, so that only the history
+//! of acknowledgements knows.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ use crate::support::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const CHANGES: u64 = 50;
 const IN_MEMORY: usize = 5;
+/// So long a connection waits for the retained message: one that is cut at once ends before.
+const SETTLE_MS: u64 = 3_000;
 /// All that the broker acknowledges before it goes fits into it, on a busy machine too.
 const SPAN: Span = Span::from_secs(5);
 
@@ -46,6 +49,7 @@ impl Scene {
         };
         let mut rig = Rig::with_tail(&way.url(), Protocol::V5, &["m1"], &bounds);
         rig.settings.replay_on_reconnect = SPAN;
+        rig.settings.settle_ms = SETTLE_MS;
         let publisher = rig.start();
         rig.acknowledged(&publisher, "m1", 0).await;
         let reader = Follower::start(&broker.url(), Protocol::V5, "f", &["changeover/m/m1"]);
@@ -68,6 +72,35 @@ impl Scene {
             publisher,
             _rig: rig,
         }
+    }
+
+    /// The broker loses its retained message while nobody reaches it, for a while.
+    async fn lose_the_retained_message(&self) {
+        self.way.set(Weather::both(Way::Hold));
+        self.way.cut();
+        clear(&self.broker, "changeover/m/m1").await;
+        a_while().await;
+        assert!(!self.publisher.status.connected());
+        self.way.set(Weather::FAIR);
+    }
+
+    /// The broker lets the mirror in, and the connection ends before anything more can be known.
+    async fn come_and_go(&self) {
+        let status = &self.publisher.status;
+        let before = status.connections();
+        let standing = || status.connected() && status.connections() > before;
+        eventually("the mirror is let in", PATIENCE, async || {
+            standing().then_some(())
+        })
+        .await;
+        self.way.cut();
+        eventually("the connection has ended", PATIENCE, async || {
+            (!standing() || status.connections() > before + 1).then_some(())
+        })
+        .await;
+        let module = "m1".parse().unwrap();
+        assert_eq!(status.module(&module).unwrap().generation, 0);
+        assert_eq!(self.witness.look(|seen| seen.published), CHANGES);
     }
 
     /// Everything comes again.
@@ -98,11 +131,15 @@ async fn when_the_session_is_gone() {
 #[tokio::test]
 async fn when_the_retained_message_is_gone() {
     let scene = Scene::set().await;
-    scene.way.set(Weather::both(Way::Hold));
-    scene.way.cut();
-    clear(&scene.broker, "changeover/m/m1").await;
-    a_while().await;
-    scene.way.set(Weather::FAIR);
+    scene.lose_the_retained_message().await;
+    scene.sends_all_again().await;
+}
+
+#[tokio::test]
+async fn when_that_is_found_on_the_second_connection_only() {
+    let scene = Scene::set().await;
+    scene.lose_the_retained_message().await;
+    scene.come_and_go().await;
     scene.sends_all_again().await;
 }
 

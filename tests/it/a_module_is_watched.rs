@@ -14,6 +14,7 @@ use crate::support::{
     gateway::{InProcess, MODULE, Program, Setup},
     process::{free_port, wait_until},
     pty::Pty,
+    token,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_changeover");
@@ -141,6 +142,7 @@ async fn without_a_terminal_it_writes_plain_lines_until_nobody_reads_them() {
     let watched = tokio::task::spawn_blocking(move || {
         let mut child = Command::new(PROGRAM)
             .args(["module", "get", MODULE, "--watch", "--url", &url])
+            .env(token::VARIABLE, token::admin())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -258,7 +258,7 @@ async fn between_stop_and_start_without_a_witness_an_operator_tells(database: Da
         let said = String::from_utf8(bumped.stdout).unwrap();
         assert_eq!(said, format!("{done}\n{expected}"));
     }
-    in_epoch(&database, 2, "tester").await;
+    in_epoch(&database, 2, "admin (for tester)").await;
     let history = changeover(client, &["module", "history", "ints", "--output", "table"]).await;
     let history = String::from_utf8(history.stdout).unwrap();
     assert!(

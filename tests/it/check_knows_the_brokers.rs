@@ -27,6 +27,7 @@ async fn a_warning_leaves_the_configuration_sound() {
     the configuration is sound: 2 modules
     warning: limits.value_bytes: values of more than about 64448 bytes go to target `push` (azure-event-grid) as pointers, and clients read them from the stream: allow smaller ones to avoid that
     warning: server.public_url: absent, so the pointers hold relative addresses: set it to where clients find server.public
+    warning: auth.callers: every caller is believed who it says it is
     ");
 }
 

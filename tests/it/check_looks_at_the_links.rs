@@ -135,6 +135,7 @@ async fn what_may_become_wrong_is_a_warning() {
     warning: mqtt.targets[1].url: holds a password, and whoever sees the configuration sees it: `username` with `password_file` or `password_env` keeps it out
     warning: mqtt.targets[2].url: sends the password over the network as it is: use mqtts:// or wss://, or keep to a network that nobody else hears
     warning: mqtt.targets[3].client_cert_file: ending.pem: expires
+    warning: auth.callers: every caller is believed who it says it is
     ");
 }
 

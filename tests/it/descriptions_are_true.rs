@@ -121,7 +121,10 @@ async fn they_name_every_route() {
             &gateway.client.public,
             vec!["public/mod.rs", "public/native.rs", "public/ofrep/mod.rs"],
         ),
-        (&gateway.client.private, vec!["private/mod.rs"]),
+        (
+            &gateway.client.private,
+            vec!["private/mod.rs", "private/broker_hooks/mod.rs"],
+        ),
     ] {
         let mut routed: BTreeSet<_> = shared.clone();
         routed.extend(files.iter().flat_map(|file| routes_in(&http.join(file))));

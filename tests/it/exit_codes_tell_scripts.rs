@@ -8,6 +8,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     gateway::{InProcess, MODULE, Setup, changeover},
     pty::Pty,
+    token,
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_changeover");
@@ -15,6 +16,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_changeover");
 fn code(arguments: &[&str]) -> Option<i32> {
     Command::new(PROGRAM)
         .args(arguments)
+        .env(token::VARIABLE, token::admin())
         .output()
         .unwrap()
         .status
@@ -58,6 +60,7 @@ async fn each_end_has_its_code() {
         assert_eq!(output.status.code(), code, "{arguments:?}: {output:?}");
     }
     for done in [
+        vec!["health"],
         act("pause", &["--dry-run"]),
         act("pause", &[]),
         act("resume", &[]),
@@ -67,7 +70,7 @@ async fn each_end_has_its_code() {
     }
     let url = client.private.clone();
     let wrong = [
-        ["module", "list", "--url", "https://127.0.0.1"],
+        ["module", "list", "--url", "ftp://127.0.0.1"],
         ["module", "list", "--url", "127.0.0.1:8081"],
         ["module", "list", "--set", "tail.page=0"],
     ];
@@ -92,7 +95,11 @@ async fn each_end_has_its_code() {
     assert_eq!(terminal.ended().code(), Some(interrupted));
     // The other listener.
     let public = ["module", "list", "--url", &client.public];
-    let output = Command::new(PROGRAM).args(public).output().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(public)
+        .env(token::VARIABLE, token::admin())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -101,6 +108,8 @@ async fn each_end_has_its_code() {
     );
     gateway.stop().await;
     let gone = ["module", "list", "--url", &url];
+    assert_eq!(code(&gone), Some(i32::from(Exit::Unreachable.code())));
+    let gone = ["health", "--url", &url];
     assert_eq!(code(&gone), Some(i32::from(Exit::Unreachable.code())));
 }
 

@@ -254,7 +254,9 @@ async fn what_is_forced_is_audited_and_shown_as_long_as_it_matters(database: Dat
 
     let is_shown = |shown: &Value| {
         let shown = &shown["forced"];
-        shown["step"] == "ramp" && shown["by"] == "tester" && shown["reason"] == "no time"
+        shown["step"] == "ramp"
+            && shown["by"] == "admin (for tester)"
+            && shown["reason"] == "no time"
     };
     let shown = a.module().await;
     assert!(is_shown(&shown), "{shown}");
@@ -522,7 +524,7 @@ async fn clients_open_the_gates_to_sunset_and_to_retired(database: DatabaseUnder
     assert_eq!(still.status, StatusCode::CONFLICT, "{still:?}");
     let detail = still.json()["detail"].to_string();
     assert!(
-        detail.contains("1 clients have polled in the last 14days, at most 0: t-10"),
+        detail.contains("1 client has polled in the last 14days, at most 0: t-10"),
         "{detail}"
     );
     let listed = gate(client, &json!({})).await["checks"][0]["pollers"].clone();

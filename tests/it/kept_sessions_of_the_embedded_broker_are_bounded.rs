@@ -64,9 +64,15 @@ async fn who_comes_and_goes_takes_no_more_than_the_bound() {
         mqtt: SocketAddr::from(([127, 0, 0, 1], 0)),
         websocket: None,
     };
-    let broker = EmbeddedBroker::bind(&bounds, addresses, &login, Arc::new(Census::nobodys()))
-        .await
-        .unwrap();
+    let broker = EmbeddedBroker::bind(
+        &bounds,
+        addresses,
+        &login,
+        None,
+        Arc::new(Census::nobodys()),
+    )
+    .await
+    .unwrap();
     let url = format!("mqtt://{}", broker.addresses().mqtt);
     let stop = CancellationToken::new();
     let serving = tokio::spawn(broker.serve(stop.clone()));

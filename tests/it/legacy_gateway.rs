@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use changeover::{
         Audience, Change, Clock, Epoch, JsonText, Limits, Micros, ModuleName, Op, Position, Stage,
     },
     http::public::{Public, PublicState, service},
+    identity::{Identity, pace::Pace},
     log::{Admission, Reader, Refresh, Tail, Waiting},
     poll::{self, Contract, Route, Site, Sources},
     store::{
@@ -395,7 +396,10 @@ impl Gateway {
                 [],
             )),
             proxies: Vec::new(),
+            identity: Arc::new(Identity::open()),
             compress_above_bytes: 2_000,
+            url_bytes: 32_768,
+            pace: Arc::new(Pace::new(&config::rate::Rate::default(), Instant::now())),
         };
         let public = service(legacy, Router::new(), None);
         Self {

@@ -229,6 +229,7 @@ async fn a_check_names_them_and_says_when_they_may_go() {
         .unwrap();
     insta::assert_snapshot!(String::from_utf8(check.stdout).unwrap(), @r"
     the configuration is sound: 2 modules
+    warning: auth.callers: every caller is believed who it says it is
     quirky has the quirk null-cursor-is-absent: remove it when its counter stands still
     quirky has the quirk any-case-parameters: remove it when its counter stands still: every client writes the names as configured
     quirky has the quirk close-connection: remove it when no client of the module's endpoint reads to the end of the connection; it counts every answer

@@ -156,7 +156,11 @@ async fn on_demand_and_a_dry_run_changes_nothing(database: DatabaseUnderTest) {
     assert_eq!(positions(&database).await.len(), 60);
     assert_eq!(retained_from(&database).await, 1);
     assert_eq!(
-        number(&database, "SELECT CAST(count(*) AS CHAR(20)) FROM audit").await,
+        number(
+            &database,
+            "SELECT CAST(count(*) AS CHAR(20)) FROM audit WHERE module IS NOT NULL"
+        )
+        .await,
         0
     );
 
@@ -179,7 +183,7 @@ async fn on_demand_and_a_dry_run_changes_nothing(database: DatabaseUnderTest) {
         (&entry["action"], &entry["actor"], &entry["reason"]),
         (
             &json!("compact"),
-            &json!("tester"),
+            &json!("admin (for tester)"),
             &json!("the disk is full")
         )
     );

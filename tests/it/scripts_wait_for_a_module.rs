@@ -15,6 +15,7 @@ use crate::support::{
     eventually,
     gateway::{Client, InProcess, MODULE, Program, START, Setup, changeover},
     process::free_port,
+    token,
 };
 
 /// Starts to wait, with its standard error as it comes.
@@ -22,6 +23,7 @@ fn waits(client: &Client, arguments: &[&str]) -> JoinHandle<Output> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_changeover"));
     command.args(["module", "get", MODULE, "--url", &client.private]);
     command.args(arguments).stdin(Stdio::null());
+    command.env(token::VARIABLE, token::admin());
     tokio::task::spawn_blocking(move || command.output().unwrap())
 }
 

@@ -82,7 +82,7 @@ async fn a_pause_holds_on_every_replica_and_over_a_restart(database: DatabaseUnd
     // Asked of a replica that does not hold the module.
     let answer = done(&other.client, &["pause", "two"]).await;
     assert_eq!(answer["before"]["standing"], "active", "{answer}");
-    assert_eq!(answer["after"]["changed_by"], "ann", "{answer}");
+    assert_eq!(answer["after"]["changed_by"], "admin (for ann)", "{answer}");
     left(&holder.client, "two").await;
     read_back(&holder.client, json!([true, false])).await;
     ingest(&holder.client, "b", 20).await;
@@ -111,8 +111,7 @@ async fn a_pause_holds_on_every_replica_and_over_a_restart(database: DatabaseUnd
         .await;
     follower.record().assert_whole();
     acknowledged(&again.client, "two", 60).await;
-    let audit =
-        "SELECT CAST(count(*) AS TEXT) FROM audit WHERE action = 'target-pause' AND actor = 'ann'";
+    let audit = "SELECT CAST(count(*) AS TEXT) FROM audit WHERE action = 'target-pause' AND actor = 'admin (for ann)'";
     wait(&database, audit, 1, "one pause in the audit").await;
     again.stop().await;
 }
@@ -243,7 +242,11 @@ async fn a_replay_sends_again_and_its_mirror_follows(database: DatabaseUnderTest
         .await;
     let entry = newest(client).await;
     let told = [&entry["action"], &entry["actor"], &entry["reason"]];
-    assert_eq!(told, ["target-replay", "ann", "a test"], "{entry}");
+    assert_eq!(
+        told,
+        ["target-replay", "admin (for ann)", "a test"],
+        "{entry}"
+    );
     assert_eq!(entry["after"]["cursors"], answer["after"]["cursors"]);
 
     // It goes on as if nothing had been.

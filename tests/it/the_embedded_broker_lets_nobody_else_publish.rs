@@ -43,6 +43,7 @@ impl Serving {
             &Broker::default(),
             wanted,
             &login,
+            None,
             Arc::new(Census::nobodys()),
         )
         .await
@@ -259,6 +260,7 @@ async fn a_port_in_use_names_the_key_to_change() {
             &Broker::default(),
             addresses,
             &login,
+            None,
             Arc::new(Census::nobodys()),
         )
         .await

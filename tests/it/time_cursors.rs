@@ -25,6 +25,7 @@ use crate::{
         eventually,
         gateway::{Program, Setup},
         lasting_port,
+        token::ByAdmin,
     },
 };
 
@@ -95,7 +96,7 @@ async fn write(replicas: Vec<String>, module: &'static str, writer: u64, bursts:
         for at in 0.. {
             let private = &replicas[at % replicas.len()];
             let request = http.post(format!("{private}/v1/modules/{module}/changes"));
-            match request.json(&changes).send().await {
+            match request.by_admin().json(&changes).send().await {
                 Ok(answer) if answer.status() == 202 => break,
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -363,7 +364,13 @@ async fn a_lone_change_is_served_soon_on_every_replica(database: DatabaseUnderTe
             let path = format!("{}/v1/modules/{kind}/changes", replicas[0].client.private);
             let change = json!({"key": "k", "value": round});
             let sent = Instant::now();
-            let answer = http.post(path).json(&change).send().await.unwrap();
+            let answer = http
+                .post(path)
+                .by_admin()
+                .json(&change)
+                .send()
+                .await
+                .unwrap();
             assert_eq!(answer.status(), 202);
             for (client, replica) in clients.iter_mut().zip(&replicas) {
                 let name = if replica.client.public == replicas[0].client.public {

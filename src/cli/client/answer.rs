@@ -12,7 +12,7 @@ pub enum Trouble {
         /// Where it was looked for, and what may help.
         what: String,
         /// What the network says.
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer is no success.
     #[error("{problem}")]

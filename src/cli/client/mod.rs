@@ -1,12 +1,15 @@
 //! A client of the private listener.
 
 mod answer;
+mod credential;
 mod remote;
+mod tls_files;
+mod wire;
 
 use anyhow::{Context, bail};
 use reqwest::{
     Method, RequestBuilder, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::Value;
 use url::Url;
@@ -15,7 +18,11 @@ pub(super) use answer::Answer;
 pub use answer::Trouble;
 pub use remote::Remote;
 pub(super) use remote::loopback_url;
+pub use tls_files::TlsFlags;
+pub(super) use wire::Wire;
+pub use wire::{Broken, BrokenAt};
 
+use self::credential::Credential;
 use super::{actor::Actor, suggestion};
 
 const MODULES: [&str; 3] = ["admin", "v1", "modules"];
@@ -24,12 +31,13 @@ const MODULES: [&str; 3] = ["admin", "v1", "modules"];
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Speaks to one private listener.
-#[derive(Debug)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    wire: Wire,
     base: Url,
     /// How the address was found, for those whom it puzzles.
     found_by: &'static str,
+    /// What is shown there.
+    credential: Credential,
 }
 
 impl Client {
@@ -39,7 +47,11 @@ impl Client {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        self.http.request(method, url)
+        let request = self.wire.request(method, url);
+        match &self.credential.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer),
+            None => request,
+        }
     }
 
     /// Reads; the body of a 2xx answer.
@@ -105,6 +117,9 @@ impl Client {
         if status.is_success() {
             return Ok(answer.body);
         }
+        if status == StatusCode::UNAUTHORIZED {
+            problem.push_str(&self.credential.hint());
+        }
         if status == StatusCode::NOT_FOUND {
             let known = self.modules().await;
             let hint = match (known, module) {
@@ -151,17 +166,15 @@ impl Client {
 
     /// Sends a request and reads its answer, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(error))?;
+        let sent = self.wire.send(request).await;
+        let mut response = sent.map_err(|broken| self.unreachable(broken))?;
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
         let mut next = async || match response.chunk().await {
             Ok(piece) => Ok(piece),
-            Err(broken) => Err(self.unreachable(broken)),
+            Err(broken) => Err(self.unreachable(broken.into())),
         };
         while let Some(piece) = next().await? {
             if body.len() + piece.len() > ANSWER_BYTES {
@@ -176,25 +189,22 @@ impl Client {
         })
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> Trouble {
+    fn unreachable(&self, broken: Broken) -> Trouble {
         let (base, found_by) = (&self.base, self.found_by);
-        let what = if error.is_connect() {
-            "nothing answers at"
-        } else if error.is_timeout() {
-            "no answer in time from"
-        } else if error.is_body() || error.is_decode() {
-            "the answer broke off from"
-        } else {
-            "cannot ask"
+        let what = match broken.kind {
+            BrokenAt::Connect => "nothing answers at",
+            BrokenAt::Time => "no answer in time from",
+            BrokenAt::Answer => "the answer broke off from",
+            BrokenAt::Other => "cannot ask",
         };
-        let hint = if error.is_connect() {
+        let hint = if broken.kind == BrokenAt::Connect {
             ": is `changeover serve` running?"
         } else {
             ""
         };
         Trouble::Unreachable {
             what: format!("{what} {base} ({found_by}){hint}"),
-            source: error.without_url(),
+            source: broken.into_source(),
         }
     }
 }

@@ -2,24 +2,18 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    path::PathBuf,
 };
 
-use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use anyhow::{Context, bail};
+use clap::{Args, ValueHint};
 use url::Url;
 
-use super::Client;
+use super::{Client, TlsFlags, Wire, credential::Credential};
 use crate::{
     cli::{Failure, Globals},
     config::Config,
 };
-
-/// How long the listener may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// Where the private listener is.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +22,11 @@ pub struct Remote {
     /// configuration.
     #[arg(long, value_parser = base_url)]
     pub url: Option<Url>,
+    /// A file that holds a token; without it `CHANGEOVER_TOKEN`, or the file of `auth.admin_token_file`.
+    #[arg(long, env = "CHANGEOVER_TOKEN_FILE", hide_env_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
 }
 
 /// A URL, with a hint for those who leave out what is always the same.
@@ -46,30 +45,29 @@ impl Remote {
                 "from server.private; change that key or give --url",
             ),
         };
-        if base.scheme() != "http" || base.cannot_be_a_base() {
-            let why = anyhow!("--url must be an http:// URL: the private listener has no TLS");
-            return Err(Failure::Usage(why));
-        }
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .build()
-            .context("cannot make an HTTP client")?;
+        let tls = self.tls.for_url(&base)?;
+        let credential = Credential::find(self.token_file.as_ref(), globals)?;
         Ok(Client {
-            http,
+            wire: Wire::new(None, tls)?,
             base,
             found_by,
+            credential,
         })
     }
 }
 
 fn private_url(config: &Config) -> anyhow::Result<Url> {
-    loopback_url("server.private", config.server.private)
+    let has_tls = config.server.private_tls.is_some();
+    loopback_url("server.private", config.server.private, has_tls)
 }
 
-/// The URL of a listener of this machine that the configuration names under `key`.
-pub(in crate::cli) fn loopback_url(key: &str, mut address: SocketAddr) -> anyhow::Result<Url> {
+/// The URL of a listener of this machine that the configuration names under `key`. With TLS it is asked by the name that certificates
+/// have rather than addresses.
+pub(in crate::cli) fn loopback_url(
+    key: &str,
+    mut address: SocketAddr,
+    has_tls: bool,
+) -> anyhow::Result<Url> {
     if address.port() == 0 {
         bail!("{key} has port 0, so its real port is not known here: give --url");
     }
@@ -80,5 +78,10 @@ pub(in crate::cli) fn loopback_url(key: &str, mut address: SocketAddr) -> anyhow
         };
         address.set_ip(loopback);
     }
-    Url::parse(&format!("http://{address}")).with_context(|| format!("{key} makes no URL"))
+    let url = match address.port() {
+        port if has_tls && address.ip().is_loopback() => format!("https://localhost:{port}"),
+        _ if has_tls => format!("https://{address}"),
+        _ => format!("http://{address}"),
+    };
+    Url::parse(&url).with_context(|| format!("{key} makes no URL"))
 }

@@ -56,7 +56,8 @@ fn facts(before: &ModuleView, after: &ModuleView) -> Vec<Fact> {
 /// Whom it would move, a line for each way.
 fn moved(preview: &Value) -> Vec<String> {
     let known = cell(preview, "known");
-    let mut lines = vec![format!("of {known} clients of the census")];
+    let clients = words::with_unit(&known, "clients");
+    let mut lines = vec![format!("of {clients} of the census")];
     for (member, what) in [
         ("to_push", "would take the push"),
         ("to_poll", "would poll again"),

@@ -34,6 +34,17 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
+/// `12 clients`, `1 client`, `25 percent`; a figure that is missing has no unit.
+pub(super) fn with_unit(figure: &str, unit: &str) -> String {
+    let unit = match (figure, unit) {
+        (NOTHING, _) => "",
+        (_, "ms") => unit,
+        ("1", several) => several.strip_suffix('s').unwrap_or(several),
+        (_, several) => several,
+    };
+    format!("{figure} {unit}").trim_end().to_owned()
+}
+
 /// A time that may be missing.
 pub(super) fn time_or_nothing(rfc3339: Option<&String>) -> String {
     rfc3339.map_or_else(|| NOTHING.to_owned(), |at| time(at))

@@ -14,5 +14,5 @@ pub(super) use display::Display;
 pub(super) use keys::Keys;
 pub(super) use line::{Line, Tone, width_of};
 pub(super) use sparkline::sparkline;
-pub(super) use surface::{Surface, written};
+pub(super) use surface::{Surface, folded, written};
 pub(super) use table::{Column, Table};

@@ -42,6 +42,19 @@ fn columns() -> Option<usize> {
     (columns > 0).then_some(usize::from(columns))
 }
 
+/// Lines in at most `width` columns, what goes on below them indented; without a width as they are.
+pub(in crate::cli) fn folded(
+    lines: impl IntoIterator<Item = Line>,
+    width: Option<usize>,
+    indent: usize,
+) -> Vec<Line> {
+    let lines = lines.into_iter();
+    match width {
+        Some(width) => lines.flat_map(|line| line.wrapped(width, indent)).collect(),
+        None => lines.collect(),
+    }
+}
+
 /// Lines as text, for standard output as it is now.
 pub(in crate::cli) fn written(lines: &[Line]) -> String {
     let paint = Surface::of_output().paint;

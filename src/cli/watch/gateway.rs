@@ -5,23 +5,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::{Response, StatusCode, header::RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
 use url::Url;
 
 use crate::{
+    cli::client::{Broken, Wire},
     client::{Event, Polled, Session, StatePage},
     domain::{Audience, Cursor, ModuleName},
 };
 
 /// What it says that it is.
-const AGENT: &str = concat!("changeover-watch/", env!("CARGO_PKG_VERSION"));
-
-/// How long the listener may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const AGENT: &str = concat!("changeover-watch/", env!("CARGO_PKG_VERSION"));
 
 /// Where reads say which client they are of, and that it is on push.
 const CLIENT: &str = "changeover-client";
@@ -33,7 +28,7 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// A client's questions about one module. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Gateway {
-    http: reqwest::Client,
+    wire: Wire,
     base: Url,
     client_id: String,
     audience: Option<Audience>,
@@ -50,35 +45,28 @@ struct Refused {
 
 impl Gateway {
     pub(super) fn new(
-        base: Url,
+        (wire, base): (Wire, Url),
         client_id: String,
         audience: Option<Audience>,
         module: ModuleName,
-    ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .user_agent(AGENT)
-            .build()
-            .context("cannot make an HTTP client")?;
-        Ok(Self {
-            http,
+    ) -> Self {
+        Self {
+            wire,
             base,
             client_id,
             audience,
             module,
-        })
+        }
     }
 
     /// Where the module's log ends now.
     pub(super) async fn end(&self) -> anyhow::Result<Cursor> {
         let module = &self.module;
         let url = self.at(&["v1", "streams", module.as_str()]);
-        let asked = self.http.head(url).send().await;
-        let answer = asked.map_err(|error| {
+        let asked = self.wire.send(self.wire.request(Method::HEAD, url)).await;
+        let answer = asked.map_err(|broken| {
             let base = &self.base;
-            anyhow::Error::new(error.without_url()).context(format!("cannot ask {base}"))
+            anyhow::Error::new(broken).context(format!("cannot ask {base}"))
         })?;
         if !answer.status().is_success() {
             bail!("the gateway has no log of {module}: {}", answer.status());
@@ -108,14 +96,15 @@ impl Gateway {
     pub(super) async fn read(&self, after: Option<Cursor>, on_push: bool) -> Event {
         let module = self.module.clone();
         let body = json!({"cursors": {module.as_str(): after}, "audience": self.audience});
-        let asked = self.http.post(self.at(&["v1", "poll"])).json(&body);
+        let url = self.at(&["v1", "poll"]);
+        let asked = self.wire.request(Method::POST, url).json(&body);
         let asked = asked.header(CLIENT, &self.client_id);
         let asked = if on_push {
             asked.header(TRANSPORT, "push")
         } else {
             asked
         };
-        match self::body(asked.send().await).await {
+        match self::body(self.wire.send(asked).await).await {
             Ok(body) => {
                 let mut polled = Polled::parse(&body).unwrap_or_default();
                 match polled.remove(&module) {
@@ -135,7 +124,8 @@ impl Gateway {
         let Some(url) = url else {
             return Event::ReadFailed(module, None);
         };
-        match body(self.http.get(url).send().await).await {
+        let asked = self.wire.request(Method::GET, url);
+        match body(self.wire.send(asked).await).await {
             Ok(body) => match StatePage::parse(&body) {
                 Ok(page) => Event::State(module, page),
                 Err(_unreadable) => Event::ReadFailed(module, None),
@@ -158,7 +148,8 @@ impl Gateway {
     }
 
     async fn post(&self, segments: &[&str], asked: &serde_json::Value) -> Answered {
-        body(self.http.post(self.at(segments)).json(asked).send().await).await
+        let request = self.wire.request(Method::POST, self.at(segments));
+        body(self.wire.send(request.json(asked)).await).await
     }
 
     /// The segments are percent-encoded.
@@ -171,12 +162,12 @@ impl Gateway {
     }
 }
 
-async fn body(answer: reqwest::Result<Response>) -> Answered {
-    let lost = |_| Refused {
+async fn body(answer: Result<Response, Broken>) -> Answered {
+    let lost = || Refused {
         status: None,
         retry_after: None,
     };
-    let mut answer = answer.map_err(lost)?;
+    let mut answer = answer.map_err(|_broken| lost())?;
     if !answer.status().is_success() {
         let after = answer.headers().get(RETRY_AFTER);
         let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -186,7 +177,7 @@ async fn body(answer: reqwest::Result<Response>) -> Answered {
         });
     }
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(lost)? {
+    while let Some(piece) = answer.chunk().await.map_err(|_broken| lost())? {
         body.extend_from_slice(&piece);
         if body.len() > ANSWER_BYTES {
             return Err(Refused {

@@ -9,12 +9,14 @@ mod session;
 
 use std::{io::IsTerminal, str::FromStr};
 
-use anyhow::anyhow;
 use clap::Args;
 use url::Url;
 
 use self::{delivered::Delivered, gateway::Gateway, session::Watching};
-use super::{Failure, Globals, client::loopback_url};
+use super::{
+    Failure, Globals,
+    client::{TlsFlags, Wire, loopback_url},
+};
 use crate::{
     client::Progress,
     domain::{Audience, Cursor, Invalid, ModuleName},
@@ -40,6 +42,8 @@ pub struct Watch {
     /// Where to begin: `now`, `beginning` (of the log), `state` (of every key), or a cursor.
     #[arg(long, default_value = "now")]
     from: From,
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 /// Where to begin.
@@ -77,17 +81,17 @@ impl Watch {
             };
             return delivered.show(&config).await;
         }
-        let base = match self.url {
-            Some(url) => url,
-            None => loopback_url("server.public", config.server.public)?,
+        let base = if let Some(url) = self.url {
+            url
+        } else {
+            let server = &config.server;
+            loopback_url("server.public", server.public, server.public_tls.is_some())?
         };
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(anyhow!("--url must be an http:// or https:// URL").into());
-        }
+        let wire = Wire::new(Some(gateway::AGENT), self.tls.for_url(&base)?)?;
         let client_id = self
             .client_id
             .unwrap_or_else(|| format!("watch-{:016x}", rand::random::<u64>()));
-        let gateway = Gateway::new(base, client_id, self.audience, self.module.clone())?;
+        let gateway = Gateway::new((wire, base), client_id, self.audience, self.module.clone());
         let progress = match self.from {
             From::Now => Progress::after(gateway.end().await?),
             From::Beginning => Progress::from_the_beginning(),

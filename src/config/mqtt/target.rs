@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Protocol;
 use crate::config::{
+    credentials::Credentials,
     endpoint::Endpoint,
     profile::{BrokerLimits, Overrides, Profile},
     redact,
@@ -26,6 +27,14 @@ pub struct Target {
     pub password_file: Option<PathBuf>,
     /// The environment variable that holds its password.
     pub password_env: Option<String>,
+    /// With what clients enter it; absent = `signed` where it can ask the gateway, else `none`.
+    pub credentials: Option<Credentials>,
+    /// `static`: the user of all clients.
+    pub client_username: Option<String>,
+    /// `static`: the file that holds its password.
+    pub client_password_file: Option<PathBuf>,
+    /// `static`: the environment variable that holds it.
+    pub client_password_env: Option<String>,
     /// The CAs by which the broker is known, in PEM; absent = those of the system. For `mqtts` and `wss`.
     pub ca_file: Option<PathBuf>,
     /// The gateway's own certificate with its chain, in PEM.
@@ -62,6 +71,10 @@ impl Default for Target {
             username: None,
             password_file: None,
             password_env: None,
+            credentials: None,
+            client_username: None,
+            client_password_file: None,
+            client_password_env: None,
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
@@ -88,6 +101,10 @@ impl fmt::Debug for Target {
             .field("username", &self.username)
             .field("password_file", &self.password_file)
             .field("password_env", &self.password_env)
+            .field("credentials", &self.credentials)
+            .field("client_username", &self.client_username)
+            .field("client_password_file", &self.client_password_file)
+            .field("client_password_env", &self.client_password_env)
             .field("ca_file", &self.ca_file)
             .field("client_cert_file", &self.client_cert_file)
             .field("client_key_file", &self.client_key_file)

@@ -18,7 +18,6 @@ fn listeners_are_checked_against_each_other_and_for_who_may_reach_them() {
         websocket = "127.0.0.1:1883"
     "#;
     assert_snapshot!(given(toml).problems(), @r#"
-    server.private: 192.0.2.1:8080 is not a loopback address, and nothing there asks who is calling: use 127.0.0.1, or set server.private_insecure = true (from changeover.toml)
     server.private_hosts[1]: must be a host name or address as it stands in a Host header, such as "gateway.internal" (from changeover.toml)
     server.instance: must be at most 64 characters of A-Z, a-z, 0-9, `.`, `_` and `-`: it becomes part of MQTT client ids (from changeover.toml)
     server.public: 0.0.0.0:8080 is not a loopback address, and every caller is believed who it says it is: use 127.0.0.1, or set auth.open_i_understand = true (from changeover.toml)
@@ -31,9 +30,38 @@ fn listeners_are_checked_against_each_other_and_for_who_may_reach_them() {
         [server]
         public = "0.0.0.0:8080"
         private = "192.0.2.1:8081"
-        private_insecure = true
     "#;
-    given(allowed).config();
+    let warnings = given(allowed).config().warnings().to_string();
+    let of_tokens = "server.private: 192.0.2.1:8081 is not a loopback address, and what goes over it is not encrypted";
+    assert!(warnings.contains(of_tokens), "{warnings}");
+    let asking = r#"
+        server.private = "192.0.2.1:8081"
+        [server.private_tls]
+        cert_file = "a"
+        key_file = "b"
+        client_ca_file = "c"
+    "#;
+    let warnings = given(asking).config().warnings().to_string();
+    assert!(!warnings.contains("not encrypted"), "{warnings}");
+}
+
+#[test]
+fn certificates_need_both_files_and_a_burst_needs_a_pace() {
+    let toml = r#"
+        server.max_url_bytes = 100000
+        server.public_tls.key_file = "b"
+        server.private_tls.client_ca_file = "c"
+        rate.per_address.burst = 5
+        rate.per_caller = { per_second = 2000000 }
+    "#;
+    assert_snapshot!(given(toml).problems(), @r#"
+    server.max_url_bytes: must be from 256 to 65534, not 100000 (from changeover.toml)
+    server.public_tls.cert_file: must name a file in PEM: TLS needs a certificate and its key (from changeover.toml)
+    server.private_tls.cert_file: must name a file in PEM: TLS needs a certificate and its key (from changeover.toml)
+    server.private_tls.key_file: must name a file in PEM: TLS needs a certificate and its key (from changeover.toml)
+    rate.per_address.burst: says nothing while per_second is 0: set both (from changeover.toml)
+    rate.per_caller.per_second: must be from 0 to 1000000, not 2000000 (from changeover.toml)
+    "#);
 }
 
 #[test]

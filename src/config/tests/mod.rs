@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bounds;
+mod callers;
 mod contracts;
 mod secrets;
 mod sources;

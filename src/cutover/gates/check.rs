@@ -75,6 +75,14 @@ pub struct Poller {
     pub last_seen: Micros,
 }
 
+/// `1 client has`, `12 clients have`.
+pub(super) fn clients(count: u64, one: &str, several: &str) -> String {
+    match count {
+        1 => format!("1 client {one}"),
+        count => format!("{count} clients {several}"),
+    }
+}
+
 impl Check {
     /// A check that holds until something is said against it.
     pub(super) const fn new(name: &'static str, threshold: f64, unit: &'static str) -> Self {

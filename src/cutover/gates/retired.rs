@@ -2,7 +2,7 @@
 
 use super::{
     Check, Poller, Pollers, Verdict,
-    check::{figure, span},
+    check::{clients, figure, span},
 };
 use crate::{config::gates::Gates, domain::Micros};
 
@@ -30,14 +30,15 @@ fn pollers(facts: &RetiredFacts, settings: &Gates) -> Check {
         pollers: Some(facts.pollers.clone()),
         ..Check::new("pollers", figure(most), "clients").measured(figure(polling), polling)
     };
+    let have_polled = format!(
+        "{} polled in the last {}",
+        clients(polling, "has", "have"),
+        settings.no_polls_for
+    );
     if polling > most {
         return check.says(
             Verdict::Fail,
-            format!(
-                "{polling} clients have polled in the last {}, at most {most}: {}",
-                settings.no_polls_for,
-                names(&facts.pollers)
-            ),
+            format!("{have_polled}, at most {most}: {}", names(&facts.pollers)),
         );
     }
     if !facts.is_exact {
@@ -49,10 +50,6 @@ fn pollers(facts: &RetiredFacts, settings: &Gates) -> Check {
             ),
         );
     }
-    let have_polled = format!(
-        "{polling} clients have polled in the last {}",
-        settings.no_polls_for
-    );
     let Some(since) = facts.known_since else {
         return check.says(
             Verdict::NotEnoughData,
@@ -66,9 +63,10 @@ fn pollers(facts: &RetiredFacts, settings: &Gates) -> Check {
     check.says(
         Verdict::NotEnoughData,
         format!(
-            "who polls is known for {} of {}, in which {polling} clients polled",
+            "who polls is known for {} of {}, in which {}",
             span(known),
-            settings.no_polls_for
+            settings.no_polls_for,
+            clients(polling, "polled", "polled")
         ),
     )
 }

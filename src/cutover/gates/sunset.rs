@@ -2,7 +2,7 @@
 
 use super::{
     Check, Verdict,
-    check::{figure, percent, span},
+    check::{clients, figure, percent, span},
 };
 use crate::{config::gates::Gates, domain::Micros};
 
@@ -45,7 +45,8 @@ fn on_push(facts: &SunsetFacts, settings: &Gates) -> Check {
         return check.says(
             Verdict::NotEnoughData,
             format!(
-                "{known} clients with an id were seen in the last {}, at least {} are asked for",
+                "{} seen in the last {}, at least {} are asked for",
+                clients(known, "with an id was", "with an id were"),
                 settings.clients_within,
                 settings.clients.max(1)
             ),
@@ -72,7 +73,8 @@ fn fell_back(facts: &SunsetFacts, settings: &Gates) -> Check {
         return check.says(
             Verdict::NotEnoughData,
             format!(
-                "{pushed} clients have taken the push in the last {}, at least {} are asked for",
+                "{} taken the push in the last {}, at least {} are asked for",
+                clients(pushed, "has", "have"),
                 settings.clients_within,
                 settings.clients.max(1)
             ),

@@ -417,7 +417,7 @@ const RETIRED: &[RetiredRow] = &[
         "0 clients have polled in the last 14days",
         |_, _| {},
     ),
-    ("pollers", Fail, "1 clients", |facts, _| {
+    ("pollers", Fail, "1 client has polled", |facts, _| {
         facts.pollers = some_pollers(1);
     }),
     ("pollers", Pass, "2 clients", |facts, settings| {

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     PrivateState,
+    access::Actor,
     act_body::ActBody,
     caveats, database_problem,
     gates::{self, GateView},
@@ -51,9 +52,6 @@ pub struct ActAnswer {
     gate: Option<GateView>,
 }
 
-/// Who acts, by their own word.
-const ACTOR: &str = "changeover-actor";
-
 /// What can be done with a module's stage.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
@@ -78,7 +76,7 @@ enum Act {
         ("module" = String, Path, description = "a configured module"),
         ("act" = inline(Act), Path, description = "what to do"),
         ActQuery,
-        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("Changeover-Actor" = Option<String>, Header, description = "for whom the token's bearer acts, by their own word"),
         ("If-Match" = Option<String>, Header, description = "the `ETag` of the module: the act is refused if it has changed"),
     ),
     request_body = ActBody,
@@ -98,6 +96,7 @@ pub async fn act(
     State(state): State<PrivateState>,
     PathOf((module, act)): PathOf<(String, String)>,
     QueryOf(query): QueryOf<ActQuery>,
+    Actor(actor): Actor,
     headers: HeaderMap,
     body: Result<BodyOf<ActBody>, Problem>,
 ) -> Result<Json<ActAnswer>, Problem> {
@@ -106,7 +105,7 @@ pub async fn act(
     let asked = Asked {
         change: body.asks_for(&act)?,
         module,
-        actor: actor(&headers),
+        actor,
         reason: body.reason.unwrap_or_default(),
         if_version: if_version(&headers)?,
         dry_run: query.dry_run,
@@ -127,13 +126,6 @@ pub async fn act(
         preview: done.preview.map(Into::into),
         gate: done.gate.as_ref().map(GateView::new),
     }))
-}
-
-pub(super) fn actor(headers: &HeaderMap) -> String {
-    let name = headers.get(ACTOR).and_then(|name| name.to_str().ok());
-    name.filter(|name| !name.trim().is_empty())
-        .unwrap_or("unknown")
-        .to_owned()
 }
 
 /// The version in `If-Match`: `"7"`, as the `ETag` of the module says it. `*` matches any.

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     PrivateState,
-    acts::{self, ActQuery, actor},
+    access::Actor,
+    acts::{self, ActQuery},
     database_problem,
     heads::heads_by_module,
     known_module,
@@ -75,7 +72,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
     params(
         ("module" = String, Path, description = "a configured module"),
         ActQuery,
-        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("Changeover-Actor" = Option<String>, Header, description = "for whom the token's bearer acts, by their own word"),
     ),
     request_body = CompactBody,
     responses(
@@ -93,7 +90,7 @@ pub async fn compact(
     State(state): State<PrivateState>,
     PathOf(module): PathOf<String>,
     QueryOf(query): QueryOf<ActQuery>,
-    headers: HeaderMap,
+    Actor(actor): Actor,
     body: Result<BodyOf<CompactBody>, Problem>,
 ) -> Result<Json<CompactAnswer>, Problem> {
     let module = known_module(&state.flags, &module)?;
@@ -105,7 +102,6 @@ pub async fn compact(
             .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "the module has no log yet"))?;
         return Ok(Json(would(module, outlook)));
     }
-    let actor = actor(&headers);
     check_words(&actor, &body.reason).map_err(|refused| acts::problem(&refused))?;
     let done = state
         .retention

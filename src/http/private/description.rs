@@ -1,26 +1,46 @@
 //! The description of the private listener.
 
-use axum::http::StatusCode;
-use utoipa::OpenApi;
+use axum::http::{Method, StatusCode};
+use utoipa::{
+    OpenApi as _,
+    openapi::{
+        Header, Object, OpenApi, RefOr, Response, Type,
+        path::Operation,
+        schema::SchemaType,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
 
 use super::{
-    PrivateState, acts, census, compact, epochs, gates, health, history, ingest, instances,
-    metrics, modules, outbox, panic, savings, target_acts, targets,
+    PrivateState, access::Door, acts, broker_hooks, census, compact, epochs, gates, health,
+    history, ingest, instances, metrics, modules, outbox, panic, savings, target_acts, targets,
+    tokens,
 };
 use crate::http::{
     description::{self, Document, Documents},
     problem::Body9457,
 };
 
-#[derive(OpenApi)]
+#[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "changeover, the private listener",
-        description = "Ingest for back ends, the admin API, metrics and health. Every refusal is a problem (RFC 9457); an unknown path \
+        description = "Ingest for back ends, the admin API, metrics and health. Whoever calls shows a token, as each endpoint says. Every refusal is a problem (RFC 9457); an unknown path \
             is 404, another method than those described 405 with `Allow`. `GET` endpoints answer `HEAD` too.",
     ),
     paths(
         acts::act,
+        broker_hooks::authenticate,
+        broker_hooks::authorize,
+        broker_hooks::resource,
+        broker_hooks::resource_get,
+        broker_hooks::topic,
+        broker_hooks::topic_get,
+        broker_hooks::user,
+        broker_hooks::user_get,
+        broker_hooks::vhost,
+        broker_hooks::vhost_get,
+        broker_hooks::ask,
         compact::compact,
         description::asyncapi,
         description::openapi,
@@ -44,6 +64,9 @@ use crate::http::{
         savings::show,
         target_acts::act,
         targets::list,
+        tokens::create,
+        tokens::list,
+        tokens::revoke,
     ),
     components(schemas(Body9457)),
     tags(
@@ -52,6 +75,8 @@ use crate::http::{
         (name = "Log", description = "pruning, compaction, epochs"),
         (name = "Targets", description = "the brokers that are fed"),
         (name = "Outbox", description = "rows that could not be numbered"),
+        (name = "Tokens", description = "who may do what here"),
+        (name = "Broker hooks", description = "brokers ask who may connect, subscribe and publish"),
         (name = "Operations", description = "is it well"),
         (name = "Descriptions", description = "of the interfaces"),
     )
@@ -59,16 +84,61 @@ use crate::http::{
 struct Api;
 
 /// What the listener says about itself.
-pub(super) fn documents(state: &PrivateState) -> Documents {
+pub(super) fn documents(state: &PrivateState, door: &Door) -> Documents {
     let mut api = Api::openapi();
+    tell_of_tokens(&mut api, door);
     let wrong_host = (
         StatusCode::MISDIRECTED_REQUEST,
         "`Host` names neither loopback nor one of `server.private_hosts`",
     );
     let modules = state.tail.modules().map(crate::domain::ModuleName::as_str);
-    description::complete(&mut api, &[wrong_host], modules);
+    let too_long = (StatusCode::URI_TOO_LONG, "path and query are too long");
+    let late = (StatusCode::REQUEST_TIMEOUT, "the body did not arrive");
+    description::refuse_late_bodies(&mut api, late);
+    description::complete(&mut api, &[wrong_host, too_long], modules);
     Documents {
         openapi: Document::new(&api),
         asyncapi: Document::new(&*state.asyncapi),
+    }
+}
+
+/// The name of the way in which tokens are shown.
+const TOKEN: &str = "token";
+
+/// Which endpoint asks for whom, and what it answers others.
+fn tell_of_tokens(api: &mut OpenApi, door: &Door) {
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("a token of `changeover token create`"))
+        .build();
+    if let Some(components) = &mut api.components {
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
+    }
+    for (path, item) in &mut api.paths.paths {
+        let operations = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let (Some(operation), Some(whom)) = (operation, door.asks_for(&method, path)) {
+                tell_of_token(operation, &whom);
+            }
+        }
+    }
+}
+
+fn tell_of_token(operation: &mut Operation, whom: &str) {
+    let needed = SecurityRequirement::new(TOKEN, [] as [String; 0]);
+    operation.security = Some(vec![needed]);
+    let mut unknown = Response::new(format!("it needs {whom}, in force"));
+    let challenge = Header::new(Object::with_type(SchemaType::Type(Type::String)));
+    unknown
+        .headers
+        .insert("WWW-Authenticate".to_owned(), challenge);
+    let other = Response::new(format!("the token is in force, and it needs {whom}"));
+    for (status, response) in [("401", unknown), ("403", other)] {
+        let known = &mut operation.responses.responses;
+        known.insert(status.to_owned(), RefOr::T(response));
     }
 }

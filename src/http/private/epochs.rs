@@ -1,16 +1,13 @@
 //! `POST /admin/v1/modules/{module}/epoch`: a new epoch of a module's log, because somebody knows that positions were
 //! lost.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     PrivateState,
+    access::Actor,
     acts::{self, ActQuery},
     database_problem, known_module,
     query::QueryOf,
@@ -64,7 +61,7 @@ struct MarkView {
     params(
         ("module" = String, Path, description = "a configured module"),
         ActQuery,
-        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("Changeover-Actor" = Option<String>, Header, description = "for whom the token's bearer acts, by their own word"),
     ),
     request_body = EpochBody,
     responses(
@@ -81,12 +78,11 @@ pub async fn bump(
     State(state): State<PrivateState>,
     PathOf(module): PathOf<String>,
     QueryOf(query): QueryOf<ActQuery>,
-    headers: HeaderMap,
+    Actor(actor): Actor,
     body: Result<BodyOf<EpochBody>, Problem>,
 ) -> Result<Json<EpochAnswer>, Problem> {
     let module = known_module(&state.flags, &module)?;
     let BodyOf(EpochBody { reason }) = body?;
-    let actor = acts::actor(&headers);
     check_words(&actor, &reason).map_err(|refused| acts::problem(&refused))?;
     let asked = EpochAsked {
         mirrored: mirrored(&state, &module),

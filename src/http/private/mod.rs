@@ -1,10 +1,13 @@
 //! The private listener: ingest for back ends, the admin API, metrics and health.
 //!
-//! Invariant: requests name this listener by a known host, and acts come as JSON, so that a page
-//! in an operator's browser cannot act here.
+//! Invariants: requests name this listener by a known host, and acts come as JSON, so that a page
+//! in an operator's browser cannot act here; whoever is answered has shown a token of a role that
+//! the table in `access.rs` names.
 
+mod access;
 mod act_body;
 mod acts;
+mod broker_hooks;
 mod caveats;
 mod census;
 mod clients;
@@ -30,7 +33,9 @@ mod rates;
 mod savings;
 mod target_acts;
 mod targets;
+mod tokens;
 mod verified;
+mod walls;
 
 use std::sync::Arc;
 
@@ -39,7 +44,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::StatusCode,
     middleware,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -48,13 +53,18 @@ use crate::{
     config,
     cutover::{Acts, Adviser, Census, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
+    identity::operators::Operators,
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
     store::Store,
     telemetry::{Readiness, usage::Usage},
 };
 
+pub use broker_hooks::Door;
+#[cfg(any(test, fuzzing))]
+pub use ingest::strangers;
 pub use savings::Worth;
+pub use walls::Walls;
 
 /// What the private endpoints ask.
 #[derive(Clone)]
@@ -111,8 +121,16 @@ pub struct PrivateState {
     pub worth: Arc<Worth>,
     /// The MQTT topics, described.
     pub asyncapi: Arc<mirror::AsyncApi>,
+    /// Who may do what.
+    pub operators: Arc<Operators>,
+    /// Whether `/metrics` asks for no token.
+    pub metrics_open: bool,
     /// Names beside the loopback ones that `Host` may carry.
     pub hosts: Arc<[String]>,
+    /// Where brokers ask who may do what.
+    pub broker_hooks: Arc<Door>,
+    /// The bounds of a request.
+    pub walls: Walls,
 }
 
 /// Largest body of an act: two full lists of a ramp.
@@ -121,8 +139,13 @@ const ACT_BODY_BYTES: usize = 128 * 1024;
 /// All routes of the private listener.
 pub fn router(state: PrivateState) -> Router {
     let ingest_limit = DefaultBodyLimit::max(state.ingest_body_bytes);
-    let hosts = Arc::clone(&state.hosts);
-    let documents = description::documents(&state);
+    let (hosts, walls) = (Arc::clone(&state.hosts), state.walls);
+    let door = access::Door {
+        operators: Arc::clone(&state.operators),
+        metrics_open: state.metrics_open,
+    };
+    let documents = description::documents(&state, &door);
+    let hooks = broker_hooks::routes(Arc::clone(&state.broker_hooks));
     Router::new()
         .route("/admin/v1/modules", get(modules::list))
         .route("/admin/v1/modules/{module}", get(modules::one))
@@ -143,6 +166,8 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/outbox/rejected", get(outbox::list))
         .route("/admin/v1/outbox/rejected/retry", post(outbox::retry))
         .route("/admin/v1/outbox/rejected/drop", post(outbox::discard))
+        .route("/admin/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/admin/v1/tokens/{id}", delete(tokens::revoke))
         .layer(DefaultBodyLimit::max(ACT_BODY_BYTES))
         .route(
             "/v1/modules/{module}/changes",
@@ -152,10 +177,13 @@ pub fn router(state: PrivateState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .with_state(state)
+        .merge(hooks)
         .merge(descriptions::routes(documents))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(door, access::check))
         .layer(middleware::from_fn_with_state(hosts, host::check))
+        .layer(middleware::from_fn_with_state(walls, walls::stand))
 }
 
 async fn nothing_here() -> Problem {

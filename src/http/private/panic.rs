@@ -1,15 +1,12 @@
 //! `/admin/v1/panic`: every client, or one module's, is sent back to polling, and let go again.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     PrivateState,
+    access::Actor,
     acts::{self, ActQuery},
     database_problem, known_module,
     moment::rfc3339,
@@ -138,7 +135,7 @@ pub async fn show(
     post, path = "/admin/v1/panic", operation_id = "panic", tag = "Cutover",
     params(
         ActQuery,
-        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("Changeover-Actor" = Option<String>, Header, description = "for whom the token's bearer acts, by their own word"),
     ),
     request_body = PanicBody,
     responses(
@@ -153,10 +150,10 @@ pub async fn show(
 pub async fn raise(
     State(state): State<PrivateState>,
     QueryOf(query): QueryOf<ActQuery>,
-    headers: HeaderMap,
+    Actor(actor): Actor,
     body: Result<BodyOf<PanicBody>, Problem>,
 ) -> Result<(StatusCode, Json<PanicAnswer>), Problem> {
-    let asked = asked(&state, &query, &headers, body)?;
+    let asked = asked(&state, &query, actor, body)?;
     let done = state.panic_acts.raise(asked).await;
     let done = done.map_err(|refused| problem(&refused))?;
     let (status, note) = if done.stored {
@@ -174,7 +171,7 @@ pub async fn raise(
     delete, path = "/admin/v1/panic", operation_id = "liftPanic", tag = "Cutover",
     params(
         ActQuery,
-        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("Changeover-Actor" = Option<String>, Header, description = "for whom the token's bearer acts, by their own word"),
     ),
     request_body = PanicBody,
     responses(
@@ -191,10 +188,10 @@ pub async fn raise(
 pub async fn lift(
     State(state): State<PrivateState>,
     QueryOf(query): QueryOf<ActQuery>,
-    headers: HeaderMap,
+    Actor(actor): Actor,
     body: Result<BodyOf<PanicBody>, Problem>,
 ) -> Result<Json<PanicAnswer>, Problem> {
-    let asked = asked(&state, &query, &headers, body)?;
+    let asked = asked(&state, &query, actor, body)?;
     let done = state.panic_acts.lift(asked).await;
     let done = done.map_err(|refused| problem(&refused))?;
     let by_file = done.after.iter().any(|one| one.by == RaisedBy::File);
@@ -209,7 +206,7 @@ pub async fn lift(
 fn asked(
     state: &PrivateState,
     query: &ActQuery,
-    headers: &HeaderMap,
+    actor: String,
     body: Result<BodyOf<PanicBody>, Problem>,
 ) -> Result<PanicAsked, Problem> {
     let BodyOf(body) = body?;
@@ -217,7 +214,7 @@ fn asked(
     let module = module.map(|name| known_module(&state.flags, name));
     Ok(PanicAsked {
         module: module.transpose()?,
-        actor: acts::actor(headers),
+        actor,
         reason: body.reason,
         dry_run: query.dry_run,
     })

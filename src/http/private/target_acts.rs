@@ -1,15 +1,12 @@
 //! `POST /admin/v1/targets/{target}/{pause|resume|retire|retry|replay}`: acts on the brokers that are fed.
 
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     PrivateState,
+    access::Actor,
     acts::{self, ActQuery},
     database_problem,
     query::QueryOf,
@@ -94,7 +91,7 @@ enum ActName {
         ("target" = String, Path, description = "a configured target"),
         ("act" = inline(ActName), Path, description = "what to do"),
         ActQuery,
-        ("Changeover-Actor" = Option<String>, Header, description = "who acts, by their own word"),
+        ("Changeover-Actor" = Option<String>, Header, description = "for whom the token's bearer acts, by their own word"),
     ),
     request_body = TargetActBody,
     responses(
@@ -112,7 +109,7 @@ pub async fn act(
     State(state): State<PrivateState>,
     PathOf((target, act)): PathOf<(String, String)>,
     QueryOf(query): QueryOf<ActQuery>,
-    headers: HeaderMap,
+    Actor(actor): Actor,
     body: Result<BodyOf<TargetActBody>, Problem>,
 ) -> Result<Json<TargetActAnswer>, Problem> {
     if !state.targets.iter().any(|known| known.name == target) {
@@ -122,7 +119,7 @@ pub async fn act(
     let asked = TargetAsked {
         target,
         step: step(&act, &body)?,
-        actor: acts::actor(&headers),
+        actor,
         reason: body.reason,
         dry_run: query.dry_run,
     };

@@ -12,12 +12,17 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Where a request comes from, as its handlers find it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CallsFrom(pub(super) IpAddr);
+pub(super) struct CallsFrom {
+    /// The other end of its connection.
+    pub(super) peer: IpAddr,
+    /// The client, as far as proxies that are believed say it.
+    pub(super) address: IpAddr,
+}
 
 impl CallsFrom {
     /// What the service has found out of a request's origin.
-    pub(super) fn of<B>(request: &Request<B>) -> Option<IpAddr> {
-        request.extensions().get().map(|Self(address)| *address)
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+        request.extensions().get().copied()
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     ofrep::stream::LAST_EVENT_ID,
     reader::{CLIENT, TRANSPORT},
 };
+use crate::identity::Identity;
 
 /// Where OpenFeature's providers may carry a key.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -15,8 +16,8 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Any origin.
 const ANY: &str = "*";
 
-/// The layer for these origins; nothing if there are none.
-pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
+/// The layer for these origins; nothing if there are none. Headers in which credentials come are allowed.
+pub(super) fn layer(origins: &[String], identity: &Identity) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
@@ -25,7 +26,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
     } else {
         AllowOrigin::list(origins.iter().filter_map(|o| HeaderValue::try_from(o).ok()))
     };
-    let asked = [
+    let mut asked = vec![
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
         header::IF_NONE_MATCH,
@@ -35,6 +36,9 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
         CLIENT,
         TRANSPORT,
     ];
+    let own = identity.places().headers();
+    let more: Vec<_> = own.filter(|name| !asked.contains(name)).collect();
+    asked.extend(more);
     let layer = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods([Method::GET, Method::HEAD, Method::POST])

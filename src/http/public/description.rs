@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use utoipa::{OpenApi, ToSchema};
 
-use super::{PublicState, legacy_description, ofrep, poll, session, snapshot, streams};
+use super::{
+    PublicState, legacy_description, ofrep, poll, security_description, session, snapshot, streams,
+};
 use crate::{
     domain::ModuleName,
     http::{
@@ -51,8 +54,17 @@ struct Api;
 pub(super) fn documents(state: &PublicState) -> Documents {
     let mut api = Api::openapi();
     let modules = state.modules.iter().map(ModuleName::as_str);
-    description::complete(&mut api, &[], modules);
+    security_description::refuse(&mut api, &state.identity);
+    let walls = [
+        (StatusCode::URI_TOO_LONG, "path and query are too long"),
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests come from this address or caller",
+        ),
+    ];
+    description::complete(&mut api, &walls, modules);
     legacy_description::add(&mut api.paths, &state.endpoints);
+    security_description::ask(&mut api, &state.identity);
     Documents {
         openapi: Document::new(&api),
         asyncapi: Document::new(&*state.asyncapi),
@@ -113,6 +125,7 @@ struct PolledError {
 enum PollErrorWord {
     Gone,
     Unknown,
+    Forbidden,
     Unavailable,
 }
 

@@ -5,7 +5,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
-    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -15,7 +14,7 @@ use axum::{
     BoxError, Router,
     body::{Body, Bytes, HttpBody},
     extract::{FromRequestParts, RawPathParams},
-    http::{HeaderValue, Request, header::CONTENT_LENGTH, request},
+    http::{HeaderValue, Method, Request, header::CONTENT_LENGTH, request},
     routing::any_service,
 };
 use futures_util::FutureExt;
@@ -28,7 +27,7 @@ use super::{
     callers::CallsFrom,
     compression::{Accepted, Compression, Sent},
 };
-use crate::poll::{BodyKind, Content, Failure, Parts, Route};
+use crate::poll::{BodyKind, Compat, Content, Failure, Noted, Parts, Route};
 
 /// What answers at one path.
 #[derive(Clone)]
@@ -38,6 +37,10 @@ pub(super) struct LegacyPath {
     bounds: BodyBounds,
     compression: Compression,
 }
+
+/// Why a request is refused before anything of it is looked at, as the router for paths with captures finds it.
+#[derive(Debug, Clone)]
+pub(super) struct RefusedAs(pub(super) Failure);
 
 /// Paths without captures, which are looked up as they stand.
 pub(super) type FixedPaths = HashMap<Box<str>, LegacyPath, foldhash::fast::RandomState>;
@@ -63,8 +66,15 @@ pub(super) fn paths(state: PublicState, compression: Compression) -> (FixedPaths
         let service = service_fn(move |request: Request<Body>| {
             let legacy = legacy.clone();
             async move {
-                let from = CallsFrom::of(&request);
-                Ok::<_, Infallible>(legacy.serve(request, from).await.map(Body::new))
+                let refused = request.extensions().get();
+                let refused = refused.map(|RefusedAs(failure)| failure.clone());
+                let answer = if let Some(failure) = refused {
+                    legacy.refuse(request, &failure).await
+                } else {
+                    let from = CallsFrom::of(&request);
+                    legacy.serve(request, from).await
+                };
+                Ok::<_, Infallible>(answer.map(Body::new))
             }
         });
         router = router.route(&path, any_service(service));
@@ -95,22 +105,47 @@ impl LegacyPath {
     pub(super) async fn serve<B>(
         &self,
         mut request: Request<B>,
-        from: Option<IpAddr>,
+        from: Option<CallsFrom>,
     ) -> http::Response<Sent>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
         let accepted = Accepted::of(&request);
-        let method = request.method();
-        let chosen = self.here.iter().find(|route| route.allows(method));
+        let chosen = self.chosen(request.method());
         let refused = chosen.is_none();
         let route = chosen.unwrap_or(&self.here[0]);
-        let compat = route.compat();
-        let compat = compat.map(|compat| (compat, compat.ask(&mut request)));
+        let compat = asked(route, &mut request);
         // The route holds nothing that a panic could leave half changed; the hook has logged it.
         let answer = AssertUnwindSafe(answer(route, refused, self.bounds, request, from));
         let answer = answer.catch_unwind().await;
-        let mut answer = answer.unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked));
+        let answer = answer.unwrap_or_else(|_panic| route.refuse_unread(&Failure::Panicked));
+        self.told(accepted, compat, answer).await
+    }
+
+    /// Refuses a request to this path, of which nothing is read.
+    pub(super) async fn refuse<B>(
+        &self,
+        mut request: Request<B>,
+        failure: &Failure,
+    ) -> http::Response<Sent> {
+        let accepted = Accepted::of(&request);
+        let chosen = self.chosen(request.method());
+        let route = chosen.unwrap_or(&self.here[0]);
+        let compat = asked(route, &mut request);
+        let answer = route.refuse_unread(failure);
+        self.told(accepted, compat, answer).await
+    }
+
+    fn chosen(&self, method: &Method) -> Option<&Arc<Route>> {
+        self.here.iter().find(|route| route.allows(method))
+    }
+
+    async fn told(
+        &self,
+        accepted: Accepted,
+        compat: Option<(&Compat, Noted)>,
+        mut answer: http::Response<Bytes>,
+    ) -> http::Response<Sent> {
         if let Some((compat, noted)) = compat {
             compat.tell(noted, &mut answer);
         }
@@ -119,6 +154,12 @@ impl LegacyPath {
         }
         self.compression.of_bytes(accepted, answer).await
     }
+}
+
+/// What old clients need of a request, if they need anything.
+fn asked<'r, B>(route: &'r Route, request: &mut Request<B>) -> Option<(&'r Compat, Noted)> {
+    let compat = route.compat()?;
+    Some((compat, compat.ask(request)))
 }
 
 /// The headers of `GET`, the length among them, and no body.
@@ -136,7 +177,7 @@ async fn answer<B>(
     refused: bool,
     bounds: BodyBounds,
     request: Request<B>,
-    from: Option<IpAddr>,
+    from: Option<CallsFrom>,
 ) -> http::Response<Bytes>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -162,14 +203,15 @@ where
 
 fn parts<'a>(
     head: &'a request::Parts,
-    address: Option<IpAddr>,
+    from: Option<CallsFrom>,
     captures: Option<&'a [(&'a str, &'a str)]>,
     body: &'a Content,
 ) -> Parts<'a> {
     Parts {
         query: head.uri.query(),
         headers: &head.headers,
-        address,
+        peer: from.map(|from| from.peer),
+        address: from.map(|from| from.address),
         captures,
         body,
     }

@@ -4,6 +4,7 @@ mod callers;
 mod compression;
 mod cors;
 mod description;
+mod doors;
 pub(super) mod etag;
 mod json;
 mod legacy_description;
@@ -13,10 +14,13 @@ mod ofrep;
 mod poll;
 mod reader;
 mod request_body;
+mod security_description;
 mod service;
 mod session;
 mod snapshot;
 mod sse;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod stream_cursor;
 mod stream_page;
 mod stream_request;
@@ -25,9 +29,12 @@ mod used;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode, middleware, routing::get};
+use axum::{Extension, Router, http::StatusCode, middleware, routing::get};
 
-use self::{callers::Callers, compression::Compression, ofrep::direct::Direct};
+use self::{
+    callers::Callers, compression::Compression, legacy_poll::RefusedAs, ofrep::direct::Direct,
+    service::Walls,
+};
 pub use compression::Sent;
 pub use native::{NativeState, routes as native_routes};
 pub use ofrep::{OfrepState, RequestBounds};
@@ -36,6 +43,7 @@ pub use service::Public;
 use super::{description as descriptions, problem::Problem};
 use crate::{
     domain::{ModuleName, Network},
+    identity::{Identity, pace::Pace},
     mirror::AsyncApi,
     poll::Route,
 };
@@ -57,6 +65,12 @@ pub struct PublicState {
     pub compress_above_bytes: usize,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: Vec<Network>,
+    /// Who may ask. Endpoints know it already.
+    pub identity: Arc<Identity>,
+    /// Longest path and query of a request.
+    pub url_bytes: usize,
+    /// How often one may ask.
+    pub pace: Arc<Pace>,
 }
 
 /// The service of the public listener; `native` are the routes of [`native_routes`].
@@ -78,8 +92,23 @@ pub fn service(state: PublicState, native: Router, flags: Option<OfrepState>) ->
         ));
     // Legacy polls compress by themselves: a layer is dear for an answer of sixty bytes.
     let callers = Callers::behind(state.proxies.clone());
+    let (pace, url_bytes) = (Arc::clone(&state.pace), state.url_bytes);
     let (fixed, captured) = legacy_poll::paths(state, compression);
-    Public::new((fixed, direct), captured.merge(others), callers)
+    let walls = Walls {
+        refusing: captured.clone().fallback(kept_out),
+        pace,
+        url_bytes,
+    };
+    Public::new((fixed, direct), captured.merge(others), callers, walls)
+}
+
+/// What is kept out and is no legacy poll.
+async fn kept_out(Extension(RefusedAs(failure)): Extension<RefusedAs>) -> Problem {
+    let problem = Problem::new(failure.status(), failure.message());
+    match failure.retry_after_s(1) {
+        Some(secs) => problem.retry_after(secs),
+        None => problem,
+    }
 }
 
 /// The process answers.

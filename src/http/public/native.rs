@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -14,11 +14,12 @@ use axum::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{cors, poll, session, snapshot, stream_page, streams, used};
+use super::{cors, doors, poll, session, snapshot, stream_page, streams, used};
 use crate::{
     cutover::{Adviser, Census},
     domain::{Audience, Clock, ModuleName},
     http::Problem,
+    identity::{Accepted, Asking, Identity, Refused, Who},
     mirror::Sessions,
     native::{Channels, Reads, Unread},
     store,
@@ -31,6 +32,8 @@ pub struct NativeState {
     pub reads: Arc<Reads>,
     /// What clients on push need.
     pub sessions: Arc<Sessions>,
+    /// Who may ask.
+    pub identity: Arc<Identity>,
     /// What clients are told.
     pub adviser: Arc<Adviser>,
     /// Where it is noted who reads.
@@ -51,7 +54,8 @@ pub struct NativeState {
 
 /// The routes below `/v1`.
 pub fn routes(state: NativeState) -> Router {
-    let cors = cors::layer(&state.cors_origins);
+    let cors = cors::layer(&state.cors_origins, &state.identity);
+    let vary = state.identity.places().vary().clone();
     let body = DefaultBodyLimit::max(state.reads.bounds().poll_body_bytes);
     let session_body = DefaultBodyLimit::max(state.session_body_bytes);
     let routes = Router::new()
@@ -67,7 +71,7 @@ pub fn routes(state: NativeState) -> Router {
             get(streams::read).head(streams::head),
         )
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(with_safe_headers))
+        .layer(middleware::from_fn_with_state(vary, with_safe_headers))
         .with_state(Arc::new(state));
     match cors {
         Some(cors) => routes.layer(cors),
@@ -82,18 +86,22 @@ pub(super) async fn wrong_method() -> Problem {
     )
 }
 
-pub(super) async fn with_safe_headers(request: axum::extract::Request, next: Next) -> Response {
+/// Makes every answer safe. The state is what `Vary` says.
+pub(super) async fn with_safe_headers(
+    State(vary): State<HeaderValue>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
-    make_safe(response.headers_mut());
+    make_safe(response.headers_mut(), &vary);
     response
 }
 
 /// What every answer says besides.
-pub(super) fn make_safe(headers: &mut HeaderMap) {
+pub(super) fn make_safe(headers: &mut HeaderMap, vary: &HeaderValue) {
     let nosniff = HeaderValue::from_static("nosniff");
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    let vary = HeaderValue::from_static("authorization");
-    headers.append(header::VARY, vary);
+    headers.append(header::VARY, vary.clone());
     let fallback = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(fallback);
 }
@@ -153,11 +161,38 @@ impl Endpoint {
 }
 
 impl NativeState {
-    /// The channels of a request for one module. With open callers the request says who asks.
-    pub(super) fn channels(&self, module: &str, own: Option<&str>) -> Result<Channels, Problem> {
+    /// The channels of a request for one module, and who asks. With open callers the request says so; with others it may name one of
+    /// the caller's audiences, and is about all of them if it names none. Which modules there are is told to callers only.
+    pub(super) async fn channels(
+        &self,
+        module: &str,
+        named: Option<&str>,
+        asking: &Asking<'_>,
+    ) -> Result<(Channels, Who), Problem> {
         let known = self.reads.module(module);
+        let accepted = known
+            .as_ref()
+            .map(|module| self.identity.accepted_by(module));
+        let who = self.who(asking, accepted.unwrap_or(Accepted::ALL)).await?;
         let module = known.map_err(|unread| refusal(&unread, None))?;
-        Ok(Channels::new(module, self.audience(own)?))
+        let named = self.audience(named)?;
+        let channels = Channels::asked(module, &who, named);
+        Ok((channels.map_err(|why| self.refused(why))?, who))
+    }
+
+    /// Who asks, by one of these callers.
+    pub(super) async fn who(
+        &self,
+        asking: &Asking<'_>,
+        accepted: Accepted,
+    ) -> Result<Who, Problem> {
+        let who = doors::who(&self.identity, asking, accepted).await;
+        who.map_err(|why| self.refused(why))
+    }
+
+    /// Why a caller gets nothing.
+    pub(super) fn refused(&self, why: Refused) -> Problem {
+        doors::problem(&self.identity, why)
     }
 
     pub(super) fn audience(&self, text: Option<&str>) -> Result<Option<Audience>, Problem> {

@@ -16,8 +16,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    callers::CallsFrom,
     description::{CursorSeen, PollAnswer},
+    doors::Brought,
     json::{push, push_events, push_json},
     native::{Endpoint, NativeState, bad_request, pause_s, snapshot_url},
     reader::Reader,
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     domain::{Audience, Cursor, Invalid},
     http::Problem,
+    identity::{Accepted, Refused, Who},
     log::Stale,
     native::{Asked, Channels, Page, Several, Start, Unread},
 };
@@ -46,16 +47,26 @@ pub(super) struct Request {
     #[serde(default)]
     #[schema(required = false)]
     wait_ms: u64,
-    /// With open callers: who asks, besides everyone.
+    /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
     audience: Option<String>,
 }
 
 /// One module of the answer, by its name in the request.
-type Answered = (String, Option<(Channels, Result<Page, Unread>)>);
+type Answered = (String, Result<(Channels, Result<Page, Unread>), NotHere>);
+
+/// Why there is nothing to read of a module.
+#[derive(Debug, Clone, Copy)]
+enum NotHere {
+    /// There is none of this name.
+    Unknown,
+    /// It takes other callers.
+    Forbidden,
+}
 
 /// Several modules in one request, at once or when the first has news.
 ///
-/// A module that cannot be answered says why in its own place: `gone` (take the snapshot), `unknown`, `unavailable`.
+/// A module that cannot be answered says why in its own place: `gone` (take the snapshot), `unknown`, `forbidden` (it takes other
+/// callers), `unavailable`.
 /// The content type of the request does not matter.
 #[utoipa::path(
     post, path = "/v1/poll", operation_id = "pollModules", tag = "Native reads",
@@ -82,7 +93,9 @@ pub(super) async fn poll(
 }
 
 async fn answer(state: &NativeState, request: extract::Request) -> Result<Response, Problem> {
-    let (headers, address) = (request.headers().clone(), CallsFrom::of(&request));
+    let brought = Brought::by(&request);
+    let who = state.who(&brought.asking(), Accepted::ALL).await?;
+    let reader = Reader::new(&brought, &who).map_err(|why| state.refused(why))?;
     let request: Request = request_body::read(request, state.body_patience).await?;
     let most = state.reads.bounds().poll_modules;
     if request.cursors.is_empty() || request.cursors.len() > most {
@@ -91,9 +104,10 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
     }
     let own = state.audience(request.audience.as_deref())?;
     let wait = wait(state, request.wait_ms);
-    let (known, asked) = ask(state, &request, own.as_ref());
+    let wait = wait.map(|wait| who.bounded(wait, || state.clock.now()));
+    let (known, asked) = ask(state, &request, (&brought, &who), own.as_ref()).await?;
     for one in &asked {
-        Reader::new(&headers, address).note(state, &one.channels);
+        reader.note(state, &one.channels);
     }
     let several = state.reads.several(&asked, wait).await;
     count_statements(state, &asked, &several);
@@ -103,10 +117,16 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Respon
         .zip(several.modules);
     let answered: Vec<Answered> = known
         .into_iter()
-        .map(|(name, known)| (name, known.then(|| pages.next()).flatten()))
+        .map(|(name, known)| {
+            let page = known.and_then(|()| pages.next().ok_or(NotHere::Unknown));
+            (name, page)
+        })
         .collect();
     if let Some(problem) = nothing_at_all(state, &answered) {
-        for (channels, page) in answered.iter().filter_map(|(_, module)| module.as_ref()) {
+        for (channels, page) in answered
+            .iter()
+            .filter_map(|(_, module)| module.as_ref().ok())
+        {
             count(state, channels, page, 0);
         }
         return Err(problem);
@@ -124,36 +144,50 @@ fn wait(state: &NativeState, wait_ms: u64) -> Option<Duration> {
     (!wait.is_zero()).then(|| patience(wait))
 }
 
-/// The names of the request, each with whether it is of a module, and the reads of those that are.
-fn ask(
+/// The names of the request, each with whether there is something to read, and the reads of those where there is.
+async fn ask(
     state: &NativeState,
     request: &Request,
-    own: Option<&Audience>,
-) -> (Vec<(String, bool)>, Vec<Asked>) {
-    let mut asked = Vec::new();
-    let known = request.cursors.iter().map(|(name, cursor)| {
-        let module = state.reads.module(name).ok();
-        let is_known = module.is_some();
-        asked.extend(module.map(|module| Asked {
-            channels: Channels::new(module, own.cloned()),
+    (brought, who): (&Brought, &Who),
+    named: Option<&Audience>,
+) -> Result<(Vec<(String, Result<(), NotHere>)>, Vec<Asked>), Problem> {
+    if named.is_some_and(|named| !who.may_read(named)) {
+        return Err(state.refused(Refused::NotItsAudience));
+    }
+    let (mut known, mut asked) = (Vec::new(), Vec::new());
+    for (name, cursor) in &request.cursors {
+        let Ok(module) = state.reads.module(name) else {
+            known.push((name.clone(), Err(NotHere::Unknown)));
+            continue;
+        };
+        if !state.identity.takes(&module, &brought.asking(), who).await {
+            Refused::NotThisModule.count("native");
+            known.push((name.clone(), Err(NotHere::Forbidden)));
+            continue;
+        }
+        let channels = Channels::asked(module, who, named.cloned());
+        asked.push(Asked {
+            channels: channels.map_err(|why| state.refused(why))?,
             start: cursor.map_or(Start::Beginning, Start::After),
-        }));
-        (name.clone(), is_known)
-    });
-    (known.collect(), asked)
+        });
+        known.push((name.clone(), Ok(())));
+    }
+    Ok((known, asked))
 }
 
 /// If there is nothing to tell but that it does not work now: the client should come back later.
 fn nothing_at_all(state: &NativeState, answered: &[Answered]) -> Option<Problem> {
     let tells = |answered: &Answered| match &answered.1 {
-        Some((_, Ok(page))) => !page.is_mute(),
-        Some((_, Err(unread))) => !unread.is_passing(),
-        None => true,
+        Ok((_, Ok(page))) => !page.is_mute(),
+        Ok((_, Err(unread))) => !unread.is_passing(),
+        Err(_) => true,
     };
     if answered.iter().any(tells) {
         return None;
     }
-    let (channels, module) = answered.iter().find_map(|(_, module)| module.as_ref())?;
+    let (channels, module) = answered
+        .iter()
+        .find_map(|(_, module)| module.as_ref().ok())?;
     let away = Unread::Stale(Stale);
     Some(state.refusal(channels, module.as_ref().err().unwrap_or(&away)))
 }
@@ -190,11 +224,12 @@ fn shown(state: &NativeState, answered: &[Answered]) -> Response {
         body.put_u8(b':');
         let before = body.len();
         match module {
-            None => body.put_slice(br#"{"error":"unknown"}"#),
-            Some((channels, Ok(page))) => push_page(&mut body, channels, page),
-            Some((channels, Err(unread))) => push_error(&mut body, state, channels, unread),
+            Err(NotHere::Unknown) => body.put_slice(br#"{"error":"unknown"}"#),
+            Err(NotHere::Forbidden) => body.put_slice(br#"{"error":"forbidden"}"#),
+            Ok((channels, Ok(page))) => push_page(&mut body, channels, page),
+            Ok((channels, Err(unread))) => push_error(&mut body, state, channels, unread),
         }
-        if let Some((channels, page)) = module {
+        if let Ok((channels, page)) = module {
             count(state, channels, page, body.len() - before);
         }
     }

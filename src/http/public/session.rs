@@ -1,25 +1,25 @@
 //! `POST /v1/session`: how each module comes to a client, and where it connects for what is pushed.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
     extract::{self, State},
-    http::header::USER_AGENT,
+    http::{StatusCode, header::USER_AGENT},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
-    callers::CallsFrom,
+    doors::{self, Brought},
     native::{Endpoint, NativeState, bad_request},
     request_body,
 };
 use crate::{
     domain::{Invalid, ModuleName},
     http::Problem,
-    identity::Who,
+    identity::{Accepted, Asking, Refused, Who},
     mirror::{AskedSession, Session},
 };
 
@@ -28,15 +28,16 @@ use crate::{
 #[schema(as = SessionRequest)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
-    /// Which client asks: the same one each time, as a poll of it names it.
+    /// Which client asks: the same one each time, as a poll of it names it. Absent = the caller's own id; with open callers it must be there.
     #[schema(min_length = 1, max_length = 128)]
-    client_id: String,
-    /// Its program and version, for operators and their cohorts; absent = its `User-Agent`.
+    client_id: Option<String>,
+    /// Its program and version, for operators and their cohorts; absent = its `User-Agent`. What the caller's credential says of it comes
+    /// first.
     #[schema(max_length = 256)]
     agent: Option<String>,
-    /// The modules that it wants; absent = all.
+    /// The modules that it wants; absent = all that take the caller.
     modules: Option<Vec<String>>,
-    /// With open callers: who asks, besides everyone.
+    /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
     audience: Option<String>,
 }
 
@@ -67,28 +68,71 @@ pub(super) async fn open(
 }
 
 async fn answer(state: &NativeState, request: extract::Request) -> Result<Session, Problem> {
-    let address = CallsFrom::of(&request);
-    let user_agent = request.headers().get(USER_AGENT);
-    let user_agent = user_agent
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
+    let brought = Brought::by(&request);
+    let asking = brought.asking();
+    let who = state.who(&asking, Accepted::ALL).await?;
     let request: Request = request_body::read(request, state.body_patience).await?;
-    check("client_id", &request.client_id, CLIENT_ID_BYTES)?;
+    let client_id = client_id(state, request.client_id, &who)?;
     if let Some(agent) = &request.agent {
         check("agent", agent, AGENT_BYTES)?;
     }
-    let modules = request.modules.as_deref();
-    let own = state.audience(request.audience.as_deref())?;
+    let vouched = who.caller().and_then(|caller| caller.agent.as_deref());
+    let user_agent = brought.headers.get(USER_AGENT);
+    let user_agent = user_agent.and_then(|value| value.to_str().ok());
+    let named = state.audience(request.audience.as_deref())?;
     let asked = AskedSession {
-        who: Who::Open,
-        audiences: own.into_iter().collect(),
-        modules: modules.map(|names| known(state, names)).transpose()?,
-        client_id: request.client_id,
-        agent: request.agent.or(user_agent).unwrap_or_default(),
-        address,
+        audiences: doors::audiences(&who, named).map_err(|why| state.refused(why))?,
+        modules: modules(state, request.modules.as_deref(), &asking, &who).await?,
+        client_id,
+        agent: vouched
+            .map(str::to_owned)
+            .or(request.agent)
+            .unwrap_or_else(|| user_agent.unwrap_or_default().to_owned()),
+        address: brought.address(),
         chance: rand::random(),
+        who,
     };
     Ok(state.sessions.open(&asked))
+}
+
+/// Which client asks: the one that the request names, if it is the caller's, or the caller.
+fn client_id(state: &NativeState, said: Option<String>, who: &Who) -> Result<String, Problem> {
+    if said.is_none() && who.caller().is_none() {
+        let why = "the body: missing field `client_id`";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+    }
+    let client_id = who
+        .client_id(said.map(Cow::Owned))
+        .map_err(|why| state.refused(why))?;
+    check("client_id", &client_id, CLIENT_ID_BYTES)?;
+    Ok(client_id.into_owned())
+}
+
+/// The modules of the session; `None` = all. One that is named has to take the caller, the others are left out if they do not.
+async fn modules(
+    state: &NativeState,
+    names: Option<&[String]>,
+    asking: &Asking<'_>,
+    who: &Who,
+) -> Result<Option<Vec<ModuleName>>, Problem> {
+    if let Some(names) = names {
+        let modules = known(state, names)?;
+        for module in &modules {
+            if !state.identity.takes(module, asking, who).await {
+                return Err(state.refused(Refused::NotThisModule));
+            }
+        }
+        return Ok(Some(modules));
+    }
+    let (mut taking, mut all) = (Vec::new(), true);
+    for module in state.sessions.modules() {
+        if state.identity.takes(module, asking, who).await {
+            taking.push(module.clone());
+        } else {
+            all = false;
+        }
+    }
+    Ok((!all).then_some(taking))
 }
 
 fn known(state: &NativeState, names: &[String]) -> Result<Vec<ModuleName>, Problem> {

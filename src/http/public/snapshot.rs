@@ -16,6 +16,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::description::SnapshotAnswer;
+use super::doors::Brought;
 use super::json::{push, push_json};
 use super::native::{Endpoint, NativeState, bad_request, snapshot_url};
 use super::used;
@@ -29,7 +30,7 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Query {
-    /// With open callers: who asks, besides everyone.
+    /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
     audience: Option<String>,
     /// From `next` of the page before.
     #[param(pattern = "^[0-9a-f]{8}_[0-9a-f]{16}_[0-9a-f]{16}$")]
@@ -56,18 +57,21 @@ pub(super) async fn snapshot(
     State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
+    brought: Brought,
 ) -> Response {
-    Endpoint::Snapshot.answered(answer(&state, module, query).await)
+    Endpoint::Snapshot.answered(answer(&state, module, query, &brought).await)
 }
 
 async fn answer(
     state: &NativeState,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
+    brought: &Brought,
 ) -> Result<Response, Problem> {
     let QueryOf(query) = query?;
     let name = module.as_ref().map_or("", |Path(name)| name);
-    let channels = state.channels(name, query.audience.as_deref())?;
+    let named = query.audience.as_deref();
+    let (channels, _who) = state.channels(name, named, &brought.asking()).await?;
     let bookmark = query.page.as_deref().map(str::parse::<Bookmark>);
     let bookmark = bookmark.transpose().map_err(|why| bad_request(&why))?;
     let meter = state.usage.of_module(channels.module());

@@ -1,6 +1,6 @@
 //! A page of a stream as an answer: its body, where to go on, and how long it may be kept.
 //!
-//! Invariant: an answer that reaches the end of the log is kept by nobody, since it would hide what comes after it.
+//! Invariants: what is only for callers that are known is never said to be public; an answer that reaches the end of the log is kept by nobody, since it would hide what comes after it.
 
 use axum::{
     body::Body,
@@ -58,7 +58,7 @@ pub(super) fn paged(state: &NativeState, asked: &Asked, page: &Page, sent: &Head
 fn keep(state: &NativeState, channels: &Channels, page: &Page) -> HeaderValue {
     if !page.cut {
         NO_STORE
-    } else if state.reads.is_for_everyone(channels) {
+    } else if state.identity.is_open() && state.reads.is_for_everyone(channels) {
         PUBLIC
     } else {
         PRIVATE

@@ -8,6 +8,7 @@ use super::native::NativeState;
 use crate::{
     domain::Cursor,
     http::Problem,
+    identity::{Asking, Who},
     native::{Channels, Start},
 };
 
@@ -23,7 +24,7 @@ pub struct Query {
     live: Option<String>,
     /// The `Stream-Cursor` of the client's last wait.
     cursor: Option<String>,
-    /// With open callers: who asks, besides everyone.
+    /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
     audience: Option<String>,
 }
 
@@ -47,6 +48,7 @@ pub(super) enum Live {
 /// A request that can be served.
 pub(super) struct Asked {
     pub(super) channels: Channels,
+    pub(super) who: Who,
     pub(super) start: Start,
     pub(super) live: Live,
     /// The cursor of the client's last wait.
@@ -54,10 +56,11 @@ pub(super) struct Asked {
 }
 
 /// Reads a request.
-pub(super) fn asked(
+pub(super) async fn asked(
     state: &NativeState,
     module: Option<&Path<String>>,
     query: &Query,
+    asking: &Asking<'_>,
 ) -> Result<Asked, Problem> {
     let name = module.map_or("", |Path(name)| name);
     let live = match query.live.as_deref() {
@@ -76,8 +79,11 @@ pub(super) fn asked(
         Some("now") => Start::Now,
         Some(token) => Start::After(offset(token)?),
     };
+    let named = query.audience.as_deref();
+    let (channels, who) = state.channels(name, named, asking).await?;
     Ok(Asked {
-        channels: state.channels(name, query.audience.as_deref())?,
+        channels,
+        who,
         start,
         live,
         // As other servers do, what is no number counts as none.

@@ -6,7 +6,6 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::{
-    Extension,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -14,8 +13,8 @@ use axum::{
 };
 
 use super::{
-    callers::CallsFrom,
     description::SentEvent,
+    doors::Brought,
     native::{Endpoint, NativeState},
     reader::Reader,
     sse, stream_cursor,
@@ -75,29 +74,38 @@ pub(super) async fn read(
     State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
-    from: Option<Extension<CallsFrom>>,
-    headers: HeaderMap,
+    brought: Brought,
 ) -> Response {
-    let asked = query.and_then(|QueryOf(query)| asked(&state, module.as_ref().ok(), &query));
+    let asked = noted(&state, module.as_ref().ok(), query, &brought).await;
     let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => return Endpoint::CatchUp.answered(problem),
     };
-    let address = from.map(|Extension(CallsFrom(address))| address);
-    Reader::new(&headers, address).note(&state, &asked.channels);
+    let headers = &brought.headers;
     let meter = state.usage.of_module(asked.channels.module());
     let answer = async {
         let (endpoint, answer) = match asked.live {
-            Live::No => (Endpoint::CatchUp, catch_up(&state, &asked, &headers).await),
-            Live::LongPoll => (
-                Endpoint::LongPoll,
-                long_poll(&state, &asked, &headers).await,
-            ),
+            Live::No => (Endpoint::CatchUp, catch_up(&state, &asked, headers).await),
+            Live::LongPoll => (Endpoint::LongPoll, long_poll(&state, &asked, headers).await),
             Live::Events => (Endpoint::Events, events(&state, &asked).await),
         };
         endpoint.answered(answer.map_err(|unread| state.refusal(&asked.channels, &unread)))
     };
     used::counted(&meter, answer).await
+}
+
+/// Reads a request, and notes that its client was here.
+async fn noted(
+    state: &NativeState,
+    module: Option<&Path<String>>,
+    query: Result<QueryOf<Query>, Problem>,
+    brought: &Brought,
+) -> Result<Asked, Problem> {
+    let QueryOf(query) = query?;
+    let asked = asked(state, module, &query, &brought.asking()).await?;
+    let reader = Reader::new(brought, &asked.who).map_err(|why| state.refused(why))?;
+    reader.note(state, &asked.channels);
+    Ok(asked)
 }
 
 /// Where a stream ends.
@@ -115,18 +123,25 @@ pub(super) async fn head(
     State(state): State<Arc<NativeState>>,
     module: Result<Path<String>, PathRejection>,
     query: Result<QueryOf<Query>, Problem>,
+    brought: Brought,
 ) -> Response {
-    let answer = query.and_then(|QueryOf(query)| {
-        let asked = asked(&state, module.as_ref().ok(), &query)?;
-        let end = state.reads.end(&asked.channels);
-        let end = end.map_err(|unread| state.refusal(&asked.channels, &unread))?;
-        let mut response = response(StatusCode::OK, end, Body::empty());
-        response
-            .headers_mut()
-            .insert(header::CACHE_CONTROL, NO_STORE);
-        Ok(response)
-    });
-    Endpoint::Head.answered(answer)
+    Endpoint::Head.answered(end(&state, module, query, &brought).await)
+}
+
+async fn end(
+    state: &NativeState,
+    module: Result<Path<String>, PathRejection>,
+    query: Result<QueryOf<Query>, Problem>,
+    brought: &Brought,
+) -> Result<Response, Problem> {
+    let QueryOf(query) = query?;
+    let asked = asked(state, module.as_ref().ok(), &query, &brought.asking()).await?;
+    let end = state.reads.end(&asked.channels);
+    let end = end.map_err(|unread| state.refusal(&asked.channels, &unread))?;
+    let mut response = response(StatusCode::OK, end, Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    Ok(response)
 }
 
 async fn catch_up(
@@ -148,6 +163,7 @@ async fn long_poll(
     headers: &HeaderMap,
 ) -> Result<Response, Unread> {
     let wait = patience(state.reads.bounds().wait());
+    let wait = asked.who.bounded(wait, || state.clock.now());
     let page = state.reads.wait_for(&asked.channels, asked.start, wait);
     let page = page.await?;
     let mut response = if page.changes.is_empty() {
@@ -173,7 +189,8 @@ async fn events(state: &Arc<NativeState>, asked: &Asked) -> Result<Response, Unr
         reads: Arc::clone(&state.reads),
         channels: asked.channels.clone(),
         tempo: Tempo {
-            life: jittered(bounds.stream(), 90..=110),
+            // To the end of its caller, after which it would have to be known again.
+            life: (asked.who).bounded(jittered(bounds.stream(), 90..=110), || state.clock.now()),
             keep_alive: bounds.keep_alive(),
         },
         first,

@@ -35,7 +35,7 @@ pub(in crate::mirror) struct Admitted {
     pub(in crate::mirror) acknowledges: bool,
     /// Until when a retained message may take to come.
     pub(in crate::mirror) shown_by: Instant,
-    /// When the broker was heard last on the connection before it.
+    /// When the broker was known last, on the connections before it, to have its state.
     pub(in crate::mirror) lost_at: Instant,
     /// The lane whose change was sent alone.
     pub(in crate::mirror) alone: Option<LaneId>,

@@ -30,8 +30,10 @@ pub(super) struct Line {
     pub(super) backoff: Backoff,
     pub(super) connect_at: Instant,
     pub(super) was_connected: bool,
-    /// When the broker was heard last on it: the latest moment at which it surely had its state.
+    /// When the broker was heard last on it.
     pub(super) heard_at: Instant,
+    /// When it was heard last on it and known to have its state: from here a loss is counted.
+    pub(super) kept_at: Instant,
     /// The lane that is fed next.
     pub(super) turn: usize,
     pub(super) deadline: Deadline,
@@ -47,6 +49,7 @@ impl Line {
             connect_at: now,
             was_connected: false,
             heard_at: now,
+            kept_at: now,
             turn: 0,
             deadline: Deadline::new(patience, now),
             caution: Caution::none(),

@@ -7,6 +7,8 @@ pub(super) mod bookmark;
 mod change_event;
 pub mod event;
 pub(super) mod pointers;
+#[cfg(any(test, fuzzing))]
+pub(super) mod strangers;
 pub mod topic;
 
 pub use asyncapi::{AsyncApi, Bound};

@@ -1,12 +1,14 @@
 //! A look at the files and variables that the links name, before they are needed.
 
-use std::time::{Duration, SystemTime};
-
-use x509_cert::{Certificate, der::Decode, time::Time};
+use std::time::SystemTime;
 
 use super::tls;
 use crate::config::{
-    Problems, endpoint::Endpoint, login::Unusable, mqtt::Target, target_link::TlsFiles,
+    Problems,
+    endpoint::Endpoint,
+    login::Unusable,
+    mqtt::Target,
+    pem::{self, Age},
 };
 
 /// What was found.
@@ -35,11 +37,23 @@ fn look_at(target: &Target, path: &str, now: SystemTime, findings: &mut Findings
     if let Some(login) = target.login() {
         unusable.extend(login.password.read().err());
     }
+    if let Some(login) = target.client_login() {
+        let of_clients = login.password.read().err();
+        unusable.extend(of_clients.map(|Unusable { key, why }| Unusable {
+            key: of_client(key),
+            why,
+        }));
+    }
     if endpoint.tls {
         let files = target.tls_files();
         unusable.extend(tls::problems(&files));
-        if let Some(expired) = look_at_age(&files, path, now, &mut findings.warnings) {
-            unusable.push(expired);
+        let age = tls::of_client(&files).map(|(certificate, _)| pem::age(certificate, now));
+        match age {
+            Some(Age::Bad(why)) => unusable.push(why),
+            Some(Age::Ending(Unusable { key, why })) => {
+                findings.warnings.push(format!("{path}.{key}"), why);
+            }
+            Some(Age::Good) | None => {}
         }
     }
     for Unusable { key, why } in unusable {
@@ -47,34 +61,10 @@ fn look_at(target: &Target, path: &str, now: SystemTime, findings: &mut Findings
     }
 }
 
-/// From how long before its end on a certificate is warned of.
-const SOON: Duration = Duration::from_hours(30 * 24);
-
-fn look_at_age(
-    files: &TlsFiles,
-    path: &str,
-    now: SystemTime,
-    warnings: &mut Problems,
-) -> Option<Unusable> {
-    let (place, _) = files.client.as_ref()?;
-    let chain = tls::chain_of(place).ok()?;
-    let certificate = Certificate::from_der(chain.first()?).ok()?;
-    let validity = certificate.tbs_certificate().validity();
-    let time = |time: Time| SystemTime::UNIX_EPOCH + time.to_unix_duration();
-    let (from, until) = (time(validity.not_before), time(validity.not_after));
-    let told = |why: &str, time| {
-        let why = format!("{why} {}", humantime::format_rfc3339_seconds(time));
-        tls::unusable("client_cert_file", place, &why)
-    };
-    if until < now {
-        return Some(told("has expired on", until));
+/// The key of the clients' password beside that of the gateway's.
+fn of_client(key: &'static str) -> &'static str {
+    match key {
+        "password_env" => "client_password_env",
+        _ => "client_password_file",
     }
-    if now < from {
-        return Some(told("is not valid before", from));
-    }
-    if until < now + SOON {
-        let Unusable { key, why } = told("expires on", until);
-        warnings.push(format!("{path}.{key}"), why);
-    }
-    None
 }

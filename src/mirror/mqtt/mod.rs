@@ -20,3 +20,4 @@ mod v5;
 
 pub use endpoint::Endpoint;
 pub use link::{Grant, Link, LinkOptions, NotSent, Signal};
+pub use tls::client_config;

@@ -4,22 +4,21 @@
 //! switch that leaves this out. Files are read at each use, so that what is renewed counts from the next connection
 //! on. No message holds anything of a file's content.
 
-use std::{fs, io::Read, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use tokio_rustls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore,
-    crypto::{CryptoProvider, ring},
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use crate::config::{login::Unusable, target_link::TlsFiles};
+use crate::config::{
+    login::Unusable,
+    pem::{self, Named, provider},
+    target_link::TlsFiles,
+};
 
-/// What is spoken to a broker, made of the files as they are now.
-pub(super) fn client_config(files: &TlsFiles) -> Result<ClientConfig, Unusable> {
+/// What is spoken to a server, made of the files as they are now.
+pub fn client_config(files: &TlsFiles) -> Result<ClientConfig, Unusable> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("ring has what both versions of TLS need")
@@ -33,53 +32,38 @@ pub(super) fn client_config(files: &TlsFiles) -> Result<ClientConfig, Unusable> 
     })
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
-
 /// Everything that is wrong with the files.
 pub(super) fn problems(files: &TlsFiles) -> Vec<Unusable> {
     let mut found: Vec<_> = believed(files).err().into_iter().collect();
-    if let Some((certificate, key)) = &files.client {
-        found.extend(chain_of(certificate).err());
-        found.extend(key_of(key).err());
-        let known = |one: &Unusable| found.iter().any(|other| other.key == one.key);
-        let misfit = identity(files).err().filter(|one| !known(one));
-        found.extend(misfit);
+    if let Some((certificate, key)) = of_client(files) {
+        found.extend(pem::problems(certificate, key));
     }
     found
+}
+
+/// The gateway's own certificate, and its key.
+pub(super) fn of_client(files: &TlsFiles) -> Option<(Named<'_>, Named<'_>)> {
+    let (certificate, key) = files.client.as_ref()?;
+    Some((
+        Named::new("client_cert_file", certificate),
+        Named::new("client_key_file", key),
+    ))
 }
 
 /// The CAs by which the broker is known.
 fn believed(files: &TlsFiles) -> Result<RootCertStore, Unusable> {
     match &files.ca {
-        Some(path) => roots_of(path),
+        Some(path) => Named::new("ca_file", path).roots(),
         None => roots_of_system(),
     }
 }
 
 /// What the gateway shows of itself.
 fn identity(files: &TlsFiles) -> Result<Option<CertifiedKey>, Unusable> {
-    let Some((certificate, key)) = &files.client else {
-        return Ok(None);
-    };
-    let made = CertifiedKey::from_der(chain_of(certificate)?, key_of(key)?, &provider());
-    let made = made.map_err(|error| unusable("client_key_file", key, key_misfit(&error)))?;
-    Ok(Some(made))
-}
-
-fn roots_of(path: &Path) -> Result<RootCertStore, Unusable> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates_of("ca_file", path)? {
-        roots.add(certificate).map_err(|_| {
-            unusable(
-                "ca_file",
-                path,
-                "holds a certificate that cannot be that of a CA",
-            )
-        })?;
-    }
-    Ok(roots)
+    let files = of_client(files);
+    files
+        .map(|(certificate, key)| pem::certified(certificate, key))
+        .transpose()
 }
 
 fn roots_of_system() -> Result<RootCertStore, Unusable> {
@@ -93,74 +77,6 @@ fn roots_of_system() -> Result<RootCertStore, Unusable> {
         });
     }
     Ok(roots)
-}
-
-/// The gateway's own certificate and what leads from it to its CA.
-pub(super) fn chain_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    certificates_of("client_cert_file", path)
-}
-
-fn certificates_of(
-    key: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let text = read(key, path)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
-    // The library's own words would show a line of the file.
-    let found = found.map_err(|_| unusable(key, path, "is not PEM"))?;
-    if found.is_empty() {
-        return Err(unusable(key, path, "holds no certificate in PEM"));
-    }
-    Ok(found)
-}
-
-fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
-    const KEY: &str = "client_key_file";
-    let text = read(KEY, path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
-        let encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
-        let why = match error {
-            _ if encrypted => {
-                "holds an encrypted key: store it as it is, readable by the gateway only"
-            }
-            pem::Error::NoItemsFound => "holds no private key in PEM",
-            _ => "is not PEM",
-        };
-        unusable(KEY, path, why)
-    })
-}
-
-fn key_misfit(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            "does not belong to the certificate of client_cert_file"
-        }
-        rustls::Error::InvalidCertificate(_) => {
-            "cannot be compared: the certificate of client_cert_file cannot be read"
-        }
-        _ => {
-            "holds a key of a kind that is not supported: use RSA, ECDSA P-256 or P-384, or Ed25519"
-        }
-    }
-}
-
-/// The largest file of certificates that is read: a whole system's CAs take a quarter of it.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
-
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Unusable> {
-    let mut bytes = Vec::new();
-    let read =
-        fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|error| unusable(key, path, &format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(unusable(key, path, "is larger than 1 MiB"));
-    }
-    Ok(bytes)
-}
-
-pub(super) fn unusable(key: &'static str, path: &Path, why: &str) -> Unusable {
-    let why = format!("{}: {why}", path.display());
-    Unusable { key, why }
 }
 
 /// Why TLS with `host` failed, with the key that may help.

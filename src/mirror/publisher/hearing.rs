@@ -1,11 +1,10 @@
-//! What the broker says: acknowledgements, refusals, and whether it still has its state.
+//! What the broker says: acknowledgements, refusals, and that it has let us in.
 
 use std::time::{Duration, Instant};
 
 use super::{Publisher, asking, jobs::MirrorStore};
 use crate::{
     domain::ModuleName,
-    log::{Evidence, Witness},
     mirror::{
         lane::{Lane, trouble::Next},
         ledger::Sending,
@@ -30,7 +29,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
         match over {
             Some(reason) => self.lose(on, &reason),
-            None => self.lines[on].heard_at = Instant::now(),
+            None => self.note_heard(on, Instant::now()),
         }
     }
 
@@ -60,7 +59,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 let inflight = limits.inflight.unwrap_or(u16::MAX);
                 let inflight = inflight.min(self.target.inflight(&self.settings));
                 let retains = retains && limits.retained;
-                let lost_at = self.lines[on].heard_at;
+                let lost_at = self.lines[on].kept_at;
                 let admitted = Admitted::new(
                     receive_maximum,
                     max_packet_bytes,
@@ -208,70 +207,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 broker = %name, %module, fed_as = other.escape_debug().to_string(),
                 "this broker was fed under another name: if the URLs of two targets were swapped, swap them back; else it may lack changes, see `changeover target replay`"
             );
-        }
-    }
-
-    /// Whether the broker has shown its retained message of a module, or has none, or cannot be asked.
-    pub(super) fn has_shown(&self, module: &ModuleName, now: Instant) -> bool {
-        self.lines[FIRST_LINE].admitted().is_some_and(|admitted| {
-            let seen = admitted.seen.as_ref();
-            admitted.answered
-                || now >= admitted.shown_by
-                || seen.is_none_or(|seen| seen.contains_key(module))
-        })
-    }
-
-    /// A retained message beyond the end that the log had when its lease was taken, and not of our own
-    /// making, tells of positions that the database has lost since. That stays so when numbering has passed
-    /// by them again, as long as nobody else had the lease: those were given twice.
-    fn compare(&self) {
-        let admitted = self.lines[FIRST_LINE].admitted();
-        let Some(seen) = admitted.and_then(|admitted| admitted.seen.as_ref()) else {
-            return;
-        };
-        for lane in &self.lanes {
-            let shown = seen.get(&lane.module).and_then(|seen| seen.cursor());
-            let began = self.sources.leadership.beginning(&lane.lease);
-            let (Some(cursor), Some(head)) = (shown, began) else {
-                continue;
-            };
-            let told = self.told.get(&lane.module);
-            let open = || self.sources.witnesses.are_open(&lane.module);
-            if cursor > head && told.is_none_or(|told| cursor > *told) && !open() {
-                self.sources.witnesses.tell(Evidence {
-                    module: lane.module.clone(),
-                    cursor,
-                    witness: Witness::Bookmark(self.target.name.clone()),
-                    head,
-                    under: Some(lane.lease.token),
-                });
-            }
-        }
-    }
-
-    /// Clears the lanes of which the broker still has what we left there; those of which it has not in
-    /// due time begin again a little earlier.
-    pub(super) fn review(&mut self, now: Instant) {
-        self.compare();
-        let Some(admitted) = self.lines[FIRST_LINE].admitted() else {
-            return;
-        };
-        let lost_at = admitted.lost_at;
-        let mut gone = Vec::new();
-        for lane in self.lanes.iter_mut().filter(|lane| !lane.cleared) {
-            let kept = match (lane.bookmark.expected, &admitted.seen) {
-                (Some(head), Some(seen)) => seen
-                    .get(&lane.module)
-                    .is_some_and(|seen| seen.reaches(head)),
-                _ => true,
-            };
-            lane.cleared = kept || now >= admitted.shown_by;
-            if lane.cleared && !kept {
-                gone.push(lane.id);
-            }
-        }
-        for lane in gone {
-            self.replay(lane, lost_at, "our retained message is gone");
         }
     }
 }

@@ -16,6 +16,7 @@ mod fitting;
 mod halting;
 mod hearing;
 mod jobs;
+mod keeping;
 mod lanes;
 mod leaving;
 mod obeying;

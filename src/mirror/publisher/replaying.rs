@@ -16,7 +16,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// The broker does not know our session on a line any more. If it was set back since it was heard on that line, this
     /// is the same loss.
     pub(super) fn on_session_lost(&mut self, on: usize, lost_at: Instant, now: Instant) {
-        if self.replayed_at.is_some_and(|replayed| lost_at < replayed) {
+        let heard_at = self.lines[on].heard_at;
+        if self.replayed_at.is_some_and(|replayed| heard_at < replayed) {
             return;
         }
         let lost_at = self.moment_of_loss(on, lost_at);
@@ -28,16 +29,16 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    /// The latest moment at which the broker surely had its state: it may have been heard later on other lines that are
+    /// The latest moment at which the broker surely had its state: it may have been known later by other lines that are
     /// down now. Those that are up may lead to another node of it.
     fn moment_of_loss(&self, on: usize, lost_at: Instant) -> Instant {
         let others = self.lines.iter().enumerate();
         let down = |(at, other): &(usize, &Line)| *at != on && other.admitted().is_none();
-        let heard = others.filter(down).map(|(_, other)| other.heard_at);
-        heard.fold(lost_at, Instant::max)
+        let kept = others.filter(down).map(|(_, other)| other.kept_at);
+        kept.fold(lost_at, Instant::max)
     }
 
-    /// Sets a lane back to what the broker had acknowledged a while before it was last heard.
+    /// Sets a lane back to what the broker had acknowledged a while before it was last known to have its state.
     pub(super) fn replay(&mut self, id: LaneId, lost_at: Instant, why: &str) {
         let name = self.target.name.clone();
         let span = self.settings.replay_on_reconnect.get();

@@ -8,6 +8,7 @@ mod client_id;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,12 +18,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::addresses::Address;
-use super::{Bound, Directions, event::rfc3339, topic::Topics};
+use super::{Bound, Credentials, Directions, event::rfc3339, topic::Topics};
 use crate::{
-    config::{self, Config, profile::BrokerLimits},
+    config::{self, Config, credentials, profile::BrokerLimits},
     cutover::Census,
     domain::{Audience, Client, Clock, ModuleName, Transport},
-    identity::Who,
+    identity::{Who, passes::Issued},
 };
 
 /// Who asks, and for what. What is here was checked.
@@ -75,7 +76,7 @@ pub struct Session {
 }
 
 /// How to connect to a target.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = SessionTarget)]
 pub struct Connection {
     target: String,
@@ -88,11 +89,21 @@ pub struct Connection {
     protocol: &'static str,
     /// With which to connect: another one may be taken by another client.
     client_id: String,
-    /// Null = connect without.
+    /// Says what may be read. Null = connect without.
     username: Option<String>,
-    /// Null = connect without.
+    /// Good for this client id only, until a little after `expires_at`. Null = connect without.
     password: Option<String>,
     keep_alive_s: u16,
+}
+
+/// Without the password.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("target", &self.target)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How one module comes to this client.
@@ -128,6 +139,7 @@ pub struct Sessions {
     clock: Arc<dyn Clock>,
     targets: BTreeMap<String, Target>,
     modules: BTreeMap<ModuleName, Module>,
+    credentials: Credentials,
 }
 
 struct Target {
@@ -137,6 +149,8 @@ struct Target {
     protocol: &'static str,
     /// What every client id begins with.
     group: String,
+    /// With what clients enter.
+    credentials: credentials::Credentials,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +168,9 @@ impl Sessions {
         directions: Directions,
         census: Arc<Census>,
         clock: Arc<dyn Clock>,
+        credentials: Credentials,
     ) -> Self {
+        let is_open = credentials.is_open();
         let targets = config.mqtt.effective_targets().into_iter();
         let target = |target: config::mqtt::Target| {
             let limits = target.broker_limits();
@@ -163,6 +179,7 @@ impl Sessions {
                 address: Address::of(&target, bound),
                 topics: Topics::within(prefix, limits.topic_bytes),
                 protocol: target.protocol.as_str(),
+                credentials: config.credentials(&target, is_open),
                 group: client_id::group(&config.mqtt.client_id_prefix, limits.client_id_holds),
                 limits,
             };
@@ -182,7 +199,13 @@ impl Sessions {
             clock,
             targets: targets.map(target).collect(),
             modules: config.modules_by_name().into_iter().map(module).collect(),
+            credentials,
         }
+    }
+
+    /// The configured modules.
+    pub fn modules(&self) -> impl Iterator<Item = &ModuleName> {
+        self.modules.keys()
     }
 
     /// A configured module by its name.
@@ -215,12 +238,13 @@ impl Sessions {
             .chain(&most)
             .filter_map(|name| Some((name.clone(), self.connection(name, asked)?)))
             .collect();
-        let lifetime = Duration::from_millis(self.settings.lifetime_ms);
+        let lifetime_ms = self.lifetime_ms(&asked.who);
+        let lifetime = Duration::from_millis(lifetime_ms);
         let expires_at = self.clock.now().plus(lifetime);
         Session {
             client_id: asked.client_id.clone(),
             expires_at: rfc3339(expires_at),
-            next_session_ms: self.next_session_ms(&modules, asked.chance),
+            next_session_ms: self.next_session_ms(lifetime_ms, &modules, asked.chance),
             resync_ms: spread(self.settings.resync_ms, asked.chance),
             mqtt: most.and_then(|name| targets.get(&name).cloned()),
             targets,
@@ -228,10 +252,27 @@ impl Sessions {
         }
     }
 
+    /// How long the answer holds: no longer than the credential of the caller.
+    fn lifetime_ms(&self, who: &Who) -> u64 {
+        let ends_at = who.caller().and_then(|caller| caller.expires_at);
+        let left = ends_at.map(|at| at.since(self.clock.now()).as_millis());
+        let left = left.and_then(|left| u64::try_from(left).ok());
+        left.map_or(self.settings.lifetime_ms, |left| {
+            left.min(self.settings.lifetime_ms)
+        })
+    }
+
     /// What a client is told on its way back from push is no interval to go on with: it asks again once it is there. So does one that a
     /// guard moves, at its own time.
-    fn next_session_ms(&self, modules: &BTreeMap<String, ModuleSession>, chance: f64) -> u64 {
-        let usual = spread(self.settings.lifetime_ms / 2, chance);
+    fn next_session_ms(
+        &self,
+        lifetime_ms: u64,
+        modules: &BTreeMap<String, ModuleSession>,
+        chance: f64,
+    ) -> u64 {
+        // Whose credential ends in a moment does not come again and again until then.
+        let shortest = SHORTEST_SESSION_MS.min(self.settings.lifetime_ms / 2);
+        let usual = spread((lifetime_ms / 2).max(shortest), chance);
         let returning = modules.values().filter(|module| module.returns);
         let there = returning.filter_map(|module| module.next_poll_ms).max();
         let moved = modules.values().filter_map(|module| module.holds_ms).min();
@@ -289,6 +330,10 @@ impl Sessions {
             &asked.client_id,
             longest,
         );
+        let entered_with = self.issue(name, target, asked, &client_id);
+        let (username, password) = entered_with
+            .map(|issued| (issued.username, issued.password))
+            .unzip();
         let aliases = self.census.presence().aliases();
         aliases.note(&client_id, &asked.client_id);
         Some(Connection {
@@ -297,10 +342,28 @@ impl Sessions {
             websocket_url: target.address.websocket.clone(),
             protocol: target.protocol,
             client_id,
-            username: None,
-            password: None,
+            username,
+            password,
             keep_alive_s: self.settings.keep_alive_s,
         })
+    }
+
+    /// With what the client enters. Without, where it needs something, it is refused there and polls on.
+    fn issue(
+        &self,
+        name: &str,
+        target: &Target,
+        asked: &AskedSession,
+        client_id: &str,
+    ) -> Option<Issued> {
+        match target.credentials {
+            credentials::Credentials::None => None,
+            credentials::Credentials::Static => self.credentials.configured(name),
+            credentials::Credentials::Signed => {
+                let passes = self.credentials.passes()?;
+                passes.issue(&asked.who, &asked.audiences, client_id)
+            }
+        }
     }
 }
 
@@ -316,7 +379,7 @@ fn from_now_ms(moment: Instant) -> u64 {
 const SHORTEST_SESSION_MS: u64 = 1_000;
 
 /// The retained message and the channels.
-fn topics_of(topics: &Topics, module: &ModuleName, own: &[Audience]) -> Vec<String> {
+pub(super) fn topics_of(topics: &Topics, module: &ModuleName, own: &[Audience]) -> Vec<String> {
     let everyone = Audience::everyone();
     let own = own.iter().filter(|own| !own.is_everyone());
     let channels = std::iter::once(&everyone).chain(own);

@@ -9,6 +9,8 @@ mod outcome;
 mod received;
 mod sampler;
 mod sight;
+#[cfg(any(test, fuzzing))]
+pub(super) mod strangers;
 mod tally;
 mod verification;
 mod watch;

@@ -52,6 +52,16 @@ impl Compat {
         })
     }
 
+    /// A layer of these quirks, for a contract that reads these parameters.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn with(quirks: &[Quirk], parameters: &[Box<str>]) -> Self {
+        Self {
+            module: "m1".into(),
+            quirks: quirks.into(),
+            parameters: parameters.into(),
+        }
+    }
+
     /// The same layer, where one more value may be a query parameter.
     pub(super) fn also_for(&self, field: &Field) -> Self {
         let one_more = (field.place == Place::Query).then(|| field.name.as_str().into());

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use http::header::{ETAG, LINK, RETRY_AFTER};
+use http::{
+    StatusCode,
+    header::{ETAG, LINK, RETRY_AFTER, WWW_AUTHENTICATE},
+};
 
 use super::{Answer, Whom};
 use crate::{
     config::modules::CursorKind,
+    identity::Refused,
     poll::{
         contract::Contract,
         failure::Failure,
@@ -17,7 +21,7 @@ use crate::{
 };
 
 /// By status.
-pub(super) fn answers(contract: &Contract, whom: Whom<'_>) -> BTreeMap<u16, Answer> {
+pub(super) fn answers(contract: &Contract, whom: Whom<'_>, asks: bool) -> BTreeMap<u16, Answer> {
     let mut answers = BTreeMap::new();
     let wording = &contract.wording;
     add(&mut answers, contract, 200, "the answer", true);
@@ -44,7 +48,7 @@ pub(super) fn answers(contract: &Contract, whom: Whom<'_>) -> BTreeMap<u16, Answ
         answer.headers.insert(NEXT_POLL_MS.to_string(), when);
     }
     for failure in Failure::all() {
-        if happens(&failure, contract, whom) {
+        if happens(&failure, contract, whom, asks) {
             add_failure(&mut answers, contract, &failure);
         }
     }
@@ -55,7 +59,7 @@ pub(super) fn answers(contract: &Contract, whom: Whom<'_>) -> BTreeMap<u16, Answ
 }
 
 /// Whether an endpoint can answer so.
-const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>) -> bool {
+const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>, asks: bool) -> bool {
     let is_batch = matches!(whom, Whom::Batch { .. });
     match failure {
         // It answers another method than those that are described.
@@ -63,7 +67,10 @@ const fn happens(failure: &Failure, contract: &Contract, whom: Whom<'_>) -> bool
         Failure::Malformed { .. }
         | Failure::BodyTooLarge
         | Failure::BodyMissing
+        | Failure::Refused(Refused::TooMany { .. })
+        | Failure::UrlTooLong
         | Failure::Panicked => true,
+        Failure::Refused(_) => asks,
         Failure::UnknownModule => matches!(whom, Whom::Named(..)),
         // A batch says these in the place of each module.
         Failure::Retired
@@ -111,6 +118,10 @@ fn add_failure(answers: &mut BTreeMap<u16, Answer>, contract: &Contract, failure
     answer
         .headers
         .extend(configured.map(|name| (name.to_owned(), "as configured")));
+    if status == StatusCode::UNAUTHORIZED {
+        let how = "how to say who asks, where `Authorization` is for that";
+        answer.headers.insert(WWW_AUTHENTICATE.to_string(), how);
+    }
     if failure.retry_after_s(0).is_some() {
         let seconds = "seconds until it is worth to come again";
         answer.headers.insert(RETRY_AFTER.to_string(), seconds);

@@ -94,7 +94,8 @@ pub(super) enum Whom<'a> {
 }
 
 impl Described {
-    pub(super) fn of(contract: &Contract, whom: Whom<'_>) -> Self {
+    /// `asks`: callers are asked who they are.
+    pub(super) fn of(contract: &Contract, whom: Whom<'_>, asks: bool) -> Self {
         Self {
             paths: contract.paths().collect(),
             methods: contract
@@ -105,7 +106,7 @@ impl Described {
             summary: summary(contract, whom),
             takes: takes(contract, whom),
             body: contract.body_kind,
-            answers: answers::answers(contract, whom),
+            answers: answers::answers(contract, whom, asks),
         }
     }
 }

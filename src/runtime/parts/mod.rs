@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     UsageWriter,
     configured::{guards, presence, retention, routes, served},
+    entrances::Entrances,
 };
 use crate::{
     config::Config,
@@ -21,6 +22,7 @@ use crate::{
         Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes, guard::Guards,
     },
     domain::SystemClock,
+    identity::{Identity, operators::Operators},
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Refresh, Retention, Rules,
         Served, StateKeeper, Tail, Waiting, Witnesses,
@@ -35,6 +37,10 @@ use crate::{
 pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     pub(super) served: Served,
+    /// Who may ask.
+    pub(super) identity: Arc<Identity>,
+    /// With what clients enter the brokers.
+    pub(super) entrances: Entrances,
     pub(super) store: Arc<dyn Store>,
     pub(super) tail: Arc<Tail>,
     pub(super) presence: Arc<Presence>,
@@ -57,6 +63,8 @@ pub(super) struct Parts {
     /// What operators want of the targets.
     pub(super) standings: Arc<Standings>,
     pub(super) retention: Arc<Retention>,
+    /// Who may do what at the private listener.
+    pub(super) operators: Arc<Operators>,
     pub(super) ingest: Ingest,
     /// Makes the sequencer look at the outbox at once.
     pub(super) wake: Arc<Notify>,
@@ -76,6 +84,7 @@ impl Parts {
         config: Arc<Config>,
         store: Arc<dyn Store>,
         census: Arc<Census>,
+        entrances: Entrances,
     ) -> (Self, IngestWriter) {
         let served = served(&config);
         let wake = Arc::new(Notify::new());
@@ -145,11 +154,19 @@ impl Parts {
                 config.census.enabled.then(|| config.census.gap.get()),
             )),
             routes,
+            operators: Arc::new(Operators::new(
+                Arc::clone(&store),
+                Arc::new(SystemClock),
+                rand::random,
+                config.auth.max_tokens,
+            )),
             standings: Arc::default(),
             readiness,
             usage: Arc::new(Usage::of(&served.modules, Instant::now())),
+            identity: Arc::clone(entrances.identity()),
             config,
             served,
+            entrances,
             store,
             ingest,
             wake,

@@ -1,13 +1,13 @@
 //! What the private listener asks.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::Parts;
 use crate::{
     config::{modules, mqtt},
     cutover::Acts,
     domain::ModuleName,
-    http::private::{PrivateState, Worth},
+    http::private::{PrivateState, Walls, Worth},
     mirror::{self, TargetActs},
     runtime::StartError,
     telemetry,
@@ -47,7 +47,14 @@ impl Parts {
             usage: Arc::clone(&self.usage),
             worth: Arc::new(self.worth()),
             asyncapi,
+            operators: Arc::clone(&self.operators),
+            metrics_open: self.config.are_metrics_open(),
+            broker_hooks: Arc::new(self.entrances.door()?),
             hosts: self.config.server.private_hosts.clone().into(),
+            walls: Walls {
+                url_bytes: self.config.server.max_url_bytes,
+                body_patience: Duration::from_millis(self.config.server.body_timeout_ms),
+            },
         })
     }
 

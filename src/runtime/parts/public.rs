@@ -1,6 +1,9 @@
 //! What the public listener asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Parts;
 use crate::{
@@ -8,6 +11,7 @@ use crate::{
     cutover::Adviser,
     domain::SystemClock,
     http::public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
+    identity::pace::Pace,
     log::Reader,
     mirror::{self, Sessions},
     native::{self, Reads},
@@ -39,6 +43,7 @@ impl Parts {
             self.directions(),
             Arc::clone(&self.census),
             clock,
+            self.entrances.credentials(),
         );
         let sources = Sources::new(
             Arc::clone(&reader),
@@ -49,10 +54,12 @@ impl Parts {
         );
         let presence = Arc::clone(&self.presence);
         let sources = sources.by_database(move |now| presence.database_time(now));
+        let sources = sources.asking(Arc::clone(&self.identity));
         let sources = Arc::new(sources.counting(Arc::clone(&self.usage)));
         let native = NativeState {
             reads: Arc::new(self.native_reads(&reader)),
             sessions: Arc::new(sessions),
+            identity: Arc::clone(&self.identity),
             adviser: Arc::clone(&adviser),
             census: Arc::clone(&self.census),
             session_body_bytes: self.config.session.body_bytes,
@@ -72,6 +79,9 @@ impl Parts {
             asyncapi,
             compress_above_bytes: self.config.server.compress_above_bytes,
             proxies: self.config.server.proxies(),
+            identity: Arc::clone(&self.identity),
+            url_bytes: self.config.server.max_url_bytes,
+            pace: Arc::new(Pace::new(&self.config.rate, Instant::now())),
         };
         let native = public::native_routes(native);
         Ok(public::service(legacy, native, Some(self.ofrep(&adviser))))
@@ -102,6 +112,8 @@ impl Parts {
                 body_patience: BODY_PATIENCE,
                 audience_bytes: self.config.limits.audience_bytes,
                 cors_origins: self.config.server.cors_origins.clone(),
+                identity: Arc::clone(&self.identity),
+                clock: Arc::new(SystemClock),
                 stop: self.no_more_waits.clone(),
                 usage: Arc::clone(&self.usage),
             },

@@ -26,6 +26,7 @@ mod panics;
 mod retention;
 mod schema;
 mod session;
+mod signing_keys;
 mod stages;
 mod statement;
 mod states;
@@ -33,6 +34,7 @@ mod stored;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::{str::FromStr, time::Duration};

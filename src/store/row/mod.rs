@@ -6,6 +6,7 @@ mod evidence;
 mod holds;
 mod stages;
 mod survey;
+mod tokens;
 mod usage;
 
 use std::{collections::HashMap, sync::Arc};
@@ -17,6 +18,7 @@ pub(super) use self::{
     holds::{guards_seen, panic_record},
     stages::{StoredAudit, stages_read},
     survey::target_survey,
+    tokens::{token_modules, token_record},
     usage::{busiest, usage_sum},
 };
 use super::{

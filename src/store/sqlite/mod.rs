@@ -23,11 +23,13 @@ mod outbox;
 mod panics;
 mod retention;
 mod schema;
+mod signing_keys;
 mod stages;
 mod states;
 mod targets;
 mod tick_index;
 mod ticks;
+mod tokens;
 mod usage;
 
 use std::{

@@ -7,7 +7,8 @@ import addFormats from "ajv-formats";
 import specs from "@asyncapi/specs";
 
 const [url] = process.argv.slice(2);
-const document = await (await fetch(url)).json();
+const authorization = `Bearer ${process.env.CHANGEOVER_TOKEN}`;
+const document = await (await fetch(url, { headers: { authorization } })).json();
 // The schema brings the schema of schemas along.
 const ajv = new Ajv({ strict: false, allErrors: true, meta: false, validateSchema: false });
 addFormats(ajv);

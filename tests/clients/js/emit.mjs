@@ -7,6 +7,7 @@
 import { CloudEvent, HTTP } from "cloudevents";
 
 const [url] = process.argv.slice(2);
+const authorization = `Bearer ${process.env.CHANGEOVER_TOKEN}`;
 
 function event(number, more) {
   return new CloudEvent({
@@ -23,7 +24,7 @@ function event(number, more) {
 }
 
 async function post(mode, message) {
-  const answer = await fetch(url, { method: "POST", headers: message.headers, body: message.body });
+  const answer = await fetch(url, { method: "POST", headers: { ...message.headers, authorization }, body: message.body });
   console.log(JSON.stringify({ mode, status: answer.status, answer: await answer.json() }));
 }
 

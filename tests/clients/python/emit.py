@@ -6,6 +6,7 @@ Prints what was sent and answered, one a line. The SDK writes no batches: an arr
 """
 
 import json
+import os
 import sys
 from datetime import datetime, timezone
 
@@ -33,7 +34,7 @@ def event(number, data=..., **more):
 
 
 def post(mode, headers, body):
-    answer = httpx.post(url, headers=headers, content=body, trust_env=False)
+    answer = httpx.post(url, headers={**headers, "authorization": f"Bearer {os.environ['CHANGEOVER_TOKEN']}"}, content=body, trust_env=False)
     line = {"mode": mode, "status": answer.status_code, "answer": answer.json()}
     print(json.dumps(line), flush=True)
 

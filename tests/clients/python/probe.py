@@ -35,5 +35,6 @@ with tempfile.TemporaryDirectory() as folder:
             "--continue-on-failure",
             "--suppress-health-check=all",
             "--no-color",
+            f"--header=Authorization: Bearer {os.environ['CHANGEOVER_TOKEN']}",
         ]
     )

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
-use super::{eventually, folder, process::Process};
+use super::{eventually, folder, process::Process, token};
 
 /// A script at work. It ends with this value, and with the test binary.
 pub struct Script {
@@ -44,7 +44,8 @@ impl Script {
     /// A program that is there already, in the role of a script.
     pub fn of_program(program: &str, arguments: &[&str]) -> Self {
         let output = folder::fresh("client").join("output");
-        let command = [&[program], arguments].concat();
+        let token = format!("{}={}", token::VARIABLE, token::admin());
+        let command = [&["env", &token, program], arguments].concat();
         let process = Some(Process::start_ended_by("KILL", &command, &output));
         Self { process, output }
     }

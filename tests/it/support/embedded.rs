@@ -45,10 +45,15 @@ impl Embedded {
             websocket: None,
         };
         let bounds = config::broker::Broker::default();
-        let broker =
-            EmbeddedBroker::bind(&bounds, addresses, &self.login, Arc::new(Census::nobodys()))
-                .await
-                .unwrap();
+        let broker = EmbeddedBroker::bind(
+            &bounds,
+            addresses,
+            &self.login,
+            None,
+            Arc::new(Census::nobodys()),
+        )
+        .await
+        .unwrap();
         self.port = broker.addresses().mqtt.port();
         let stop = CancellationToken::new();
         let serving = broker.serve(stop.clone());

@@ -18,7 +18,12 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::{database::DatabaseUnderTest, eventually, folder, process::Process};
+use super::{
+    database::DatabaseUnderTest,
+    eventually, folder,
+    process::Process,
+    token::{self, Http},
+};
 
 /// How long a gateway may take to get ready. Generous: the machine may be busy.
 pub const START: Duration = Duration::from_mins(1);
@@ -143,18 +148,38 @@ impl Setup {
         text
     }
 
+    fn asks_over_tls(&self, listener: &str) -> bool {
+        let table = format!("server.{listener}_tls.");
+        self.keys.iter().any(|(key, _)| key.starts_with(&table))
+    }
+
     /// Writes the file into a new folder.
     pub fn write(&self) -> PathBuf {
         let file = folder::fresh("gateway").join("changeover.toml");
         fs::write(&file, self.toml()).unwrap();
+        token::provision(&Self::token_file(&file));
         file
     }
 
+    /// Where the gateway of a configuration file finds its first token.
+    pub fn token_file(file: &Path) -> PathBuf {
+        file.with_file_name("admin.token")
+    }
+
+    /// What is set beside the file: its token first, which a test may set otherwise.
+    fn keys(&self, file: &Path) -> Vec<(String, String)> {
+        let token = Self::token_file(file).display().to_string();
+        let mut keys = vec![("auth.admin_token_file".to_owned(), token)];
+        keys.extend_from_slice(&self.keys);
+        keys
+    }
+
     fn load(&self) -> config::Config {
+        let file = self.write();
         let sources = Sources {
-            file: SourceFile::Named(self.write()),
+            overrides: self.keys(&file),
+            file: SourceFile::Named(file),
             environment: Vec::new(),
-            overrides: self.keys.clone(),
         };
         config::load_to_serve(&sources, |_, _| {}).unwrap_or_else(|why| panic!("{why}"))
     }
@@ -193,7 +218,7 @@ pub struct Page {
 /// Speaks to a gateway. Cheap to clone; keeps its connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pub http: reqwest::Client,
+    pub http: Http,
     pub public: String,
     pub private: String,
 }
@@ -202,7 +227,7 @@ impl Client {
     fn new(public: &str, private: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(START);
         Self {
-            http: http.build().unwrap(),
+            http: Http(http.build().unwrap()),
             public: format!("http://{public}"),
             private: format!("http://{private}"),
         }
@@ -402,6 +427,11 @@ impl Program {
         let address = |name: &str| ready[name].as_str().map(str::to_owned);
         let (public, private) = (address("public").unwrap(), address("private").unwrap());
         self.client = Client::new(&public, &private);
+        if self.setup.asks_over_tls("private") {
+            // Only who has a certificate could ask whether it is ready, which it has said.
+            self.client.private = format!("https://localhost:{}", port(&private));
+            return;
+        }
         self.mqtt = address("mqtt").map(|at| format!("mqtt://{at}"));
         until_ready(&self.client).await;
     }
@@ -413,7 +443,7 @@ impl Program {
         command.push(program());
         command.extend(["serve", "--config", self.file.to_str().unwrap()].map(str::to_owned));
         command.extend_from_slice(&self.setup.arguments);
-        for (key, value) in &self.setup.keys {
+        for (key, value) in self.setup.keys(&self.file) {
             command.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
         self.process = Some(Process::start_ended_by("KILL", &command, &self.log_file()));
@@ -478,11 +508,16 @@ fn program() -> String {
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_changeover").to_owned())
 }
 
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().unwrap()
+}
+
 /// Runs the program with these arguments and `--url`, as an operator would.
 pub async fn changeover(client: &Client, arguments: &[&str]) -> Output {
     let mut command = Command::new(program());
     command.args(arguments).args(["--url", &client.private]);
     command.current_dir(Path::new("/")).env("USER", "tester");
+    command.env(token::VARIABLE, token::admin());
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()

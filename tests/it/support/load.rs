@@ -19,6 +19,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::token::ByAdmin;
+
 /// What is sent, and where.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -177,6 +179,7 @@ impl Producer {
             let request = self
                 .http
                 .post(url)
+                .by_admin()
                 .header("content-type", "application/json");
             match request.body(body.clone()).send().await {
                 Ok(answer) if answer.status() == 202 => return,

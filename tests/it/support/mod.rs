@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod broker;
+pub mod callers;
 pub mod channel_witness;
 pub mod client_rule;
 pub mod clients;
@@ -26,6 +27,7 @@ pub mod mirror_rig;
 pub mod mosquitto;
 pub mod native;
 pub mod nats;
+pub mod passes;
 pub mod pki;
 pub mod postgres;
 pub mod process;
@@ -34,12 +36,14 @@ pub mod pruned;
 pub mod pty;
 pub mod rabbitmq;
 pub mod reckoning;
+pub mod secure;
 pub mod session;
 pub mod socket;
 pub mod stingy;
 pub mod streams;
 pub mod targets;
 pub mod terminal;
+pub mod token;
 pub mod verifying;
 pub mod witness;
 

@@ -53,7 +53,15 @@ pub struct RabbitMq {
     /// Erlang's port mapper: without one of ours the node starts another, which nobody would end.
     _mapper: Process,
     process: Option<Process>,
+    /// Whether somebody else says who may do what, and so refuses whoever looks whether it is there.
+    asks: bool,
 }
+
+/// The settings of a server that asks at `{hooks}` who may do what, as in `docs/BROKERS.md`.
+const ASKING: &str = "\
+    auth_backends.1 = http\nmqtt.allow_anonymous = false\nauth_http.http_method = post\n\
+    auth_http.user_path = {hooks}/user\nauth_http.vhost_path = {hooks}/vhost\n\
+    auth_http.resource_path = {hooks}/resource\nauth_http.topic_path = {hooks}/topic\n";
 
 impl RabbitMq {
     /// Starts a server that lets everyone in, and knows [`LIMITED`].
@@ -73,7 +81,17 @@ impl RabbitMq {
             fs::write(folder.join(name), content).unwrap();
         }
         let lines = lines.replace("{dir}", &folder.display().to_string());
-        let (port, mapper_port) = (lasting_port(), lasting_port());
+        Self::start_in(folder, lasting_port(), &lines, false)
+    }
+
+    /// A server on this port that lets nobody do anything but as is said below the URL `hooks`.
+    pub fn asking(port: u16, hooks: &str) -> Self {
+        let lines = ASKING.replace("{hooks}", hooks);
+        Self::start_in(folder::fresh("rabbitmq"), port, &lines, true)
+    }
+
+    fn start_in(folder: PathBuf, port: u16, lines: &str, asks: bool) -> Self {
+        let mapper_port = lasting_port();
         fs::write(folder.join("definitions.json"), DEFINITIONS).unwrap();
         let definitions = folder.join("definitions.json");
         // Retained messages on disk: the default keeps them in memory until a clean stop.
@@ -85,7 +103,7 @@ impl RabbitMq {
             definitions.display()
         );
         fs::write(folder.join("rabbitmq.conf"), config).unwrap();
-        fs::write(folder.join("enabled_plugins"), "[rabbitmq_mqtt].\n").unwrap();
+        fs::write(folder.join("enabled_plugins"), PLUGINS[usize::from(asks)]).unwrap();
         let mapper = ["epmd", "-address", "127.0.0.1", "-port"].map(str::to_owned);
         let mapper = [mapper.as_slice(), &[mapper_port.to_string()]].concat();
         let mapper = Process::start_ended_by("KILL", &mapper, &folder.join("epmd.log"));
@@ -95,6 +113,7 @@ impl RabbitMq {
             mapper_port,
             _mapper: mapper,
             process: None,
+            asks,
         };
         server.restart();
         server
@@ -116,7 +135,7 @@ impl RabbitMq {
                 "rabbitmq-server has ended: {}",
                 said()
             );
-            lets_in(self.port).is_ok_and(|admitted| admitted)
+            lets_in(self.port).is_ok_and(|admitted| admitted || self.asks)
         });
         self.process = Some(process);
     }
@@ -155,6 +174,12 @@ impl RabbitMq {
         command
     }
 }
+
+/// Without and with the one that asks.
+const PLUGINS: [&str; 2] = [
+    "[rabbitmq_mqtt].\n",
+    "[rabbitmq_mqtt, rabbitmq_auth_backend_http].\n",
+];
 
 /// Whether it answers a client: it listens a moment before it does.
 fn lets_in(port: u16) -> io::Result<bool> {

@@ -1,18 +1,48 @@
 //! A client as bare as can be: one connection, one request at a time, nothing in between.
 
+use std::{io, net::SocketAddr};
+
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
 };
 
 /// One connection.
-pub struct Socket(TcpStream);
+pub struct Socket<S = TcpStream>(pub S);
+
+/// Where a URL without a path is.
+pub fn address(url: &str) -> SocketAddr {
+    let (_, address) = url.split_once("://").unwrap();
+    address.parse().unwrap()
+}
 
 impl Socket {
     /// Connects to a URL without a path.
     pub async fn connect(url: &str) -> Self {
-        let address = url.strip_prefix("http://").unwrap();
-        Self(TcpStream::connect(address).await.unwrap())
+        Self(TcpStream::connect(address(url)).await.unwrap())
+    }
+
+    /// The same from an address of the loopback network.
+    pub async fn connect_from(from: &str, url: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        let from = SocketAddr::new(from.parse().unwrap(), 0);
+        socket.bind(from).unwrap();
+        Self(socket.connect(address(url)).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Sends bytes, which may fail, and returns everything that comes until the other side ends the connection.
+    pub async fn until_the_end(&mut self, bytes: &[u8]) -> String {
+        let _refused = self.0.write_all(bytes).await;
+        let mut all = Vec::new();
+        let _reset = self.0.read_to_end(&mut all).await;
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
+    /// Sends bytes as they are, if the other side still takes them.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes).await
     }
 
     /// Sends a `GET` and does not wait for its answer.

@@ -85,9 +85,9 @@ fn more(all: u64, shown: usize) -> Option<Line> {
 fn row(check: &Check) -> Vec<Line> {
     let measured = check.measured.map_or_else(
         || NOTHING.to_owned(),
-        |value| with_unit(words::number(value), &check.unit),
+        |value| words::with_unit(&words::number(value), &check.unit),
     );
-    let threshold = with_unit(words::threshold(&check.threshold), &check.unit);
+    let threshold = words::with_unit(&words::threshold(&check.threshold), &check.unit);
     let verdict = words::verdict(&check.verdict);
     let text = |text: &Option<String>| Line::plain(text.as_deref().unwrap_or(NOTHING));
     vec![
@@ -99,11 +99,4 @@ fn row(check: &Check) -> Vec<Line> {
         Line::plain(words::number(check.sample)),
         text(&check.detail),
     ]
-}
-
-fn with_unit(figure: String, unit: &str) -> String {
-    if unit.is_empty() || figure == NOTHING {
-        return figure;
-    }
-    format!("{figure} {unit}")
 }

@@ -6,6 +6,8 @@
 mod cloudevents;
 mod description;
 mod item;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 
 use axum::{
     Json,

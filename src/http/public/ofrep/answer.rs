@@ -104,9 +104,14 @@ pub(super) fn quoted(hash: &str) -> String {
 impl OfrepState {
     /// Evaluates a flag.
     pub(super) fn one<'a>(&'a self, key: &str, asker: &Asker) -> Option<Evaluated<'a>> {
-        let mut flags = self.flags.iter();
-        let flag = flags.find(|flag| flag.key == key)?;
+        let flag = self.flags_for(asker).find(|flag| flag.key == key)?;
         Some(evaluated(flag, self.advise(&flag.module, asker)))
+    }
+
+    fn flags_for<'a>(&'a self, asker: &Asker) -> impl Iterator<Item = &'a Flag> {
+        let flags = self.flags.iter().enumerate();
+        let shown = flags.filter(|(n, _)| !asker.hidden.contains(n));
+        shown.map(|(_, flag)| flag)
     }
 
     /// Evaluates all flags, or gives the answer of before if nothing has changed since.
@@ -125,7 +130,7 @@ impl OfrepState {
     }
 
     fn evaluate_all(&self, asker: &Asker) -> Answer {
-        let flags = self.flags.iter();
+        let flags = self.flags_for(asker);
         let flags = flags.map(|flag| evaluated(flag, self.advise(&flag.module, asker)));
         let all = AllEvaluated {
             flags: flags.collect(),

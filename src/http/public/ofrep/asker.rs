@@ -1,6 +1,6 @@
 //! Who asks: what an evaluation knows of its client, taken from the context of a request or from the address of a stream.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::body::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,7 +11,8 @@ use utoipa::ToSchema;
 use super::failure::Failure;
 use crate::{
     domain::{Audience, Client},
-    http::public::session,
+    http::public::{doors, session},
+    identity::Who,
 };
 
 /// Where a client's stream is.
@@ -21,13 +22,20 @@ const STREAM: &str = "/ofrep/v1/sse";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Asker {
     pub(super) client_id: String,
-    /// With open callers: whose changes it may read, besides everyone's.
-    pub(super) audience: Option<Audience>,
+    /// Whose changes it may read, besides everyone's.
+    pub(super) audiences: Arc<[Audience]>,
+    /// The audience of those that the request named.
+    pub(super) named: Option<Audience>,
     /// Its program and version.
     pub(super) agent: Option<String>,
     /// Where it calls from. It stands in no answer, and may be another one for its stream.
     pub(super) address: Option<IpAddr>,
+    /// What there is not for it.
+    pub(super) hidden: Hidden,
 }
+
+/// The places of flags that a caller is not told of.
+pub(super) type Hidden = Box<[usize]>;
 
 /// The body of an evaluation.
 #[derive(Deserialize)]
@@ -49,12 +57,13 @@ pub(in crate::http::public) struct RequestBody {
 #[schema(as = EvaluationContext, rename_all = "camelCase")]
 #[expect(dead_code, reason = "it only describes what `Asker` reads")]
 struct ContextBody {
-    /// Which client asks: the same id each time, as a poll of it names it.
+    /// Which client asks: the same id each time, as a poll of it names it. Absent = the caller's own id; with open callers it must be
+    /// there.
     #[schema(min_length = 1, max_length = 128)]
-    targeting_key: String,
-    /// With open callers: who asks, besides everyone.
+    targeting_key: Option<String>,
+    /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
     audience: Option<String>,
-    /// Its program and version.
+    /// Its program and version. What the caller's credential says of it comes first.
     #[schema(max_length = 256)]
     agent: Option<String>,
 }
@@ -69,19 +78,25 @@ struct Context {
 }
 
 impl Asker {
-    /// Reads the body of a request. Nothing at all is a context without a targeting key: some providers send that.
-    pub(super) fn read(body: &Bytes, audience_bytes: usize) -> Result<Self, Failure> {
-        if body.trim_ascii().is_empty() {
-            return Err(Failure::NoTargetingKey);
-        }
-        let request: Request<'_> = object(body).map_err(Failure::Parse)?;
-        let context = request.context.ok_or(Failure::NoTargetingKey)?;
-        let context: Context = object(context.get().as_bytes()).map_err(Failure::Context)?;
-        Self::check(context, audience_bytes)
+    /// Reads the body of a caller's request. Nothing at all is a context without a targeting key: some providers send that.
+    pub(super) fn read(body: &Bytes, who: &Who, audience_bytes: usize) -> Result<Self, Failure> {
+        let context = if body.trim_ascii().is_empty() {
+            Context::default()
+        } else {
+            let request: Request<'_> = object(body).map_err(Failure::Parse)?;
+            let context = request
+                .context
+                .map(|context| object(context.get().as_bytes()));
+            context
+                .transpose()
+                .map_err(Failure::Context)?
+                .unwrap_or_default()
+        };
+        Self::check(context, who, audience_bytes)
     }
 
     /// Reads the query of a stream's address.
-    pub(super) fn of_query(query: &str, audience_bytes: usize) -> Result<Self, Failure> {
+    pub(super) fn of_query(query: &str, who: &Who, audience_bytes: usize) -> Result<Self, Failure> {
         let mut context = Context::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let member = match &*name {
@@ -92,28 +107,40 @@ impl Asker {
             };
             *member = Some(value.into_owned());
         }
-        Self::check(context, audience_bytes)
+        Self::check(context, who, audience_bytes)
     }
 
-    fn check(context: Context, audience_bytes: usize) -> Result<Self, Failure> {
-        let client_id = context.targeting_key.filter(|key| !key.is_empty());
-        let client_id = client_id.ok_or(Failure::NoTargetingKey)?;
+    fn check(context: Context, who: &Who, audience_bytes: usize) -> Result<Self, Failure> {
+        let said = context.targeting_key.filter(|key| !key.is_empty());
+        if said.is_none() && who.caller().is_none() {
+            return Err(Failure::NoTargetingKey);
+        }
+        let client_id = who.client_id(said.map(Cow::Owned))?.into_owned();
         let bad = |field: &str, why: &str| Failure::Context(format!("{field}: {why}"));
         session::fits(&client_id, session::CLIENT_ID_BYTES)
             .map_err(|why| bad("targetingKey", &why))?;
         if let Some(agent) = &context.agent {
             session::fits(agent, session::AGENT_BYTES).map_err(|why| bad("agent", &why))?;
         }
-        let audience = context.audience;
-        let audience = audience.map(|text| Audience::new(&text, audience_bytes));
+        let named = context.audience;
+        let named = named.map(|text| Audience::new(&text, audience_bytes));
+        let named = named
+            .transpose()
+            .map_err(|why| Failure::Context(why.to_string()))?;
+        let vouched = who.caller().and_then(|caller| caller.agent.as_deref());
         Ok(Self {
             client_id,
-            audience: audience
-                .transpose()
-                .map_err(|why| Failure::Context(why.to_string()))?,
-            agent: context.agent,
+            audiences: doors::audiences(who, named.clone())?,
+            named,
+            agent: vouched.map(str::to_owned).or(context.agent),
             address: None,
+            hidden: Hidden::default(),
         })
+    }
+
+    /// The same, to whom these flags are not told.
+    pub(super) fn without(self, hidden: Hidden) -> Self {
+        Self { hidden, ..self }
     }
 
     /// The same, calling from there.
@@ -125,7 +152,7 @@ impl Asker {
     pub(super) fn client(&self) -> Client<'_> {
         Client {
             id: &self.client_id,
-            audiences: self.audience.as_slice(),
+            audiences: &self.audiences,
             agent: self.agent.as_deref().unwrap_or_default().as_bytes(),
             address: self.address,
         }
@@ -133,16 +160,22 @@ impl Asker {
 
     /// What its texts take in memory.
     pub(super) fn bytes(&self) -> usize {
-        let audience = self.audience.as_ref().map(Audience::as_str);
-        let texts = [Some(&*self.client_id), audience, self.agent.as_deref()];
-        texts.into_iter().flatten().map(str::len).sum()
+        let audiences = self.audiences.iter().map(Audience::as_str);
+        let texts = [Some(&*self.client_id), self.agent.as_deref()];
+        let texts = texts
+            .into_iter()
+            .flatten()
+            .chain(audiences)
+            .map(str::len)
+            .sum::<usize>();
+        texts + size_of_val(&*self.audiences) + size_of_val(&*self.hidden)
     }
 
     /// Where the client learns that its flags have changed. The same each time: it stands in what is hashed.
     pub(super) fn stream(&self) -> String {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut uri = format!("{STREAM}?targetingKey={}", encode(&self.client_id));
-        let audience = self.audience.as_ref().map(Audience::as_str);
+        let audience = self.named.as_ref().map(Audience::as_str);
         let rest = [("audience", audience), ("agent", self.agent.as_deref())];
         for (name, value) in rest {
             if let Some(value) = value {

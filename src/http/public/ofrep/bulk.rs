@@ -2,7 +2,7 @@
 //!
 //! Invariant: a client that comes because a stream told it so is not told by a slower replica that nothing has changed.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes},
@@ -14,12 +14,15 @@ use tokio::time::{Instant, sleep_until};
 use utoipa::IntoParams;
 
 use super::{Asker, OfrepState, answer::Answer, failure::Failure};
-use crate::http::public::{
-    callers::CallsFrom,
-    etag,
-    native::Endpoint,
-    ofrep::{answer::AllEvaluated, asker::RequestBody, failure::FailureBody},
-    request_body::{self, Unread},
+use crate::{
+    http::public::{
+        callers::CallsFrom,
+        doors, etag,
+        native::Endpoint,
+        ofrep::{answer::AllEvaluated, asker::RequestBody, failure::FailureBody},
+        request_body::{self, Unread},
+    },
+    identity::Asking,
 };
 
 /// Where it is, as its route says.
@@ -29,7 +32,7 @@ pub(super) const PATH: &str = "/ofrep/v1/evaluate/flags";
 pub(super) struct Asked<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) query: Option<&'a str>,
-    pub(super) from: Option<IpAddr>,
+    pub(super) from: Option<CallsFrom>,
     pub(super) body: Result<Bytes, Unread>,
 }
 
@@ -113,11 +116,12 @@ impl OfrepState {
     /// What is answered to a request for all flags.
     pub(super) async fn bulk(&self, question: Asked<'_>) -> Response<Bytes> {
         let answer = self.all_unless_held(question).await;
-        answer.unwrap_or_else(|failure| failure.answer(None))
+        answer.unwrap_or_else(|failure| failure.answer(None, self.bounds.identity.places()))
     }
 
     async fn all_unless_held(&self, question: Asked<'_>) -> Result<Response<Bytes>, Failure> {
-        let asker = self.asker(question.body, question.from)?;
+        let asking = doors::asking(question.headers, question.query, question.from);
+        let asker = self.asker(question.body, &asking, question.from).await?;
         let Some(told) = question.query.and_then(told_tag) else {
             return Ok(unless_held(question.headers, self.all(&asker)));
         };
@@ -130,13 +134,18 @@ impl OfrepState {
     }
 
     /// Reads who asks.
-    pub(super) fn asker(
+    pub(super) async fn asker(
         &self,
         body: Result<Bytes, Unread>,
-        from: Option<IpAddr>,
+        asking: &Asking<'_>,
+        from: Option<CallsFrom>,
     ) -> Result<Asker, Failure> {
-        let asker = Asker::read(&body?, self.bounds.audience_bytes)?;
-        Ok(asker.calling_from(from))
+        let who = self.who(asking).await?;
+        let asker = Asker::read(&body?, &who, self.bounds.audience_bytes)?;
+        let hidden = self.hidden(asking, &who).await;
+        Ok(asker
+            .calling_from(from.map(|from| from.address))
+            .without(hidden))
     }
 
     /// All flags once they are those of an event, or what they are after [`Ofrep::settle`](crate::config::ofrep::Ofrep::settle).

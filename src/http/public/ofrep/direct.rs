@@ -3,7 +3,7 @@
 //! Invariant: the answer is the one that the router would give. So pages of other origins, which need more headers, go to the
 //! router.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     BoxError,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     http::public::{
+        callers::CallsFrom,
         compression::{Accepted, Compression, Sent},
         native::{self, Endpoint},
         request_body, used,
@@ -54,7 +55,7 @@ impl Direct {
     pub(in crate::http::public) async fn serve<B>(
         &self,
         request: Request<B>,
-        from: IpAddr,
+        from: CallsFrom,
     ) -> Response<Sent>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -75,7 +76,8 @@ impl Direct {
         let (status, bytes) = (answer.status(), answer.body().len());
         Endpoint::Flags.count(status);
         used::add(&self.meter.push.reads, status, bytes, false);
-        native::make_safe(answer.headers_mut());
+        let vary = self.state.bounds.identity.places().vary();
+        native::make_safe(answer.headers_mut(), vary);
         self.compression.of_bytes(accepted, answer).await
     }
 }

@@ -7,7 +7,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::public::request_body::Unread;
+use crate::{
+    http::public::request_body::Unread,
+    identity::{Places, Refused},
+};
 
 /// Why an evaluation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +24,9 @@ pub(super) enum Failure {
     /// What is said of the client may not be.
     #[error("the context: {0}")]
     Context(String),
+    /// The caller is not known, or asks for what is not its own.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// There is no such flag.
     #[error(
         "there is no flag of this key: flags are `module.` and the name of a configured module"
@@ -65,20 +71,21 @@ impl Failure {
             Self::NoTargetingKey => "TARGETING_KEY_MISSING",
             Self::Context(_) => "INVALID_CONTEXT",
             Self::UnknownFlag => "FLAG_NOT_FOUND",
-            Self::Unread(_) => "GENERAL",
+            Self::Refused(_) | Self::Unread(_) => "GENERAL",
         }
     }
 
     const fn status(&self) -> StatusCode {
         match self {
             Self::Parse(_) | Self::NoTargetingKey | Self::Context(_) => StatusCode::BAD_REQUEST,
+            Self::Refused(refused) => refused.status(),
             Self::UnknownFlag => StatusCode::NOT_FOUND,
             Self::Unread(unread) => unread.status(),
         }
     }
 
-    /// The answer, for the flag of a key or for all of them.
-    pub(super) fn answer(&self, key: Option<&str>) -> Response<Bytes> {
+    /// The answer, for the flag of a key or for all of them. `places` is where credentials stand.
+    pub(super) fn answer(&self, key: Option<&str>, places: &Places) -> Response<Bytes> {
         let body = FailureBody {
             key,
             error_code: self.code(),
@@ -88,7 +95,15 @@ impl Failure {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status();
         let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, json);
+        if let Self::Refused(refused) = self {
+            refused.count("flags");
+            let challenge = places.challenge(*refused);
+            headers.extend(challenge.map(|how| (header::WWW_AUTHENTICATE, how)));
+            let seconds = refused.retry_after_s().map(HeaderValue::from);
+            headers.extend(seconds.map(|seconds| (header::RETRY_AFTER, seconds)));
+        }
         response
     }
 }

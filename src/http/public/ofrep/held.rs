@@ -84,9 +84,11 @@ mod tests {
     fn asker(id: &str) -> Asker {
         Asker {
             client_id: id.to_owned(),
-            audience: None,
+            audiences: [].into(),
+            named: None,
             agent: None,
             address: None,
+            hidden: [].into(),
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) mod direct;
 mod failure;
 mod held;
 pub(super) mod single;
+#[cfg(any(test, fuzzing))]
+pub(super) mod strangers;
 pub(super) mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -28,16 +30,21 @@ use axum::{
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{cors, native, used};
+use super::{cors, doors, native, used};
 use crate::{
     config::ofrep::Ofrep,
     cutover::{Advice, Adviser},
-    domain::ModuleName,
+    domain::{Clock, ModuleName},
+    identity::{Accepted, Asking, Identity, Who},
     mirror::{StandingChanges, Standings},
     telemetry::usage::Usage,
 };
 
-use self::{asker::Asker, held::Held};
+use self::{
+    asker::{Asker, Hidden},
+    failure::Failure,
+    held::Held,
+};
 
 /// What evaluations ask.
 pub struct OfrepState {
@@ -51,7 +58,6 @@ pub struct OfrepState {
 }
 
 /// What bounds requests, and ends them.
-#[derive(Debug)]
 pub struct RequestBounds {
     /// How long the body of a request may take.
     pub body_patience: Duration,
@@ -59,6 +65,10 @@ pub struct RequestBounds {
     pub audience_bytes: usize,
     /// Web pages of which origins may ask; `*` for all.
     pub cors_origins: Vec<String>,
+    /// Who may ask.
+    pub identity: Arc<Identity>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
     /// Ends streams and waits.
     pub stop: CancellationToken,
     /// Where it is counted what evaluations cost.
@@ -98,6 +108,23 @@ impl OfrepState {
         }
     }
 
+    /// Who asks.
+    async fn who(&self, asking: &Asking<'_>) -> Result<Who, Failure> {
+        let who = doors::who(&self.bounds.identity, asking, Accepted::ALL).await;
+        Ok(who?)
+    }
+
+    /// The flags of modules that take other callers: they are not there for this one.
+    async fn hidden(&self, asking: &Asking<'_>, who: &Who) -> Hidden {
+        let mut hidden = Vec::new();
+        for (n, flag) in self.flags.iter().enumerate() {
+            if !self.bounds.identity.takes(&flag.module, asking, who).await {
+                hidden.push(n);
+            }
+        }
+        hidden.into()
+    }
+
     /// The only place where an asker becomes what it is told.
     fn advise(&self, module: &ModuleName, asker: &Asker) -> Advice<'_> {
         self.adviser.advise(module, &asker.client())
@@ -134,7 +161,9 @@ impl Changes {
 
 /// The routes below `/ofrep`.
 pub(super) fn routes(state: Arc<OfrepState>) -> Router {
-    let cors = cors::layer(&state.bounds.cors_origins);
+    let identity = &state.bounds.identity;
+    let cors = cors::layer(&state.bounds.cors_origins, identity);
+    let vary = identity.places().vary().clone();
     let body = DefaultBodyLimit::max(state.settings.body_bytes);
     let routes = Router::new()
         .route("/ofrep/v1/evaluate/flags", post(bulk::evaluate))
@@ -146,7 +175,10 @@ pub(super) fn routes(state: Arc<OfrepState>) -> Router {
             used::count_others,
         ))
         .method_not_allowed_fallback(native::wrong_method)
-        .layer(middleware::from_fn(native::with_safe_headers))
+        .layer(middleware::from_fn_with_state(
+            vary,
+            native::with_safe_headers,
+        ))
         .with_state(state);
     match cors {
         Some(cors) => routes.layer(cors),

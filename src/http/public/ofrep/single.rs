@@ -10,11 +10,15 @@ use axum::{
 };
 
 use super::{OfrepState, failure::Failure};
-use crate::http::public::{
-    callers::CallsFrom,
-    native::Endpoint,
-    ofrep::{answer::Evaluated, asker::RequestBody, failure::FailureBody},
-    request_body,
+use crate::{
+    http::public::{
+        callers::CallsFrom,
+        doors::Brought,
+        native::Endpoint,
+        ofrep::{answer::Evaluated, asker::RequestBody, failure::FailureBody},
+        request_body,
+    },
+    identity::Places,
 };
 
 /// One flag, evaluated for a client.
@@ -41,17 +45,20 @@ pub(in crate::http::public) async fn evaluate(
     // What is no text is no key either.
     let key = key.map_or_else(|_not_utf8| String::new(), |Path(key)| key);
     let from = CallsFrom::of(&request);
+    let brought = Brought::by(&request);
     let body = request_body::whole(request, state.bounds.body_patience).await;
-    let answer = match state.asker(body, from) {
+    let places = state.bounds.identity.places();
+    let asker = state.asker(body, &brought.asking(), from).await;
+    let answer = match asker {
         Ok(asker) => match state.one(&key, &asker) {
             Some(evaluated) => Json(evaluated).into_response(),
-            None => refused(&Failure::UnknownFlag, &key),
+            None => refused(&Failure::UnknownFlag, &key, places),
         },
-        Err(failure) => refused(&failure, &key),
+        Err(failure) => refused(&failure, &key, places),
     };
     Endpoint::Flag.answered(answer)
 }
 
-fn refused(failure: &Failure, key: &str) -> Response {
-    failure.answer(Some(key)).map(Body::from)
+fn refused(failure: &Failure, key: &str, places: &Places) -> Response {
+    failure.answer(Some(key), places).map(Body::from)
 }

@@ -20,14 +20,17 @@ use tokio::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Asker, Changes, OfrepState, answer};
-use crate::http::{
-    Problem,
-    public::{
-        callers::CallsFrom,
-        native::{Endpoint, pause_s},
-        sse::{COMMENT, Open, UNBUFFERED},
+use super::{Asker, Changes, OfrepState, answer, failure::Failure};
+use crate::{
+    http::{
+        Problem,
+        public::{
+            doors::{self, Brought},
+            native::{Endpoint, pause_s},
+            sse::{COMMENT, Open, UNBUFFERED},
+        },
     },
+    identity::Who,
 };
 
 /// The `id` of the last event that a client got.
@@ -82,29 +85,30 @@ pub(in crate::http::public) async fn open(
     State(state): State<Arc<OfrepState>>,
     request: extract::Request,
 ) -> Response {
-    let begun = begin(&state, &request);
+    let begun = begin(&state, &Brought::by(&request)).await;
     Endpoint::FlagEvents.answered(begun)
 }
 
-fn begin(state: &Arc<OfrepState>, request: &extract::Request) -> Result<Response, Problem> {
-    let query = request.uri().query().unwrap_or_default();
-    let asker = Asker::of_query(query, state.bounds.audience_bytes)
-        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?
-        .calling_from(CallsFrom::of(request));
+async fn begin(state: &Arc<OfrepState>, brought: &Brought) -> Result<Response, Problem> {
+    let (asker, who) = asker(state, brought).await.map_err(|why| match why {
+        Failure::Refused(refused) => doors::problem(&state.bounds.identity, refused),
+        other => Problem::new(StatusCode::BAD_REQUEST, other.to_string()),
+    })?;
     let place = Arc::clone(&state.streams).try_acquire_owned();
     let place = place.map_err(|_none| {
         let why = "too many event streams are open";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(pause_s())
     })?;
-    let seen = request.headers().get(LAST_EVENT_ID);
+    let seen = brought.headers.get(LAST_EVENT_ID);
+    let life = state
+        .settings
+        .stream()
+        .mul_f64(rand::random_range(0.9..=1.0));
     let watching = Watching {
         changes: state.changes(),
         told: seen.and_then(|id| Some(id.to_str().ok()?.into())),
-        ends: Instant::now()
-            + state
-                .settings
-                .stream()
-                .mul_f64(rand::random_range(0.9..=1.0)),
+        // To the end of its caller, after which it would have to be known again.
+        ends: Instant::now() + who.bounded(life, || state.bounds.clock.now()),
         begun: false,
         state: Arc::clone(state),
         asker,
@@ -121,6 +125,16 @@ fn begin(state: &Arc<OfrepState>, request: &extract::Request) -> Result<Response
     headers.insert(header::CONTENT_TYPE, kind);
     headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// Who asks, and whose flags are watched.
+async fn asker(state: &OfrepState, brought: &Brought) -> Result<(Asker, Who), Failure> {
+    let asking = brought.asking();
+    let who = state.who(&asking).await?;
+    let query = asking.query.unwrap_or_default();
+    let asker = Asker::of_query(query, &who, state.bounds.audience_bytes)?;
+    let hidden = state.hidden(&asking, &who).await;
+    Ok((asker.calling_from(brought.address()).without(hidden), who))
 }
 
 /// A client's stream.

@@ -1,0 +1,194 @@
+//! The way to a gateway: plain, over connections that are kept, or over TLS, one connection a request.
+//!
+//! reqwest's own TLS draws a second library of cryptography, or panics where no default of the process is set (docs/adr/0039), so TLS
+//! is done here with what the rest of the program has.
+//!
+//! Invariant: connecting and answering are each bounded in time, an answer over TLS in bytes too.
+
+use std::{error::Error, io, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Request, Response,
+    body::Bytes,
+    client::conn::http1,
+    header::{HOST, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use reqwest::{Method, RequestBuilder};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, pki_types::ServerName},
+};
+use url::{Host, Position, Url};
+
+use super::ANSWER_BYTES;
+
+/// How long the listener may take to accept.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The way to a gateway. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Wire {
+    http: reqwest::Client,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Broken {
+    /// What it was that failed.
+    pub kind: BrokenAt,
+    what: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+/// What it was that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokenAt {
+    /// Nobody accepts, or is not believed.
+    Connect,
+    /// It took too long.
+    Time,
+    /// The answer broke off.
+    Answer,
+    /// Something else.
+    Other,
+}
+
+impl Wire {
+    /// `agent` is what it says that it is.
+    pub(in crate::cli) fn new(
+        agent: Option<&str>,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> anyhow::Result<Self> {
+        let mut http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER);
+        if let Some(agent) = agent {
+            http = http.user_agent(agent);
+        }
+        let http = http.build().context("cannot make an HTTP client")?;
+        Ok(Self { http, tls })
+    }
+
+    /// Begins a request.
+    pub(in crate::cli) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// Sends it and waits for the head of the answer, over TLS for all of it.
+    pub(in crate::cli) async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<reqwest::Response, Broken> {
+        let Some(tls) = &self.tls else {
+            return request.send().await.map_err(Broken::from);
+        };
+        let request = request.build()?;
+        let connecting = timeout(CONNECT, connect(request.url(), tls));
+        let stream = connecting.await.map_err(|late| Broken::late(late.into()))?;
+        let answering = timeout(ANSWER, Box::pin(ask(stream?, request)));
+        answering.await.map_err(|late| Broken::late(late.into()))?
+    }
+}
+
+async fn connect(url: &Url, tls: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, Broken> {
+    let failed = |source| Broken::at(BrokenAt::Connect, source);
+    let name = match url.host() {
+        Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()),
+        Some(Host::Ipv4(address)) => Ok(ServerName::IpAddress(address.into())),
+        Some(Host::Ipv6(address)) => Ok(ServerName::IpAddress(address.into())),
+        None => ServerName::try_from(String::new()),
+    };
+    let name = name.map_err(|error| failed(error.into()))?;
+    let addresses = url.socket_addrs(|| None);
+    let addresses = addresses.map_err(|error| failed(error.into()))?;
+    let stream = TcpStream::connect(&*addresses).await;
+    let stream = stream.map_err(|error| failed(error.into()))?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    let shaken = Box::pin(connector.connect(name, stream)).await;
+    shaken.map_err(|error| failed(error.into()))
+}
+
+async fn ask(
+    stream: TlsStream<TcpStream>,
+    request: reqwest::Request,
+) -> Result<reqwest::Response, Broken> {
+    let failed = |error: hyper::Error| Broken::at(BrokenAt::Connect, error.into());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    // It ends with the sender; what goes wrong the sender tells.
+    tokio::spawn(async move { drop(connection.await) });
+    let asked = sender
+        .send_request(plain(&request)?)
+        .await
+        .map_err(failed)?;
+    let (head, body) = asked.into_parts();
+    let body = Limited::new(body, ANSWER_BYTES).collect().await;
+    let body = body.map_err(|error| Broken::at(BrokenAt::Answer, error))?;
+    Ok(Response::from_parts(head, body.to_bytes()).into())
+}
+
+/// A request as it stands on a connection to its host.
+fn plain(request: &reqwest::Request) -> Result<Request<Full<Bytes>>, Broken> {
+    let other = |error: http::Error| Broken::at(BrokenAt::Other, error.into());
+    let url = request.url();
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    let host = HeaderValue::try_from(host).map_err(|error| other(error.into()))?;
+    let body = request.body().and_then(reqwest::Body::as_bytes);
+    let body = Full::new(Bytes::copy_from_slice(body.unwrap_or_default()));
+    let mut plain = Request::builder()
+        .method(request.method().clone())
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .body(body)
+        .map_err(other)?;
+    plain.headers_mut().clone_from(request.headers());
+    plain.headers_mut().insert(HOST, host);
+    Ok(plain)
+}
+
+impl Broken {
+    fn at(kind: BrokenAt, source: Box<dyn Error + Send + Sync>) -> Self {
+        let what = match kind {
+            BrokenAt::Connect => "cannot connect",
+            BrokenAt::Time => "too late",
+            BrokenAt::Answer => "the answer broke off",
+            BrokenAt::Other => "cannot send the request",
+        };
+        Self { kind, what, source }
+    }
+
+    /// What the network says.
+    pub(super) fn into_source(self) -> Box<dyn Error + Send + Sync> {
+        self.source
+    }
+
+    fn late(error: io::Error) -> Self {
+        Self::at(BrokenAt::Time, error.into())
+    }
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        let kind = if error.is_connect() {
+            BrokenAt::Connect
+        } else if error.is_timeout() {
+            BrokenAt::Time
+        } else if error.is_body() || error.is_decode() {
+            BrokenAt::Answer
+        } else {
+            BrokenAt::Other
+        };
+        Self::at(kind, error.without_url().into())
+    }
+}

@@ -1,0 +1,243 @@
+//! With what clients enter a target's broker.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Config, Problems,
+    login::{Login, Password},
+    mqtt::Target,
+    profile::Profile,
+};
+
+/// Where the user name and the password of a client come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Credentials {
+    /// Each session gets its own, signed; the broker asks the gateway, or is its own.
+    Signed,
+    /// All clients get the configured ones.
+    Static,
+    /// None: how clients enter is not the gateway's concern.
+    None,
+}
+
+impl Target {
+    /// The user that all of its clients share.
+    pub fn client_login(&self) -> Option<Login> {
+        let file = self.client_password_file.clone().map(Password::File);
+        let variable = || self.client_password_env.clone().map(Password::Variable);
+        Some(Login {
+            user: self.client_username.clone()?,
+            password: file.or_else(variable)?,
+        })
+    }
+
+    /// Whether its product knows how to ask.
+    fn can_ask(&self) -> bool {
+        use Profile::{Emqx, RabbitMq, VerneMq};
+        matches!(self.effective_profile(), Emqx | RabbitMq | VerneMq)
+    }
+
+    fn client_keys(&self) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("client_username", self.client_username.is_some()),
+            ("client_password_file", self.client_password_file.is_some()),
+            ("client_password_env", self.client_password_env.is_some()),
+        ];
+        keys.into_iter()
+            .filter(|(_, is_set)| *is_set)
+            .map(|(key, _)| key)
+    }
+
+    pub(super) fn validate_credentials(&self, hooks: bool, path: &str, problems: &mut Problems) {
+        let passwords = self.client_keys().filter(|key| *key != "client_username");
+        for key in passwords.skip(1) {
+            problems.push(
+                format!("{path}.{key}"),
+                "stands beside another one: keep one of them",
+            );
+        }
+        match self.credentials {
+            Some(Credentials::Static) => {
+                if self.is_embedded() {
+                    let why = "the embedded broker takes what sessions are told: use \"signed\"";
+                    problems.push(format!("{path}.credentials"), why);
+                } else if self.client_login().is_none() {
+                    let why = "`static` needs client_username, and client_password_file or client_password_env";
+                    problems.push(format!("{path}.credentials"), why);
+                }
+                return;
+            }
+            Some(Credentials::Signed) if !self.is_embedded() && !hooks => {
+                let why = "`signed` needs a broker that asks the gateway: set broker_hooks.secret_file, and the broker as in docs/BROKERS.md";
+                problems.push(format!("{path}.credentials"), why);
+            }
+            Some(Credentials::None) if self.is_embedded() => {
+                let why = "the embedded broker always asks for what sessions are told once callers are known: leave it out";
+                problems.push(format!("{path}.credentials"), why);
+            }
+            _ => {}
+        }
+        for key in self.client_keys() {
+            problems.push(format!("{path}.{key}"), "needs credentials = \"static\"");
+        }
+    }
+}
+
+impl Config {
+    /// With what clients enter a target. While nobody is asked who he is (`is_open`), the embedded broker lets everybody in.
+    pub fn credentials(&self, target: &Target, is_open: bool) -> Credentials {
+        if target.is_embedded() {
+            return if is_open {
+                Credentials::None
+            } else {
+                Credentials::Signed
+            };
+        }
+        let asks = self.broker_hooks.are_on() && target.can_ask();
+        let usual = if asks {
+            Credentials::Signed
+        } else {
+            Credentials::None
+        };
+        target.credentials.unwrap_or(usual)
+    }
+
+    /// Whether the gateway signs passes for any target.
+    pub fn signs_passes(&self, is_open: bool) -> bool {
+        let targets = self.mqtt.effective_targets();
+        let is_signed = |target: &Target| self.credentials(target, is_open) == Credentials::Signed;
+        targets.iter().any(is_signed)
+    }
+}
+
+/// Where the isolation of clients is left to others.
+pub(super) fn warn(config: &Config, warnings: &mut Problems) {
+    for (n, target) in config.mqtt.targets.iter().enumerate() {
+        if target.credentials == Some(Credentials::Static) {
+            warnings.push(
+                format!("mqtt.targets[{n}].credentials"),
+                "all clients share one user: that each reads only its own audiences is for you to see to, the gateway cannot",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "secret-of-the-hooks-0123";
+
+    fn config(target: &str, hooks: &str) -> Config {
+        let text = format!("[broker_hooks]\n{hooks}\n[[mqtt.targets]]\n{target}\n");
+        toml::from_str(&text).unwrap()
+    }
+
+    fn problems(config: &Config) -> Vec<String> {
+        let mut problems = Problems::new();
+        config.validate(&mut problems);
+        problems
+            .iter()
+            .map(|problem| problem.path.clone())
+            .collect()
+    }
+
+    #[test]
+    fn who_can_ask_gets_signed_ones() {
+        let hooks = format!("secret = \"{SECRET}\"");
+        for (target, hooks, of_open, of_known) in [
+            (
+                "url = \"embedded://127.0.0.1:1883\"",
+                "",
+                Credentials::None,
+                Credentials::Signed,
+            ),
+            (
+                "url = \"mqtt://h\"\nprofile = \"rabbitmq\"",
+                "",
+                Credentials::None,
+                Credentials::None,
+            ),
+            (
+                "url = \"mqtt://h\"\nprofile = \"rabbitmq\"",
+                &*hooks,
+                Credentials::Signed,
+                Credentials::Signed,
+            ),
+            (
+                "url = \"mqtt://h\"\nprofile = \"mosquitto\"",
+                &*hooks,
+                Credentials::None,
+                Credentials::None,
+            ),
+            (
+                "url = \"mqtt://h\"\ncredentials = \"signed\"",
+                &*hooks,
+                Credentials::Signed,
+                Credentials::Signed,
+            ),
+        ] {
+            let config = config(target, hooks);
+            assert!(problems(&config).is_empty(), "{target}");
+            let effective = |is_open| config.credentials(&config.mqtt.targets[0], is_open);
+            assert_eq!(
+                (effective(true), effective(false)),
+                (of_open, of_known),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_at_its_key() {
+        let key = |name: &str| format!("mqtt.targets[0].{name}");
+        for (target, refused) in [
+            (
+                "url = \"mqtt://h\"\ncredentials = \"signed\"",
+                key("credentials"),
+            ),
+            (
+                "url = \"mqtt://h\"\ncredentials = \"static\"",
+                key("credentials"),
+            ),
+            (
+                "credentials = \"static\"\nclient_username = \"u\"\nclient_password_env = \"E\"",
+                key("credentials"),
+            ),
+            ("credentials = \"none\"", key("credentials")),
+            (
+                "url = \"mqtt://h\"\nclient_username = \"u\"",
+                key("client_username"),
+            ),
+            (
+                "url = \"mqtt://h\"\ncredentials = \"static\"\nclient_username = \"u\"\nclient_password_env = \"E\"\nclient_password_file = \"f\"",
+                key("client_password_env"),
+            ),
+        ] {
+            assert_eq!(problems(&config(target, "")), [refused], "{target}");
+        }
+        let hooks = |hooks: &str| problems(&config("", hooks));
+        assert_eq!(hooks("secret = \"short\""), ["broker_hooks.secret"]);
+        assert_eq!(
+            hooks("secret = \"0123456789/abcdef\""),
+            ["broker_hooks.secret"]
+        );
+        let both = format!("secret = \"{SECRET}\"\nsecret_file = \"f\"");
+        assert_eq!(hooks(&both), ["broker_hooks.secret_file"]);
+        assert_eq!(hooks("from = [\"10.0.0.300\"]"), ["broker_hooks.from[0]"]);
+    }
+
+    #[test]
+    fn a_shared_user_is_warned_of_and_secrets_stay_hidden() {
+        let target = "url = \"mqtt://h\"\ncredentials = \"static\"\nclient_username = \"u\"\nclient_password_file = \"f\"";
+        let config = config(target, &format!("secret = \"{SECRET}\""));
+        assert!(problems(&config).is_empty());
+        let warnings = config.warnings();
+        let paths: Vec<_> = warnings.iter().map(|warning| &*warning.path).collect();
+        assert_eq!(paths, ["mqtt.targets[0].credentials"]);
+        for shown in [format!("{config:?}"), config.to_toml()] {
+            assert!(!shown.contains(SECRET), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the public listener must hold whatever a request says of its origin and of what it has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header::IF_NONE_MATCH};
+
+pub use super::ofrep::strangers::flags;
+use super::{callers::Callers, etag};
+use crate::domain::{Network, strangers::Pieces};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Looks for the client behind proxies, and for a tag in `If-None-Match`.
+pub fn forwarded(input: &[u8]) {
+    let mut pieces = Pieces::of(input);
+    let peer = [
+        IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)),
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V6(Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped()),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ][pieces.choice(4)];
+    let ranges = ["10.0.0.0/8", "::1", "2001:db8::/32"];
+    let ranges = ranges.map(|range| range.parse::<Network>().expect("a range"));
+    let is_proxy = |address: IpAddr| ranges.iter().any(|range| range.contains(address));
+    let callers = Callers::behind(ranges.to_vec());
+    let mut headers = HeaderMap::new();
+    while let Some(line) = pieces.bytes() {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            has_its_tag(&value);
+            headers.append(FORWARDED_FOR, value);
+        }
+    }
+    let found = callers.address(peer, &headers);
+    assert_eq!(found, found.to_canonical(), "one address has one form");
+    if !is_proxy(peer) {
+        assert_eq!(found, peer.to_canonical(), "a stranger is not believed");
+    } else if !is_proxy(found) {
+        // A client may write what it likes before that which the proxies add.
+        let mut more = HeaderMap::new();
+        more.append(FORWARDED_FOR, HeaderValue::from_static("10.9.9.9, x,"));
+        more.extend(
+            headers
+                .iter()
+                .map(|(_, value)| (FORWARDED_FOR, value.clone())),
+        );
+        assert_eq!(callers.address(peer, &more), found);
+    }
+    let ours = Callers::default().address(peer, &headers);
+    assert_eq!(ours, peer.to_canonical(), "without proxies nobody is");
+}
+
+/// Our own tag is found behind whatever else is sent.
+fn has_its_tag(line: &HeaderValue) {
+    let mut headers = HeaderMap::new();
+    headers.append(IF_NONE_MATCH, line.clone());
+    headers.append(IF_NONE_MATCH, HeaderValue::from_static("W/\"a:end\""));
+    assert!(etag::matches(&headers, "\"a:end\""));
+}

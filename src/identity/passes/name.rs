@@ -1,0 +1,145 @@
+//! The user name of a pass: what may be read, and the proof of it.
+//!
+//! `co1.` and, in base64url without padding, the bytes of: the key (8), the MQTT client id, the realm of the caller, the number of its
+//! audiences (2), each of them, and the proof (16). Texts have their length before them: one byte, audiences two. An open caller's
+//! realm is empty. It holds nothing that is a secret, and no `:`, which RabbitMQ takes for the end of a virtual host.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{Denied, ring::Key};
+use crate::domain::Audience;
+
+/// What every user name of a session begins with; the digit is the version of what follows.
+pub const PREFIX: &str = "co1.";
+
+/// The longest user name, in bytes: a caller with more audiences gets none.
+pub const NAME_BYTES: usize = 8_192;
+
+const KEY_BYTES: usize = 8;
+const PROOF_BYTES: usize = 16;
+
+/// What is signed as a name is never good as anything else.
+const NAME_MARK: &[u8] = b"changeover mqtt name 1\0";
+
+/// What may be read under a user name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    client_id: Box<str>,
+    realm: Box<str>,
+    audiences: Box<[Audience]>,
+}
+
+impl Pass {
+    /// The MQTT client id that it is for.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Who has recognized its caller; empty for an open one.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Whose changes may be read besides everyone's.
+    pub fn audiences(&self) -> &[Audience] {
+        &self.audiences
+    }
+}
+
+/// The user name of a client; none if it would be too long.
+pub(super) fn write(
+    key: &Key,
+    (client_id, realm): (&str, &str),
+    audiences: &[Audience],
+) -> Option<String> {
+    let mut body = key.id().to_be_bytes().to_vec();
+    for text in [client_id, realm] {
+        body.push(u8::try_from(text.len()).ok()?);
+        body.extend(text.as_bytes());
+    }
+    body.extend(u16::try_from(audiences.len()).ok()?.to_be_bytes());
+    for audience in audiences {
+        let text = audience.as_str();
+        body.extend(u16::try_from(text.len()).ok()?.to_be_bytes());
+        body.extend(text.as_bytes());
+    }
+    let proof = key.prove(&[NAME_MARK, &body]);
+    body.extend(&proof[..PROOF_BYTES]);
+    let mut name = PREFIX.to_owned();
+    URL_SAFE_NO_PAD.encode_string(body, &mut name);
+    (name.len() <= NAME_BYTES).then_some(name)
+}
+
+/// The bytes of a name that may be ours.
+pub(super) fn body(name: &str) -> Result<Vec<u8>, Denied> {
+    let text = name.strip_prefix(PREFIX).ok_or(Denied::Foreign)?;
+    if name.len() > NAME_BYTES {
+        return Err(Denied::Forged);
+    }
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Denied::Forged)
+}
+
+/// The key that says to have signed it.
+pub(super) fn key(body: &[u8]) -> Option<u64> {
+    let id = body.first_chunk::<KEY_BYTES>()?;
+    Some(u64::from_be_bytes(*id))
+}
+
+/// What the name says, if its proof is right.
+pub(super) fn read(key: &Key, body: &[u8]) -> Result<Pass, Denied> {
+    let (said, proof) = body
+        .split_last_chunk::<PROOF_BYTES>()
+        .ok_or(Denied::Forged)?;
+    if !key.is_proof(&[NAME_MARK, said], proof) {
+        return Err(Denied::Forged);
+    }
+    parse(said.get(KEY_BYTES..).unwrap_or_default()).ok_or(Denied::Forged)
+}
+
+fn parse(said: &[u8]) -> Option<Pass> {
+    let mut rest = said;
+    let client_id = short(&mut rest)?;
+    let realm = short(&mut rest)?;
+    let count = u16::from_be_bytes(fixed(&mut rest)?);
+    let mut audiences = Vec::new();
+    for _ in 0..count {
+        let length = u16::from_be_bytes(fixed(&mut rest)?);
+        audiences.push(Audience::stored(&*text(&mut rest, length.into())?));
+    }
+    rest.is_empty().then(|| Pass {
+        client_id,
+        realm,
+        audiences: audiences.into(),
+    })
+}
+
+fn short(rest: &mut &[u8]) -> Option<Box<str>> {
+    let [length] = fixed(rest)?;
+    text(rest, length.into())
+}
+
+fn text(rest: &mut &[u8], length: usize) -> Option<Box<str>> {
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    std::str::from_utf8(text).ok().map(Box::from)
+}
+
+fn fixed<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (bytes, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_is_read_or_refused(said in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _read = parse(&said);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The keys in memory.
+//!
+//! Invariants: a key signs only from a time at which every replica has long read it; what it has signed is believed until it is gone
+//! from the table; keys that are known stay so while the database is away. Times are the database's, so that the clocks of replicas
+//! need not agree: the ring knows how far this machine's is off.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::{
+    domain::Micros,
+    store::{SigningKey, SigningKeysRead},
+};
+
+/// One key.
+#[derive(Clone)]
+pub(super) struct Key {
+    id: u64,
+    keyed: Hmac<Sha256>,
+    signs_from: Micros,
+    retires_at: Option<Micros>,
+}
+
+impl Key {
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The proof of what these parts are together. A part that can be of any length must be the last.
+    pub(super) fn prove(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.over(parts).finalize().into_bytes().into()
+    }
+
+    /// Whether this is the proof of that, or its beginning. Takes as long for a nearly right one as for a wrong one.
+    pub(super) fn is_proof(&self, parts: &[&[u8]], proof: &[u8]) -> bool {
+        self.over(parts).verify_truncated_left(proof).is_ok()
+    }
+
+    fn over(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.keyed.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+/// All keys that this replica knows.
+#[derive(Default)]
+pub struct KeyRing {
+    /// In the order in which they sign.
+    keys: ArcSwap<Vec<Arc<Key>>>,
+    /// How far the database's clock is before this machine's, in microseconds.
+    ahead: AtomicI64,
+}
+
+impl KeyRing {
+    /// Takes over what was read from the database at this time of this machine.
+    pub fn adopt(&self, read: &SigningKeysRead, at: Micros) {
+        let ahead = read.now.get().saturating_sub(at.get());
+        self.ahead.store(ahead, Ordering::Relaxed);
+        let keys = read.keys.iter().filter_map(key).collect();
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// The time of this machine as the database would tell it.
+    pub(super) fn shared(&self, now: Micros) -> Micros {
+        Micros::new(now.get().saturating_add(self.ahead.load(Ordering::Relaxed)))
+    }
+
+    /// The key that signs now: the newest whose time has come.
+    pub(super) fn signing(&self, now: Micros) -> Option<Arc<Key>> {
+        let now = self.shared(now);
+        let keys = self.keys.load();
+        let mut ready = keys.iter().rev().filter(|key| key.signs_from <= now);
+        ready.next().cloned()
+    }
+
+    /// The key of this id, if what it has signed is believed.
+    pub(super) fn believed(&self, id: u64, now: Micros) -> Option<Arc<Key>> {
+        let now = self.shared(now);
+        let keys = self.keys.load();
+        let mut named = keys.iter().filter(|key| key.id == id);
+        let is_on = |key: &&Arc<Key>| key.retires_at.is_none_or(|at| now < at);
+        named.find(is_on).cloned()
+    }
+}
+
+/// A key as the table has it; one that this release cannot use is left out.
+fn key(stored: &SigningKey) -> Option<Arc<Key>> {
+    let id = u64::from_str_radix(&stored.id, 16).ok();
+    let keyed = Hmac::<Sha256>::new_from_slice(&stored.secret).ok();
+    let is_long = stored.secret.len() >= LEAST_BYTES;
+    let Some((id, keyed)) = id.zip(keyed).filter(|_| is_long) else {
+        tracing::warn!(id = %stored.id, "a signing key cannot be used: what it has signed is not believed");
+        return None;
+    };
+    Some(Arc::new(Key {
+        id,
+        keyed,
+        signs_from: stored.signs_from,
+        retires_at: stored.retires_at,
+    }))
+}
+
+/// A shorter secret was not made here.
+const LEAST_BYTES: usize = 32;

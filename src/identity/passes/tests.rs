@@ -1,0 +1,285 @@
+//! What is taken as a pass, and what is not.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    identity::{Accepted, ClientIds},
+    store::{SigningKey, SigningKeysRead},
+};
+
+const CLIENT: &str = "ABCDEFGHIJKL-terminal-1";
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A clock that stands where it was put.
+struct Standing(AtomicI64);
+
+impl Clock for Standing {
+    fn now(&self) -> Micros {
+        Micros::new(self.0.load(Ordering::Relaxed))
+    }
+}
+
+struct Bench {
+    passes: Passes,
+    ring: Arc<KeyRing>,
+    clock: Arc<Standing>,
+}
+
+fn key(id: u64, signs_from: i64) -> SigningKey {
+    SigningKey {
+        id: format!("{id:016x}"),
+        secret: vec![u8::try_from(id).unwrap(); 32],
+        signs_from: seconds(signs_from),
+        retires_at: None,
+    }
+}
+
+fn seconds(seconds: i64) -> Micros {
+    Micros::new(seconds * 1_000_000)
+}
+
+impl Bench {
+    fn of(identity: Identity) -> Self {
+        let (ring, clock) = (
+            Arc::<KeyRing>::default(),
+            Arc::new(Standing(AtomicI64::new(0))),
+        );
+        let passes = Passes::new(Arc::new(identity), Arc::clone(&ring), clock.clone(), HOUR);
+        let bench = Self {
+            passes,
+            ring,
+            clock,
+        };
+        bench.at(1_000);
+        bench.adopt(vec![key(1, 0)], 1_000);
+        bench
+    }
+
+    fn known() -> Self {
+        let orders: ModuleName = "orders".parse().unwrap();
+        let by_module = HashMap::from([(orders, Accepted::only([1]))]);
+        Self::of(Identity::of(["jwt".into(), "legacy".into()], by_module))
+    }
+
+    fn at(&self, seconds: i64) {
+        self.clock.0.store(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    fn adopt(&self, keys: Vec<SigningKey>, database: i64) {
+        let now = seconds(database);
+        self.ring
+            .adopt(&SigningKeysRead { now, keys }, self.clock.now());
+    }
+
+    fn issue(&self, who: &Who) -> Issued {
+        let own = [Audience::stored("u1"), Audience::stored("group:7")];
+        self.passes.issue(who, &own, CLIENT).unwrap()
+    }
+
+    fn enter(&self, client_id: &str, issued: &Issued) -> Result<Entered, Denied> {
+        let password = issued.password.as_bytes();
+        self.passes.enter(client_id, &issued.username, password)
+    }
+}
+
+fn caller(realm: &str, expires_at: Option<i64>) -> Who {
+    Who::Known(Arc::new(crate::identity::Caller {
+        by: 0,
+        realm: realm.into(),
+        id: "u1".into(),
+        client_ids: ClientIds::Any,
+        audiences: Arc::default(),
+        claims: Box::default(),
+        agent: None,
+        expires_at: expires_at.map(seconds),
+    }))
+}
+
+#[test]
+fn a_pass_lets_its_client_in_until_it_expires() {
+    let bench = Bench::known();
+    let issued = bench.issue(&caller("jwt", None));
+    let entered = bench.enter(CLIENT, &issued).unwrap();
+    assert_eq!(entered.pass.client_id(), CLIENT);
+    assert_eq!(entered.pass.realm(), "jwt");
+    assert_eq!(entered.pass.audiences().len(), 2);
+    assert_eq!(entered.left, HOUR);
+    assert_eq!(bench.passes.named(&issued.username), Ok(entered.pass));
+    assert!(!issued.username.contains(':') && issued.username.len() < 200);
+    bench.at(1_000 + 3_599);
+    assert_eq!(bench.enter(CLIENT, &issued).unwrap().left.as_secs(), 1);
+    bench.at(1_000 + 3_600);
+    assert_eq!(bench.enter(CLIENT, &issued).unwrap_err(), Denied::Expired);
+    let again = bench.issue(&caller("jwt", None));
+    assert_eq!(
+        again.username, issued.username,
+        "a new password needs no new name"
+    );
+    assert_ne!(again.password, issued.password);
+}
+
+#[test]
+fn it_never_outlives_the_credential_of_its_caller() {
+    let bench = Bench::known();
+    let issued = bench.issue(&caller("jwt", Some(1_300)));
+    assert_eq!(bench.enter(CLIENT, &issued).unwrap().left.as_secs(), 300);
+    bench.at(1_300);
+    assert_eq!(bench.enter(CLIENT, &issued).unwrap_err(), Denied::Expired);
+    let late = bench.passes.issue(&caller("jwt", Some(1_300)), &[], CLIENT);
+    assert!(late.is_none());
+}
+
+#[test]
+fn clocks_of_replicas_need_not_agree() {
+    let (one, other) = (Bench::known(), Bench::known());
+    other.at(500_000);
+    other.adopt(vec![key(1, 0)], 1_010);
+    let issued = one.issue(&caller("jwt", None));
+    assert_eq!(other.enter(CLIENT, &issued).unwrap().left.as_secs(), 3_590);
+}
+
+#[test]
+fn it_is_good_for_the_modules_that_take_its_realm() {
+    let bench = Bench::known();
+    let (orders, stock) = ("orders".parse().unwrap(), "stock".parse().unwrap());
+    for (realm, takes_orders) in [("jwt", false), ("legacy", true)] {
+        let issued = bench.issue(&caller(realm, None));
+        let pass = bench.passes.named(&issued.username).unwrap();
+        assert_eq!(bench.passes.takes(&pass, &orders), takes_orders, "{realm}");
+        assert!(bench.passes.takes(&pass, &stock), "{realm}");
+    }
+    // A recognizer that was taken out of the configuration, and open callers where there are none.
+    for who in [caller("gone", None), Who::Open] {
+        let issued = bench.issue(&who);
+        assert_eq!(bench.enter(CLIENT, &issued).unwrap_err(), Denied::NotKnown);
+        assert_eq!(bench.passes.named(&issued.username), Err(Denied::NotKnown));
+    }
+    let open = Bench::of(Identity::open());
+    let issued = open.issue(&Who::Open);
+    let pass = open.enter(CLIENT, &issued).unwrap().pass;
+    assert!(open.passes.takes(&pass, &orders));
+}
+
+#[test]
+fn nothing_of_it_can_be_changed() {
+    let bench = Bench::known();
+    let issued = bench.issue(&caller("jwt", None));
+    for other in [
+        "",
+        "ABCDEFGHIJKL-terminal-2",
+        "ABCDEFGHIJKL-terminal-",
+        "abcdefghijkl-terminal-1",
+    ] {
+        let refused = bench.enter(other, &issued).unwrap_err();
+        assert_eq!(refused, Denied::NotItsClient, "{other}");
+    }
+    let changed = |text: &str, at: usize| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    };
+    for at in 0..issued.username.len() {
+        let username = changed(&issued.username, at);
+        let tampered = Issued {
+            username: username.clone(),
+            password: issued.password.clone(),
+        };
+        let refused = bench.enter(CLIENT, &tampered).unwrap_err();
+        assert!(matches!(refused, Denied::Forged | Denied::Foreign), "{at}");
+        assert!(bench.passes.named(&username).is_err(), "{at}");
+    }
+    for at in 0..issued.password.len() {
+        let tampered = Issued {
+            username: issued.username.clone(),
+            password: changed(&issued.password, at),
+        };
+        assert_eq!(
+            bench.enter(CLIENT, &tampered).unwrap_err(),
+            Denied::Forged,
+            "{at}"
+        );
+    }
+    for end in ["", "A", "AA", "=", " ", "\0"] {
+        let longer = Issued {
+            username: issued.username.clone(),
+            password: format!("{}{end}", issued.password),
+        };
+        assert_eq!(bench.enter(CLIENT, &longer).is_ok(), end.is_empty());
+    }
+}
+
+#[test]
+fn a_name_has_a_longest() {
+    let bench = Bench::known();
+    let many: Vec<_> = (0..1_000)
+        .map(|n| Audience::stored(format!("account-{n:06}")))
+        .collect();
+    let who = caller("jwt", None);
+    assert!(bench.passes.issue(&who, &many, CLIENT).is_none());
+    let issued = bench.passes.issue(&who, &many[..300], CLIENT).unwrap();
+    assert!(issued.username.len() <= NAME_BYTES);
+    assert!(bench.enter(CLIENT, &issued).is_ok());
+    let longest = format!("{PREFIX}{}", "A".repeat(NAME_BYTES));
+    assert_eq!(bench.passes.named(&longest), Err(Denied::Forged));
+}
+
+#[test]
+fn keys_sign_in_turn_and_are_believed_until_they_retire() {
+    let bench = Bench::known();
+    let who = caller("jwt", None);
+    let of_first = bench.issue(&who);
+    let first = SigningKey {
+        retires_at: Some(seconds(9_000)),
+        ..key(1, 0)
+    };
+    bench.adopt(vec![first, key(2, 2_000)], 1_000);
+    assert_eq!(
+        bench.issue(&who).username,
+        of_first.username,
+        "the next one is not yet used"
+    );
+    bench.at(2_000);
+    let of_second = bench.issue(&who);
+    assert_ne!(of_second.username, of_first.username);
+    for issued in [&of_first, &of_second] {
+        assert!(bench.enter(CLIENT, issued).is_ok());
+    }
+    bench.at(8_999);
+    assert!(bench.passes.named(&of_first.username).is_ok());
+    bench.at(9_000);
+    assert_eq!(bench.passes.named(&of_first.username), Err(Denied::Forged));
+    assert!(bench.passes.named(&of_second.username).is_ok());
+    // A key whose row was deleted, as after a theft.
+    bench.adopt(vec![key(3, 9_000)], 9_000);
+    assert_eq!(bench.passes.named(&of_second.username), Err(Denied::Forged));
+}
+
+proptest! {
+    #[test]
+    fn strangers_get_an_answer(username in ".{0,80}", coded in "[A-Za-z0-9_-]{0,120}", password in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let bench = Bench::known();
+        let name = format!("{PREFIX}{coded}");
+        for username in [&username, &name] {
+            prop_assert!(bench.passes.enter(CLIENT, username, &password).is_err());
+            prop_assert!(bench.passes.named(username).is_err());
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read(client in "[a-zA-Z0-9-]{1,64}", realm in "[a-z]{0,20}", audiences in proptest::collection::vec(".{1,30}", 0..20)) {
+        let orders = HashMap::new();
+        let bench = Bench::of(Identity::of([Arc::from(&*realm)], orders));
+        let audiences: Vec<_> = audiences.iter().map(|text| Audience::stored(&**text)).collect();
+        let issued = bench.passes.issue(&caller(&realm, None), &audiences, &client).unwrap();
+        let pass = bench.enter(&client, &issued).unwrap().pass;
+        prop_assert_eq!(pass.client_id(), &*client);
+        prop_assert_eq!(pass.realm(), &*realm);
+        prop_assert_eq!(pass.audiences(), &*audiences);
+    }
+}

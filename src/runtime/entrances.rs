@@ -1,0 +1,132 @@
+//! With what clients enter the brokers, and what the brokers ask.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{
+    StartError,
+    tasks::{Rank, Tasks},
+};
+use crate::{
+    config::{Config, credentials::Credentials, mqtt::Target},
+    domain::SystemClock,
+    http::private::Door,
+    identity::{
+        Identity,
+        passes::{KeyKeeper, KeyRing, Passes, Rotation},
+    },
+    mirror::{self, Access, Hooks, Logins},
+    store::Store,
+};
+
+#[cfg(feature = "embedded-broker")]
+use crate::identity::passes::Doorkeeper;
+
+/// The parts of it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Entrances {
+    config: Arc<Config>,
+    identity: Arc<Identity>,
+    ring: Arc<KeyRing>,
+    /// Absent if no target takes signed ones.
+    passes: Option<Arc<Passes>>,
+    logins: Arc<Logins>,
+}
+
+impl Entrances {
+    /// Those of the configured targets, for callers of this `identity`. Reads the passwords that they need.
+    pub(super) fn new(config: &Arc<Config>, identity: Arc<Identity>) -> Self {
+        let ring = Arc::<KeyRing>::default();
+        let passes = config.signs_passes(identity.is_open()).then(|| {
+            Arc::new(Passes::new(
+                Arc::clone(&identity),
+                Arc::clone(&ring),
+                Arc::new(SystemClock),
+                config.session.pass_lifetime(),
+            ))
+        });
+        let logins = Arc::new(Logins::new(config));
+        logins.refresh();
+        Self {
+            config: Arc::clone(config),
+            identity,
+            ring,
+            passes,
+            logins,
+        }
+    }
+
+    /// Who may call.
+    pub(super) const fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// What sessions answer.
+    pub(super) fn credentials(&self) -> mirror::Credentials {
+        let passes = self.passes.clone();
+        mirror::Credentials::new(&self.identity, passes, Arc::clone(&self.logins))
+    }
+
+    /// What the embedded broker asks; none = it lets everybody in.
+    #[cfg(feature = "embedded-broker")]
+    pub(super) fn embedded(&self) -> Option<Arc<dyn Doorkeeper>> {
+        if self.identity.is_open() {
+            return None;
+        }
+        let passes = Arc::clone(self.passes.as_ref()?);
+        Some(Arc::new(Access::new(
+            &self.config,
+            passes,
+            Target::is_embedded,
+        )))
+    }
+
+    /// Where other brokers ask.
+    pub(super) fn door(&self) -> Result<Door, StartError> {
+        let settings = &self.config.broker_hooks;
+        let secret = settings.read_secret().map_err(StartError::Hooks)?;
+        let Some((secret, passes)) = secret.zip(self.passes.clone()) else {
+            return Ok(Door::default());
+        };
+        let is_open = self.identity.is_open();
+        let asks = |target: &Target| {
+            let signed = self.config.credentials(target, is_open) == Credentials::Signed;
+            signed && !target.is_embedded()
+        };
+        let access = Access::new(&self.config, passes, asks);
+        let logins = Arc::clone(&self.logins);
+        let prefix = &self.config.mqtt.client_id_prefix;
+        let hooks = Hooks::new(access, logins, prefix, settings.others);
+        Ok(Door::new(&secret, settings.networks(), Arc::new(hooks)))
+    }
+
+    /// Starts what keeps keys and passwords up to date. Returns the sign that there is a key, if one is needed.
+    pub(super) fn start(
+        &self,
+        tasks: &mut Tasks,
+        store: &Arc<dyn Store>,
+    ) -> Option<watch::Receiver<bool>> {
+        if !self.logins.is_empty() {
+            let logins = Arc::clone(&self.logins);
+            tasks.spawn(Rank::Reader, "logins", |stop| logins.run(stop));
+        }
+        self.passes.as_ref()?;
+        let settings = &self.config.auth.passes;
+        let (keeper, read) = KeyKeeper::new(
+            Arc::clone(store),
+            Arc::clone(&self.ring),
+            Arc::new(SystemClock),
+            Rotation::new(settings.rotate.get(), settings.keep.get()),
+            by_the_system,
+        );
+        tasks.spawn(Rank::Reader, "pass keys", |stop| keeper.run(stop));
+        Some(read)
+    }
+}
+
+/// The randomness of the operating system.
+fn by_the_system(bytes: &mut [u8]) -> bool {
+    use rand::TryRng;
+    rand::rngs::SysRng.try_fill_bytes(bytes).is_ok()
+}

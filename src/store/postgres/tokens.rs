@@ -1,0 +1,163 @@
+//! Tokens on PostgreSQL.
+
+use async_trait::async_trait;
+use sqlx::{Row, postgres::PgRow};
+
+use super::{PostgresStore, connection::Borrowed};
+use crate::{
+    domain::Micros,
+    store::{
+        Enrolled, Error, NewToken, Result, TokenRecord, TokenRevoked, Tokens,
+        row::{json_text, token_modules, token_record},
+        tokens::{CREATED, REVOKED},
+    },
+    telemetry::{Purpose, count_query},
+};
+
+const IN_FORCE: &str = "\
+    SELECT id, name, role, modules, created_by, created_at, expires_at, revoked_at, hash FROM auth_token \
+    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) \
+    ORDER BY created_at, id LIMIT $1";
+
+const ALL: &str = "\
+    SELECT id, name, role, modules, created_by, created_at, expires_at, revoked_at, hash FROM auth_token \
+    ORDER BY created_at DESC, id DESC LIMIT $1";
+
+const ONE: &str = "\
+    SELECT id, name, role, modules, created_by, created_at, expires_at, revoked_at, hash FROM auth_token WHERE id = $1 FOR UPDATE";
+
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+
+const ENROL: &str = "\
+    INSERT INTO auth_token (id, name, role, modules, created_by, created_at, expires_at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+    ON CONFLICT (id) DO NOTHING";
+
+const REVOKE: &str = "UPDATE auth_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+
+const NOTE: &str = "\
+    INSERT INTO audit (module, actor, action, before, after, reason, at) VALUES (NULL, $1, $2, $3, $4, $5, $6)";
+
+#[async_trait]
+impl Tokens for PostgresStore {
+    async fn tokens_in_force(&self, limit: u32) -> Result<Vec<TokenRecord>> {
+        self.read_tokens(IN_FORCE, limit).await
+    }
+
+    async fn tokens(&self, limit: u32) -> Result<Vec<TokenRecord>> {
+        self.read_tokens(ALL, limit).await
+    }
+
+    async fn token(&self, id: &str) -> Result<Option<TokenRecord>> {
+        let doing = "reading a token";
+        let mut borrowed = self.begin(doing).await?;
+        let found = self.one_token(&mut borrowed, id).await?;
+        self.commit(doing, borrowed).await?;
+        Ok(found)
+    }
+
+    async fn enrol_token(&self, new: &NewToken) -> Result<Enrolled> {
+        let doing = "writing a token";
+        let mut borrowed = self.begin(doing).await?;
+        let mut record = new.record.clone();
+        record.created_at = self.token_time(&mut borrowed).await?;
+        count_query(Purpose::Flags);
+        let enrol = sqlx::query(ENROL)
+            .bind(&record.id)
+            .bind(&record.name)
+            .bind(&record.roles)
+            .bind(token_modules(&record)?)
+            .bind(&record.created_by)
+            .bind(record.created_at.get())
+            .bind(record.expires_at.map(Micros::get))
+            .bind(&record.hash)
+            .execute(borrowed.connection());
+        if self.call(doing, enrol).await?.rows_affected() == 0
+            && let Some(known) = self.one_token(&mut borrowed, &record.id).await?
+        {
+            self.commit(doing, borrowed).await?;
+            return Ok(Enrolled::Known(known));
+        }
+        let note = (&*new.actor, CREATED, &*new.reason);
+        self.note_token(&mut borrowed, note, (None, &record), record.created_at)
+            .await?;
+        self.commit(doing, borrowed).await?;
+        Ok(Enrolled::New(record))
+    }
+
+    async fn revoke_token(&self, revoked: &TokenRevoked) -> Result<Option<TokenRecord>> {
+        let doing = "revoking a token";
+        let mut borrowed = self.begin(doing).await?;
+        let now = self.token_time(&mut borrowed).await?;
+        let before = match self.one_token(&mut borrowed, &revoked.id).await? {
+            Some(before) if before.revoked_at.is_none() => before,
+            none_or_revoked => {
+                self.commit(doing, borrowed).await?;
+                return Ok(none_or_revoked);
+            }
+        };
+        count_query(Purpose::Flags);
+        let revoke = sqlx::query(REVOKE).bind(&revoked.id).bind(now.get());
+        let revoke = revoke.execute(borrowed.connection());
+        self.call(doing, revoke).await?;
+        let mut after = before.clone();
+        after.revoked_at = Some(now);
+        let note = (&*revoked.actor, REVOKED, &*revoked.reason);
+        self.note_token(&mut borrowed, note, (Some(&before), &after), now)
+            .await?;
+        self.commit(doing, borrowed).await?;
+        Ok(Some(after))
+    }
+}
+
+impl PostgresStore {
+    async fn read_tokens(&self, statement: &'static str, limit: u32) -> Result<Vec<TokenRecord>> {
+        let doing = "reading tokens";
+        let mut borrowed = self.borrow(doing).await?;
+        count_query(Purpose::Flags);
+        let select = sqlx::query(statement).bind(i64::from(limit));
+        let rows = select.fetch_all(borrowed.connection());
+        let rows = self.call(doing, rows).await?;
+        borrowed.put_back();
+        records(&rows)
+    }
+
+    async fn token_time(&self, borrowed: &mut Borrowed) -> Result<Micros> {
+        count_query(Purpose::Flags);
+        let now = sqlx::query_scalar(NOW).fetch_one(borrowed.connection());
+        let now: i64 = self.call("reading the time", now).await?;
+        Ok(Micros::new(now))
+    }
+
+    async fn one_token(&self, borrowed: &mut Borrowed, id: &str) -> Result<Option<TokenRecord>> {
+        count_query(Purpose::Flags);
+        let select = sqlx::query(ONE).bind(id).fetch_all(borrowed.connection());
+        let rows = self.call("reading a token", select).await?;
+        Ok(records(&rows)?.pop())
+    }
+
+    async fn note_token(
+        &self,
+        borrowed: &mut Borrowed,
+        (actor, action, reason): (&str, &str, &str),
+        (before, after): (Option<&TokenRecord>, &TokenRecord),
+        now: Micros,
+    ) -> Result<()> {
+        count_query(Purpose::Flags);
+        let note = sqlx::query(NOTE)
+            .bind(actor)
+            .bind(action)
+            .bind(json_text("audit", &before)?)
+            .bind(json_text("audit", after)?)
+            .bind(reason)
+            .bind(now.get())
+            .execute(borrowed.connection());
+        self.call("writing the audit of a token", note).await?;
+        Ok(())
+    }
+}
+
+fn records(rows: &[PgRow]) -> Result<Vec<TokenRecord>> {
+    let record = |row: &PgRow| token_record(row, row.try_get(8)?);
+    let records: sqlx::Result<_> = rows.iter().map(record).collect();
+    records.map_err(Error::Unexpected)
+}

@@ -1,0 +1,79 @@
+//! The keys of MQTT passes: one is added after the newest that is known, and retires those before it.
+
+use std::time::Duration;
+
+use changeover::{
+    domain::Micros,
+    store::{SigningKey, SigningKeyAdded},
+};
+
+use crate::support::database::DatabaseUnderTest;
+
+crate::on_each_database!(
+    keys_come_one_after_the_other,
+    of_two_that_make_one_at_once_both_go_on,
+);
+
+fn key(id: &str, signs_from: Micros) -> SigningKey {
+    SigningKey {
+        id: id.to_owned(),
+        secret: (0..32).map(|n| n * 8).collect(),
+        signs_from,
+        retires_at: None,
+    }
+}
+
+async fn keys_come_one_after_the_other(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let read = store.signing_keys().await.unwrap();
+    assert_eq!(read.keys, []);
+    let hour = Duration::from_hours(1);
+    let (start, next) = (read.now, read.now.plus(hour));
+    let (first, second) = (key("a1", start), key("b2", next));
+    let add = async |key: &SigningKey, after, before_retire_at| {
+        let added = SigningKeyAdded {
+            key,
+            after,
+            before_retire_at,
+        };
+        store.add_signing_key(&added).await.unwrap()
+    };
+    assert!(add(&first, None, start).await);
+    assert!(!add(&second, None, next).await, "another was there already");
+    let read = store.signing_keys().await.unwrap();
+    assert_eq!(read.keys, std::slice::from_ref(&first));
+    assert!(read.now >= start && read.now.since(start) < hour);
+
+    let retires_at = start.minus(hour);
+    assert!(add(&second, Some(start), retires_at).await);
+    let retired = SigningKey {
+        retires_at: Some(retires_at),
+        ..first
+    };
+    let keys = store.signing_keys().await.unwrap().keys;
+    assert_eq!(keys, [retired, second.clone()]);
+    assert!(!format!("{keys:?}").contains("secret"));
+    assert_eq!(store.forget_signing_keys().await.unwrap(), 1);
+    assert_eq!(store.forget_signing_keys().await.unwrap(), 0);
+    assert_eq!(store.signing_keys().await.unwrap().keys, [second]);
+}
+
+async fn of_two_that_make_one_at_once_both_go_on(database: DatabaseUnderTest) {
+    let store = database.store().await;
+    let now = store.signing_keys().await.unwrap().now;
+    let keys = [key("a1", now), key("b2", now)];
+    let add = async |key: &SigningKey| {
+        let added = SigningKeyAdded {
+            key,
+            after: None,
+            before_retire_at: now,
+        };
+        store.add_signing_key(&added).await.unwrap()
+    };
+    let (one, other) = tokio::join!(add(&keys[0]), add(&keys[1]));
+    assert!(one || other);
+    let read = store.signing_keys().await.unwrap();
+    assert_eq!(read.keys.len(), usize::from(one) + usize::from(other));
+    let unknown = read.keys.iter().find(|key| !keys.contains(key));
+    assert_eq!(unknown, None);
+}

@@ -1,0 +1,85 @@
+//! Callers with credentials, as account services and operators give them out.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use reqwest::RequestBuilder;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+/// What tokens of accounts are signed with.
+const SECRET: &str = "only for tests: forty-two bytes of a secret";
+/// The key of a shop.
+const KEY: &str = "only-for-tests-0123456789abcdef";
+
+/// Accounts, which bring a token and read what is of their name; and one shop, which brings a key, is called `u1` as an account is and reads
+/// what is of that account.
+pub fn auth() -> String {
+    let hash = Sha256::digest(KEY);
+    format!(
+        r#"
+[[auth.callers]]
+kind = "jwt"
+name = "accounts"
+algorithm = "HS256"
+secret = "{SECRET}"
+leeway_s = 0
+audiences = ["{{sub}}"]
+
+[[auth.callers]]
+kind = "key"
+name = "shops"
+credential = {{ name = "X-Api-Key" }}
+[[auth.callers.keys]]
+id = "u1"
+hash = "sha256:{hash:x}"
+audiences = ["u1"]
+"#
+    )
+}
+
+/// What a request brings along.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    Nothing,
+    Token(String),
+    Key,
+}
+
+impl Credential {
+    /// The token of an account, for a minute.
+    pub fn of(account: &str) -> Self {
+        Self::until(account, 60)
+    }
+
+    /// The token of an account that is believed for so many seconds from now.
+    pub fn until(account: &str, seconds: i64) -> Self {
+        Self::Token(signed(SECRET, account, seconds))
+    }
+
+    /// The token of an account that somebody else has signed.
+    pub fn forged(account: &str) -> Self {
+        Self::Token(signed(
+            "another secret, of as many bytes as this",
+            account,
+            60,
+        ))
+    }
+
+    /// Puts it onto a request.
+    pub fn on(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Nothing => request,
+            Self::Token(token) => request.bearer_auth(token),
+            Self::Key => request.header("x-api-key", KEY),
+        }
+    }
+}
+
+fn signed(secret: &str, account: &str, seconds: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let end = i64::try_from(now.as_secs()).unwrap() + seconds;
+    let claims = json!({"sub": account, "exp": end});
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    encode(&Header::default(), &claims, &key).unwrap()
+}
