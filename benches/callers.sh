@@ -29,7 +29,7 @@ callers_config() {
   case $1 in
     hs256) printf '%s\n' '[[auth.callers]]' 'kind = "jwt"' 'algorithm = "HS256"' "secret_file = \"$folder/hs256.secret\"" 'audiences = ["{sub}"]' ;;
     rs256) printf '%s\n' '[[auth.callers]]' 'kind = "jwt"' 'algorithm = "RS256"' "public_key_file = \"$folder/rs256.pub\"" 'audiences = ["{sub}"]' ;;
-    forward) printf '%s\n' '[[auth.callers]]' 'kind = "forward"' "check_url = \"http://127.0.0.1:$check_port/check\"" 'headers = ["X-Session"]' 'audiences = ["{sub}"]' 'ttl = "1h"' ;;
+    forward) printf '%s\n' '[[auth.callers]]' 'kind = "forward"' "check_url = \"http://127.0.0.1:$check_port/check\"" 'shows = [{ in = "header", name = "X-Session" }]' 'audiences = ["{sub}"]' 'ttl = "1h"' ;;
   esac
 }
 
@@ -113,7 +113,9 @@ enabled = false"
 
 bench_storm() {
   local i
-  more="$(callers_config hs256)
+  # As if the broker asked: nothing connects to it but the gateway.
+  more="credentials = \"signed\"
+$(callers_config hs256)
 [broker_hooks]
 secret = \"of-the-benchmark\""
   start_gateway callers_storm "$broker_raised" commission orders
