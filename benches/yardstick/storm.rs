@@ -155,10 +155,20 @@ async fn admitted(private: SocketAddr, hooks: &str, session: &Session) -> anyhow
         password,
     } = &session.mqtt;
     let login = json!({"username": username, "password": password, "clientid": client_id, "peerhost": "127.0.0.1"});
-    allowed(&mut connection, &format!("{hooks}/emqx/authenticate"), &login).await?;
+    allowed(
+        &mut connection,
+        &format!("{hooks}/emqx/authenticate"),
+        &login,
+    )
+    .await?;
     for topic in session.modules.values().flat_map(|module| &module.topics) {
         let subscribe = json!({"username": username, "clientid": client_id, "topic": topic, "action": "subscribe", "qos": 1, "retain": false, "peerhost": "127.0.0.1"});
-        allowed(&mut connection, &format!("{hooks}/emqx/authorize"), &subscribe).await?;
+        allowed(
+            &mut connection,
+            &format!("{hooks}/emqx/authorize"),
+            &subscribe,
+        )
+        .await?;
     }
     Ok(())
 }

@@ -12,7 +12,11 @@ pub struct Arguments {
     #[arg(long)]
     pub callers: u32,
     /// The file of a secret for HS256.
-    #[arg(long, conflicts_with = "rsa_key_file", required_unless_present = "rsa_key_file")]
+    #[arg(
+        long,
+        conflicts_with = "rsa_key_file",
+        required_unless_present = "rsa_key_file"
+    )]
     pub secret_file: Option<PathBuf>,
     /// The file of a private key for RS256, in PEM.
     #[arg(long)]
@@ -51,7 +55,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signer = match (&arguments.secret_file, &arguments.rsa_key_file) {
         (Some(file), _) => {
             let secret = fs::read(file)?;
-            Signer::new(Algorithm::HS256, EncodingKey::from_secret(secret.trim_ascii()))?
+            Signer::new(
+                Algorithm::HS256,
+                EncodingKey::from_secret(secret.trim_ascii()),
+            )?
         }
         (None, file) => {
             let key = fs::read(file.as_ref().context("a key is needed")?)?;

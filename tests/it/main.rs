@@ -43,6 +43,8 @@ mod a_soak;
 mod a_state_that_was_off_is_made_whole;
 mod a_stopped_holder_trips_nothing_twice;
 mod a_stopped_process_stands_in_nobodys_way;
+#[cfg(feature = "embedded-broker")]
+mod accounts_never_see_each_other;
 mod admin_queries_say_what_is_read;
 mod alike_names_stay_apart;
 mod an_index_comes_with_the_first_time_cursor;
