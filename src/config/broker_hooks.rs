@@ -89,6 +89,12 @@ impl BrokerHooks {
         ranges.filter_map(|range| range.parse().ok()).collect()
     }
 
+    /// The same, if anybody may ask.
+    pub fn callers(&self) -> Vec<Network> {
+        let is_on = !self.secret.is_empty() || self.secret_file.is_some();
+        if is_on { self.networks() } else { Vec::new() }
+    }
+
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         if !self.secret.is_empty() {
             if self.secret_file.is_some() {

@@ -10,7 +10,9 @@ const ALIKE: f64 = 0.75;
 /// What is wrong with the value at `path`, and what is allowed there.
 pub(super) fn explain(path: &KeyPath, error: &figment::Error) -> String {
     match &error.kind {
-        Kind::UnknownField(name, known) => unknown("key", name, known),
+        Kind::UnknownField(name, known) => {
+            gone(name).unwrap_or_else(|| unknown("key", name, known))
+        }
         Kind::UnknownVariant(word, known) => unknown("value", word, known),
         Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) => {
             mismatch(path, found, wanted)
@@ -21,6 +23,17 @@ pub(super) fn explain(path: &KeyPath, error: &figment::Error) -> String {
         Kind::Message(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A key of earlier releases, and what is in its place.
+fn gone(name: &str) -> Option<String> {
+    let instead = match name {
+        "private_insecure" => {
+            "the private listener asks for tokens now (docs/OPERATIONS.md, \"Upgrading\")"
+        }
+        _ => return None,
+    };
+    Some(format!("the key `{name}` is gone: {instead}. Take it out"))
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {

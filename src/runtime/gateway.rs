@@ -77,10 +77,13 @@ impl Gateway {
             websocket: targets.websocket,
         };
         telemetry::install_metrics().map_err(StartError::Metrics)?;
+        // What files may lack is found before this replica joins the others.
+        let mut tasks = Tasks::default();
+        let around = Around::raise(&config, &mut tasks)?;
+        entrances.door()?;
         let (parts, ingest_writer) = Parts::new(config, store, census, entrances);
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
-        let mut tasks = Tasks::default();
         parts.presence.join(&*parts.store).await?;
         maintenance::start_operators(&mut tasks, &parts).await?;
         let mut prerequisites = maintenance::start_log(&mut tasks, &parts, ingest_writer);
@@ -100,7 +103,6 @@ impl Gateway {
         };
         let asyncapi = parts.asyncapi(bound);
         let private = private::router(parts.private_state(mirror, Arc::clone(&asyncapi))?);
-        let around = Around::raise(&parts.config.server, &mut tasks)?;
         let cuts = Cuts::default();
         let cut = cuts.private.clone();
         tasks.spawn(Rank::Private, "private listener", |stop| {

@@ -31,7 +31,10 @@ pub(super) struct Around {
 
 impl Around {
     /// Reads the certificates, and sees to it that they are read again.
-    pub(super) fn raise(server: &Server, tasks: &mut Tasks) -> Result<Self, StartError> {
+    pub(super) fn raise(config: &Config, tasks: &mut Tasks) -> Result<Self, StartError> {
+        let server = &config.server;
+        // A broker asks for all of its clients, over a pool of connections from one address.
+        let pools = config.broker_hooks.callers();
         let files = server.public_tls.as_ref();
         let public = certificates("public", "server.public_tls", files, tasks)?;
         let files = server.private_tls.as_ref();
@@ -47,7 +50,7 @@ impl Around {
         };
         Ok(Self {
             public: walls("public", public, server.proxies().into()),
-            private: walls("private", private, Arc::default()),
+            private: walls("private", private, pools.into()),
         })
     }
 }

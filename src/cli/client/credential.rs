@@ -45,17 +45,24 @@ impl Credential {
                 format!("of --token-file {}", path.display()),
             ));
         }
-        if let Ok(text) = env::var(VARIABLE) {
+        if let Some(text) = env::var(VARIABLE).ok().filter(|text| !text.is_empty()) {
             let text = TokenText::parse(text.trim());
             let text = text.map_err(|why| Failure::Usage(anyhow!("{VARIABLE}: {why}")))?;
             return Ok(Self::of(&text, format!("of {VARIABLE}")));
         }
         // With --url nothing else of the configuration is needed, so that it may be wrong or absent.
-        let config = globals.load().unwrap_or_default();
+        let config = match globals.load() {
+            Ok(config) => config,
+            Err(error) => {
+                let why = format!("auth.admin_token_file is not known: {error}");
+                return Ok(Self::none(why));
+            }
+        };
         let Some(path) = config.auth.admin_token_file() else {
             return Ok(Self::none("auth.admin_token_file names no file".to_owned()));
         };
-        let shown = path.display();
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let shown = whole.display();
         match read(path) {
             Ok(text) => Ok(Self::of(
                 &text,
@@ -77,7 +84,8 @@ impl Credential {
         }
     }
 
-    const fn none(origin: String) -> Self {
+    /// None, and why.
+    pub(super) const fn none(origin: String) -> Self {
         Self {
             bearer: None,
             origin,

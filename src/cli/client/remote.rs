@@ -38,6 +38,18 @@ fn base_url(text: &str) -> Result<Url, String> {
 impl Remote {
     /// A client of the listener that the flag or the configuration names.
     pub(in crate::cli) fn client(&self, globals: &Globals) -> Result<Client, Failure> {
+        self.showing(
+            Credential::find(self.token_file.as_ref(), globals)?,
+            globals,
+        )
+    }
+
+    /// The same, which shows no token.
+    pub(in crate::cli) fn stranger(&self, globals: &Globals) -> Result<Client, Failure> {
+        self.showing(Credential::none("none is asked for".to_owned()), globals)
+    }
+
+    fn showing(&self, credential: Credential, globals: &Globals) -> Result<Client, Failure> {
         let (base, found_by) = match &self.url {
             Some(url) => (url.clone(), "from --url"),
             None => (
@@ -46,7 +58,6 @@ impl Remote {
             ),
         };
         let tls = self.tls.for_url(&base)?;
-        let credential = Credential::find(self.token_file.as_ref(), globals)?;
         Ok(Client {
             wire: Wire::new(None, tls)?,
             base,

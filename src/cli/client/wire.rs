@@ -110,9 +110,11 @@ async fn connect(url: &Url, tls: &Arc<ClientConfig>) -> Result<TlsStream<TcpStre
         None => ServerName::try_from(String::new()),
     };
     let name = name.map_err(|error| failed(error.into()))?;
-    let addresses = url.socket_addrs(|| None);
-    let addresses = addresses.map_err(|error| failed(error.into()))?;
-    let stream = TcpStream::connect(&*addresses).await;
+    let host = url.host_str().unwrap_or_default();
+    // As a URL has it, an IPv6 address stands in brackets.
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(443);
+    let stream = TcpStream::connect((host, port)).await;
     let stream = stream.map_err(|error| failed(error.into()))?;
     let connector = TlsConnector::from(Arc::clone(tls));
     let shaken = Box::pin(connector.connect(name, stream)).await;

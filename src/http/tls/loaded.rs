@@ -38,6 +38,13 @@ impl Fingerprint {
     }
 }
 
+/// What a file holds; none = it cannot be read.
+pub(super) fn digest(file: Named<'_>) -> Option<[u8; 32]> {
+    file.read()
+        .ok()
+        .map(|content| Sha256::digest(content).into())
+}
+
 /// What a listener shows, made of the files as they are now.
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
@@ -76,8 +83,16 @@ impl Loaded {
         })
     }
 
-    /// The same, if its certificate is valid now.
-    pub(super) fn valid(files: &ListenerTls, now: SystemTime) -> Result<Self, Unusable> {
+    /// The same. A certificate that is another one than what is `shown` has to be valid now; else what has changed is the CA of the
+    /// clients, of which nothing may wait for a better certificate.
+    pub(super) fn newer(
+        files: &ListenerTls,
+        shown: Option<[u8; 32]>,
+        now: SystemTime,
+    ) -> Result<Self, Unusable> {
+        if digest(files.certificate()) == shown {
+            return Self::read(files);
+        }
         match pem::age(files.certificate(), now) {
             Age::Bad(why) => Err(why),
             Age::Good | Age::Ending(_) => Self::read(files),

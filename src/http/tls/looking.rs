@@ -7,13 +7,15 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio_rustls::rustls::ServerConfig;
 
-use super::loaded::{Fingerprint, Loaded};
+use super::loaded::{Fingerprint, Loaded, digest};
 use crate::config::{listener_tls::ListenerTls, login::Unusable};
 
 /// What is known of the files.
 pub(super) struct Looking {
     /// The files that are shown.
     shown: Fingerprint,
+    /// The certificate among them.
+    certificate: Option<[u8; 32]>,
     until: Option<SystemTime>,
     /// Files that were broken at the last look, and whether that was told.
     broken: Option<(Fingerprint, bool)>,
@@ -30,9 +32,10 @@ pub(super) enum Looked {
 }
 
 impl Looking {
-    pub(super) const fn new(shown: Fingerprint, until: Option<SystemTime>) -> Self {
+    pub(super) fn new(files: &ListenerTls, shown: Fingerprint, until: Option<SystemTime>) -> Self {
         Self {
             shown,
+            certificate: digest(files.certificate()),
             until,
             broken: None,
         }
@@ -49,18 +52,21 @@ impl Looking {
             self.broken = None;
             return Looked::Same;
         }
-        if self.broken == Some((found, true)) {
-            return Looked::Same;
-        }
-        match Loaded::valid(files, now) {
+        // Also of files that were broken: one that was not valid yet may be now.
+        let certificate = digest(files.certificate());
+        match Loaded::newer(files, self.certificate, now) {
             Ok(loaded) => {
                 (self.shown, self.until, self.broken) = (found, loaded.until, None);
+                self.certificate = certificate;
                 Looked::Renewed(loaded.config)
             }
             Err(why) => {
-                let is_known = self.broken == Some((found, false));
+                let (is_known, is_told) = match self.broken {
+                    Some((same, is_told)) if same == found => (true, is_told),
+                    _ => (false, false),
+                };
                 self.broken = Some((found, is_known));
-                if is_known {
+                if is_known && !is_told {
                     Looked::Broken(why)
                 } else {
                     Looked::Same

@@ -42,11 +42,12 @@ impl Certificates {
     pub fn load(listener: &'static str, files: ListenerTls) -> Result<Self, Unusable> {
         let fingerprint = Fingerprint::of(&files);
         let loaded = Loaded::read(&files)?;
+        let looking = Looking::new(&files, fingerprint, loaded.until);
         let certificates = Self {
             listener,
             files,
             shown: ArcSwap::from(loaded.config),
-            looking: Mutex::new(Looking::new(fingerprint, loaded.until)),
+            looking: Mutex::new(looking),
         };
         certificates.report(loaded.until, SystemTime::now());
         Ok(certificates)

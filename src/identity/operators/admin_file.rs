@@ -39,6 +39,8 @@ pub async fn enrol_admin(
     path: &Path,
     instance: &str,
 ) -> Result<(), store::Error> {
+    // Where it is, whatever folder the process was started in.
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let shown = path.display();
     match look(path) {
         Found::Token(text) => adopt(operators, &text, path, instance).await,

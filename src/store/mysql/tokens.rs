@@ -53,6 +53,10 @@ impl Tokens for MySqlStore {
     }
 
     async fn enrol_token(&self, new: &NewToken) -> Result<Enrolled> {
+        // Of two that find it there by inserting it, each would hold a lock that the other waits for.
+        if let Some(known) = self.token(&new.record.id).await? {
+            return Ok(Enrolled::Known(known));
+        }
         let doing = "writing a token";
         let mut borrowed = self.begin(doing).await?;
         let mut record = new.record.clone();
