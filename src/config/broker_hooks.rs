@@ -23,6 +23,8 @@ pub struct BrokerHooks {
     pub secret_file: Option<PathBuf>,
     /// Address ranges of the brokers.
     pub from: Vec<String>,
+    /// The virtual host of RabbitMQ that the gateway's topics are in. In others nobody may do anything.
+    pub vhost: String,
     /// What is said of a user that is neither a session's nor the gateway's.
     pub others: Others,
 }
@@ -44,6 +46,7 @@ impl Default for BrokerHooks {
             secret: String::new(),
             secret_file: None,
             from: vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()],
+            vhost: "/".to_owned(),
             others: Others::Deny,
         }
     }
@@ -56,6 +59,7 @@ impl fmt::Debug for BrokerHooks {
             .field("secret", &HIDDEN)
             .field("secret_file", &self.secret_file)
             .field("from", &self.from)
+            .field("vhost", &self.vhost)
             .field("others", &self.others)
             .finish()
     }
@@ -91,8 +95,11 @@ impl BrokerHooks {
 
     /// The same, if anybody may ask.
     pub fn callers(&self) -> Vec<Network> {
-        let is_on = !self.secret.is_empty() || self.secret_file.is_some();
-        if is_on { self.networks() } else { Vec::new() }
+        if self.are_on() {
+            self.networks()
+        } else {
+            Vec::new()
+        }
     }
 
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {

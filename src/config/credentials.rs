@@ -114,6 +114,13 @@ impl Config {
 /// Where the isolation of clients is left to others.
 pub(super) fn warn(config: &Config, warnings: &mut Problems) {
     for (n, target) in config.mqtt.targets.iter().enumerate() {
+        let is_nobodys = config.credentials(target, false) == Credentials::None;
+        if is_nobodys && !config.auth.is_open() {
+            warnings.push(
+                format!("mqtt.targets[{n}].credentials"),
+                "callers are known, and sessions tell nothing to enter this broker with: that each reads only its own audiences is for you to see to there, or let the broker ask the gateway (broker_hooks)",
+            );
+        }
         if target.credentials == Some(Credentials::Static) {
             warnings.push(
                 format!("mqtt.targets[{n}].credentials"),

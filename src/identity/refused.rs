@@ -26,7 +26,7 @@ pub enum Refused {
     #[error("this client id is not the caller's")]
     NotItsClient,
     /// Too many wrong credentials came from there, or too many requests.
-    #[error("too many requests")]
+    #[error("too many requests, come back later")]
     TooMany {
         /// When to come again.
         retry_after_s: u32,

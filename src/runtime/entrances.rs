@@ -98,7 +98,9 @@ impl Entrances {
         let logins = Arc::clone(&self.logins);
         let prefix = &self.config.mqtt.client_id_prefix;
         let hooks = Hooks::new(access, logins, prefix, settings.others);
-        Ok(Door::new(&secret, settings.networks(), Arc::new(hooks)))
+        let networks = settings.networks();
+        let door = Door::new(&secret, networks, &settings.vhost, Arc::new(hooks));
+        Ok(door)
     }
 
     /// Starts what keeps keys and passwords up to date. Returns the sign that there is a key, if one is needed.

@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 
 use crate::support::{
     callers::{self, Credential},
-    eventually,
     gateway::{Client, InProcess, Setup},
     passes::Entering,
     streams::sqlite,
@@ -124,20 +123,20 @@ fn note(arrived: &mut Arrived, position: u64, value: &Value) {
 }
 
 /// Asks until it gets an answer that is not "come back later".
-async fn get(fleet: &Fleet, account: &str, path: &str) -> Value {
+async fn get(fleet: Arc<Fleet>, account: &'static str, path: String) -> Value {
     let url = format!("{}{path}", fleet.client.public);
-    eventually(&format!("an answer at {path}"), PATIENCE, async || {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
         let request = token(account).on(fleet.client.http.get(&url));
         let answer = fleet.client.send(request).await;
-        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-            return None;
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < deadline {
+            continue;
         }
         assert_eq!(answer.status, StatusCode::OK, "{path}: {answer:?}");
         let head = |name| answer.header(name).to_owned();
         let (next, is_last) = (head("stream-next-offset"), head("stream-up-to-date"));
-        Some(json!({"next": next, "is_last": is_last == "true", "body": answer.json()}))
-    })
-    .await
+        return json!({"next": next, "is_last": is_last == "true", "body": answer.json()});
+    }
 }
 
 async fn by_legacy_polls(
@@ -148,7 +147,7 @@ async fn by_legacy_polls(
     while !fleet.is_done(since) {
         let uid = encoded(account);
         let path = format!("/api/commission/list?since={since}&uid={uid}");
-        let page = get(&fleet, account, &path).await;
+        let page = get(Arc::clone(&fleet), account, path).await;
         for item in page["body"]["list"].as_array().unwrap() {
             note(&mut arrived, item["seq"].as_u64().unwrap(), &item["body"]);
         }
@@ -165,7 +164,7 @@ async fn by_a_stream(
     let (mut arrived, mut offset) = (Arrived::new(), "-1".to_owned());
     while !fleet.is_done(position_of(&offset)) {
         let path = format!("/v1/streams/commission?offset={offset}");
-        let page = get(&fleet, account, &path).await;
+        let page = get(Arc::clone(&fleet), account, path).await;
         for event in page["body"].as_array().unwrap() {
             note(&mut arrived, sequence(event), &event["data"]);
         }
@@ -200,7 +199,7 @@ async fn by_mqtt(
     let (mut arrived, mut offset, mut is_last) = (Arrived::new(), "-1".to_owned(), false);
     while !is_last {
         let path = format!("/v1/streams/commission?offset={offset}");
-        let page = get(&fleet, account, &path).await;
+        let page = get(Arc::clone(&fleet), account, path).await;
         for event in page["body"].as_array().unwrap() {
             note(&mut arrived, sequence(event), &event["data"]);
         }

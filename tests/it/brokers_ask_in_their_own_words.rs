@@ -309,6 +309,16 @@ async fn rabbitmq_asks_about_each_thing() {
         ),
         ("vhost", vec![("username", "guest"), ("vhost", "/")], "deny"),
         (
+            "vhost",
+            vec![("username", user), ("vhost", "other")],
+            "deny",
+        ),
+        (
+            "vhost",
+            vec![("username", "gateway"), ("vhost", "other")],
+            "deny",
+        ),
+        (
             "resource",
             thing(user, "queue", &queue, "configure"),
             "allow",

@@ -9,7 +9,7 @@ use crate::support::{
     gateway::{InProcess, Setup},
     native::{PATIENCE, numbered},
     socket::Socket,
-    within,
+    token, within,
 };
 
 const BY_PATH: &str = r#"
@@ -172,8 +172,10 @@ async fn in_values() {
         ];
         let mut row = Vec::new();
         for (url, line) in places {
-            let request =
-                format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let token = token::admin();
+            let request = format!(
+                "{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            );
             let statuses = site.statuses(name, url, request.as_bytes()).await;
             assert_eq!(statuses.len(), 1, "{name}, {line}: {statuses:?}");
             let status = statuses[0];

@@ -22,7 +22,7 @@ use crate::support::{
     pki::Authority,
     secure::{Trust, shows},
     socket::Socket,
-    within,
+    token, within,
 };
 
 const POLL: &str = "/api/commission/list?since=0&uid=u1";
@@ -138,7 +138,8 @@ async fn a_body_that_does_not_come_is_answered_408() {
     ] {
         let mut socket = Socket::connect(url).await;
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n[{{"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n[{{",
+            token::admin()
         );
         socket.send_raw(head.as_bytes()).await;
         let (head, body) = within("it is answered", PATIENCE, socket.answer()).await;

@@ -27,7 +27,7 @@ enum For {
 use For::{Admins, AnyToken, Everybody, Operators, Producers, Viewers};
 
 /// Each endpoint that the description of the listener names, and one of its paths.
-const DOORS: [(&str, &str, &str, For); 27] = [
+const DOORS: [(&str, &str, &str, For); 38] = [
     ("get", "/admin/v1/modules", "/admin/v1/modules", Viewers),
     (
         "get",
@@ -111,6 +111,73 @@ const DOORS: [(&str, &str, &str, For); 27] = [
         Producers,
     ),
     ("get", "/metrics", "/metrics", Viewers),
+    // Brokers know the secret of their path instead.
+    (
+        "post",
+        "/broker/{secret}/emqx/authenticate",
+        "/broker/x/emqx/authenticate",
+        Everybody,
+    ),
+    (
+        "post",
+        "/broker/{secret}/emqx/authorize",
+        "/broker/x/emqx/authorize",
+        Everybody,
+    ),
+    (
+        "get",
+        "/broker/{secret}/rabbitmq/user",
+        "/broker/x/rabbitmq/user",
+        Everybody,
+    ),
+    (
+        "post",
+        "/broker/{secret}/rabbitmq/user",
+        "/broker/x/rabbitmq/user",
+        Everybody,
+    ),
+    (
+        "get",
+        "/broker/{secret}/rabbitmq/vhost",
+        "/broker/x/rabbitmq/vhost",
+        Everybody,
+    ),
+    (
+        "post",
+        "/broker/{secret}/rabbitmq/vhost",
+        "/broker/x/rabbitmq/vhost",
+        Everybody,
+    ),
+    (
+        "get",
+        "/broker/{secret}/rabbitmq/resource",
+        "/broker/x/rabbitmq/resource",
+        Everybody,
+    ),
+    (
+        "post",
+        "/broker/{secret}/rabbitmq/resource",
+        "/broker/x/rabbitmq/resource",
+        Everybody,
+    ),
+    (
+        "get",
+        "/broker/{secret}/rabbitmq/topic",
+        "/broker/x/rabbitmq/topic",
+        Everybody,
+    ),
+    (
+        "post",
+        "/broker/{secret}/rabbitmq/topic",
+        "/broker/x/rabbitmq/topic",
+        Everybody,
+    ),
+    (
+        "post",
+        "/broker/{secret}/vernemq",
+        "/broker/x/vernemq",
+        Everybody,
+    ),
     ("get", "/healthz", "/healthz", Everybody),
     ("get", "/readyz", "/readyz", Everybody),
     ("get", "/openapi.json", "/openapi.json", AnyToken),

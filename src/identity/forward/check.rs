@@ -30,6 +30,9 @@ pub(super) struct Check {
     max_bytes: usize,
 }
 
+/// What a back end says of a request that it will not read: that is a matter of this credential, and no outage.
+const UNREADABLE: [u16; 4] = [400, 413, 414, 431];
+
 /// What the back end says of a credential.
 pub(super) enum Verdict {
     /// Whose it is, and until when, if it says that.
@@ -74,7 +77,8 @@ impl Check {
     }
 
     fn read(&self, answer: &Answered, granting: &Granting) -> Verdict {
-        if self.refuses.contains(&answer.status.as_u16()) {
+        let status = answer.status.as_u16();
+        if self.refuses.contains(&status) || UNREADABLE.contains(&status) {
             return Verdict::No(None);
         }
         if !answer.status.is_success() {

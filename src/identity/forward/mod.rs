@@ -138,6 +138,13 @@ impl Inner {
             _ => Verdict::Silence("as many checks as allowed go on already".to_owned()),
         };
         let now = self.clock.now();
+        let verdict = match verdict {
+            // What it says to be over is no yes.
+            Verdict::Yes {
+                until: Some(until), ..
+            } if until <= now => Verdict::No(None),
+            verdict => verdict,
+        };
         match verdict {
             Verdict::Yes { caller, until } => {
                 self.outage.ends();

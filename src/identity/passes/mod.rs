@@ -113,6 +113,10 @@ impl Passes {
     pub fn issue(&self, who: &Who, audiences: &[Audience], client_id: &str) -> Option<Issued> {
         let now = self.clock.now();
         let caller = who.caller();
+        if caller.is_none() && !self.identity.is_open() {
+            // No broker would let it in: whoever is open among known callers has proved nothing.
+            return None;
+        }
         let until = caller.and_then(|caller| caller.expires_at);
         let until = until.map_or(Duration::MAX, |until| until.since(now));
         let realm = caller.map_or("", |caller| &caller.realm);

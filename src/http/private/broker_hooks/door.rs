@@ -24,23 +24,27 @@ pub struct Door {
 struct Open {
     secret: Box<str>,
     from: Vec<Network>,
+    vhost: Arc<str>,
     hooks: Arc<Hooks>,
 }
 
 impl Door {
-    /// A door for brokers at these addresses that know the secret.
-    pub fn new(secret: &str, from: Vec<Network>, hooks: Arc<Hooks>) -> Self {
+    /// A door for brokers at these addresses that know the secret, and for one virtual host of RabbitMQ.
+    pub fn new(secret: &str, from: Vec<Network>, vhost: &str, hooks: Arc<Hooks>) -> Self {
         Self {
             open: Some(Open {
                 secret: secret.into(),
                 from,
+                vhost: vhost.into(),
                 hooks,
             }),
         }
     }
 
-    pub(super) fn hooks(&self) -> Option<Arc<Hooks>> {
-        self.open.as_ref().map(|open| Arc::clone(&open.hooks))
+    /// What answers behind it, and in which virtual host.
+    pub(super) fn hooks(&self) -> Option<(Arc<Hooks>, Arc<str>)> {
+        let open = self.open.as_ref()?;
+        Some((Arc::clone(&open.hooks), Arc::clone(&open.vhost)))
     }
 
     fn lets_in(&self, peer: Option<IpAddr>, path: &str) -> bool {

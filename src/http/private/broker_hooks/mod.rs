@@ -43,6 +43,8 @@ const HELD_BACK: usize = 1_024;
 #[derive(Clone)]
 pub(super) struct HookState {
     hooks: Arc<Hooks>,
+    /// The virtual host of RabbitMQ that the gateway's topics are in.
+    vhost: Arc<str>,
     held_back: Arc<Semaphore>,
 }
 
@@ -57,11 +59,12 @@ impl HookState {
 
 /// The paths of all brokers, behind their door.
 pub(super) fn routes(door: Arc<Door>) -> Router {
-    let Some(hooks) = door.hooks() else {
+    let Some((hooks, vhost)) = door.hooks() else {
         return Router::new();
     };
     let state = HookState {
         hooks,
+        vhost,
         held_back: Arc::new(Semaphore::new(HELD_BACK)),
     };
     Router::new()

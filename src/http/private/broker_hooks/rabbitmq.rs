@@ -19,6 +19,7 @@ use crate::mirror::{Doing, LoggedIn, Verdict};
 #[schema(as = RabbitMqQuestion)]
 pub(in crate::http::private) struct Question {
     username: String,
+    vhost: String,
     password: String,
     client_id: String,
     /// `exchange`, `queue` or `topic`.
@@ -89,7 +90,7 @@ pub(in crate::http::private) async fn vhost(
     body: Result<Bytes, BytesRejection>,
 ) -> &'static str {
     let asked = read(&body.unwrap_or_default());
-    word(state.hooks.is_known(&asked.username))
+    word(vhost_verdict(&state, &asked))
 }
 
 /// The same as a query.
@@ -106,7 +107,7 @@ pub(in crate::http::private) async fn vhost_get(
     RawQuery(query): RawQuery,
 ) -> &'static str {
     let asked = read(query.unwrap_or_default().as_bytes());
-    word(state.hooks.is_known(&asked.username))
+    word(vhost_verdict(&state, &asked))
 }
 
 /// RabbitMQ asks about an exchange or a queue.
@@ -188,6 +189,7 @@ fn read(form: &[u8]) -> Question {
         let value = value.into_owned();
         match &*key {
             "username" => asked.username = value,
+            "vhost" => asked.vhost = value,
             "password" => asked.password = value,
             "client_id" => asked.client_id = value,
             "resource" => asked.resource = value,
@@ -216,7 +218,22 @@ async fn user_answer(state: &HookState, asked: &Question) -> &'static str {
     }
 }
 
+/// In another virtual host there may be the same names, of somebody else.
+fn is_elsewhere(state: &HookState, asked: &Question) -> bool {
+    asked.vhost != *state.vhost
+}
+
+fn vhost_verdict(state: &HookState, asked: &Question) -> Verdict {
+    if is_elsewhere(state, asked) {
+        return Verdict::Deny;
+    }
+    state.hooks.is_known(&asked.username)
+}
+
 fn resource_verdict(state: &HookState, asked: &Question) -> Verdict {
+    if is_elsewhere(state, asked) {
+        return Verdict::Deny;
+    }
     match (&*asked.resource, &*asked.permission) {
         ("exchange", "read") if asked.name == EXCHANGE => state.hooks.is_known(&asked.username),
         ("exchange", "write") if asked.name == EXCHANGE => state.hooks.publishes(&asked.username),
@@ -239,7 +256,7 @@ fn topic_verdict(state: &HookState, asked: &Question) -> Verdict {
         "write" => Doing::Publish,
         _ => return Verdict::Deny,
     };
-    if asked.name != EXCHANGE {
+    if asked.name != EXCHANGE || is_elsewhere(state, asked) {
         return Verdict::Deny;
     }
     let topic = asked.routing_key.replace('.', "/").replace('*', "+");
