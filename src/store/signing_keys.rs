@@ -45,14 +45,27 @@ pub struct SigningKeysRead {
 pub struct SigningKeyAdded<'a> {
     /// The key; what it signs is believed without an end so far.
     pub key: &'a SigningKey,
-    /// The start of the newest key that is known: if another has one that signs later, nothing is added.
-    pub after: Option<Micros>,
+    /// The newest key that is known: if another key follows it already, or signs later, nothing is added.
+    pub after: Option<&'a SigningKey>,
     /// When the keys before it retire.
     pub before_retire_at: Micros,
 }
 
-/// What stands for no key at all.
-pub(super) const NEVER: i64 = -1;
+impl SigningKeyAdded<'_> {
+    /// The key that it follows, as a text that no two rows have: of several replicas that make the next key at once, one does. The first
+    /// follows none, whose id is empty.
+    pub(super) fn follows(&self) -> &str {
+        self.after.map_or("", |newest| &newest.id)
+    }
+
+    /// No key signs later than this.
+    pub(super) fn latest(&self) -> i64 {
+        self.after.map_or(NEVER, |newest| newest.signs_from.get())
+    }
+}
+
+/// Before every key.
+const NEVER: i64 = -1;
 
 /// The keys.
 #[async_trait]

@@ -111,7 +111,7 @@ impl<S: SigningKeys + Send + Sync + ?Sized> KeyKeeper<S> {
         {
             let added = SigningKeyAdded {
                 key: &key,
-                after: read.keys.last().map(|key| key.signs_from),
+                after: read.keys.last(),
                 before_retire_at: signs_from.plus(self.rotation.kept),
             };
             if self.store.add_signing_key(&added).await? {
@@ -128,8 +128,9 @@ impl<S: SigningKeys + Send + Sync + ?Sized> KeyKeeper<S> {
     }
 
     async fn adopt(&self) -> store::Result<SigningKeysRead> {
+        let asked = self.clock.now();
         let read = self.store.signing_keys().await?;
-        self.ring.adopt(&read, self.clock.now());
+        self.ring.adopt(&read, (asked, self.clock.now()));
         Ok(read)
     }
 

@@ -4,10 +4,7 @@
 //! from the table; keys that are known stay so while the database is away. Times are the database's, so that the clocks of replicas
 //! need not agree: the ring knows how far this machine's is off.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hmac::{Hmac, Mac};
@@ -53,42 +50,59 @@ impl Key {
 
 /// All keys that this replica knows.
 #[derive(Default)]
-pub struct KeyRing {
+pub struct KeyRing(ArcSwap<Known>);
+
+/// What was read last.
+#[derive(Default)]
+struct Known {
     /// In the order in which they sign.
-    keys: ArcSwap<Vec<Arc<Key>>>,
-    /// How far the database's clock is before this machine's, in microseconds.
-    ahead: AtomicI64,
+    keys: Vec<Arc<Key>>,
+    /// How far the database's clock is before this machine's, in microseconds. None before the first reading.
+    ahead: Option<i64>,
 }
 
 impl KeyRing {
-    /// Takes over what was read from the database at this time of this machine.
-    pub fn adopt(&self, read: &SigningKeysRead, at: Micros) {
-        let ahead = read.now.get().saturating_sub(at.get());
-        self.ahead.store(ahead, Ordering::Relaxed);
+    /// Takes over what the database answered between two times of this machine.
+    ///
+    /// Its clock was read at some moment between these. What is known of the clocks changes no more than that makes it: a reading that
+    /// takes long tells little, and must not make passes end early.
+    pub fn adopt(&self, read: &SigningKeysRead, (asked, answered): (Micros, Micros)) {
+        let most = read.now.get().saturating_sub(asked.get());
+        let least = read.now.get().saturating_sub(answered.get()).min(most);
+        let ahead = self.0.load().ahead.unwrap_or(i64::midpoint(least, most));
         let keys = read.keys.iter().filter_map(key).collect();
-        self.keys.store(Arc::new(keys));
+        self.0.store(Arc::new(Known {
+            keys,
+            ahead: Some(ahead.clamp(least, most)),
+        }));
     }
 
     /// The time of this machine as the database would tell it.
     pub(super) fn shared(&self, now: Micros) -> Micros {
-        Micros::new(now.get().saturating_add(self.ahead.load(Ordering::Relaxed)))
+        self.0.load().shared(now)
     }
 
     /// The key that signs now: the newest whose time has come.
     pub(super) fn signing(&self, now: Micros) -> Option<Arc<Key>> {
-        let now = self.shared(now);
-        let keys = self.keys.load();
-        let mut ready = keys.iter().rev().filter(|key| key.signs_from <= now);
+        let known = self.0.load();
+        let now = known.shared(now);
+        let mut ready = known.keys.iter().rev().filter(|key| key.signs_from <= now);
         ready.next().cloned()
     }
 
     /// The key of this id, if what it has signed is believed.
     pub(super) fn believed(&self, id: u64, now: Micros) -> Option<Arc<Key>> {
-        let now = self.shared(now);
-        let keys = self.keys.load();
-        let mut named = keys.iter().filter(|key| key.id == id);
+        let known = self.0.load();
+        let now = known.shared(now);
+        let mut named = known.keys.iter().filter(|key| key.id == id);
         let is_on = |key: &&Arc<Key>| key.retires_at.is_none_or(|at| now < at);
         named.find(is_on).cloned()
+    }
+}
+
+impl Known {
+    fn shared(&self, now: Micros) -> Micros {
+        Micros::new(now.get().saturating_add(self.ahead.unwrap_or_default()))
     }
 }
 

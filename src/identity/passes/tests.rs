@@ -72,9 +72,13 @@ impl Bench {
     }
 
     fn adopt(&self, keys: Vec<SigningKey>, database: i64) {
+        let now = self.clock.now();
+        self.adopt_between((now, now), keys, database);
+    }
+
+    fn adopt_between(&self, at: (Micros, Micros), keys: Vec<SigningKey>, database: i64) {
         let now = seconds(database);
-        self.ring
-            .adopt(&SigningKeysRead { now, keys }, self.clock.now());
+        self.ring.adopt(&SigningKeysRead { now, keys }, at);
     }
 
     fn issue(&self, who: &Who) -> Issued {
@@ -258,6 +262,32 @@ fn keys_sign_in_turn_and_are_believed_until_they_retire() {
     // A key whose row was deleted, as after a theft.
     bench.adopt(vec![key(3, 9_000)], 9_000);
     assert_eq!(bench.passes.named(&of_second.username), Err(Denied::Forged));
+}
+
+/// The database's clock is 100 s before this machine's.
+#[test]
+fn a_reading_that_takes_long_moves_no_clock() {
+    let bench = Bench::known();
+    let keys = || vec![key(1, 0)];
+    let ends = |bench: &Bench| {
+        let issued = bench.issue(&caller("jwt", None));
+        bench.enter(CLIENT, &issued).unwrap().left
+    };
+    bench.at(2_000);
+    bench.adopt(keys(), 2_100);
+    // Asked at 2,000 and answered at 2,000, but heard of at 2,060, and asked at 2,100 and answered when it was heard of, at 2,160.
+    for (asked, answered, database) in [(2_000, 2_060, 2_100), (2_100, 2_160, 2_260)] {
+        bench.at(answered);
+        bench.adopt_between((seconds(asked), seconds(answered)), keys(), database);
+        assert_eq!(
+            bench.ring.shared(seconds(answered)),
+            seconds(answered + 100)
+        );
+        assert_eq!(ends(&bench), HOUR);
+    }
+    // No reading is as old as this would make it: a clock was set.
+    bench.adopt_between((seconds(2_200), seconds(2_210)), keys(), 2_280);
+    assert_eq!(bench.ring.shared(seconds(2_210)), seconds(2_290));
 }
 
 proptest! {

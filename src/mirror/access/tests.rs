@@ -31,7 +31,7 @@ fn access() -> (Access, Pass) {
         retires_at: None,
     };
     let keys = vec![key];
-    ring.adopt(&SigningKeysRead { now, keys }, now);
+    ring.adopt(&SigningKeysRead { now, keys }, (now, now));
     let stock = HashMap::from([("stock".parse().unwrap(), Accepted::only([1]))]);
     let identity = Identity::of(["jwt".into(), "legacy".into()], stock);
     let (clock, lifetime) = (Arc::new(SystemClock), Duration::from_hours(1));

@@ -2,12 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{MySqlStore, lease::NOW, statement::Statement, stored::Stored};
+use super::{MySqlStore, error::is_duplicate, lease::NOW, statement::Statement, stored::Stored};
 use crate::{
     domain::Micros,
     store::{
         Error, Result, SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead, row::Columns,
-        signing_keys::NEVER,
     },
     telemetry::{Purpose, count_query},
 };
@@ -53,7 +52,7 @@ impl SigningKeys for MySqlStore {
         let mut borrowed = self.begin(doing).await?;
         count_query(Purpose::Keys);
         // In a statement of its own: the insert would lock the gap that it looks at, and two replicas at once would wait for each other.
-        let newer = sqlx::query_scalar(NEWER).bind(added.after.map_or(NEVER, Micros::get));
+        let newer = sqlx::query_scalar(NEWER).bind(added.latest());
         let newer: i64 = self
             .call(doing, newer.fetch_one(borrowed.connection()))
             .await?;
@@ -62,18 +61,32 @@ impl SigningKeys for MySqlStore {
             return Ok(false);
         }
         count_query(Purpose::Keys);
-        let mut add =
-            Statement::new("INSERT INTO signing_key (id, secret, signs_from, created_at) VALUES (");
+        let mut add = Statement::new(
+            "INSERT INTO signing_key (id, secret, signs_from, follows, created_at) VALUES (",
+        );
         add.push_bind(&added.key.id)
             .push(", ")
             .push_bind(&added.key.secret)
             .push(", ")
             .push_bind(added.key.signs_from.get())
             .push(", ")
+            .push_bind(added.follows())
+            .push(", ")
             .push(NOW)
             .push(")");
-        self.call(doing, add.build().execute(borrowed.connection()))
-            .await?;
+        let add = add.build().execute(borrowed.connection());
+        // Waits for whoever is about to make one that follows the same key.
+        let add = async {
+            match add.await {
+                Ok(_) => Ok(true),
+                Err(error) if is_duplicate(&error) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        if !self.call(doing, add).await? {
+            self.commit(doing, borrowed).await?;
+            return Ok(false);
+        }
         count_query(Purpose::Keys);
         let retire = sqlx::query(RETIRE)
             .bind(added.before_retire_at.get())

@@ -6,10 +6,7 @@ use sqlx::Row;
 use super::PostgresStore;
 use crate::{
     domain::Micros,
-    store::{
-        Error, Result, SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead,
-        signing_keys::NEVER,
-    },
+    store::{Error, Result, SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead},
     telemetry::{Purpose, count_query},
 };
 
@@ -19,9 +16,10 @@ const KEYS: &str =
     "SELECT id, secret, signs_from, retires_at FROM signing_key ORDER BY signs_from, id";
 
 const ADD: &str = "\
-    INSERT INTO signing_key (id, secret, created_at, signs_from) \
-    SELECT $1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $3 \
-    WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE signs_from > $4)";
+    INSERT INTO signing_key (id, secret, created_at, signs_from, follows) \
+    SELECT $1, $2, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, $3, $5 \
+    WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE signs_from > $4) \
+    ON CONFLICT (follows) DO NOTHING";
 
 const RETIRE: &str =
     "UPDATE signing_key SET retires_at = $1 WHERE retires_at IS NULL AND signs_from < $2";
@@ -63,7 +61,8 @@ impl SigningKeys for PostgresStore {
             .bind(&added.key.id)
             .bind(&added.key.secret)
             .bind(added.key.signs_from.get())
-            .bind(added.after.map_or(NEVER, Micros::get))
+            .bind(added.latest())
+            .bind(added.follows())
             .execute(borrowed.connection());
         let is_added = self.call(doing, add).await?.rows_affected() == 1;
         if is_added {

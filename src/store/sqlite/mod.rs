@@ -80,6 +80,7 @@ impl SqliteStore {
     pub(super) async fn open(database: &Database, sequencer: &Sequencer) -> Result<Self> {
         let base = parse(&database.url)?;
         create_folder(base.get_filename())?;
+        file::make_private(base.get_filename())?;
         let half_lease = Duration::from_millis((sequencer.lease_ms / 2).max(1));
         let acquire_timeout = Duration::from_millis(database.acquire_timeout_ms);
         let reading = base

@@ -6,9 +6,7 @@ use sqlx::Row;
 use super::{SqliteStore, error::failed};
 use crate::{
     domain::Micros,
-    store::{
-        Result, SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead, signing_keys::NEVER,
-    },
+    store::{Result, SigningKey, SigningKeyAdded, SigningKeys, SigningKeysRead},
     telemetry::{Purpose, count_query},
 };
 
@@ -16,8 +14,9 @@ const KEYS: &str =
     "SELECT id, secret, signs_from, retires_at FROM signing_key ORDER BY signs_from, id";
 
 const ADD: &str = "\
-    INSERT INTO signing_key (id, secret, created_at, signs_from) \
-    SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE signs_from > ?5)";
+    INSERT INTO signing_key (id, secret, created_at, signs_from, follows) \
+    SELECT ?1, ?2, ?3, ?4, ?6 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE signs_from > ?5) \
+    ON CONFLICT (follows) DO NOTHING";
 
 const RETIRE: &str =
     "UPDATE signing_key SET retires_at = ?1 WHERE retires_at IS NULL AND signs_from < ?2";
@@ -54,7 +53,8 @@ impl SigningKeys for SqliteStore {
             .bind(&added.key.secret)
             .bind(Self::now().get())
             .bind(added.key.signs_from.get())
-            .bind(added.after.map_or(NEVER, Micros::get))
+            .bind(added.latest())
+            .bind(added.follows())
             .execute(writing.connection());
         if add.await.map_err(failed(doing))?.rows_affected() != 1 {
             return Ok(false);

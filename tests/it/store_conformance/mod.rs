@@ -20,6 +20,7 @@ mod retention;
 mod server_defaults;
 mod signing_keys;
 mod speed;
+mod sqlite_file;
 mod states;
 mod targets;
 mod tick_index;

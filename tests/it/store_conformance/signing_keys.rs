@@ -7,11 +7,13 @@ use changeover::{
     store::{SigningKey, SigningKeyAdded},
 };
 
+use tokio::task::JoinSet;
+
 use crate::support::database::DatabaseUnderTest;
 
 crate::on_each_database!(
     keys_come_one_after_the_other,
-    of_two_that_make_one_at_once_both_go_on,
+    of_many_that_make_one_at_once_one_does,
 );
 
 fn key(id: &str, signs_from: Micros) -> SigningKey {
@@ -45,7 +47,7 @@ async fn keys_come_one_after_the_other(database: DatabaseUnderTest) {
     assert!(read.now >= start && read.now.since(start) < hour);
 
     let retires_at = start.minus(hour);
-    assert!(add(&second, Some(start), retires_at).await);
+    assert!(add(&second, Some(&first), retires_at).await);
     let retired = SigningKey {
         retires_at: Some(retires_at),
         ..first
@@ -58,22 +60,33 @@ async fn keys_come_one_after_the_other(database: DatabaseUnderTest) {
     assert_eq!(store.signing_keys().await.unwrap().keys, [second]);
 }
 
-async fn of_two_that_make_one_at_once_both_go_on(database: DatabaseUnderTest) {
+/// Of replicas that have read the same, and have never heard of each other.
+async fn of_many_that_make_one_at_once_one_does(database: DatabaseUnderTest) {
     let store = database.store().await;
-    let now = store.signing_keys().await.unwrap().now;
-    let keys = [key("a1", now), key("b2", now)];
-    let add = async |key: &SigningKey| {
-        let added = SigningKeyAdded {
-            key,
-            after: None,
-            before_retire_at: now,
+    let mut newest = None;
+    for turn in 0..8 {
+        let now = store.signing_keys().await.unwrap().now;
+        let made = |n| {
+            let (store, after) = (store.clone(), newest.clone());
+            async move {
+                let key = key(&format!("{turn}-{n}"), now);
+                let added = SigningKeyAdded {
+                    key: &key,
+                    after: after.as_ref(),
+                    before_retire_at: now,
+                };
+                store.add_signing_key(&added).await.unwrap().then_some(key)
+            }
         };
-        store.add_signing_key(&added).await.unwrap()
-    };
-    let (one, other) = tokio::join!(add(&keys[0]), add(&keys[1]));
-    assert!(one || other);
-    let read = store.signing_keys().await.unwrap();
-    assert_eq!(read.keys.len(), usize::from(one) + usize::from(other));
-    let unknown = read.keys.iter().find(|key| !keys.contains(key));
-    assert_eq!(unknown, None);
+        let made: JoinSet<_> = (0..4).map(made).collect();
+        let made: Vec<_> = made.join_all().await.into_iter().flatten().collect();
+        let [one] = &*made else {
+            panic!("{} of turn {turn}", made.len());
+        };
+        let keys = store.signing_keys().await.unwrap().keys;
+        assert_eq!(keys.last(), Some(one));
+        let unretired = keys.iter().filter(|key| key.retires_at.is_none());
+        assert_eq!(unretired.count(), 1);
+        newest = Some(one.clone());
+    }
 }

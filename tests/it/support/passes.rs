@@ -30,7 +30,7 @@ pub fn passes(lifetime: Duration) -> Arc<Passes> {
         retires_at: None,
     };
     let keys = vec![key];
-    ring.adopt(&SigningKeysRead { now, keys }, now);
+    ring.adopt(&SigningKeysRead { now, keys }, (now, now));
     let identity = Arc::new(Identity::of(["jwt".into()], HashMap::new()));
     Arc::new(Passes::new(identity, ring, Arc::new(SystemClock), lifetime))
 }

@@ -1,0 +1,4 @@
+-- The key that a key follows, which no two rows have: of replicas that make the next key at once, one does. The first follows none: ''.
+-- A replica of before writes NULL, which any number of rows may have.
+ALTER TABLE signing_key ADD COLUMN follows TEXT;
+CREATE UNIQUE INDEX signing_key_follows ON signing_key (follows);

@@ -1,0 +1,46 @@
+//! The file of SQLite, which holds the keys that sign MQTT passwords, is its owner's alone.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use changeover::{
+    config::{database::Database, sequencer::Sequencer},
+    store,
+};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+async fn opened(file: &Path) {
+    let database = Database {
+        url: format!("sqlite://{}", file.display()),
+        ..Database::default()
+    };
+    let store = store::open(&database, &Sequencer::default()).await.unwrap();
+    store.migrate().await.unwrap();
+    // Writing makes the files beside it, which stand as long as it is open.
+    for beside in ["", "-wal", "-shm"] {
+        let path = format!("{}{beside}", file.display());
+        assert_eq!(mode(Path::new(&path)), mode(file), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_one_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("below/changeover.db");
+    opened(&file).await;
+    assert_eq!(mode(&file), 0o600);
+}
+
+#[tokio::test]
+async fn one_that_is_there_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("changeover.db");
+    fs::write(&file, "").unwrap();
+    for given in [0o660, 0o644] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(given)).unwrap();
+        opened(&file).await;
+        assert_eq!(mode(&file), given);
+    }
+}
