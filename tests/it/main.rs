@@ -175,6 +175,7 @@ mod the_verifier_raises_nothing_false;
 mod the_verifier_tells_what_a_broker_does;
 mod time_cursors;
 mod time_cursors_across_epochs;
+mod tokens_are_made_and_revoked;
 mod tokens_say_who_may_what;
 mod two_gateways_take_over;
 mod values_that_do_not_fit_go_as_pointers;
