@@ -239,6 +239,26 @@ async fn wherever_callers_show_them() {
     run.brokers_ask(&id, &passes).await;
     run.operators_act(&file).await;
 
+    // What signs the passes, as text and as a list of bytes.
+    let signing = "SELECT lower(hex(secret)) FROM signing_key LIMIT 1";
+    let signing = database.text(signing).await.unwrap();
+    let digits = signing
+        .as_bytes()
+        .chunks(2)
+        .map(|two| str::from_utf8(two).unwrap());
+    let bytes: Vec<_> = digits
+        .map(|two| u8::from_str_radix(two, 16).unwrap())
+        .collect();
+    assert!(bytes.len() >= 32, "{bytes:?}");
+    let list = format!("{:?}", &bytes[..8]);
+    for form in [
+        &*signing,
+        &signing.to_uppercase(),
+        list.trim_matches(['[', ']']),
+    ] {
+        run.plant(form);
+    }
+
     // And when files turn wrong.
     let (client, config) = (run.program.client.clone(), setup.write());
     run.shown.extend(told(&client, &config).await);
