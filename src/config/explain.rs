@@ -63,7 +63,12 @@ fn mismatch(path: &KeyPath, found: &Actual, wanted: &str) -> String {
         _ if wanted == "text" => ": put it in quotes",
         _ => "",
     };
-    format!("must be {wanted}, not {}{hint}", shown(path, found))
+    let shown = match found {
+        // In the place of many values anything may stand in it, secrets too.
+        Actual::Str(_) if ["a list", "a table"].contains(&&*wanted) => "text".to_owned(),
+        _ => shown(path, found),
+    };
+    format!("must be {wanted}, not {shown}{hint}")
 }
 
 /// A whole number that is not one of its type: as it was written, and the largest one of the type.

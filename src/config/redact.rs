@@ -6,10 +6,11 @@
 /// What stands for a secret.
 pub const HIDDEN: &str = "***";
 
-/// Whether a key names a secret by its ending.
+/// Whether a key names a secret by its ending. By a hash a guess can be tried where nobody counts the tries; and where a list of
+/// `keys` belongs, somebody may write one.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["secret", "password", "token"]
+    ["secret", "password", "token", "hash", "keys"]
         .iter()
         .any(|end| key.ends_with(end))
 }

@@ -65,19 +65,31 @@ impl<V: Clone + Send + Sync + 'static> Halves<V> {
         }
         let old = both.old.map.pin();
         let value = old.get(key)?;
-        // Never over an entry that came meanwhile.
-        if both.young.map.pin().try_insert(*key, value.clone()).is_ok() {
+        self.save(&both, *key, value);
+        Some(read(value))
+    }
+
+    /// Puts an entry of the old half into the young one. Never over an entry that came meanwhile.
+    fn save(&self, both: &Both<V>, key: Fingerprint, value: &V) {
+        if both.young.map.pin().try_insert(key, value.clone()).is_ok() {
             self.count_one(&both.young);
         }
-        Some(read(value))
     }
 
     /// Puts an entry there, over another one.
     pub(super) fn insert(&self, key: Fingerprint, value: V) {
-        let both = self.both.load();
-        if both.young.map.pin().insert(key, value).is_none() {
+        while !self.put(&self.both.load_full(), key, value.clone()) {}
+    }
+
+    /// Puts an entry into the young half. False = it was the young one no more: a reader may have saved the entry of before from it into
+    /// the one that is, where it would count over this one.
+    fn put(&self, both: &Arc<Both<V>>, key: Fingerprint, value: V) -> bool {
+        let is_new = both.young.map.pin().insert(key, value).is_none();
+        let was_young = Arc::ptr_eq(both, &self.both.load());
+        if is_new {
             self.count_one(&both.young);
         }
+        was_young
     }
 
     /// How many entries there are, some of them perhaps twice.
@@ -125,13 +137,36 @@ mod tests {
         assert_eq!(table.get(&key(999), |n| *n), Some(999));
     }
 
-    #[test]
-    fn a_new_entry_counts_over_the_one_that_is_saved() {
+    /// A table of which one half is full, with the first entry in the old half.
+    fn turned() -> Halves<u32> {
         let table = Halves::new(4);
         table.insert(key(0), 0);
         table.insert(key(1), 1);
+        table
+    }
+
+    #[test]
+    fn a_new_entry_counts_over_the_one_that_is_saved() {
+        let table = turned();
+        let (both, found) = (table.both.load_full(), 0);
+        assert!(both.young.map.is_empty(), "it is in the old half");
+        // Between what a reader finds and what it saves.
         table.insert(key(0), 2);
+        table.save(&both, key(0), &found);
         assert_eq!(table.get(&key(0), |n| *n), Some(2));
-        assert_eq!(table.get(&key(0), |n| *n), Some(2));
+    }
+
+    #[test]
+    fn a_new_entry_is_put_into_the_half_that_is_young_then() {
+        let table = turned();
+        let before = table.both.load_full();
+        assert!(table.put(&before, key(2), 2));
+        assert!(table.put(&before, key(3), 3), "the halves change after it");
+        // A reader saves what a writer is about to put into the half of before.
+        assert_eq!(table.get(&key(2), |n| *n), Some(2));
+        assert!(!table.put(&before, key(2), 4));
+        assert_eq!(table.get(&key(2), |n| *n), Some(2), "so it is not done yet");
+        table.insert(key(2), 4);
+        assert_eq!(table.get(&key(2), |n| *n), Some(4));
     }
 }

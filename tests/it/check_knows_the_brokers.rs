@@ -3,8 +3,9 @@
 use std::process::{Command, Output};
 
 use crate::support::{
+    callers,
     database::{DatabaseUnderTest, Kind},
-    gateway::Setup,
+    gateway::{Program, Setup},
 };
 
 async fn check(target: &str) -> Output {
@@ -46,4 +47,50 @@ async fn what_can_never_fit_is_refused() {
     assert_eq!(output.status.code(), Some(64));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("did you mean `mosquitto`?"), "{told}");
+}
+
+const HOOKS: &str = "[broker_hooks]\nsecret = \"0123456789abcdef\"\n";
+
+/// That callers are known, and a broker lets in whomever it likes.
+const NOBODYS: &str = "mqtt.targets[0].credentials: callers are known, and sessions tell nothing to enter this broker with";
+
+#[tokio::test]
+async fn known_callers_whom_the_broker_does_not_know_are_warned_of() {
+    let callers = callers::auth();
+    for (more, is_warned) in [
+        (callers.clone(), true),
+        (format!("credentials = \"none\"\n{callers}"), true),
+        (
+            format!("credentials = \"none\"\nprofile = \"rabbitmq\"\n{callers}{HOOKS}"),
+            true,
+        ),
+        (format!("profile = \"rabbitmq\"\n{callers}"), true),
+        (format!("profile = \"rabbitmq\"\n{callers}{HOOKS}"), false),
+        (String::new(), false),
+        ("[[auth.callers]]\nkind = \"open\"\n".to_owned(), false),
+    ] {
+        let output = check(&more).await;
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{more}: {told}");
+        assert_eq!(
+            told.contains(&format!("warning: {NOBODYS}")),
+            is_warned,
+            "{more}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn and_the_start_says_so_too() {
+    for (more, is_warned) in [(callers::auth(), true), (String::new(), false)] {
+        let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+        let setup = Setup::new(&database, "gw-1").among_others().add(&more);
+        let program = Program::start(&setup).await;
+        assert_eq!(
+            program.log().contains(NOBODYS),
+            is_warned,
+            "{}",
+            program.log()
+        );
+    }
 }

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::json;
@@ -146,6 +146,76 @@ async fn a_certificate_is_renewed_while_clients_poll() {
     )
     .await;
     assert!(refused.abs() < 0.5, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_before_its_time_is_taken_when_it_comes() {
+    let (ours, files) = (Authority::new("ours"), Files::new());
+    let first = ours.server(&HERE);
+    let gateway = Program::start(&shows(setup().await, "public", &files, &first)).await;
+    let (url, trust) = (gateway.client.public.clone(), Trust::of(&ours));
+    let shown = async || trust.connect(&url).await.unwrap().shown();
+    let from = SystemTime::now() + Duration::from_secs(12);
+    let next = ours.server_from(from);
+    files.client("public", &next);
+    let broken = "the new files cannot be used: the old certificate goes on";
+    let told = eventually("it is told of", PATIENCE, async || gateway.said(broken)).await;
+    assert!(
+        told["why"].as_str().unwrap().contains("not valid before"),
+        "{told}"
+    );
+    assert_eq!(shown().await, der(&first));
+    eventually("its time has come", PATIENCE, async || {
+        // A client's clock would be this one.
+        let known = trust.connect(&url).await.ok()?.shown();
+        (known == der(&next)).then_some(())
+    })
+    .await;
+    // Certificates say whole seconds.
+    assert!(
+        SystemTime::now() + Duration::from_secs(1) >= from,
+        "too early"
+    );
+    assert_eq!(
+        gateway.log().matches(broken).count(),
+        1,
+        "{}",
+        gateway.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ca_of_clients_is_withdrawn_also_by_who_has_expired() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let files = Files::new();
+    let both = ours.certificate() + &theirs.certificate();
+    let ca = files.write("ca.pem", &both);
+    let setup = shows(setup().await, "public", &files, &ours.expired_server())
+        .set("server.public_tls.client_ca_file", ca.display());
+    let gateway = InProcess::start(&setup).await;
+    let url = &gateway.client.public;
+    let [anna, eve] = [&ours, &theirs].map(|ca| {
+        let until = SystemTime::now() + Duration::from_hours(1);
+        Trust::in_2020(&ours, &ca.client_until("someone", until))
+    });
+    let request = format!("GET {POLL} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    // With TLS 1.3 a client hears only after its handshake that it is not let in.
+    let is_let_in = async |who: &Trust| match who.connect(url).await {
+        Ok(mut socket) => {
+            let said = socket.until_the_end(request.as_bytes());
+            let said = within("an answer", PATIENCE, said).await;
+            said.starts_with("HTTP/1.1 200 ")
+        }
+        Err(_) => false,
+    };
+    assert!(is_let_in(&anna).await && is_let_in(&eve).await);
+    files.write("ca.pem", &ours.certificate());
+    eventually("the other CA counts no more", PATIENCE, async || {
+        (!is_let_in(&eve).await).then_some(())
+    })
+    .await;
+    assert!(is_let_in(&anna).await);
+    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,11 @@
 //! `kind = "key"`: callers with a key of their own.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Auth, CredentialPlace, Entry, caller};
-use crate::config::Problems;
+use crate::config::{Problems, redact::HIDDEN};
 
 /// Callers with a key of their own.
 #[derive(Debug, Clone)]
@@ -15,7 +17,7 @@ pub struct Key {
 }
 
 /// A key that is known by its hash.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KnownKey {
     /// SHA-256 of it.
     pub hash: [u8; 32],
@@ -26,7 +28,7 @@ pub struct KnownKey {
 }
 
 /// A key as it is written.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeyEntry {
     /// Whose it is.
@@ -35,6 +37,28 @@ pub struct KeyEntry {
     pub hash: String,
     /// Whose changes it may read besides everyone's.
     pub audiences: Vec<String>,
+}
+
+/// Hides the hash.
+impl fmt::Debug for KnownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(f, "KnownKey", &self.id, &self.audiences)
+    }
+}
+
+/// Hides the hash, or what stands in its place.
+impl fmt::Debug for KeyEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(f, "KeyEntry", &self.id, &self.audiences)
+    }
+}
+
+fn shown(f: &mut fmt::Formatter<'_>, what: &str, id: &str, audiences: &[String]) -> fmt::Result {
+    f.debug_struct(what)
+        .field("id", &id)
+        .field("hash", &HIDDEN)
+        .field("audiences", &audiences)
+        .finish()
 }
 
 /// The most keys of one entry: each try of an unknown key is compared with all.

@@ -30,6 +30,36 @@ fn what_is_printed_loads_again_and_holds_no_secret() {
 }
 
 #[test]
+fn nor_of_what_callers_and_brokers_show() {
+    let hash = "0123456789abcdef".repeat(4);
+    let toml = format!(
+        r#"
+        [broker_hooks]
+        secret = "geheim-0123456789"
+        [[auth.callers]]
+        kind = "jwt"
+        algorithm = "HS256"
+        secret = "geheim, and longer than 32 bytes as it must be"
+        [[auth.callers]]
+        kind = "key"
+        [[auth.callers.keys]]
+        id = "a"
+        hash = "sha256:{hash}"
+        "#
+    );
+    let config = given(&toml).config();
+    let callers = config.auth.callers();
+    assert_eq!(callers.len(), 2);
+    let debug = format!("{config:?} {callers:?} {:?}", config.auth.callers[1].keys);
+    let bytes = format!("{:?}", callers[1]);
+    for shown in [config.to_toml(), debug, bytes] {
+        for secret in ["geheim", &hash, "1, 35, 69"] {
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn secrets_are_hidden_also_in_malformed_urls() {
     let hidden = crate::config::redact::url;
     assert_eq!(hidden("mqtt://u:a@b@host:1"), "mqtt://u:***@host:1");

@@ -98,7 +98,7 @@ fn wrong_types_are_all_listed_with_their_origin() {
     mirror.inflight: must be from 1 to 65535, not 70000 (from changeover.toml)
     modules[0]: must be a table, not 5 (from changeover.toml)
     modules[1].name: must be text, not 7: put it in quotes (from changeover.toml)
-    modules[2].poll: must be a table, not the text "x" (from changeover.toml)
+    modules[2].poll: must be a table, not text (from changeover.toml)
     mqtt.targets[0].protocol: must be text, not 5: put it in quotes (from changeover.toml)
     outbox.dedup_window: `a while` is not a span of time such as "90s", "1h" or "7d": expected number at 0 (from changeover.toml)
     server.drain_ms: must be a whole number, not below 0, not the text "soon" (from changeover.toml)

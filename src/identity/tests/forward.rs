@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Given, Hand, identity,
+    Given, Hand, NOW_S, identity,
     server::{Reply, Server, json, status},
     told,
 };
@@ -147,6 +147,70 @@ async fn what_is_no_answer_is_an_outage() {
             "{name}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_it_will_not_read_is_a_no_for_that_credential_alone() {
+    for unread in ["400 No", "413 Too much", "414 Too long", "431 Too large"] {
+        let (server, identity, clock) = backend("stale_for = \"10m\"").await;
+        assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
+        server.answer(move |head| {
+            if head.contains("sid=u1\r\n") {
+                status(unread)
+            } else {
+                knows(head)
+            }
+        });
+        clock.forward(Duration::from_mins(1));
+        // An outage would let its yes of before go on to count.
+        assert_eq!(
+            told(&sid("u1").of(&identity).await),
+            "not_accepted",
+            "{unread}"
+        );
+        assert_eq!(
+            told(&sid("u1").of(&identity).await),
+            "not_accepted",
+            "{unread}"
+        );
+        assert_eq!(server.asked(), 2, "it is remembered: {unread}");
+        for n in 2..5 {
+            let (user, who) = (format!("u{n}"), format!("forward:u{n} [u{n}]"));
+            assert_eq!(told(&sid(&user).of(&identity).await), who, "{unread}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_is_over_is_a_no() {
+    let ends = |at: i64| move |_: &str| json(format!(r#"{{"user":"u1","exp":{at}}}"#));
+    for over in [NOW_S - 1, NOW_S, 0] {
+        let (server, identity, _) = backend("").await;
+        server.answer(ends(over));
+        for _ in 0..2 {
+            assert_eq!(
+                told(&sid("u1").of(&identity).await),
+                "not_accepted",
+                "{over}"
+            );
+        }
+        assert_eq!(server.asked(), 1, "it is remembered: {over}");
+    }
+    // One that comes ends the yes before its time, and in an outage too.
+    let (server, identity, clock) = backend("stale_for = \"10m\"").await;
+    server.answer(ends(NOW_S + 30));
+    assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
+    clock.forward(Duration::from_secs(29));
+    assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
+    assert_eq!(server.asked(), 1);
+    clock.forward(Duration::from_secs(1));
+    assert_eq!(told(&sid("u1").of(&identity).await), "not_accepted");
+    let (server, identity, clock) = backend("stale_for = \"10m\"").await;
+    server.answer(ends(NOW_S + 30));
+    assert_eq!(told(&sid("u1").of(&identity).await), "forward:u1 [u1]");
+    server.answer(|_| status("500 Oops"));
+    clock.forward(Duration::from_secs(30));
+    assert_eq!(told(&sid("u1").of(&identity).await), "unavailable");
 }
 
 #[tokio::test]

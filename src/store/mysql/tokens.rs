@@ -79,11 +79,14 @@ impl Tokens for MySqlStore {
                 Err(error) => Err(error),
             }
         };
-        if !self.call(doing, enrol).await?
-            && let Some(known) = self.one_token(&mut borrowed, &record.id).await?
-        {
+        if !self.call(doing, enrol).await? {
+            // Let go first: each of several that found it there holds a lock on it, and would want more than the others let it have.
             self.commit(doing, borrowed).await?;
-            return Ok(Enrolled::Known(known));
+            let known = self.token(&record.id).await?.map(Enrolled::Known);
+            return known.ok_or_else(|| Error::Unavailable {
+                why: format!("{doing}: one was there, and is gone"),
+                source: None,
+            });
         }
         let note = (&*new.actor, CREATED, &*new.reason);
         self.note_token(&mut borrowed, note, (None, &record), record.created_at)

@@ -11,7 +11,7 @@ crate::on_each_database!(
     a_token_is_enrolled_once,
     a_revoked_token_stays_revoked,
     what_has_expired_is_not_in_force,
-    two_at_once_enrol_one,
+    several_at_once_enrol_one,
 );
 
 fn new(id: &str) -> NewToken {
@@ -129,13 +129,22 @@ async fn what_has_expired_is_not_in_force(database: DatabaseUnderTest) {
     assert_eq!(store.tokens(10).await.unwrap().len(), 2);
 }
 
-async fn two_at_once_enrol_one(database: DatabaseUnderTest) {
-    let (one, two) = (database.store().await, database.store().await);
-    let token = new("a1");
-    let (one, two) = tokio::join!(one.enrol_token(&token), two.enrol_token(&token));
-    let enrolled = [one.unwrap(), two.unwrap()];
-    let new = enrolled
-        .iter()
-        .filter(|one| matches!(one, Enrolled::New(_)));
-    assert_eq!(new.count(), 1, "{enrolled:?}");
+/// As replicas that start together do with the token of `auth.admin_token_file`.
+async fn several_at_once_enrol_one(database: DatabaseUnderTest) {
+    let stores = [database.store().await, database.store().await];
+    for round in 1..=10 {
+        let token = new(&format!("a{round}"));
+        let all = (0..6).map(|n| stores[n % 2].enrol_token(&token));
+        let all = futures_util::future::join_all(all).await;
+        let all: Vec<_> = all.into_iter().map(Result::unwrap).collect();
+        let is_new = |one: &&Enrolled| matches!(one, Enrolled::New(_));
+        assert_eq!(all.iter().filter(is_new).count(), 1, "{all:?}");
+        for one in &all {
+            let (Enrolled::New(record) | Enrolled::Known(record)) = one;
+            assert_eq!(record.hash, token.record.hash);
+        }
+        assert_eq!(stores[0].tokens(100).await.unwrap().len(), round);
+        let audit = stores[1].audit(None, None, 100).await.unwrap();
+        assert_eq!(audit.len(), round, "{audit:?}");
+    }
 }

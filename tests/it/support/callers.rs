@@ -76,7 +76,8 @@ impl Credential {
     }
 }
 
-fn signed(secret: &str, account: &str, seconds: i64) -> String {
+/// A token of this account for so many seconds, signed with this secret.
+pub fn signed(secret: &str, account: &str, seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let end = i64::try_from(now.as_secs()).unwrap() + seconds;
     let claims = json!({"sub": account, "exp": end});

@@ -51,6 +51,14 @@ impl Authority {
         })
     }
 
+    /// Signs for a server on this machine whose certificate is not valid before this moment.
+    pub fn server_from(&self, from: SystemTime) -> Issued {
+        let names = ["localhost", "127.0.0.1"];
+        self.issue(&names, ExtendedKeyUsagePurpose::ServerAuth, |params| {
+            params.not_before = from.into();
+        })
+    }
+
     /// Signs for a client.
     pub fn client(&self, name: &str) -> Issued {
         self.issue(&[name], ExtendedKeyUsagePurpose::ClientAuth, |_| {})

@@ -1,15 +1,16 @@
 //! TLS as a client has it, and the keys of a listener that has it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore, SupportedProtocolVersion,
+        ClientConfig, ConfigBuilder, Error, RootCertStore, SupportedProtocolVersion, WantsVerifier,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+        time_provider::TimeProvider,
         version::{TLS12, TLS13},
     },
 };
@@ -27,6 +28,17 @@ pub const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 /// A connection over TLS.
 pub type SecureSocket = Socket<TlsStream<TcpStream>>;
 
+/// A clock that stands in July 2020.
+#[derive(Debug)]
+struct In2020;
+
+impl TimeProvider for In2020 {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since_1970 = Duration::from_hours(442_656);
+        Some(UnixTime::since_unix_epoch(since_1970))
+    }
+}
+
 /// How to speak to a listener whose certificate is of this CA.
 #[derive(Clone)]
 pub struct Trust(TlsConnector);
@@ -42,14 +54,31 @@ impl Trust {
         versions: &[&'static SupportedProtocolVersion],
         own: Option<&Issued>,
     ) -> Self {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        Self::made(authority, builder.with_protocol_versions(versions), own)
+    }
+
+    /// In the middle of 2020, as for a client whose clock stands still: a certificate that ended later has not ended for it.
+    pub fn in_2020(authority: &Authority, own: &Issued) -> Self {
+        let (provider, clock) = (Arc::new(ring::default_provider()), Arc::new(In2020));
+        let builder = ClientConfig::builder_with_details(provider, clock);
+        Self::made(
+            authority,
+            builder.with_protocol_versions(&VERSIONS),
+            Some(own),
+        )
+    }
+
+    fn made(
+        authority: &Authority,
+        builder: Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error>,
+        own: Option<&Issued>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         let ca = authority.certificate();
         let ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
         roots.add(ca).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots);
+        let builder = builder.unwrap().with_root_certificates(roots);
         let mut config = match own {
             None => builder.with_no_client_auth(),
             Some(own) => {

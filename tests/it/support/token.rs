@@ -3,7 +3,11 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::LazyLock};
 
 use changeover::identity::operators::TokenText;
+use http::StatusCode;
 use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+use super::gateway::Client;
 
 /// The text of a token that each gateway of the tests finds in its `auth.admin_token_file`.
 pub fn admin() -> &'static str {
@@ -22,6 +26,19 @@ pub const VARIABLE: &str = "CHANGEOVER_TOKEN";
 pub fn provision(file: &Path) {
     fs::write(file, admin()).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Has a token made. Its text.
+pub async fn created(client: &Client, body: &Value) -> String {
+    let answer = client.post("/admin/v1/tokens", body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// The part of a token that is no secret.
+pub fn id(token: &str) -> &str {
+    token.split('_').nth(1).unwrap()
 }
 
 /// A request that shows it.
