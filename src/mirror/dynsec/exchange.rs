@@ -34,7 +34,7 @@ impl Exchange {
             patience,
         };
         let listening = timeout(patience, exchange.listen()).await;
-        listening.map_err(|_late| Trouble::Silent(patience))??;
+        listening.map_err(|_late| Trouble::NotLetIn(patience))??;
         Ok(exchange)
     }
 

@@ -25,7 +25,9 @@ use std::time::Duration;
 enum Trouble {
     #[error("the connection is over: {0}")]
     Closed(String),
-    #[error("the broker lets us not listen to {response}: has the gateway's user the plugin's role of an admin?", response = command::RESPONSES)]
+    #[error("the broker has not let us in and listen within {0:?}")]
+    NotLetIn(Duration),
+    #[error("the broker does not let us listen to {response}: has the gateway's user the plugin's role of an admin?", response = command::RESPONSES)]
     NotHeard,
     #[error(
         "the broker refuses a command ({0}): has the gateway's user the plugin's role of an admin?"
