@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use changeover::{config::mqtt::Protocol, identity::passes::Issued, mirror::mqtt::Grant};
 use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::task::block_in_place;
 
 use crate::support::{
     callers::{self, Credential},
@@ -15,6 +14,7 @@ use crate::support::{
     eventually,
     gateway::{Client, InProcess, MODULE, Program, START, Setup},
     lasting_port,
+    metrics::metric,
     passes::Entering,
     servers_are_skipped,
 };
@@ -65,11 +65,7 @@ fn open(
 }
 
 async fn until_clients(broker: &Dynsec, what: &str, done: impl Fn(&[String]) -> bool) {
-    eventually(what, START, async || {
-        let clients = block_in_place(|| broker.clients());
-        done(&clients).then_some(())
-    })
-    .await;
+    eventually(what, START, async || done(&broker.clients()).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,7 +156,7 @@ async fn its_end_ends_the_connection_and_leaves_nothing() {
     let setup = setup(&database, "gw-1", &broker.target())
         .set("session.lifetime_ms", 4_000)
         .set("dynsec.survey", "1s");
-    let gateway = InProcess::start(&setup).await;
+    let gateway = Program::start(&setup).await;
     let (id, with) = enters_with(&gateway.client, "t1", "u1").await;
     let mut terminal = open(&broker, Protocol::V5, (&id, Some(&with)));
     assert!(terminal.is_let_in().await.is_some());
@@ -183,10 +179,9 @@ async fn its_end_ends_the_connection_and_leaves_nothing() {
     assert_eq!(late.is_let_in().await, None);
     until_clients(&broker, "no client is left", <[String]>::is_empty).await;
     eventually("no role is left", START, async || {
-        block_in_place(|| broker.roles()).is_empty().then_some(())
+        broker.roles().is_empty().then_some(())
     })
     .await;
-    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -285,13 +280,13 @@ async fn replicas_make_the_same_and_remove_each_others() {
     let mut dies = Program::start(&short).await;
     let (_, left) = enters_with(&dies.client, "t3", "u3").await;
     dies.kill();
-    assert!(block_in_place(|| broker.clients()).contains(&left.username));
+    assert!(broker.clients().contains(&left.username));
     let other = InProcess::start(&replica("gw-4")).await;
     until_clients(&broker, "what it left is gone", |clients| {
         !clients.contains(&left.username)
     })
     .await;
-    let kept = block_in_place(|| broker.clients());
+    let kept = broker.clients();
     assert!(kept.contains(&of_one.1.username), "not ended: {kept:?}");
     other.stop().await;
 }
@@ -304,30 +299,38 @@ async fn many_sessions_ask_the_broker_little() {
     }
     let (broker, database) = (Dynsec::start(), sqlite().await);
     let setup = setup(&database, "gw-1", &broker.target()).set("session.lifetime_ms", 86_400_000);
-    let gateway = InProcess::start(&setup).await;
-    let client = &gateway.client;
+    let mut gateway = Program::start(&setup).await;
     for _ in 0..2 {
+        let client = &gateway.client;
         let asking = (0..CLIENTS).map(|n| {
             let (name, audience) = (format!("t{n}"), format!("u{}", n % 10));
             async move { enters_with(client, &name, &audience).await.1.username }
         });
         let names = futures_util::future::join_all(asking).await;
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), CLIENTS);
-        // The second time nothing is asked at all.
-        assert_eq!(broker.carried_out("createClient"), CLIENTS);
-        assert_eq!(broker.carried_out("createRole"), 11, "ten and everyone's");
+        // The second time nothing is asked at all. Ten audiences have a role each, and everyone.
+        assert_eq!(commands(client, "createClient").await, CLIENTS.to_string());
+        assert_eq!(commands(client, "createRole").await, "11");
     }
     // Many that are one.
-    let same = (0..50).map(|_| enters_with(client, "same", "u1"));
+    let same = (0..50).map(|_| enters_with(&gateway.client, "same", "u1"));
     let same = futures_util::future::join_all(same).await;
     assert!(same.iter().all(|one| *one == same[0]));
-    assert_eq!(broker.carried_out("createClient"), CLIENTS + 1);
+    let made = commands(&gateway.client, "createClient").await;
+    assert_eq!(made, (CLIENTS + 1).to_string());
     // A restarted gateway asks what there is, and makes nothing anew.
-    gateway.stop().await;
-    let gateway = InProcess::start(&setup).await;
+    gateway.kill();
+    gateway.restart().await;
     enters_with(&gateway.client, "t7", "u7").await;
-    assert_eq!(broker.carried_out("createClient"), CLIENTS + 1);
-    gateway.stop().await;
+    assert_eq!(commands(&gateway.client, "createClient").await, "0");
+    assert_eq!(broker.clients().len(), CLIENTS + 1);
+}
+
+/// How many of a kind the broker was given, whatever came of them.
+async fn commands(client: &Client, command: &str) -> String {
+    let labels = [("command", command)];
+    let counted = metric(client, "changeover_dynsec_commands_total", &labels).await;
+    counted.to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -397,7 +400,7 @@ async fn nobody_is_made_where_the_defaults_let_too_much_through() {
     assert!(trouble.contains("publishClientReceive"), "{trouble}");
     assert!(credentials(&session(client, "t1", "u1").await).is_none());
     assert_eq!(broker.carried_out("createClient"), 0);
-    block_in_place(|| broker.deny("publishClientReceive"));
+    broker.deny("publishClientReceive");
     eventually("clients are made", START, async || {
         credentials(&session(client, "t1", "u1").await)
     })
@@ -420,7 +423,7 @@ async fn no_more_are_made_than_may_be() {
     }
     assert!(credentials(&session(client, "t2", "u1").await).is_none());
     assert!(credentials(&session(client, "t1", "u1").await).is_some());
-    assert_eq!(block_in_place(|| broker.clients()).len(), 2);
+    assert_eq!(broker.clients().len(), 2);
     gateway.stop().await;
 }
 

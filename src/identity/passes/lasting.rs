@@ -88,11 +88,10 @@ impl Passes {
             // None of them holds a NUL: what stands in one is never taken for two.
             parts.extend([part.as_bytes(), b"\0"]);
         }
-        let tag: String = key.prove(&parts)[..TAG_BYTES]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let username = format!("{LASTING_PREFIX}{until}.{tag}");
+        let proof = key.prove(&parts);
+        let tag = proof.first_chunk::<TAG_BYTES>()?;
+        let tag = u128::from_be_bytes(*tag);
+        let username = format!("{LASTING_PREFIX}{until}.{tag:032x}");
         let password = key.prove(&[PASSWORD_MARK, username.as_bytes()]);
         Some(Issued {
             username,

@@ -5,29 +5,27 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Trouble,
-    command::{Command, Response},
+    asking::{ask, check_defaults, list, succeeded},
+    batch::{Batch, Making},
+    command::Command,
     desk::Desk,
     exchange::Exchange,
-    held::Wanted,
 };
 use crate::{
     config,
     domain::{Backoff, Micros},
     identity::passes::lasting_name_end,
     mirror::{mqtt::LinkOptions, target::Target},
-    telemetry::metric,
 };
 
 /// The clerk of a desk.
@@ -44,22 +42,6 @@ pub struct Clerk {
     trouble: Option<Trouble>,
 }
 
-/// Commands in a message, and for whom they are.
-#[derive(Default)]
-struct Batch {
-    commands: Vec<Command>,
-    bytes: usize,
-    clients: Vec<(usize, Wanted, Vec<oneshot::Sender<bool>>)>,
-    roles: Vec<(usize, String)>,
-    by_name: HashMap<String, usize>,
-}
-
-/// Names in one answer.
-const PAGE: usize = 500;
-/// Answers in one survey: what a broker has beyond is not looked at.
-const PAGES: usize = 400;
-/// A message is not made longer than about this.
-const MESSAGE_BYTES: usize = 64 * 1024;
 /// Replicas do not remove the same clients in the same moment, most of the time.
 const SPREAD: Duration = Duration::from_millis(250);
 /// How long to wait while nothing is known of the time.
@@ -120,7 +102,7 @@ impl Clerk {
     }
 
     /// Connects, and does what there is to do until the connection is over.
-    async fn serve(&mut self) -> Result<std::convert::Infallible, Trouble> {
+    async fn serve(&mut self) -> Result<Infallible, Trouble> {
         let time = self.time().await;
         self.connections = self.connections.wrapping_add(1);
         let patience = self.desk.settings.timeout();
@@ -133,12 +115,12 @@ impl Clerk {
         loop {
             self.make(&mut broker).await?;
             let now = self.time().await;
-            self.remove(&mut broker, now).await?;
+            let all_removed = self.remove(&mut broker, now).await?;
             if self.survey_at <= Instant::now() {
                 self.survey(&mut broker, now).await?;
             }
             self.desk.report();
-            if self.desk.is_waited_for() {
+            if !all_removed || self.desk.is_waited_for() {
                 continue;
             }
             tokio::select! {
@@ -168,7 +150,7 @@ impl Clerk {
         removal.min(self.survey_at)
     }
 
-    /// Asks what the broker has, and removes what is past its end.
+    /// Asks what the broker has, and removes roles that are past their use.
     async fn survey(&mut self, broker: &mut Exchange, now: Micros) -> Result<(), Trouble> {
         let answer = ask(&self.desk, broker, &[Command::defaults()]).await?;
         check_defaults(&succeeded(&answer[0])?.data)?;
@@ -179,7 +161,6 @@ impl Clerk {
             }
         }
         self.desk.open(clients);
-        self.remove(broker, now).await?;
         let roles = list(&self.desk, broker, "roles", Command::roles).await?;
         self.roles = roles.into_iter().collect();
         self.remove_roles(broker, now).await?;
@@ -188,23 +169,24 @@ impl Clerk {
         Ok(())
     }
 
-    /// Removes the clients whose end has come, which ends their connections.
-    async fn remove(&self, broker: &mut Exchange, now: Micros) -> Result<(), Trouble> {
-        loop {
-            let ended = self.desk.ended(now, self.desk.settings.batch);
-            if ended.is_empty() {
-                return Ok(());
-            }
-            let commands: Vec<_> = ended
-                .iter()
-                .map(|name| Command::remove_client(name))
-                .collect();
-            let answers = ask(&self.desk, broker, &commands).await?;
-            for (name, answer) in ended.iter().zip(&answers) {
-                succeeded(answer)?;
-                self.desk.removed(name);
-            }
+    /// Removes clients whose end has come, which ends their connections: as many as one message holds, so that nobody waits long who needs one. Returns whether
+    /// that was all.
+    async fn remove(&self, broker: &mut Exchange, now: Micros) -> Result<bool, Trouble> {
+        let most = self.desk.settings.batch;
+        let ended = self.desk.ended(now, most);
+        if ended.is_empty() {
+            return Ok(true);
         }
+        let commands: Vec<_> = ended
+            .iter()
+            .map(|name| Command::remove_client(name))
+            .collect();
+        let answers = ask(&self.desk, broker, &commands).await?;
+        for (name, answer) in ended.iter().zip(&answers) {
+            succeeded(answer)?;
+            self.desk.removed(name);
+        }
+        Ok(ended.len() < most)
     }
 
     /// Removes roles that nobody can have: no client lives beyond its role, and so long after its end nobody is about to make one.
@@ -231,7 +213,7 @@ impl Clerk {
 
     /// Makes clients for those who wait, as many as one message holds.
     async fn make(&mut self, broker: &mut Exchange) -> Result<(), Trouble> {
-        let batch = self.batch();
+        let batch = Batch::gather(&self.desk, &self.roles);
         if batch.commands.is_empty() {
             return Ok(());
         }
@@ -242,7 +224,12 @@ impl Clerk {
             }
         }
         let mut refused = None;
-        for (at, wanted, waiting) in batch.clients {
+        for Making {
+            at,
+            wanted,
+            waiting,
+        } in batch.clients
+        {
             let is_there = answers[at].is_done();
             if is_there {
                 self.desk.made(&wanted.issued.username, wanted.end);
@@ -259,112 +246,5 @@ impl Clerk {
             tracing::warn!(target_name = %self.desk.target, error, "the broker does not make clients");
         }
         Ok(())
-    }
-
-    fn batch(&self) -> Batch {
-        let mut batch = Batch::default();
-        while batch.clients.len() < self.desk.settings.batch && batch.bytes < MESSAGE_BYTES {
-            let Some(next) = self.desk.next() else {
-                break;
-            };
-            batch.add(next.wanted, next.told, &self.roles);
-        }
-        batch
-    }
-}
-
-impl Batch {
-    fn add(&mut self, wanted: Wanted, told: oneshot::Sender<bool>, roles: &HashSet<String>) {
-        if let Some(&at) = self.by_name.get(&wanted.issued.username) {
-            self.clients[at].2.push(told);
-            return;
-        }
-        for role in &wanted.roles {
-            let is_coming = self.roles.iter().any(|(_, name)| *name == role.name);
-            if !is_coming && !roles.contains(&role.name) {
-                self.roles.push((self.commands.len(), role.name.clone()));
-                // An entry has its topic twice, and words around it.
-                let topics = role.topics.iter().map(|topic| 2 * (topic.len() + 80));
-                self.bytes += topics.sum::<usize>();
-                self.commands.push(Command::make_role(role));
-            }
-        }
-        let (issued, at) = (&wanted.issued, self.commands.len());
-        let command = Command::make_client(issued, &wanted.client_id, &wanted.roles);
-        self.commands.push(command);
-        self.by_name
-            .insert(issued.username.clone(), self.clients.len());
-        self.clients.push((at, wanted, vec![told]));
-    }
-}
-
-/// Asks, and counts what came of it.
-async fn ask(
-    desk: &Desk,
-    broker: &mut Exchange,
-    commands: &[Command],
-) -> Result<Vec<Response>, Trouble> {
-    let answers = broker.ask(commands).await;
-    for (at, command) in commands.iter().enumerate() {
-        let outcome = match answers.as_ref().map(|answers| &answers[at]) {
-            Err(_) => "unanswered",
-            Ok(answer) if answer.was_so() => "known",
-            Ok(answer) if answer.is_done() => "done",
-            Ok(_) => "refused",
-        };
-        let labels = [
-            ("target", desk.target.clone()),
-            ("command", command.name.to_owned()),
-            ("outcome", outcome.to_owned()),
-        ];
-        metrics::counter!(metric::DYNSEC_COMMANDS, &labels).increment(1);
-    }
-    answers
-}
-
-/// The names of a list, page by page.
-async fn list(
-    desk: &Desk,
-    broker: &mut Exchange,
-    of: &str,
-    page: fn(usize, usize) -> Command,
-) -> Result<Vec<String>, Trouble> {
-    let mut names = Vec::new();
-    for _ in 0..PAGES {
-        let answers = ask(desk, broker, &[page(names.len(), PAGE)]).await?;
-        let data = &succeeded(&answers[0])?.data;
-        let listed = data[of].as_array().ok_or(Trouble::Unreadable)?;
-        let count = listed.len();
-        let texts = listed.iter().filter_map(|name| name.as_str());
-        names.extend(texts.map(str::to_owned));
-        if count < PAGE {
-            break;
-        }
-    }
-    Ok(names)
-}
-
-fn succeeded(response: &Response) -> Result<&Response, Trouble> {
-    match &response.error {
-        Some(why) if !response.is_done() => Err(Trouble::Failed {
-            command: response.command.clone(),
-            why: why.clone(),
-        }),
-        _ => Ok(response),
-    }
-}
-
-/// What clients could do beyond their roles.
-const DENIED: [&str; 3] = ["publishClientSend", "publishClientReceive", "subscribe"];
-
-fn check_defaults(data: &serde_json::Value) -> Result<(), Trouble> {
-    let acls = data["acls"].as_array().ok_or(Trouble::Unreadable)?;
-    let is_denied = |kind: &&&str| {
-        let mut acls = acls.iter().filter(|acl| acl["acltype"] == **kind);
-        acls.any(|acl| acl["allow"] == false)
-    };
-    match DENIED.iter().find(|kind| !is_denied(kind)) {
-        Some(kind) => Err(Trouble::Permissive(kind)),
-        None => Ok(()),
     }
 }

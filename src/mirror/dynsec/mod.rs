@@ -1,13 +1,16 @@
 //! Clients that the gateway makes on a broker, by Mosquitto's dynamic-security plugin, and removes when they end.
 //!
 //! Sessions ask at the [`Desk`] of a target, and the [`Clerk`] carries out what has to be done, over a connection of its own: `exchange` is that
-//! connection, `command` what is said there, `rights` what a client may do, `held` what is known and who waits.
+//! connection, `command` what is said there, `asking` what answers mean, `batch` what is said at once, `rights` what a client may do, `held` what is known and
+//! who waits.
 //!
 //! Invariants: a client may subscribe to and receive exactly the topics of its rights, by their names, and publish nothing: the plugin denies the rest by
 //! default, and where it does not, no client is made. What a role allows is never changed: other topics are another role. Everything that is made has its
 //! end in its name (`identity::passes::lasting`), so any replica removes it, also what a replica made that is gone. No role is removed that a client may
 //! have: Mosquitto 2.0 would use it afterwards. A session whose client is still good asks the broker nothing.
 
+mod asking;
+mod batch;
 mod clerk;
 mod command;
 mod desk;

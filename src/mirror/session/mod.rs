@@ -270,13 +270,13 @@ impl Sessions {
     /// Whether the client is there, where it has to be made.
     fn is_made(&self, connection: &Connection) -> bool {
         let target = self.targets.get(&connection.target);
-        let has_to_be = target.is_some_and(|target| target.is_made_there());
+        let has_to_be = target.is_some_and(Target::is_made_there);
         !has_to_be || connection.password.is_some()
     }
 
     /// Who was told what.
     fn note(&self, modules: &BTreeMap<String, ModuleSession>, asked: &AskedSession) {
-        for (name, _) in &self.modules {
+        for name in self.modules.keys() {
             let told = modules.get(name.as_str());
             if let Some((told, clients)) = told.zip(self.census.clients(name)) {
                 clients.asks_session(&asked.client(), told.transport, Instant::now());

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
 use serde_json::{Value, json};
@@ -51,21 +51,22 @@ impl Dynsec {
         self.broker.restart();
     }
 
-    /// What `mosquitto_ctrl dynsec` says to a list, as the gateway's user.
-    fn list(&self, what: &str) -> Vec<String> {
-        let output = self.control(&[what, "100000", "0"]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
-
     /// The users that sessions have there.
     pub fn clients(&self) -> Vec<String> {
-        ours(self.list("listClients"))
+        self.named("clients", "username")
     }
 
     /// The roles that they have.
     pub fn roles(&self) -> Vec<String> {
-        ours(self.list("listRoles"))
+        self.named("roles", "rolename")
+    }
+
+    /// What its file has, which it writes with every command. `mosquitto_ctrl` may show an answer to somebody else.
+    fn named(&self, list: &str, member: &str) -> Vec<String> {
+        let tree: Value = serde_json::from_str(&self.broker.read(FILE)).unwrap();
+        let all = tree[list].as_array().unwrap().iter();
+        let names = all.map(|one| one[member].as_str().unwrap().to_owned());
+        names.filter(|name| name.starts_with("co2.")).collect()
     }
 
     /// Denies something by default, as docs/BROKERS.md says.
@@ -81,27 +82,7 @@ impl Dynsec {
         assert!(status.success());
     }
 
-    /// Runs `mosquitto_ctrl dynsec`, as the gateway's user.
-    fn control(&self, arguments: &[&str]) -> Output {
-        let port = self.broker.port().to_string();
-        let mut command = Command::new("mosquitto_ctrl");
-        command.args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "-u",
-            USER,
-            "-P",
-            PASSWORD,
-            "dynsec",
-        ]);
-        let output = command.args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        output
-    }
-
-    /// How often it was given a command.
+    /// How often it has carried out a command, without those that changed nothing.
     pub fn carried_out(&self, command: &str) -> usize {
         let log = self.broker.log();
         let said = format!(" | {command} | ");
@@ -115,12 +96,6 @@ pub fn target(port: u16) -> String {
         "\n[[mqtt.targets]]\nname = \"local\"\nurl = \"mqtt://{USER}:{PASSWORD}@127.0.0.1:{port}\"\n\
          profile = \"mosquitto\"\ncredentials = \"dynsec\"\n"
     )
-}
-
-fn ours(names: Vec<String>) -> Vec<String> {
-    let mut names = names;
-    names.retain(|name| name.starts_with("co2."));
-    names
 }
 
 /// What `mosquitto_ctrl dynsec init` writes, and what docs/BROKERS.md adds to it.

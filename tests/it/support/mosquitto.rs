@@ -62,6 +62,11 @@ impl Mosquitto {
         kill(self.pid(), Signal::SIGHUP).unwrap();
     }
 
+    /// Reads a file of its folder.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
     /// Writes a file of its folder anew.
     pub fn write(&self, name: &str, content: &str) {
         fs::write(self.folder.path().join(name), content).unwrap();
