@@ -16,6 +16,9 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     {
         say(&format!("warning: {warning}"))?;
     }
+    for asked in config.asked_of_brokers() {
+        say(&asked)?;
+    }
     if let Some(open) = config.who_is_open() {
         say(&format!("warning: auth.callers: {open}"))?;
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Config, Problems,
+    endpoint::Endpoint,
     login::{Login, Password},
     mqtt::Target,
     profile::Profile,
@@ -15,6 +16,8 @@ use super::{
 pub enum Credentials {
     /// Each session gets its own, signed; the broker asks the gateway, or is its own.
     Signed,
+    /// Each session gets its own, which the gateway makes on the broker: Mosquitto's dynamic-security plugin.
+    Dynsec,
     /// All clients get the configured ones.
     Static,
     /// None: how clients enter is not the gateway's concern.
@@ -36,6 +39,27 @@ impl Target {
     fn can_ask(&self) -> bool {
         use Profile::{Emqx, RabbitMq, VerneMq};
         matches!(self.effective_profile(), Emqx | RabbitMq | VerneMq)
+    }
+
+    /// What keeps the gateway from making clients on it.
+    fn why_no_dynsec(&self) -> Option<&'static str> {
+        use Profile::{Mosquitto, Mqtt};
+        if self.is_embedded() {
+            Some("the embedded broker takes what sessions are told: use \"signed\"")
+        } else if !matches!(self.effective_profile(), Mosquitto | Mqtt) {
+            Some("`dynsec` is a plugin of Mosquitto: this profile is of another broker")
+        } else if !self.names_its_user() && self.client_cert_file.is_none() {
+            Some(
+                "`dynsec` needs the gateway's own user there, with the plugin's role of an admin: set username and password_file",
+            )
+        } else {
+            None
+        }
+    }
+
+    fn names_its_user(&self) -> bool {
+        let in_url = || Endpoint::parse(&self.url).is_ok_and(|url| url.username.is_some());
+        self.username.is_some() || in_url()
     }
 
     fn client_keys(&self) -> impl Iterator<Item = &'static str> {
@@ -72,6 +96,11 @@ impl Target {
                 let why = "`signed` needs a broker that asks the gateway: set broker_hooks.secret_file, and the broker as in docs/BROKERS.md";
                 problems.push(format!("{path}.credentials"), why);
             }
+            Some(Credentials::Dynsec) => {
+                if let Some(why) = self.why_no_dynsec() {
+                    problems.push(format!("{path}.credentials"), why);
+                }
+            }
             Some(Credentials::None) if self.is_embedded() => {
                 let why = "the embedded broker always asks for what sessions are told once callers are known: leave it out";
                 problems.push(format!("{path}.credentials"), why);
@@ -103,13 +132,32 @@ impl Config {
         target.credentials.unwrap_or(usual)
     }
 
-    /// Whether the gateway signs passes for any target.
+    /// Whether the keys of passes are needed for any target.
     pub fn signs_passes(&self, is_open: bool) -> bool {
         let targets = self.mqtt.effective_targets();
-        let is_signed = |target: &Target| self.credentials(target, is_open) == Credentials::Signed;
+        let is_signed = |target: &Target| {
+            let credentials = self.credentials(target, is_open);
+            matches!(credentials, Credentials::Signed | Credentials::Dynsec)
+        };
         targets.iter().any(is_signed)
     }
+
+    /// What operators have to do on brokers where the gateway makes clients, each with its key.
+    pub fn asked_of_brokers(&self) -> Vec<String> {
+        let targets = self.mqtt.targets.iter().enumerate();
+        let kept = targets.filter(|(_, target)| target.credentials == Some(Credentials::Dynsec));
+        let told = kept.map(|(n, target)| {
+            let prefix = target.effective_prefix(&self.mqtt).trim_end_matches('/');
+            format!(
+                "mqtt.targets[{n}].credentials: this broker needs mosquitto_dynamic_security.so, for the gateway's user its role of an admin and one that may publish {prefix}/#, and publishClientSend, publishClientReceive and subscribe denied by default: docs/BROKERS.md"
+            )
+        });
+        told.collect()
+    }
 }
+
+/// Below this the users on a broker come and go too fast.
+const SHORT_SESSION_MS: u64 = 60_000;
 
 /// Where the isolation of clients is left to others.
 pub(super) fn warn(config: &Config, warnings: &mut Problems) {
@@ -119,6 +167,14 @@ pub(super) fn warn(config: &Config, warnings: &mut Problems) {
             warnings.push(
                 format!("mqtt.targets[{n}].credentials"),
                 "callers are known, and sessions tell nothing to enter this broker with: that each reads only its own audiences is for you to see to there, or let the broker ask the gateway (broker_hooks)",
+            );
+        }
+        if target.credentials == Some(Credentials::Dynsec)
+            && config.session.lifetime_ms < SHORT_SESSION_MS
+        {
+            warnings.push(
+                "session.lifetime_ms",
+                "is short for credentials = \"dynsec\": each client is made and removed on the broker twice in this time, and Mosquitto writes its whole file each time",
             );
         }
         if target.credentials == Some(Credentials::Static) {
@@ -179,6 +235,12 @@ mod tests {
                 Credentials::None,
             ),
             (
+                "url = \"mqtt://u:p@h\"\ncredentials = \"dynsec\"",
+                "",
+                Credentials::Dynsec,
+                Credentials::Dynsec,
+            ),
+            (
                 "url = \"mqtt://h\"\ncredentials = \"signed\"",
                 &*hooks,
                 Credentials::Signed,
@@ -213,6 +275,19 @@ mod tests {
                 key("credentials"),
             ),
             ("credentials = \"none\"", key("credentials")),
+            ("credentials = \"dynsec\"", key("credentials")),
+            (
+                "url = \"mqtt://h\"\ncredentials = \"dynsec\"",
+                key("credentials"),
+            ),
+            (
+                "url = \"mqtt://u:p@h\"\nprofile = \"emqx\"\ncredentials = \"dynsec\"",
+                key("credentials"),
+            ),
+            (
+                "url = \"mqtt://u:p@h\"\ncredentials = \"dynsec\"\nclient_username = \"u\"",
+                key("client_username"),
+            ),
             (
                 "url = \"mqtt://h\"\nclient_username = \"u\"",
                 key("client_username"),
@@ -233,6 +308,23 @@ mod tests {
         let both = format!("secret = \"{SECRET}\"\nsecret_file = \"f\"");
         assert_eq!(hooks(&both), ["broker_hooks.secret_file"]);
         assert_eq!(hooks("from = [\"10.0.0.300\"]"), ["broker_hooks.from[0]"]);
+    }
+
+    #[test]
+    fn operators_are_told_what_a_broker_needs() {
+        let target = "url = \"mqtt://127.0.0.1\"\nusername = \"u\"\ncredentials = \"dynsec\"";
+        let mut config = config(target, "");
+        let [told] = &*config.asked_of_brokers() else {
+            panic!("one line for one target");
+        };
+        assert!(told.contains("may publish changeover/#"), "{told}");
+        assert!(config.warnings().is_empty());
+        config.session.lifetime_ms = 1_000;
+        let warnings = config.warnings();
+        let paths: Vec<_> = warnings.iter().map(|warning| &*warning.path).collect();
+        assert_eq!(paths, ["session.lifetime_ms"]);
+        config.dynsec.batch = 0;
+        assert_eq!(problems(&config), ["dynsec.batch"]);
     }
 
     #[test]

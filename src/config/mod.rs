@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod database;
 #[cfg(test)]
 mod documentation_tests;
+pub mod dynsec;
 pub mod endpoint;
 pub mod endpoints;
 mod endpoints_check;
@@ -132,6 +133,8 @@ pub struct Config {
     pub broker: broker::Broker,
     /// Brokers that ask the gateway who may do what.
     pub broker_hooks: broker_hooks::BrokerHooks,
+    /// Bounds of clients that are kept on brokers.
+    pub dynsec: dynsec::Dynsec,
     /// What a step forward asks for.
     pub gates: gates::Gates,
     /// Log output.
@@ -226,6 +229,7 @@ impl Config {
         self.verifier.validate("verifier", problems);
         self.broker.validate("broker", problems);
         self.broker_hooks.validate("broker_hooks", problems);
+        self.dynsec.validate("dynsec", problems);
         self.auth
             .passes
             .validate("auth.passes", &self.session, problems);

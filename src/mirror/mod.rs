@@ -7,10 +7,11 @@
 //!
 //! `message` is what is said and where; `target` is a broker, and `publisher` feeds one: each of its modules is a
 //! `lane`, each of its connections a `line`, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
-//! clients where to go, `access` says what they may do there.
+//! clients where to go, `access` says what they may do there, `dynsec` makes them on brokers that have to know them.
 
 mod access;
 mod directions;
+mod dynsec;
 mod history;
 mod lane;
 mod line;
@@ -31,6 +32,7 @@ pub mod strangers {
 
 pub use access::{Access, Credentials, Doing, Hooks, LoggedIn, Logins, Verdict};
 pub use directions::Directions;
+pub use dynsec::{Clerk, Desk};
 pub use message::{
     AsyncApi, Bound, ChangeEvent, PointerEvent, Pointers, binary_event, event, topic,
 };

@@ -1,6 +1,6 @@
 //! With what clients enter the brokers, and what the brokers ask.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -16,7 +16,7 @@ use crate::{
         Identity,
         passes::{KeyKeeper, KeyRing, Passes, Rotation},
     },
-    mirror::{self, Access, Hooks, Logins},
+    mirror::{self, Access, Desk, Hooks, Logins},
     store::Store,
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Entrances {
     /// Absent if no target takes signed ones.
     passes: Option<Arc<Passes>>,
     logins: Arc<Logins>,
+    /// Where sessions get clients that are made on their broker, by target.
+    desks: Arc<BTreeMap<String, Arc<Desk>>>,
 }
 
 impl Entrances {
@@ -48,7 +50,9 @@ impl Entrances {
         });
         let logins = Arc::new(Logins::new(config));
         logins.refresh();
+        let desks = passes.as_ref().map(|passes| desks(config, passes));
         Self {
+            desks: Arc::new(desks.unwrap_or_default()),
             config: Arc::clone(config),
             identity,
             ring,
@@ -65,7 +69,13 @@ impl Entrances {
     /// What sessions answer.
     pub(super) fn credentials(&self) -> mirror::Credentials {
         let passes = self.passes.clone();
-        mirror::Credentials::new(&self.identity, passes, Arc::clone(&self.logins))
+        let (logins, desks) = (Arc::clone(&self.logins), Arc::clone(&self.desks));
+        mirror::Credentials::new(&self.identity, passes, logins, desks)
+    }
+
+    /// Where sessions get clients of a target, if they are made on its broker.
+    pub(super) fn desk(&self, target: &str) -> Option<&Arc<Desk>> {
+        self.desks.get(target)
     }
 
     /// What the embedded broker asks; none = it lets everybody in.
@@ -125,6 +135,16 @@ impl Entrances {
         tasks.spawn(Rank::Reader, "pass keys", |stop| keeper.run(stop));
         Some(read)
     }
+}
+
+fn desks(config: &Config, passes: &Arc<Passes>) -> BTreeMap<String, Arc<Desk>> {
+    let targets = config.mqtt.effective_targets().into_iter();
+    let kept = targets.filter(|target| target.credentials == Some(Credentials::Dynsec));
+    let desk = |target: Target| {
+        let desk = Desk::new(config, &target, Arc::clone(passes));
+        (target.name, Arc::new(desk))
+    };
+    kept.map(desk).collect()
 }
 
 /// The randomness of the operating system.

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, mqtt},
     cutover::Census,
     domain::SystemClock,
-    mirror::{self, Publisher, Target, Verifier},
+    mirror::{self, Clerk, Publisher, Target, Verifier},
     store::Store,
 };
 
@@ -122,6 +122,11 @@ impl Targets {
             let settings = &parts.config.mirror;
             let publisher = Publisher::new(sources(parts), settings, &prefix, target.clone())
                 .obeying(Arc::clone(&parts.standings));
+            if let Some(desk) = parts.entrances.desk(&target.name) {
+                let chance = (rand::random as fn() -> f64, rand::random());
+                let clerk = Clerk::new(Arc::clone(desk), &target, settings, chance);
+                tasks.spawn(Rank::Reader, "clients of a broker", |stop| clerk.run(stop));
+            }
             verify(tasks, parts, target, &prefix, publisher.status());
             status.push(publisher.status());
             tasks.spawn(Rank::Mirror, "mirror", |stop| publisher.run(stop));

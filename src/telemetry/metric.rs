@@ -63,6 +63,15 @@ pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
+/// Whether a target's broker lets the gateway make clients: 1 or 0.
+pub const DYNSEC_READY: &str = "changeover_dynsec_ready";
+/// Clients of sessions that a target's broker has, as far as this replica knows.
+pub const DYNSEC_CLIENTS: &str = "changeover_dynsec_clients";
+/// Commands to a target's dynamic-security plugin, by command and outcome: `done`, `known`, `refused` or `unanswered`.
+pub const DYNSEC_COMMANDS: &str = "changeover_dynsec_commands_total";
+/// Sessions that got no client on a target's broker, by why: `away`, `crowded`, `full`, `late` or `refused`.
+pub const DYNSEC_WITHOUT: &str = "changeover_dynsec_without_total";
+
 /// Seconds until the certificate of a listener ends, by listener; negative after it has.
 pub const CERTIFICATE_EXPIRES_SECONDS: &str = "changeover_certificate_expires_seconds";
 /// Connections that were closed before a request, by listener and why: `address`, `handshake`, `late`.
@@ -247,6 +256,19 @@ pub fn describe() {
 }
 
 fn describe_doors() {
+    metrics::describe_gauge!(
+        DYNSEC_READY,
+        "Whether a target's broker lets the gateway make clients"
+    );
+    metrics::describe_gauge!(DYNSEC_CLIENTS, "Clients of sessions on a target's broker");
+    metrics::describe_counter!(
+        DYNSEC_COMMANDS,
+        "Commands to the dynamic-security plugin of a target's broker"
+    );
+    metrics::describe_counter!(
+        DYNSEC_WITHOUT,
+        "Sessions that got no client on a target's broker"
+    );
     metrics::describe_gauge!(
         CERTIFICATE_EXPIRES_SECONDS,
         metrics::Unit::Seconds,

@@ -56,6 +56,7 @@ mod callers_read_only_their_audiences;
 mod check_knows_the_brokers;
 mod check_looks_at_the_links;
 #[cfg(feature = "embedded-broker")]
+mod clients_are_made_on_mosquitto;
 mod clients_enter_with_their_pass;
 mod clients_move_to_another_broker;
 mod clients_of_others_end_with_the_log;

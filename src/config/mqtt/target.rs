@@ -27,7 +27,7 @@ pub struct Target {
     pub password_file: Option<PathBuf>,
     /// The environment variable that holds its password.
     pub password_env: Option<String>,
-    /// With what clients enter it; absent = `signed` where it can ask the gateway, else `none`.
+    /// With what clients enter it; absent = `signed` where it can ask the gateway, else `none`. `dynsec` is never chosen unasked.
     pub credentials: Option<Credentials>,
     /// `static`: the user of all clients.
     pub client_username: Option<String>,

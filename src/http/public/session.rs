@@ -92,7 +92,7 @@ async fn answer(state: &NativeState, request: extract::Request) -> Result<Sessio
         chance: rand::random(),
         who,
     };
-    Ok(state.sessions.open(&asked))
+    Ok(state.sessions.open(&asked).await)
 }
 
 /// Which client asks: the one that the request names, if it is the caller's, or the caller.

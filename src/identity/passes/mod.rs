@@ -2,13 +2,14 @@
 //!
 //! A broker asks about most things with no password at hand, only with the user name. So the user name says what may be read, and proves
 //! itself; the password says until when one may enter under it. `name.rs` is how a user name is written, `ring.rs` the keys in memory,
-//! `keeper.rs` what keeps them up with the database and makes new ones.
+//! `keeper.rs` what keeps them up with the database and makes new ones; `lasting.rs` makes users for brokers that ask nobody.
 //!
 //! Invariants: a pass is checked without I/O, and in a time that does not tell how much of it was right; nothing is read from a name or
 //! a password before its proof; whatever a stranger sends as either is bounded and never a panic; a password is good for one MQTT
 //! client id, and no longer than the credential of its caller.
 
 mod keeper;
+mod lasting;
 mod name;
 mod ring;
 
@@ -18,6 +19,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use self::{
     keeper::{KeyKeeper, Rotation},
+    lasting::{LASTING_PREFIX, lasting_name, lasting_name_end},
     name::{NAME_BYTES, PREFIX, Pass},
     ring::KeyRing,
 };

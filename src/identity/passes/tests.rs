@@ -313,3 +313,49 @@ proptest! {
         prop_assert_eq!(pass.audiences(), &*audiences);
     }
 }
+
+#[test]
+fn users_that_last_are_the_same_everywhere_and_tell_their_end() {
+    let (one, other) = (Bench::known(), Bench::known());
+    other.at(500_000);
+    other.adopt(vec![key(1, 0)], 1_010);
+    let who = caller("jwt", None);
+    let end = one.passes.lasting_end(&who, CLIENT).unwrap();
+    let left = end.since(seconds(1_000));
+    assert!(left <= HOUR && left > HOUR * 4 / 5, "{left:?}");
+    // Ten seconds later, on a machine whose clock is off: the same one, but once in so many times.
+    let soon = other.passes.lasting_end(&who, CLIENT).unwrap();
+    let beat = HOUR / 5;
+    assert!(soon == end || soon.since(end) == beat, "{soon:?} {end:?}");
+    let made = |bench: &Bench, rights: &[&str]| bench.passes.lasting(end, CLIENT, rights).unwrap();
+    let issued = made(&one, &["r1", "r2"]);
+    assert_eq!(made(&other, &["r1", "r2"]), issued);
+    assert_eq!(lasting_name_end(&issued.username), Some(end));
+    for rights in [&["r1"][..], &["r1r2"], &["r2", "r1"], &[]] {
+        let another = made(&one, rights);
+        assert_ne!(another.username, issued.username, "{rights:?}");
+        assert_ne!(another.password, issued.password, "{rights:?}");
+    }
+    one.adopt(vec![key(1, 0), key(2, 900)], 1_000);
+    assert_ne!(made(&one, &["r1", "r2"]), issued);
+    // No longer than the credential of the caller; and nobody whom no broker should let in.
+    let short = one.passes.lasting_end(&caller("jwt", Some(1_300)), CLIENT);
+    assert_eq!(short, Some(seconds(1_300)));
+    assert_eq!(
+        one.passes.lasting_end(&caller("jwt", Some(1_000)), CLIENT),
+        None
+    );
+    assert_eq!(one.passes.lasting_end(&Who::Open, CLIENT), None);
+    let orders: ModuleName = "orders".parse().unwrap();
+    assert!(!one.passes.takes_caller(&who, &orders));
+    assert!(one.passes.takes_caller(&caller("legacy", None), &orders));
+}
+
+proptest! {
+    #[test]
+    fn names_of_others_are_never_taken_for_ones_that_end(name in ".{0,40}", end in 0..281_474_976_710_655_i64) {
+        let end = Micros::new(end * 1_000);
+        prop_assert_eq!(lasting_name_end(&lasting_name(end, "rest")), Some(end));
+        prop_assert_eq!(lasting_name_end(&name), None);
+    }
+}

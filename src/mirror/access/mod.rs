@@ -8,12 +8,12 @@
 mod hooks;
 mod logins;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use hooks::{Doing, Hooks, LoggedIn, Verdict};
 pub use logins::{GatewayUser, Logins};
 
-use super::{message::topic::Topics, session::topics_of};
+use super::{Desk, message::topic::Topics, session::topics_of};
 use crate::{
     config::{Config, mqtt::Target},
     domain::{Audience, ModuleName},
@@ -149,16 +149,28 @@ pub struct Credentials {
     is_open: bool,
     passes: Option<Arc<Passes>>,
     logins: Arc<Logins>,
+    desks: Arc<BTreeMap<String, Arc<Desk>>>,
 }
 
 impl Credentials {
-    /// Signed ones by `passes`, if some target takes such, those of the configuration by `logins`.
-    pub fn new(identity: &Identity, passes: Option<Arc<Passes>>, logins: Arc<Logins>) -> Self {
+    /// Signed ones by `passes`, if some target takes such, those of the configuration by `logins`, and those that are made on the broker by the `desks` of
+    /// the targets.
+    pub fn new(
+        identity: &Identity,
+        passes: Option<Arc<Passes>>,
+        logins: Arc<Logins>,
+        desks: Arc<BTreeMap<String, Arc<Desk>>>,
+    ) -> Self {
         Self {
             is_open: identity.is_open(),
             passes,
             logins,
+            desks,
         }
+    }
+
+    pub(super) fn desk(&self, target: &str) -> Option<&Arc<Desk>> {
+        self.desks.get(target)
     }
 
     pub(super) const fn is_open(&self) -> bool {

@@ -1,13 +1,14 @@
 //! What a client that is ready for push needs at start: which module comes how, where to connect, what to subscribe to.
 //!
-//! Invariants: a session is answered from memory; it does not depend on the stage: topics and target are told of polled modules
+//! Invariants: a session is answered from memory, unless its client has to be made on a broker first; it does not depend on the stage: topics and target are told of polled modules
 //! too, so that a flip needs no second question. Nobody is told a target that nothing is sent to.
 
 mod addresses;
 mod client_id;
+mod not_made;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
     sync::Arc,
@@ -213,31 +214,27 @@ impl Sessions {
         self.modules.keys().find(|module| module.as_str() == name)
     }
 
-    /// Answers a client, and notes that it was here.
-    pub fn open(&self, asked: &AskedSession) -> Session {
+    /// Answers a client, and notes that it was here. It waits, for a bounded time, only where a client is to be made on a broker.
+    pub async fn open(&self, asked: &AskedSession) -> Session {
         let wanted = |module: &ModuleName| {
             let named = asked.modules.as_ref();
             named.is_none_or(|named| named.contains(module))
         };
         let modules = self.modules.iter().filter(|(module, _)| wanted(module));
-        let modules: BTreeMap<_, _> = modules
+        let mut modules: BTreeMap<_, _> = modules
             .map(|(name, module)| (name.to_string(), self.module_session(name, *module, asked)))
             .collect();
-        let told = modules.values().filter_map(|module| module.target.as_ref());
-        let mut uses = BTreeMap::<&String, usize>::new();
-        for target in told {
-            *uses.entry(target).or_default() += 1;
+        let (most, names) = self.targets_of(&modules, asked);
+        let mut targets = BTreeMap::new();
+        for name in names {
+            if let Some(connection) = self.connection(&name, asked).await {
+                if !self.is_made(&connection) {
+                    not_made::poll_instead(&mut modules, &name, asked.chance);
+                }
+                targets.insert(name, connection);
+            }
         }
-        let most = uses.iter().max_by_key(|(_, count)| **count);
-        let most = most.map(|(target, _)| (*target).clone());
-        // Even a client without modules is told where it would go.
-        let most = most.or_else(|| self.any_target(&asked.client_id));
-        let targets: BTreeMap<_, _> = uses
-            .keys()
-            .copied()
-            .chain(&most)
-            .filter_map(|name| Some((name.clone(), self.connection(name, asked)?)))
-            .collect();
+        self.note(&modules, asked);
         let lifetime_ms = self.lifetime_ms(&asked.who);
         let lifetime = Duration::from_millis(lifetime_ms);
         let expires_at = self.clock.now().plus(lifetime);
@@ -249,6 +246,41 @@ impl Sessions {
             mqtt: most.and_then(|name| targets.get(&name).cloned()),
             targets,
             modules,
+        }
+    }
+
+    /// The target of most of the modules, and all of them.
+    fn targets_of(
+        &self,
+        modules: &BTreeMap<String, ModuleSession>,
+        asked: &AskedSession,
+    ) -> (Option<String>, BTreeSet<String>) {
+        let mut uses = BTreeMap::<&String, usize>::new();
+        for target in modules.values().filter_map(|module| module.target.as_ref()) {
+            *uses.entry(target).or_default() += 1;
+        }
+        let most = uses.iter().max_by_key(|(_, count)| **count);
+        let most = most.map(|(target, _)| (*target).clone());
+        // Even a client without modules is told where it would go.
+        let most = most.or_else(|| self.any_target(&asked.client_id));
+        let names = uses.keys().copied().chain(&most).cloned().collect();
+        (most, names)
+    }
+
+    /// Whether the client is there, where it has to be made.
+    fn is_made(&self, connection: &Connection) -> bool {
+        let target = self.targets.get(&connection.target);
+        let has_to_be = target.is_some_and(Target::is_made_there);
+        !has_to_be || connection.password.is_some()
+    }
+
+    /// Who was told what.
+    fn note(&self, modules: &BTreeMap<String, ModuleSession>, asked: &AskedSession) {
+        for name in self.modules.keys() {
+            let told = modules.get(name.as_str());
+            if let Some((told, clients)) = told.zip(self.census.clients(name)) {
+                clients.asks_session(&asked.client(), told.transport, Instant::now());
+            }
         }
     }
 
@@ -289,10 +321,6 @@ impl Sessions {
         let target = self.directions.target(name, &asked.client_id);
         let version = self.directions.version(name, target);
         let advice = self.directions.of(name, &asked.client());
-        if let Some(clients) = self.census.clients(name) {
-            let told = advice.evaluation.transport;
-            clients.asks_session(&asked.client(), told, Instant::now());
-        }
         let target = advice.target.map(str::to_owned);
         let returns = advice.evaluation.returns;
         let wait = returns.map_or(0, |back| back.wait_ms(self.clock.now(), || asked.chance));
@@ -321,7 +349,7 @@ impl Sessions {
         target.map(str::to_owned)
     }
 
-    fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {
+    async fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {
         let target = self.targets.get(name)?;
         let longest = target.limits.client_id_bytes;
         let client_id = client_id::of(
@@ -330,7 +358,7 @@ impl Sessions {
             &asked.client_id,
             longest,
         );
-        let entered_with = self.issue(name, target, asked, &client_id);
+        let entered_with = self.issue(name, target, asked, &client_id).await;
         let (username, password) = entered_with
             .map(|issued| (issued.username, issued.password))
             .unzip();
@@ -349,7 +377,7 @@ impl Sessions {
     }
 
     /// With what the client enters. Without, where it needs something, it is refused there and polls on.
-    fn issue(
+    async fn issue(
         &self,
         name: &str,
         target: &Target,
@@ -363,7 +391,18 @@ impl Sessions {
                 let passes = self.credentials.passes()?;
                 passes.issue(&asked.who, &asked.audiences, client_id)
             }
+            credentials::Credentials::Dynsec => {
+                let desk = self.credentials.desk(name)?;
+                desk.issue(&asked.who, &asked.audiences, client_id).await
+            }
         }
+    }
+}
+
+impl Target {
+    /// Whether clients have to be made on its broker before they enter.
+    fn is_made_there(&self) -> bool {
+        self.credentials == credentials::Credentials::Dynsec
     }
 }
 

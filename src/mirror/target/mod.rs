@@ -42,6 +42,8 @@ pub struct Target {
     pub pointers: Pointers,
     /// The MQTT client id of the subscriber that reads back what was published.
     pub verifier_client_id: String,
+    /// The MQTT client id of the connection on which clients are made.
+    pub keeper_client_id: String,
     /// How an event stands in a message.
     pub encoding: Encoding,
     /// The modules that it gets; absent = all.
@@ -57,6 +59,9 @@ const MAX_PACKET_BYTES: u32 = 268_435_455;
 
 /// What is sent to us is our own retained messages, each below this.
 const MAX_INCOMING_BYTES: u32 = 1024 * 1024;
+
+/// The largest list of clients that is taken in, also one that another replica asked for.
+const MAX_LIST_BYTES: u32 = 4 * 1024 * 1024;
 
 impl Target {
     /// The `number`th target of the configuration, from 1. `instance` is `server.instance`.
@@ -76,6 +81,12 @@ impl Target {
             verifier_client_id: client_id(
                 client_id_prefix,
                 &format!("{instance}-verifier"),
+                number,
+                longest,
+            ),
+            keeper_client_id: client_id(
+                client_id_prefix,
+                &format!("{instance}-clients"),
                 number,
                 longest,
             ),
@@ -142,6 +153,17 @@ impl Target {
             inflight: 1,
             session: None,
             max_packet_bytes: MAX_PACKET_BYTES,
+            ..self.link_options(mirror, 0)
+        }
+    }
+
+    /// The connection on which clients are made. It keeps no session.
+    pub(super) fn keeper_options(&self, mirror: &config::mirror::Mirror) -> LinkOptions {
+        LinkOptions {
+            client_id: self.keeper_client_id.clone(),
+            inflight: 1,
+            session: None,
+            max_packet_bytes: MAX_LIST_BYTES,
             ..self.link_options(mirror, 0)
         }
     }

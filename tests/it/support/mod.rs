@@ -13,6 +13,7 @@ pub mod database;
 pub mod deaf;
 pub mod described;
 #[cfg(feature = "embedded-broker")]
+pub mod dynsec;
 pub mod embedded;
 pub mod folder;
 pub mod follower;

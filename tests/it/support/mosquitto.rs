@@ -58,8 +58,18 @@ impl Mosquitto {
 
     /// Writes a file of its folder anew and has it read (SIGHUP).
     pub fn reload(&self, name: &str, content: &str) {
-        fs::write(self.folder.path().join(name), content).unwrap();
+        self.write(name, content);
         kill(self.pid(), Signal::SIGHUP).unwrap();
+    }
+
+    /// Reads a file of its folder.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// Writes a file of its folder anew.
+    pub fn write(&self, name: &str, content: &str) {
+        fs::write(self.folder.path().join(name), content).unwrap();
     }
 
     pub fn url(&self) -> String {

@@ -1,0 +1,180 @@
+//! Where sessions get their clients of one target.
+//!
+//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and nobody waits longer than `dynsec.wait_ms`; while the broker
+//! cannot be asked nobody waits.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
+
+use super::{
+    held::{Held, Waiting, Wanted, Without},
+    rights::Rights,
+};
+use crate::{
+    config::{self, Config, mqtt::Target},
+    domain::{Audience, Micros},
+    identity::{
+        Who,
+        passes::{Issued, Passes},
+    },
+    telemetry::metric,
+};
+
+/// The desk of a target.
+pub struct Desk {
+    pub(super) target: String,
+    pub(super) passes: Arc<Passes>,
+    pub(super) settings: config::dynsec::Dynsec,
+    rights: Rights,
+    held: Mutex<Held>,
+    came: Notify,
+}
+
+impl Desk {
+    /// The desk of this target, for those whom these passes know.
+    pub fn new(config: &Config, target: &Target, passes: Arc<Passes>) -> Self {
+        Self {
+            target: target.name.clone(),
+            passes,
+            settings: config.dynsec.clone(),
+            rights: Rights::of(config, target),
+            held: Mutex::new(Held::new(Instant::now())),
+            came: Notify::new(),
+        }
+    }
+
+    /// With what a client enters the broker. None = it cannot, now.
+    pub async fn issue(
+        &self,
+        who: &Who,
+        audiences: &[Audience],
+        client_id: &str,
+    ) -> Option<Issued> {
+        let end = self.passes.lasting_end(who, client_id)?;
+        let roles = self.rights.roles(&self.passes, (who, audiences), end);
+        let names: Vec<_> = roles.iter().map(|role| &*role.name).collect();
+        let issued = self.passes.lasting(end, client_id, &names)?;
+        let wanted = Wanted {
+            issued: issued.clone(),
+            client_id: client_id.to_owned(),
+            roles,
+            end,
+        };
+        match self.make(wanted).await {
+            Ok(()) => Some(issued),
+            Err(without) => {
+                let labels = [
+                    ("target", self.target.clone()),
+                    ("why", without.as_str().to_owned()),
+                ];
+                metrics::counter!(metric::DYNSEC_WITHOUT, &labels).increment(1);
+                None
+            }
+        }
+    }
+
+    /// Sees to it that the broker has a client.
+    async fn make(&self, wanted: Wanted) -> Result<(), Without> {
+        let Some(hears) = self.ask(wanted)? else {
+            return Ok(());
+        };
+        match timeout(self.settings.wait(), hears).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Without::Refused),
+            Ok(Err(_clerk_gave_up)) => Err(Without::Away),
+            Err(_late) => Err(Without::Late),
+        }
+    }
+
+    /// None = it has it.
+    fn ask(&self, wanted: Wanted) -> Result<Option<oneshot::Receiver<bool>>, Without> {
+        let mut held = self.held();
+        if held.has(&wanted.issued.username) {
+            return Ok(None);
+        }
+        // A connection that has just ended may be there again in a moment.
+        let away = held.away_since;
+        if away.is_some_and(|since| since.elapsed() > self.settings.wait()) {
+            return Err(Without::Away);
+        }
+        if held.expected() >= self.settings.max_clients {
+            return Err(Without::Full);
+        }
+        let (told, hears) = oneshot::channel();
+        held.wait(Waiting { wanted, told }, self.settings.max_waiting)?;
+        drop(held);
+        self.came.notify_one();
+        Ok(Some(hears))
+    }
+
+    /// Waits until somebody asks.
+    pub(super) async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    /// Whether somebody waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.held().is_waited_for()
+    }
+
+    /// The next who waits.
+    pub(super) fn next(&self) -> Option<Waiting> {
+        self.held().next()
+    }
+
+    /// The broker has this client.
+    pub(super) fn made(&self, username: &str, end: Micros) {
+        self.held().made(username.to_owned(), end);
+    }
+
+    /// The broker has it no longer.
+    pub(super) fn removed(&self, username: &str) {
+        self.held().removed(username);
+    }
+
+    /// Clients whose end has come, at most so many.
+    pub(super) fn ended(&self, now: Micros, most: usize) -> Vec<String> {
+        self.held().ended(now, most)
+    }
+
+    /// When the next client ends.
+    pub(super) fn soonest(&self) -> Option<Micros> {
+        self.held().soonest()
+    }
+
+    /// The broker can be asked, and has these.
+    pub(super) fn open(&self, clients: HashMap<String, Micros>) {
+        let mut held = self.held();
+        held.replace(clients);
+        held.away_since = None;
+    }
+
+    /// The broker cannot be asked, and may forget what it has.
+    pub(super) fn close(&self) {
+        self.held().forget(Instant::now());
+    }
+
+    /// Tells how it stands.
+    pub(super) fn report(&self) {
+        let (count, is_open) = {
+            let held = self.held();
+            (held.count(), held.away_since.is_none())
+        };
+        let labels = [("target", self.target.clone())];
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        metrics::gauge!(metric::DYNSEC_CLIENTS, &labels).set(count);
+        metrics::gauge!(metric::DYNSEC_READY, &labels).set(u8::from(is_open));
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
