@@ -65,6 +65,7 @@ mod cloudevents_sdks_post_changes;
 mod cohorts;
 mod commit_order;
 mod compact_goes_on_with_the_others;
+mod consoles_sign_in_by_cookie;
 mod cursor_order;
 mod databases_over_tls;
 mod deep_values_go_through;
