@@ -151,7 +151,7 @@ impl Operators {
 
     /// Reads until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut failing = false;
+        let (mut failing, mut told_of) = (false, None);
         while !stop.is_cancelled() {
             let read = self.refresh().await;
             match &read {
@@ -162,6 +162,13 @@ impl Operators {
                 _ => {}
             }
             failing = read.is_err();
+            let ends = self.admins_end();
+            if let Some(end) = ends.filter(|_| ends != told_of) {
+                let end = humantime::format_rfc3339_seconds(end.into());
+                tracing::warn!(%end, "each token with the role admin expires, and nobody can make another one afterwards: make one now, with `changeover token create \
+                    --role admin`");
+            }
+            told_of = ends;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep(TICK) => {}
@@ -183,6 +190,18 @@ impl Operators {
     /// How many are known.
     pub(super) fn count(&self) -> usize {
         self.held.load().len()
+    }
+
+    /// When the last token with the role admin expires; none if one of them does not, or there is none.
+    fn admins_end(&self) -> Option<Micros> {
+        let now = self.clock.now();
+        let all = self.held.load();
+        let admins = all.values().filter(|held| {
+            let in_force = held.expires_at.is_none_or(|end| now < end);
+            in_force && held.operator.may(Role::Admin)
+        });
+        let ends: Option<Vec<_>> = admins.map(|held| held.expires_at).collect();
+        ends?.into_iter().max()
     }
 
     /// Whether somebody beside the bearer of this token may make others.

@@ -53,7 +53,7 @@ impl Parts {
             private_tls: self.config.server.private_tls.is_some(),
             metrics_open: self.config.are_metrics_open(),
             broker_hooks: Arc::new(self.entrances.door()?),
-            hosts: self.config.server.private_hosts.clone().into(),
+            hosts: self.config.server.answers_to().into(),
             walls: Walls {
                 url_bytes: self.config.server.max_url_bytes,
                 body_patience: Duration::from_millis(self.config.server.body_timeout_ms),
