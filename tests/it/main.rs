@@ -151,6 +151,7 @@ mod store_conformance;
 mod strangers_cannot_hold_the_door;
 mod strangers_find_no_gap_in_the_descriptions;
 mod streams_follow_the_log;
+mod streams_of_flags_take_tickets;
 mod streams_speak_the_protocol;
 mod streams_tell_what_is_missing;
 mod streams_under_strain;

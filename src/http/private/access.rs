@@ -243,8 +243,7 @@ fn token_in(shown: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(password.to_owned()))
 }
 
-const NO_TOKEN: &str =
-    "this needs a token, as `Authorization: Bearer …`: see `changeover token`";
+const NO_TOKEN: &str = "this needs a token, as `Authorization: Bearer …`: see `changeover token`";
 const CHALLENGE: &str = "Bearer realm=\"changeover\"";
 const INVALID: &str = "Bearer realm=\"changeover\", error=\"invalid_token\"";
 

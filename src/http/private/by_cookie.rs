@@ -124,9 +124,8 @@ fn cookie(value: &str, seconds: u64, is_safe: bool) -> HeaderValue {
     } else {
         (PLAIN, "")
     };
-    let text = format!(
-        "{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
-    );
+    let text =
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::try_from(text).expect("base64url and our own words may stand in a header")
 }
 
@@ -164,7 +163,10 @@ mod tests {
             &[("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "none")],
             &[("sec-fetch-site", "same-origin"), ("origin", "http://x")],
-            &[("sec-fetch-site", "cross-site"), ("origin", "http://gw:8081")],
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("origin", "http://gw:8081"),
+            ],
         ] {
             assert_eq!(page(foreign, false), Some(false), "{foreign:?}");
         }
@@ -180,7 +182,10 @@ mod tests {
         assert_eq!(found(own, false).as_deref(), Some("x"));
         assert_eq!(found(own, true), None);
         assert_eq!(found("__Host-changeover=y", true).as_deref(), Some("y"));
-        assert_eq!(found("changeover_console=x; changeover_console=y", false), None);
+        assert_eq!(
+            found("changeover_console=x; changeover_console=y", false),
+            None
+        );
         assert_eq!(found("xchangeover_console=x", false), None);
     }
 }

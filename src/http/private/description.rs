@@ -13,8 +13,8 @@ use utoipa::{
 
 use super::{
     PrivateState, access::Door, acts, broker_hooks, census, compact, epochs, gates, health,
-    history, ingest, instances, login, metrics, modules, outbox, panic, savings, target_acts, targets,
-    tokens,
+    history, ingest, instances, login, metrics, modules, outbox, panic, savings, target_acts,
+    targets, tokens,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -140,7 +140,9 @@ fn tell_of_token(operation: &mut Operation, whom: &str) {
     unknown
         .headers
         .insert("WWW-Authenticate".to_owned(), challenge);
-    let other = Response::new(format!("the token is in force, and it needs {whom}; or an act by cookie without `X-CSRF-Token`, or of another page"));
+    let other = Response::new(format!(
+        "the token is in force, and it needs {whom}; or an act by cookie without `X-CSRF-Token`, or of another page"
+    ));
     let wrong = Response::new("too many wrong tokens came from this address: right ones go on");
     let known = &mut operation.responses.responses;
     for (status, response) in [("401", unknown), ("403", other)] {

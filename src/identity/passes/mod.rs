@@ -2,7 +2,7 @@
 //!
 //! A broker asks about most things with no password at hand, only with the user name. So the user name says what may be read, and proves
 //! itself; the password says until when one may enter under it. `name.rs` is how a user name is written, `ring.rs` the keys in memory,
-//! `keeper.rs` what keeps them up with the database and makes new ones.
+//! `keeper.rs` what keeps them up with the database and makes new ones. `ticket.rs` is what the keys sign for event streams over HTTP.
 //!
 //! Invariants: a pass is checked without I/O, and in a time that does not tell how much of it was right; nothing is read from a name or
 //! a password before its proof; whatever a stranger sends as either is bounded and never a panic; a password is good for one MQTT
@@ -11,6 +11,7 @@
 mod keeper;
 mod name;
 mod ring;
+mod ticket;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ pub use self::{
     keeper::{KeyKeeper, Rotation},
     name::{NAME_BYTES, PREFIX, Pass},
     ring::KeyRing,
+    ticket::Tickets,
 };
 use super::{Identity, Who};
 use crate::domain::{Audience, Clock, Micros, ModuleName};

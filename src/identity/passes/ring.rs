@@ -82,6 +82,17 @@ impl KeyRing {
         ready.next().cloned()
     }
 
+    /// The key that signed at that time, if what it has signed is believed, else the oldest that is: the same on each replica for as long
+    /// as keys are kept.
+    pub(in crate::identity) fn signing_since(&self, at: Micros, now: Micros) -> Option<Arc<Key>> {
+        let now = self.shared(now);
+        let keys = self.keys.load();
+        let is_on = |key: &&Arc<Key>| key.retires_at.is_none_or(|end| now < end);
+        let mut ready = keys.iter().rev().filter(is_on);
+        let signed_then = ready.find(|key| key.signs_from <= at);
+        signed_then.or_else(|| keys.iter().find(is_on)).cloned()
+    }
+
     /// The key of this id, if what it has signed is believed.
     pub(in crate::identity) fn believed(&self, id: u64, now: Micros) -> Option<Arc<Key>> {
         let now = self.shared(now);
