@@ -7,6 +7,7 @@ pub mod admission;
 pub mod auth;
 pub mod broker;
 pub mod broker_hooks;
+mod browsers;
 pub mod census;
 pub mod credentials;
 pub mod database;
@@ -259,6 +260,7 @@ impl Config {
         target_link::warn(&self.mqtt, &mut warnings);
         self.server.warn("server", &mut warnings);
         credentials::warn(self, &mut warnings);
+        browsers::warn(self, &mut warnings);
         warnings
     }
 
@@ -344,5 +346,6 @@ fn validate_limits(limits: &Limits, path: &str, problems: &mut Problems) {
     bound("audience_bytes", limits.audience_bytes, 1_024);
     bound("key_bytes", limits.key_bytes, 2_048);
     bound("change_id_bytes", limits.change_id_bytes, 1_024);
+    bound("value_depth", limits.value_depth, 64 * 1024 * 1024);
     bound("value_bytes", limits.value_bytes, 64 * 1024 * 1024);
 }

@@ -24,6 +24,8 @@ pub struct Ofrep {
     pub reconnect_ms: u64,
     /// After how long out of sight a client is to close its stream.
     pub inactivity_s: u32,
+    /// How often the ticket in the address of a caller's stream changes; it is good twice as long.
+    pub ticket_ms: u64,
     /// How long a request that follows an event waits for the flags of that event.
     pub settle_ms: u64,
 }
@@ -38,6 +40,7 @@ impl Default for Ofrep {
             keep_alive_ms: 30_000,
             reconnect_ms: 3_000,
             inactivity_s: 120,
+            ticket_ms: 43_200_000,
             settle_ms: 1_000,
         }
     }
@@ -52,6 +55,11 @@ impl Ofrep {
     /// The longest silence on an event stream.
     pub const fn keep_alive(&self) -> Duration {
         Duration::from_millis(self.keep_alive_ms)
+    }
+
+    /// How often tickets change, where what a key has signed is believed for so long: a ticket ends before that.
+    pub fn ticket(&self, believed: Duration) -> Duration {
+        Duration::from_millis(self.ticket_ms).min(believed / 2)
     }
 
     /// How long a request waits for the flags that its client was told of.
@@ -72,6 +80,7 @@ impl Ofrep {
         bound("keep_alive_ms", self.keep_alive_ms, 10, 3_600_000);
         bound("reconnect_ms", self.reconnect_ms, 10, 3_600_000);
         bound("inactivity_s", self.inactivity_s.into(), 1, 86_400);
+        bound("ticket_ms", self.ticket_ms, 1_000, DAY_MS);
         bound("settle_ms", self.settle_ms, 0, 60_000);
     }
 }

@@ -1,6 +1,6 @@
 //! `[server]`: listeners and the process itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +93,16 @@ impl Server {
         let plain = |c: char| if is_instance_char(c) { c } else { '-' };
         let host: String = host.chars().map(plain).take(INSTANCE_CHARS - 6).collect();
         format!("{host}-{}", self.public.port())
+    }
+
+    /// What requests to the private listener may carry in `Host` beside the loopback names: its own address, and the configured names.
+    pub fn answers_to(&self) -> Vec<String> {
+        let own = match self.private.ip() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        let own = (!self.private.ip().is_unspecified()).then_some(own);
+        self.private_hosts.iter().cloned().chain(own).collect()
     }
 
     /// The proxies before the public listener.

@@ -81,6 +81,18 @@ impl NewChange {
     pub fn check_value_size(value: &str, limits: &Limits) -> Result<(), Invalid> {
         check_size("value", value, limits.value_bytes)
     }
+
+    /// Checks how deep a valid value is against the limits.
+    pub fn check_value_depth(value: &str, limits: &Limits) -> Result<(), Invalid> {
+        if !JsonText::is_deeper_than(value, limits.value_depth) {
+            return Ok(());
+        }
+        let why = format!(
+            "has more than {} arrays and objects within each other (limits.value_depth)",
+            limits.value_depth
+        );
+        Err(Invalid::new("value", why))
+    }
 }
 
 fn check_text(what: &'static str, text: &str, max_bytes: usize) -> Result<(), Invalid> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Upper bounds of one change, in bytes of UTF-8. The `[limits]` section of the configuration.
+/// Upper bounds of one change, in bytes of UTF-8 but for the depth. The `[limits]` section of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -14,6 +14,8 @@ pub struct Limits {
     pub change_id_bytes: usize,
     /// Value, as JSON text.
     pub value_bytes: usize,
+    /// Arrays and objects of a value within each other.
+    pub value_depth: usize,
 }
 
 impl Default for Limits {
@@ -23,6 +25,7 @@ impl Default for Limits {
             key_bytes: 512,
             change_id_bytes: 128,
             value_bytes: 256 * 1024,
+            value_depth: 100,
         }
     }
 }

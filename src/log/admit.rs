@@ -31,13 +31,16 @@ pub(super) fn admit(
     if let Some(id) = change_id {
         NewChange::check_change_id(id, limits).map_err(|why| reason("change_id", &why))?;
     }
+    let value = JsonText::parse(value).map_err(|why| reason("value", &why))?;
+    // Of what is no JSON nobody can say how deep it is.
+    NewChange::check_value_depth(value.as_str(), limits).map_err(|why| reason("value", &why))?;
     Ok(NewChange {
         module: module.clone(),
         audience: Audience::new(audience, limits.audience_bytes)
             .map_err(|why| reason("audience", &why))?,
         key: key.into(),
         op,
-        value: JsonText::parse(value).map_err(|why| reason("value", &why))?,
+        value,
         change_id: change_id.map(Into::into),
         occurred_at: row.occurred_at.map(Micros::new),
     })

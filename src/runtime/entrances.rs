@@ -61,6 +61,11 @@ impl Entrances {
         }
     }
 
+    /// The keys that sign passes, and sessions of the console.
+    pub(super) fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring)
+    }
+
     /// Who may call.
     pub(super) const fn identity(&self) -> &Arc<Identity> {
         &self.identity
@@ -123,7 +128,6 @@ impl Entrances {
             let logins = Arc::clone(&self.logins);
             tasks.spawn(Rank::Reader, "logins", |stop| logins.run(stop));
         }
-        self.passes.as_ref()?;
         let settings = &self.config.auth.passes;
         let (keeper, read) = KeyKeeper::new(
             Arc::clone(store),
@@ -133,7 +137,8 @@ impl Entrances {
             by_the_system,
         );
         tasks.spawn(Rank::Reader, "pass keys", |stop| keeper.run(stop));
-        Some(read)
+        // Sessions of a console can wait for a key; passes cannot.
+        self.passes.is_some().then_some(read)
     }
 }
 

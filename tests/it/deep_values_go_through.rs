@@ -1,5 +1,5 @@
-//! JSON of any depth: a value is checked and copied, never taken apart, so none is too deep; where JSON is
-//! taken apart, what is too deep is refused by its name. Nothing overflows a stack.
+//! JSON of any depth: a value is checked and copied, never taken apart, so it may be as deep as `limits.value_depth` lets it be, and what is
+//! deeper is refused by that name; where JSON is taken apart, what is too deep is refused too. Nothing overflows a stack.
 
 use http::StatusCode;
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::support::{
 
 crate::on_each_database!(
     values_come_out_as_they_came_in,
+    values_that_are_too_deep_are_refused_and_parked,
     what_is_deep_in_another_place_is_refused_by_its_name,
 );
 
@@ -38,9 +39,61 @@ fn event(key: &str, rest: &str) -> String {
     )
 }
 
+fn unbounded(database: &DatabaseUnderTest) -> Setup {
+    Setup::new(database, "a").set("limits.value_depth", DEPTH)
+}
+
+async fn values_that_are_too_deep_are_refused_and_parked(database: DatabaseUnderTest) {
+    let setup = Setup::new(&database, "a").set("limits.value_depth", 5);
+    let gateway = InProcess::start(&setup).await;
+    let client = &gateway.client;
+    let (fits, deep) = (r#"[[{"[[[[":[[1]]}]]"#, r#"[[{"a":[[{}]]}]]"#);
+    let why = "value: has more than 5 arrays and objects within each other (limits.value_depth)";
+    let item = |key: &str, value| format!(r#"{{"key":"{key}","value":{value}}}"#);
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/s"),
+        ("ce-type", "x.updated"),
+        ("ce-subject", "k"),
+    ];
+    for (media, headers, n, body) in [
+        ("application/json", &[][..], 0, item("k", deep)),
+        (
+            "application/x-ndjson",
+            &[],
+            1,
+            item("k", fits) + "\n" + &item("k", deep),
+        ),
+        (
+            "application/cloudevents+json",
+            &[],
+            0,
+            event("k", &format!(r#""data":{deep}"#)),
+        ),
+        ("application/json", &binary, 0, deep.to_owned()),
+    ] {
+        let answer = send(client, media, headers, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+        assert_eq!(answer.json()["detail"], format!("item {n}: {why}"));
+    }
+    let answer = send(client, "application/json", &[], item("k1", fits)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    for (key, value) in [("deep", deep), ("k2", fits)] {
+        let columns = "(module, entity_key, value)";
+        let row = format!("INSERT INTO outbox {columns} VALUES ('{MODULE}', '{key}', '{value}')");
+        database.execute(&row).await;
+    }
+    numbered(client, MODULE, 2).await;
+    let rejected = client.get("/admin/v1/outbox/rejected").await.json();
+    let rows = rejected["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{rejected}");
+    assert_eq!(rows[0]["reason"], why);
+    gateway.stop().await;
+}
+
 async fn values_come_out_as_they_came_in(database: DatabaseUnderTest) {
-    let gateway =
-        InProcess::start(&Setup::new(&database, "a").set("native.page_bytes", 4 << 20)).await;
+    let gateway = InProcess::start(&unbounded(&database).set("native.page_bytes", 4 << 20)).await;
     let (client, deep) = (&gateway.client, deep());
     let item = |key: &str| format!(r#"{{"key":"{key}","value":{deep}}}"#);
     let binary = [
@@ -96,7 +149,7 @@ async fn values_come_out_as_they_came_in(database: DatabaseUnderTest) {
 }
 
 async fn what_is_deep_in_another_place_is_refused_by_its_name(database: DatabaseUnderTest) {
-    let gateway = InProcess::start(&Setup::new(&database, "a")).await;
+    let gateway = InProcess::start(&unbounded(&database)).await;
     let (client, deep) = (&gateway.client, deep());
     let lines = |rest: &str| format!("{{\"key\":\"a\",\"value\":1}}\n{{{rest}}}");
     for (media, body, says) in [

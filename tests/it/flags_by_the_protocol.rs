@@ -460,6 +460,44 @@ async fn pages_of_other_origins_may_ask_if_configured() {
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn pages_of_other_origins_read_why_they_are_kept_out() {
+    let gateway = gateway(&[
+        ("server.cors_origins", "[\"https://app.example.com\"]"),
+        ("server.max_url_bytes", "256"),
+        ("rate.per_address.per_second", "1"),
+        ("rate.per_address.burst", "50"),
+    ])
+    .await;
+    let client = &gateway.client;
+    let origin = ("origin", "https://app.example.com");
+    let long = "x".repeat(300);
+    for path in [ALL, "/v1/streams/commission", "/v1/poll"] {
+        let path = format!("{path}?x={long}");
+        let told = send(client, &path, "{}", &[origin]).await;
+        assert_eq!(told.status, StatusCode::URI_TOO_LONG, "{told:?}");
+        assert_eq!(told.header("access-control-allow-origin"), origin.1);
+    }
+    let mut told = send(client, ALL, &of("t"), &[origin]).await;
+    for _ in 0..200 {
+        told = send(client, ALL, &of("t"), &[origin]).await;
+        if told.status == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+    }
+    assert_eq!(told.status, StatusCode::TOO_MANY_REQUESTS, "{told:?}");
+    assert_eq!(told.header("access-control-allow-origin"), origin.1);
+    let exposed = told.header("access-control-expose-headers");
+    assert!(exposed.contains("retry-after"), "{exposed}");
+    // Nobody else reads it, and what no page may read stays so.
+    let evil = [("origin", "https://evil.example.com")];
+    let other = send(client, &format!("{ALL}?x={long}"), "{}", &evil).await;
+    assert_eq!(other.header("access-control-allow-origin"), "");
+    let other = send(client, &format!("/openapi.json?x={long}"), "", &[origin]).await;
+    assert_eq!(other.header("access-control-allow-origin"), "");
+    gateway.stop().await;
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }

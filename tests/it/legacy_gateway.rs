@@ -397,6 +397,7 @@ impl Gateway {
             )),
             proxies: Vec::new(),
             identity: Arc::new(Identity::open()),
+            cors_origins: Vec::new(),
             compress_above_bytes: 2_000,
             url_bytes: 32_768,
             pace: Arc::new(Pace::new(&config::rate::Rate::default(), Instant::now())),

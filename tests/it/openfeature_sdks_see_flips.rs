@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
+    callers::{self, Credential},
     clients::{self, Script},
     database::{DatabaseUnderTest, Kind},
     gateway::{MODULE, Program, Setup, changeover},
@@ -19,11 +20,16 @@ const CLIENT: &str = "terminal ½";
 
 /// A gateway whose public listener is at the same address after a restart.
 async fn gateway() -> (Program, String) {
+    gateway_for("").await
+}
+
+async fn gateway_for(callers: &str) -> (Program, String) {
     let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
     let at = format!("127.0.0.1:{}", lasting_port());
     let setup = Setup::new(&database, "a")
         .target("mqtt://127.0.0.1:1")
-        .set("server.public", &at);
+        .set("server.public", &at)
+        .add(callers);
     (Program::start(&setup).await, format!("http://{at}"))
 }
 
@@ -80,6 +86,30 @@ async fn a_page_with_an_event_stream() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_polls() {
     in_a_page("polling").await;
+}
+
+/// Its evaluations show a token. Its stream cannot: it has the ticket of its address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_a_known_caller_with_an_event_stream() {
+    if servers_are_skipped() {
+        return;
+    }
+    let (mut gateway, url) = gateway_for(&callers::auth()).await;
+    let Credential::Token(token) = Credential::until("u1", 3_600) else {
+        unreachable!("it is a token");
+    };
+    let how = format!("sse+{token}");
+    let script = clients::node("flags-web.mjs", &[&url, "u1", &how, FLAG]).await;
+    let told = |line: &Value| line.get("flags").map(|flags| flags[FLAG].clone());
+    flips(&mut gateway, &script, told).await;
+    let lines = script.lines();
+    let by_event = lines.iter().filter(|line| line["told"].is_string());
+    assert!(by_event.count() > 0, "{lines:?}");
+    assert!(lines.len() < 100, "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line["answered"] != 401),
+        "{lines:?}"
+    );
 }
 
 async fn in_a_page(how: &str) {

@@ -5,14 +5,15 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::support::{
-    database::DatabaseUnderTest,
-    folder,
+    database::{DatabaseUnderTest, Kind},
+    eventually, folder,
     gateway::{Client, Program, Setup},
     token,
 };
@@ -172,5 +173,71 @@ async fn a_provisioned_one_is_taken_and_a_revoked_one_is_not(database: DatabaseU
     );
     assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
     assert_eq!(status(&gateway.client, &second).await, StatusCode::OK);
+    gateway.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_goes_nowhere_that_nobody_has_named() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let file = place();
+    let setup = setup(&database, "gw-1", &file).set("server.private_hosts", "[\"0.0.0.0\"]");
+    let mut gateway = Program::start(&setup).await;
+    let list = |url: &str, more: &[&str]| {
+        let set = format!("auth.admin_token_file={}", file.display());
+        let output = run(&[&["module", "list", "--url", url, "--set", &set], more].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let near = &gateway.client.private;
+    assert_eq!(list(near, &[]).0, Some(0));
+    // As far as anybody can tell, this is another machine.
+    let far = near.replace("127.0.0.1", "0.0.0.0");
+    let (code, said) = list(&far, &[]);
+    assert_eq!(code, Some(2), "{said}");
+    let why = "the one of auth.admin_token_file does not go to 0.0.0.0 over plain HTTP";
+    assert!(said.contains(why), "{said}");
+    let named = ["--token-file", file.to_str().unwrap()];
+    assert_eq!(list(&far, &named).0, Some(0));
+    // There is one header for both.
+    let (code, said) = list(&near.replace("://", "://me:hush@"), &[]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(
+        said.contains("give the token by --token-file") && !said.contains("hush"),
+        "{said}"
+    );
+    gateway.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_only_admin_that_expires_is_warned_of() {
+    let database = DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap();
+    let file = place();
+    let mut gateway = Program::start(&setup(&database, "gw-1", &file)).await;
+    let first = fs::read_to_string(&file).unwrap().trim().to_owned();
+    let (url, set) = (
+        gateway.client.private.clone(),
+        format!("auth.admin_token_file={}", file.display()),
+    );
+    let act = |arguments: &[&str]| {
+        let around = ["--reason", "a test", "--url", &url, "--set", &set];
+        let output = run(&[&["token"], arguments, &around].concat());
+        assert!(output.status.success(), "{output:?}");
+    };
+    let told = "each token with the role admin expires";
+    act(&[
+        "create",
+        "--role",
+        "admin",
+        "--name",
+        "short",
+        "--expires",
+        "1h",
+    ]);
+    assert!(!gateway.log().contains(told), "the first does not expire");
+    act(&["revoke", first.split('_').nth(1).unwrap()]);
+    eventually("it is warned of", Duration::from_secs(30), async || {
+        gateway.log().contains(told).then_some(())
+    })
+    .await;
     gateway.terminate().await;
 }

@@ -32,23 +32,36 @@ pub(in crate::cli) struct Credential {
 }
 
 impl Credential {
-    /// From `--token-file` (or `CHANGEOVER_TOKEN_FILE`), else `CHANGEOVER_TOKEN`, else the file that the configuration names. That one may be
-    /// missing: the gateway says what it thinks of nobody.
-    pub(super) fn find(named: Option<&PathBuf>, globals: &Globals) -> Result<Self, Failure> {
+    /// From `--token-file` (or `CHANGEOVER_TOKEN_FILE`), else `CHANGEOVER_TOKEN`.
+    pub(super) fn given(named: Option<&PathBuf>) -> Result<Option<Self>, Failure> {
         if let Some(path) = named {
             let text = read(path).map_err(|why| {
                 let path = path.display();
                 Failure::Usage(anyhow!("--token-file: {path}: {why}"))
             })?;
-            return Ok(Self::of(
-                &text,
-                format!("of --token-file {}", path.display()),
-            ));
+            let origin = format!("of --token-file {}", path.display());
+            return Ok(Some(Self::of(&text, origin)));
         }
-        if let Some(text) = env::var(VARIABLE).ok().filter(|text| !text.is_empty()) {
-            let text = TokenText::parse(text.trim());
-            let text = text.map_err(|why| Failure::Usage(anyhow!("{VARIABLE}: {why}")))?;
-            return Ok(Self::of(&text, format!("of {VARIABLE}")));
+        let Some(text) = env::var(VARIABLE).ok().filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let text = TokenText::parse(text.trim());
+        let text = text.map_err(|why| Failure::Usage(anyhow!("{VARIABLE}: {why}")))?;
+        Ok(Some(Self::of(&text, format!("of {VARIABLE}"))))
+    }
+
+    /// None, for a host to which it would go unencrypted.
+    pub(super) fn kept_from(host: &str) -> Self {
+        Self::none(format!(
+            "since the one of auth.admin_token_file does not go to {host} over plain HTTP, where others may read it: use https://"
+        ))
+    }
+
+    /// The one that is given, else that of the file that the configuration names. That one may be missing: the gateway says what it thinks of
+    /// nobody.
+    pub(super) fn find(named: Option<&PathBuf>, globals: &Globals) -> Result<Self, Failure> {
+        if let Some(given) = Self::given(named)? {
+            return Ok(given);
         }
         // With --url nothing else of the configuration is needed, so that it may be wrong or absent.
         let config = match globals.load() {

@@ -5,9 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueHint};
-use url::Url;
+use url::{Host, Url};
 
 use super::{Client, TlsFlags, Wire, credential::Credential};
 use crate::{
@@ -38,6 +38,11 @@ fn base_url(text: &str) -> Result<Url, String> {
 impl Remote {
     /// A client of the listener that the flag or the configuration names.
     pub(in crate::cli) fn client(&self, globals: &Globals) -> Result<Client, Failure> {
+        if let Some(url) = self.url.as_ref().filter(|url| is_read_on_the_way(url)) {
+            let credential = Credential::given(self.token_file.as_ref())?;
+            let kept = || Credential::kept_from(url.host_str().unwrap_or_default());
+            return self.showing(credential.unwrap_or_else(kept), globals);
+        }
         self.showing(
             Credential::find(self.token_file.as_ref(), globals)?,
             globals,
@@ -57,6 +62,11 @@ impl Remote {
                 "from server.private; change that key or give --url",
             ),
         };
+        if !base.username().is_empty() || base.password().is_some() {
+            let why = "--url: a user or a password in it would stand beside the token, and others see both: leave them out, and give the token by --token-file or \
+                CHANGEOVER_TOKEN";
+            return Err(Failure::Usage(anyhow!(why)));
+        }
         let tls = self.tls.for_url(&base)?;
         Ok(Client {
             wire: Wire::new(None, tls)?,
@@ -65,6 +75,17 @@ impl Remote {
             credential,
         })
     }
+}
+
+/// Whether others may read on the way what is sent there.
+fn is_read_on_the_way(url: &Url) -> bool {
+    let is_near = match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    };
+    url.scheme() == "http" && !is_near
 }
 
 fn private_url(config: &Config) -> anyhow::Result<Url> {
@@ -95,4 +116,32 @@ pub(in crate::cli) fn loopback_url(
         _ => format!("http://{address}"),
     };
     Url::parse(&url).with_context(|| format!("{key} makes no URL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_on_the_machine_or_is_encrypted_is_read_by_nobody() {
+        let is_read = |url: &str| is_read_on_the_way(&Url::parse(url).unwrap());
+        for near in [
+            "http://localhost:8081",
+            "http://LOCALHOST",
+            "http://127.1.2.3:8081",
+            "http://[::1]:8081",
+            "http://[::ffff:127.0.0.1]",
+            "https://gateway.internal",
+        ] {
+            assert!(!is_read(near), "{near}");
+        }
+        for far in [
+            "http://gateway.internal:8081",
+            "http://localhost.example",
+            "http://10.0.0.1",
+            "http://[2001:db8::1]:8081",
+        ] {
+            assert!(is_read(far), "{far}");
+        }
+    }
 }

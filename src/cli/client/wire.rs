@@ -13,7 +13,7 @@ use hyper::{
     Request, Response,
     body::Bytes,
     client::conn::http1,
-    header::{HOST, HeaderValue},
+    header::{HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use reqwest::{Method, RequestBuilder};
@@ -37,6 +37,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct Wire {
     http: reqwest::Client,
+    agent: Option<HeaderValue>,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -69,20 +70,24 @@ impl Wire {
         agent: Option<&str>,
         tls: Option<Arc<ClientConfig>>,
     ) -> anyhow::Result<Self> {
-        let mut http = reqwest::Client::builder()
+        let http = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT)
             .timeout(ANSWER);
-        if let Some(agent) = agent {
-            http = http.user_agent(agent);
-        }
         let http = http.build().context("cannot make an HTTP client")?;
-        Ok(Self { http, tls })
+        let agent = agent.map(HeaderValue::try_from).transpose();
+        let agent = agent.context("the program's name cannot stand in a header")?;
+        Ok(Self { http, agent, tls })
     }
 
     /// Begins a request.
     pub(in crate::cli) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url)
+        let request = self.http.request(method, url);
+        // Not the client's own: over TLS it sends nothing.
+        match &self.agent {
+            Some(agent) => request.header(USER_AGENT, agent),
+            None => request,
+        }
     }
 
     /// Sends it and waits for the head of the answer, over TLS for all of it.
@@ -192,5 +197,21 @@ impl From<reqwest::Error> for Broken {
             BrokenAt::Other
         };
         Self::at(kind, error.without_url().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_name_stands_in_every_request() {
+        let wire = Wire::new(Some("changeover/1"), None).unwrap();
+        let url = Url::parse("https://gateway.internal:8081/a?b").unwrap();
+        let request = wire.request(Method::GET, url).build().unwrap();
+        let plain = plain(&request).unwrap();
+        assert_eq!(plain.headers()[USER_AGENT], "changeover/1");
+        assert_eq!(plain.headers()[HOST], "gateway.internal:8081");
+        assert_eq!(plain.uri(), "/a?b");
     }
 }

@@ -31,7 +31,7 @@ pub use self::{
     key::{Key, KeyEntry},
     pattern::{Part, Pattern},
 };
-use super::Problems;
+use super::{Problems, span::Span};
 
 /// The most entries: a module's choice of them is a bit each.
 pub const MAX_CALLERS: usize = 32;
@@ -48,6 +48,8 @@ pub struct Auth {
     pub admin_token_file: PathBuf,
     /// Tokens in force.
     pub max_tokens: u32,
+    /// How long a session of the console is good, if its token is.
+    pub console_session: Span,
     /// Whether `/metrics` asks for no token; absent = it does not while the private listener is on loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_open: Option<bool>,
@@ -72,6 +74,7 @@ impl Default for Auth {
             passes: passes::Passes::default(),
             admin_token_file: PathBuf::from("data/admin.token"),
             max_tokens: 1_000,
+            console_session: Span::from_secs(12 * 3_600),
             metrics_open: None,
             max_audiences: 8,
             max_verdicts: 100_000,
@@ -93,6 +96,12 @@ impl Auth {
     fn validate_tokens(&self, path: &str, problems: &mut Problems) {
         let tokens = &format!("{path}.max_tokens");
         problems.bound(tokens, self.max_tokens, 1, 100_000);
+        let session = format!("{path}.console_session");
+        problems.bound_span(&session, self.console_session, "1m", "30d");
+        if self.console_session > self.passes.keep {
+            let why = "is longer than what a key has signed is recognized: auth.passes.keep";
+            problems.push(session, why);
+        }
         if let Some(file) = self.admin_token_file()
             && file.file_name().is_none()
         {

@@ -2,7 +2,11 @@
 //!
 //! Invariant: what the table does not name is an admin's alone, so that a route nobody thought of is closed and not open.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{
@@ -15,9 +19,10 @@ use axum::{
 };
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use super::by_cookie::{self, BySession};
 use crate::{
-    http::Problem,
-    identity::operators::{NotKnown, Operator, Operators, Role},
+    http::{Problem, serving::Peer},
+    identity::operators::{Console, NotKnown, NotSignedIn, Operator, Operators, Role},
     telemetry::metric,
 };
 
@@ -44,7 +49,11 @@ const ADMIN: Need = Need::Role(Role::Admin);
 const BROKERS: &str = "/broker/";
 
 /// What is asked of whom, in the order of the router. `HEAD` is as `GET`.
-const NEEDS: [(&str, &str, Need); 27] = [
+const NEEDS: [(&str, &str, Need); 30] = [
+    // The token is in its body.
+    ("POST", "/v1/login", Need::Nothing),
+    ("GET", "/v1/login", Need::Token),
+    ("POST", "/v1/logout", Need::Token),
     ("GET", "/admin/v1/modules", VIEW),
     ("GET", "/admin/v1/modules/{module}", VIEW),
     ("GET", "/admin/v1/modules/{module}/history", VIEW),
@@ -94,7 +103,10 @@ fn need(method: &Method, path: &str) -> Need {
 #[derive(Clone)]
 pub(super) struct Door {
     pub(super) operators: Arc<Operators>,
+    pub(super) console: Arc<Console>,
     pub(super) metrics_open: bool,
+    /// Whether the listener itself speaks TLS.
+    pub(super) is_tls: bool,
 }
 
 impl Door {
@@ -138,7 +150,7 @@ pub(super) async fn check(
     if need == Need::Nothing {
         return next.run(request).await;
     }
-    let bearer = match bearer(&door.operators, request.headers()) {
+    let bearer = match door.bearer(&mut request) {
         Ok(bearer) => bearer,
         Err(refused) => return refused.into_response(),
     };
@@ -151,21 +163,68 @@ pub(super) async fn check(
     next.run(request).await
 }
 
-/// Who shows a token.
-fn bearer(operators: &Operators, headers: &HeaderMap) -> Result<Arc<Operator>, Problem> {
-    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
-    let shown = match (sent.next(), sent.next()) {
-        (Some(shown), None) => shown.to_str().ok().and_then(token_in),
-        _ => None,
+impl Door {
+    /// Who shows a token, or the cookie of a session if no token is shown.
+    fn bearer(&self, request: &mut Request) -> Result<Arc<Operator>, Problem> {
+        let from = sender(request.extensions().get().copied());
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            return self.by_token(request.headers(), from);
+        }
+        let Some(shown) = by_cookie::shown(request.headers(), self.is_tls) else {
+            return Err(unauthorized(NO_TOKEN, CHALLENGE));
+        };
+        let is_safe = shown.is_safe;
+        let signed_in = self.console.who_from(from, shown.cookie);
+        let signed_in = signed_in.map_err(not_signed_in)?;
+        by_cookie::may_act(request.method(), request.headers(), &signed_in, self.is_tls)?;
+        let operator = Arc::clone(&signed_in.operator);
+        let session = BySession { signed_in, is_safe };
+        request.extensions_mut().insert(session);
+        Ok(operator)
+    }
+
+    fn by_token(&self, headers: &HeaderMap, from: IpAddr) -> Result<Arc<Operator>, Problem> {
+        let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+        let shown = match (sent.next(), sent.next()) {
+            (Some(shown), None) => shown.to_str().ok().and_then(token_in),
+            _ => None,
+        };
+        let token = shown.ok_or_else(|| unauthorized(NO_TOKEN, CHALLENGE))?;
+        let known = self.operators.who_from(from, token.trim());
+        known.map_err(not_known)
+    }
+}
+
+/// Where a request comes from. One from nowhere has no connection.
+pub(super) fn sender(peer: Option<Peer>) -> IpAddr {
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address)
+}
+
+/// The refusal of a token, which is counted.
+pub(super) fn not_known(unknown: NotKnown) -> Problem {
+    metrics::counter!(metric::TOKENS_REFUSED, "why" => label(unknown)).increment(1);
+    match unknown {
+        NotKnown::TooMany { retry_after_s } => slower(&unknown.to_string(), retry_after_s),
+        _ => unauthorized(&unknown.to_string(), INVALID),
+    }
+}
+
+fn not_signed_in(refused: NotSignedIn) -> Problem {
+    let why = match refused {
+        NotSignedIn::Forged => "session-forged",
+        NotSignedIn::Expired => "session-expired",
+        NotSignedIn::TokenGone => "session-token-gone",
+        NotSignedIn::TooMany { .. } => "too-many",
     };
-    let Some(token) = shown else {
-        let why = "this needs a token, as `Authorization: Bearer …`: see `changeover token`";
-        return Err(unauthorized(why, CHALLENGE));
-    };
-    operators.who(token.trim()).map_err(|unknown| {
-        metrics::counter!(metric::TOKENS_REFUSED, "why" => label(unknown)).increment(1);
-        unauthorized(&unknown.to_string(), INVALID)
-    })
+    metrics::counter!(metric::TOKENS_REFUSED, "why" => why).increment(1);
+    match refused {
+        NotSignedIn::TooMany { retry_after_s } => slower(&refused.to_string(), retry_after_s),
+        _ => unauthorized(&refused.to_string(), CHALLENGE),
+    }
+}
+
+fn slower(why: &str, retry_after_s: u32) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, why).retry_after(retry_after_s)
 }
 
 /// The token of a header: as it is, or as the password of whatever user, since some tools can put nothing but a user and a password
@@ -184,6 +243,7 @@ fn token_in(shown: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(password.to_owned()))
 }
 
+const NO_TOKEN: &str = "this needs a token, as `Authorization: Bearer …`: see `changeover token`";
 const CHALLENGE: &str = "Bearer realm=\"changeover\"";
 const INVALID: &str = "Bearer realm=\"changeover\", error=\"invalid_token\"";
 
@@ -197,6 +257,7 @@ const fn label(unknown: NotKnown) -> &'static str {
         NotKnown::Malformed => "malformed",
         NotKnown::Unknown => "unknown",
         NotKnown::Expired => "expired",
+        NotKnown::TooMany { .. } => "too-many",
     }
 }
 

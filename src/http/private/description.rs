@@ -13,8 +13,8 @@ use utoipa::{
 
 use super::{
     PrivateState, access::Door, acts, broker_hooks, census, compact, epochs, gates, health,
-    history, ingest, instances, metrics, modules, outbox, panic, savings, target_acts, targets,
-    tokens,
+    history, ingest, instances, login, metrics, modules, outbox, panic, savings, target_acts,
+    targets, tokens,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -49,6 +49,9 @@ use crate::http::{
         health::healthz,
         health::readyz,
         ingest::ingest,
+        login::begin,
+        login::end,
+        login::show,
         metrics::metrics,
         history::history,
         modules::list,
@@ -75,6 +78,7 @@ use crate::http::{
         (name = "Log", description = "pruning, compaction, epochs"),
         (name = "Targets", description = "the brokers that are fed"),
         (name = "Outbox", description = "rows that could not be numbered"),
+        (name = "Console", description = "sessions by cookie"),
         (name = "Tokens", description = "who may do what here"),
         (name = "Broker hooks", description = "brokers ask who may connect, subscribe and publish"),
         (name = "Operations", description = "is it well"),
@@ -136,9 +140,16 @@ fn tell_of_token(operation: &mut Operation, whom: &str) {
     unknown
         .headers
         .insert("WWW-Authenticate".to_owned(), challenge);
-    let other = Response::new(format!("the token is in force, and it needs {whom}"));
+    let other = Response::new(format!(
+        "the token is in force, and it needs {whom}; or an act by cookie without `X-CSRF-Token`, or of another page"
+    ));
+    let wrong = Response::new("too many wrong tokens came from this address: right ones go on");
+    let known = &mut operation.responses.responses;
     for (status, response) in [("401", unknown), ("403", other)] {
-        let known = &mut operation.responses.responses;
         known.insert(status.to_owned(), RefOr::T(response));
     }
+    // Some endpoints have another reason for it.
+    known
+        .entry("429".to_owned())
+        .or_insert_with(|| RefOr::T(wrong));
 }

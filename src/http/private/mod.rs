@@ -1,13 +1,14 @@
 //! The private listener: ingest for back ends, the admin API, metrics and health.
 //!
 //! Invariants: requests name this listener by a known host, and acts come as JSON, so that a page
-//! in an operator's browser cannot act here; whoever is answered has shown a token of a role that
+//! in an operator's browser cannot act here, nor by the cookie of a session (`by_cookie.rs`); whoever is answered has shown a token of a role that
 //! the table in `access.rs` names.
 
 mod access;
 mod act_body;
 mod acts;
 mod broker_hooks;
+mod by_cookie;
 mod caveats;
 mod census;
 mod clients;
@@ -22,6 +23,7 @@ mod history;
 mod host;
 mod ingest;
 mod instances;
+mod login;
 mod metrics;
 mod module_view;
 mod modules;
@@ -53,7 +55,7 @@ use crate::{
     config,
     cutover::{Acts, Adviser, Census, Flags, Gatekeeper, PanicActs, Routes, guard::Guards},
     domain::{Limits, ModuleName},
-    identity::operators::Operators,
+    identity::operators::{Console, Operators},
     log::{Epochs, Ingest, Leadership, Presence, Retention, Tail},
     mirror,
     store::Store,
@@ -123,6 +125,10 @@ pub struct PrivateState {
     pub asyncapi: Arc<mirror::AsyncApi>,
     /// Who may do what.
     pub operators: Arc<Operators>,
+    /// Sessions by cookie.
+    pub console: Arc<Console>,
+    /// Whether the listener itself speaks TLS.
+    pub private_tls: bool,
     /// Whether `/metrics` asks for no token.
     pub metrics_open: bool,
     /// Names beside the loopback ones that `Host` may carry.
@@ -142,7 +148,9 @@ pub fn router(state: PrivateState) -> Router {
     let (hosts, walls) = (Arc::clone(&state.hosts), state.walls);
     let door = access::Door {
         operators: Arc::clone(&state.operators),
+        console: Arc::clone(&state.console),
         metrics_open: state.metrics_open,
+        is_tls: state.private_tls,
     };
     let documents = description::documents(&state, &door);
     let hooks = broker_hooks::routes(Arc::clone(&state.broker_hooks));
@@ -168,6 +176,8 @@ pub fn router(state: PrivateState) -> Router {
         .route("/admin/v1/outbox/rejected/drop", post(outbox::discard))
         .route("/admin/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/admin/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/v1/login", get(login::show).post(login::begin))
+        .route("/v1/logout", post(login::end))
         .layer(DefaultBodyLimit::max(ACT_BODY_BYTES))
         .route(
             "/v1/modules/{module}/changes",

@@ -29,7 +29,12 @@ mod used;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Extension, Router, http::StatusCode, middleware, routing::get};
+use axum::{
+    Extension, Router,
+    http::StatusCode,
+    middleware,
+    routing::{any, get},
+};
 
 use self::{
     callers::Callers, compression::Compression, legacy_poll::RefusedAs, ofrep::direct::Direct,
@@ -67,6 +72,8 @@ pub struct PublicState {
     pub proxies: Vec<Network>,
     /// Who may ask. Endpoints know it already.
     pub identity: Arc<Identity>,
+    /// Web pages of which origins may ask; `*` for all.
+    pub cors_origins: Vec<String>,
     /// Longest path and query of a request.
     pub url_bytes: usize,
     /// How often one may ask.
@@ -90,16 +97,30 @@ pub fn service(state: PublicState, native: Router, flags: Option<OfrepState>) ->
             compression,
             compression::layer,
         ));
+    let refusing = refusing(&state);
     // Legacy polls compress by themselves: a layer is dear for an answer of sixty bytes.
     let callers = Callers::behind(state.proxies.clone());
     let (pace, url_bytes) = (Arc::clone(&state.pace), state.url_bytes);
     let (fixed, captured) = legacy_poll::paths(state, compression);
     let walls = Walls {
-        refusing: captured.clone().fallback(kept_out),
+        refusing: captured.clone().fallback_service(refusing),
         pace,
         url_bytes,
     };
     Public::new((fixed, direct), captured.merge(others), callers, walls)
+}
+
+/// Who answers what is kept out and is no legacy poll: pages of other origins may read it where they may read the endpoint.
+fn refusing(state: &PublicState) -> Router {
+    let native = ["/v1/{*path}", "/ofrep/{*path}"].iter();
+    let routes = native.fold(Router::new(), |routes, path| {
+        routes.route(path, any(kept_out))
+    });
+    let routes = match cors::layer(&state.cors_origins, &state.identity) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.fallback(kept_out)
 }
 
 /// What is kept out and is no legacy poll.

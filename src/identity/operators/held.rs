@@ -3,7 +3,7 @@
 //! Invariants: a lookup takes no lock and no I/O; reading and writing the table take turns, so that no late read brings back what was revoked
 //! meanwhile.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Operator, Randomness, Role, TokenText};
 use crate::{
+    config::auth::Auth,
     domain::{Clock, Micros},
+    identity::{fingerprint::Salt, wrong::WrongSenders},
     store::{self, Store, TokenRecord},
 };
 
@@ -34,6 +36,12 @@ pub enum NotKnown {
     /// It was good once.
     #[error("the token has expired")]
     Expired,
+    /// Many wrong ones came from there. A right one goes on.
+    #[error("too many wrong tokens came from this address: come again later")]
+    TooMany {
+        /// When.
+        retry_after_s: u32,
+    },
 }
 
 struct Held {
@@ -64,6 +72,8 @@ pub struct Operators {
     /// One read or write of the table at a time.
     pub(super) turn: Mutex<()>,
     held: ArcSwap<ById>,
+    wrong: WrongSenders,
+    salt: Salt,
 }
 
 impl Operators {
@@ -72,16 +82,46 @@ impl Operators {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         randomness: fn() -> Randomness,
-        most: u32,
+        auth: &Auth,
     ) -> Self {
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&randomness()[..16]);
         Self {
             store,
             clock,
             randomness,
-            most,
+            most: auth.max_tokens,
             turn: Mutex::default(),
             held: ArcSwap::default(),
+            wrong: WrongSenders::new(auth),
+            salt: Salt(salt),
         }
+    }
+
+    /// Who shows this from there. A right token is known however many wrong ones came from the same address.
+    pub fn who_from(&self, from: IpAddr, shown: &str) -> Result<Arc<Operator>, NotKnown> {
+        self.who(shown).map_err(|unknown| match unknown {
+            NotKnown::Malformed | NotKnown::Unknown => self.wrong_from(from, shown, unknown),
+            // Somebody whom we knew.
+            other => other,
+        })
+    }
+
+    /// What is told to who sends what is wrong, and that he waits if it is one too many.
+    pub(super) fn wrong_from(&self, from: IpAddr, shown: &str, unknown: NotKnown) -> NotKnown {
+        let wrong = self.salt.of(0, shown.as_bytes());
+        let waits = self.wrong.note(from, &wrong, self.clock.now());
+        waits.map_or(unknown, |retry_after_s| NotKnown::TooMany { retry_after_s })
+    }
+
+    /// The bearer of a token by its id, and when it ends.
+    pub(super) fn known(&self, id: &str) -> Result<(Arc<Operator>, Option<Micros>), NotKnown> {
+        let all = self.held.load();
+        let held = all.get(id).ok_or(NotKnown::Unknown)?;
+        if held.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(NotKnown::Expired);
+        }
+        Ok((Arc::clone(&held.operator), held.expires_at))
     }
 
     /// Who shows this.
@@ -111,7 +151,7 @@ impl Operators {
 
     /// Reads until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut failing = false;
+        let (mut failing, mut told_of) = (false, None);
         while !stop.is_cancelled() {
             let read = self.refresh().await;
             match &read {
@@ -122,6 +162,13 @@ impl Operators {
                 _ => {}
             }
             failing = read.is_err();
+            let ends = self.admins_end();
+            if let Some(end) = ends.filter(|_| ends != told_of) {
+                let end = humantime::format_rfc3339_seconds(end.into());
+                tracing::warn!(%end, "each token with the role admin expires, and nobody can make another one afterwards: make one now, with `changeover token create \
+                    --role admin`");
+            }
+            told_of = ends;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep(TICK) => {}
@@ -143,6 +190,18 @@ impl Operators {
     /// How many are known.
     pub(super) fn count(&self) -> usize {
         self.held.load().len()
+    }
+
+    /// When the last token with the role admin expires; none if one of them does not, or there is none.
+    fn admins_end(&self) -> Option<Micros> {
+        let now = self.clock.now();
+        let all = self.held.load();
+        let admins = all.values().filter(|held| {
+            let in_force = held.expires_at.is_none_or(|end| now < end);
+            in_force && held.operator.may(Role::Admin)
+        });
+        let ends: Option<Vec<_>> = admins.map(|held| held.expires_at).collect();
+        ends?.into_iter().max()
     }
 
     /// Whether somebody beside the bearer of this token may make others.

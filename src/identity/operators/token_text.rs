@@ -61,6 +61,16 @@ impl TokenText {
         Ok(Self(text.to_owned()))
     }
 
+    /// Whether a token, or nothing yet, begins with this.
+    pub fn may_begin_with(text: &str) -> bool {
+        let fits = |(at, byte): (usize, u8)| match PREFIX.as_bytes().get(at) {
+            Some(own) => *own == byte,
+            None if at == SECRET_AT - 1 => byte == b'_',
+            None => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        };
+        text.len() < LENGTH && text.bytes().enumerate().all(fits)
+    }
+
     /// Which one it is: the part that is no secret.
     pub fn id(&self) -> &str {
         &self.0[PREFIX.len()..SECRET_AT - 1]

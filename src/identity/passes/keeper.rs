@@ -88,11 +88,11 @@ impl<S: SigningKeys + Send + Sync + ?Sized> KeyKeeper<S> {
             match (self.look().await, failing_since) {
                 (Err(error), None) => {
                     failing_since = Some(Instant::now());
-                    tracing::warn!(%error, "the keys of MQTT passes cannot be read, the known ones stay in force");
+                    tracing::warn!(%error, "signing keys cannot be read, the known ones stay in force");
                 }
                 (Ok(()), Some(_)) => {
                     failing_since = None;
-                    tracing::info!("the keys of MQTT passes are read again");
+                    tracing::info!("signing keys are read again");
                 }
                 _ => {}
             }

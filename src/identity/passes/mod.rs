@@ -3,6 +3,7 @@
 //! A broker asks about most things with no password at hand, only with the user name. So the user name says what may be read, and proves
 //! itself; the password says until when one may enter under it. `name.rs` is how a user name is written, `ring.rs` the keys in memory,
 //! `keeper.rs` what keeps them up with the database and makes new ones; `lasting.rs` makes users for brokers that ask nobody.
+//! `ticket.rs` is what the keys sign for event streams over HTTP.
 //!
 //! Invariants: a pass is checked without I/O, and in a time that does not tell how much of it was right; nothing is read from a name or
 //! a password before its proof; whatever a stranger sends as either is bounded and never a panic; a password is good for one MQTT
@@ -12,6 +13,7 @@ mod keeper;
 mod lasting;
 mod name;
 mod ring;
+mod ticket;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -22,6 +24,7 @@ pub use self::{
     lasting::{LASTING_PREFIX, lasting_name, lasting_name_end},
     name::{NAME_BYTES, PREFIX, Pass},
     ring::KeyRing,
+    ticket::Tickets,
 };
 use super::{Identity, Who};
 use crate::domain::{Audience, Clock, Micros, ModuleName};

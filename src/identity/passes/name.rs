@@ -118,13 +118,19 @@ fn short(rest: &mut &[u8]) -> Option<Box<str>> {
     text(rest, length.into())
 }
 
+/// A text with its length in two bytes before it.
+pub(super) fn long(rest: &mut &[u8]) -> Option<Box<str>> {
+    let length = u16::from_be_bytes(fixed(rest)?);
+    text(rest, length.into())
+}
+
 fn text(rest: &mut &[u8], length: usize) -> Option<Box<str>> {
     let (text, after) = rest.split_at_checked(length)?;
     *rest = after;
     std::str::from_utf8(text).ok().map(Box::from)
 }
 
-fn fixed<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn fixed<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (bytes, after) = rest.split_first_chunk::<N>()?;
     *rest = after;
     Some(*bytes)

@@ -17,7 +17,7 @@ use crate::{
 
 /// One key.
 #[derive(Clone)]
-pub(super) struct Key {
+pub(in crate::identity) struct Key {
     id: u64,
     keyed: Hmac<Sha256>,
     signs_from: Micros,
@@ -25,17 +25,17 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) const fn id(&self) -> u64 {
+    pub(in crate::identity) const fn id(&self) -> u64 {
         self.id
     }
 
     /// The proof of what these parts are together. A part that can be of any length must be the last.
-    pub(super) fn prove(&self, parts: &[&[u8]]) -> [u8; 32] {
+    pub(in crate::identity) fn prove(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.over(parts).finalize().into_bytes().into()
     }
 
     /// Whether this is the proof of that, or its beginning. Takes as long for a nearly right one as for a wrong one.
-    pub(super) fn is_proof(&self, parts: &[&[u8]], proof: &[u8]) -> bool {
+    pub(in crate::identity) fn is_proof(&self, parts: &[&[u8]], proof: &[u8]) -> bool {
         self.over(parts).verify_truncated_left(proof).is_ok()
     }
 
@@ -78,20 +78,31 @@ impl KeyRing {
     }
 
     /// The time of this machine as the database would tell it.
-    pub(super) fn shared(&self, now: Micros) -> Micros {
+    pub(in crate::identity) fn shared(&self, now: Micros) -> Micros {
         self.0.load().shared(now)
     }
 
     /// The key that signs now: the newest whose time has come.
-    pub(super) fn signing(&self, now: Micros) -> Option<Arc<Key>> {
+    pub(in crate::identity) fn signing(&self, now: Micros) -> Option<Arc<Key>> {
         let known = self.0.load();
         let now = known.shared(now);
         let mut ready = known.keys.iter().rev().filter(|key| key.signs_from <= now);
         ready.next().cloned()
     }
 
+    /// The key that signed at that time, if what it has signed is believed, else the oldest that is: the same on each replica for as long
+    /// as keys are kept.
+    pub(in crate::identity) fn signing_since(&self, at: Micros, now: Micros) -> Option<Arc<Key>> {
+        let known = self.0.load();
+        let now = known.shared(now);
+        let is_on = |key: &&Arc<Key>| key.retires_at.is_none_or(|end| now < end);
+        let mut ready = known.keys.iter().rev().filter(is_on);
+        let signed_then = ready.find(|key| key.signs_from <= at);
+        signed_then.or_else(|| known.keys.iter().find(is_on)).cloned()
+    }
+
     /// The key of this id, if what it has signed is believed.
-    pub(super) fn believed(&self, id: u64, now: Micros) -> Option<Arc<Key>> {
+    pub(in crate::identity) fn believed(&self, id: u64, now: Micros) -> Option<Arc<Key>> {
         let known = self.0.load();
         let now = known.shared(now);
         let mut named = known.keys.iter().filter(|key| key.id == id);

@@ -158,7 +158,7 @@ impl Parts {
                 Arc::clone(&store),
                 Arc::new(SystemClock),
                 rand::random,
-                config.auth.max_tokens,
+                &config.auth,
             )),
             standings: Arc::default(),
             readiness,

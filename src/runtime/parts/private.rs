@@ -6,8 +6,9 @@ use super::Parts;
 use crate::{
     config::{modules, mqtt},
     cutover::Acts,
-    domain::ModuleName,
+    domain::{ModuleName, SystemClock},
     http::private::{PrivateState, Walls, Worth},
+    identity::operators::Console,
     mirror::{self, TargetActs},
     runtime::StartError,
     telemetry,
@@ -48,14 +49,25 @@ impl Parts {
             worth: Arc::new(self.worth()),
             asyncapi,
             operators: Arc::clone(&self.operators),
+            console: Arc::new(self.console()),
+            private_tls: self.config.server.private_tls.is_some(),
             metrics_open: self.config.are_metrics_open(),
             broker_hooks: Arc::new(self.entrances.door()?),
-            hosts: self.config.server.private_hosts.clone().into(),
+            hosts: self.config.server.answers_to().into(),
             walls: Walls {
                 url_bytes: self.config.server.max_url_bytes,
                 body_patience: Duration::from_millis(self.config.server.body_timeout_ms),
             },
         })
+    }
+
+    fn console(&self) -> Console {
+        Console::new(
+            Arc::clone(&self.operators),
+            self.entrances.ring(),
+            Arc::new(SystemClock),
+            self.config.auth.console_session.get(),
+        )
     }
 
     fn worth(&self) -> Worth {

@@ -11,7 +11,7 @@ use crate::{
     cutover::Adviser,
     domain::SystemClock,
     http::public::{self, NativeState, OfrepState, Public, PublicState, RequestBounds},
-    identity::pace::Pace,
+    identity::{pace::Pace, passes::Tickets},
     log::Reader,
     mirror::{self, Sessions},
     native::{self, Reads},
@@ -80,6 +80,7 @@ impl Parts {
             compress_above_bytes: self.config.server.compress_above_bytes,
             proxies: self.config.server.proxies(),
             identity: Arc::clone(&self.identity),
+            cors_origins: self.config.server.cors_origins.clone(),
             url_bytes: self.config.server.max_url_bytes,
             pace: Arc::new(Pace::new(&self.config.rate, Instant::now())),
         };
@@ -113,10 +114,21 @@ impl Parts {
                 audience_bytes: self.config.limits.audience_bytes,
                 cors_origins: self.config.server.cors_origins.clone(),
                 identity: Arc::clone(&self.identity),
+                tickets: Arc::new(self.tickets()),
                 clock: Arc::new(SystemClock),
                 stop: self.no_more_waits.clone(),
                 usage: Arc::clone(&self.usage),
             },
+        )
+    }
+
+    fn tickets(&self) -> Tickets {
+        let kept = self.config.auth.passes.keep.get();
+        Tickets::new(
+            Arc::clone(&self.identity),
+            self.entrances.ring(),
+            Arc::new(SystemClock),
+            self.config.ofrep.ticket(kept),
         )
     }
 }

@@ -1,7 +1,7 @@
 // Keeps all flags with OpenFeature's web SDK and its OFREP provider, as a page does: one bulk evaluation, then evaluations from
 // memory.
 //
-//   node flags-web.mjs URL TARGETING_KEY HOW FLAG…        HOW: sse, or polling
+//   node flags-web.mjs URL TARGETING_KEY HOW FLAG…        HOW: sse, or polling, and +TOKEN for known callers
 //
 // Prints each answer over HTTP as `{"answered":…}`, and what the flags are as `{"flags":…,"because":…}`: once it is ready, and with
 // each change that the provider tells of.
@@ -10,7 +10,8 @@ import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
 import { OpenFeature, ProviderEvents } from "@openfeature/web-sdk";
 import { EventSource } from "eventsource";
 
-const [baseUrl, targetingKey, changeDetection, ...keys] = process.argv.slice(2);
+const [baseUrl, targetingKey, how, ...keys] = process.argv.slice(2);
+const [changeDetection, token] = how.split("+");
 const say = (line) => console.log(JSON.stringify(line));
 // Browsers have one.
 globalThis.EventSource = EventSource;
@@ -20,6 +21,7 @@ const provider = new OFREPWebProvider({
   changeDetection,
   pollInterval: changeDetection === "polling" ? 100 : 0,
   fetchImplementation: async (request, options) => {
+    if (token) request.headers.set("authorization", `Bearer ${token}`);
     const response = await fetch(request, options);
     say({ answered: response.status, told: new URL(request.url).searchParams.get("flagConfigEtag") });
     return response;

@@ -68,6 +68,7 @@ pub(super) fn check(
     let audience = draft.audience.unwrap_or(Audience::EVERYONE);
     NewChange::check_key(draft.key, limits).map_err(say)?;
     NewChange::check_value_size(value.as_str(), limits).map_err(say)?;
+    NewChange::check_value_depth(value.as_str(), limits).map_err(say)?;
     if let Some(id) = draft.change_id {
         NewChange::check_change_id(id, limits).map_err(say)?;
     }

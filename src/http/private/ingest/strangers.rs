@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     key_bytes: 32,
     change_id_bytes: 64,
     value_bytes: 128,
+    value_depth: 10,
 };
 
 const ATTRIBUTES: [&str; 7] = [
@@ -89,6 +90,7 @@ fn is_within_limits(change: &NewChange, body: &str) {
     assert!(!audience.contains(char::is_control));
     let value = value.as_str();
     assert!(value.len() <= LIMITS.value_bytes);
+    NewChange::check_value_depth(value, &LIMITS).expect("a value that is not too deep");
     let raw: &RawValue = serde_json::from_str(value).expect("a value is JSON");
     assert_eq!(raw.get(), value, "without anything around it");
     let is_none = value == "null" && change.op == Op::Delete;

@@ -8,7 +8,10 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{Asker, Flag, OfrepState, held::Generation};
-use crate::cutover::{Advice, Evaluation};
+use crate::{
+    cutover::{Advice, Evaluation},
+    http::public::etag,
+};
 
 /// A flag, evaluated.
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,6 +82,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// The hash of the body, in hexadecimal.
     pub(super) hash: Arc<str>,
+    /// The hash that it would have without a ticket: what streams speak of.
+    pub(super) flags: Arc<str>,
     /// Its `ETag`: the hash in quotes.
     pub(super) tag: HeaderValue,
 }
@@ -91,8 +96,14 @@ impl Answer {
         Self {
             body,
             tag: tag.expect("hexadecimal digits in quotes may stand in a header"),
+            flags: Arc::clone(&hash),
             hash,
         }
+    }
+
+    /// Whether this is the answer that an event, or an answer, was of.
+    pub(super) fn is_told_by(&self, tag: &str) -> bool {
+        etag::is_same(tag, &self.flags) || etag::is_same(tag, &self.hash)
     }
 }
 
@@ -132,7 +143,7 @@ impl OfrepState {
     fn evaluate_all(&self, asker: &Asker) -> Answer {
         let flags = self.flags_for(asker);
         let flags = flags.map(|flag| evaluated(flag, self.advise(&flag.module, asker)));
-        let all = AllEvaluated {
+        let mut all = AllEvaluated {
             flags: flags.collect(),
             event_streams: [EventStream {
                 r#type: "sse",
@@ -142,8 +153,19 @@ impl OfrepState {
                 inactivity_delay_sec: self.settings.inactivity_s,
             }],
         };
-        let body = serde_json::to_vec(&all).expect("texts and numbers have a JSON form");
-        Answer::of(Bytes::from(body))
+        let write = |all: &AllEvaluated<'_>| {
+            let body = serde_json::to_vec(all).expect("texts and numbers have a JSON form");
+            Answer::of(Bytes::from(body))
+        };
+        let plain = write(&all);
+        let Some(with_ticket) = asker.stream_with_ticket() else {
+            return plain;
+        };
+        all.event_streams[0].endpoint.request_uri = with_ticket;
+        Answer {
+            flags: plain.hash,
+            ..write(&all)
+        }
     }
 }
 

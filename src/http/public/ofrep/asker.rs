@@ -18,6 +18,16 @@ use crate::{
 /// Where a client's stream is.
 const STREAM: &str = "/ofrep/v1/sse";
 
+/// What stands before the ticket there.
+const TICKET: &str = "&ticket=";
+
+/// The ticket in the query of a stream's address, and what it is for: what stands before it.
+pub(super) fn ticket_in(query: &str) -> Option<(&str, &str)> {
+    let (address, ticket) = query.rsplit_once(TICKET)?;
+    let ticket = ticket.split('&').next().unwrap_or_default();
+    Some((address, ticket))
+}
+
 /// Who asks. What is here was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Asker {
@@ -32,6 +42,8 @@ pub(super) struct Asker {
     pub(super) address: Option<IpAddr>,
     /// What there is not for it.
     pub(super) hidden: Hidden,
+    /// What stands for its credential in the address of its stream.
+    pub(super) ticket: Option<Box<str>>,
 }
 
 /// The places of flags that a caller is not told of.
@@ -135,6 +147,7 @@ impl Asker {
             agent: vouched.map(str::to_owned).or(context.agent),
             address: None,
             hidden: Hidden::default(),
+            ticket: None,
         })
     }
 
@@ -146,6 +159,19 @@ impl Asker {
     /// The same, calling from there.
     pub(super) fn calling_from(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
+    }
+
+    /// The same, with what this gives for the address of its stream.
+    pub(super) fn ticketed(mut self, ticket: impl FnOnce(&str) -> Option<String>) -> Self {
+        let ticket = ticket(&self.stream()[STREAM.len() + 1..]);
+        self.ticket = ticket.map(String::into_boxed_str);
+        self
+    }
+
+    /// Where the client learns that its flags have changed, with its ticket.
+    pub(super) fn stream_with_ticket(&self) -> Option<String> {
+        let ticket = self.ticket.as_deref()?;
+        Some(format!("{}{TICKET}{ticket}", self.stream()))
     }
 
     /// What an evaluation knows of it.
@@ -161,7 +187,11 @@ impl Asker {
     /// What its texts take in memory.
     pub(super) fn bytes(&self) -> usize {
         let audiences = self.audiences.iter().map(Audience::as_str);
-        let texts = [Some(&*self.client_id), self.agent.as_deref()];
+        let texts = [
+            Some(&*self.client_id),
+            self.agent.as_deref(),
+            self.ticket.as_deref(),
+        ];
         let texts = texts
             .into_iter()
             .flatten()
@@ -171,7 +201,7 @@ impl Asker {
         texts + size_of_val(&*self.audiences) + size_of_val(&*self.hidden)
     }
 
-    /// Where the client learns that its flags have changed. The same each time: it stands in what is hashed.
+    /// The same without it, and the same each time.
     pub(super) fn stream(&self) -> String {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let mut uri = format!("{STREAM}?targetingKey={}", encode(&self.client_id));

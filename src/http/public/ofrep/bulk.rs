@@ -126,7 +126,7 @@ impl OfrepState {
             return Ok(unless_held(question.headers, self.all(&asker)));
         };
         let answer = self.all_as_told(&asker, &told).await;
-        if etag::is_same(&told, &answer.hash) {
+        if answer.is_told_by(&told) {
             return Ok(unless_held(question.headers, answer));
         }
         // Whatever the client holds is not what it was told of, and this may be.
@@ -145,7 +145,8 @@ impl OfrepState {
         let hidden = self.hidden(asking, &who).await;
         Ok(asker
             .calling_from(from.map(|from| from.address))
-            .without(hidden))
+            .without(hidden)
+            .ticketed(|address| self.bounds.tickets.issue(&who, address)))
     }
 
     /// All flags once they are those of an event, or what they are after [`Ofrep::settle`](crate::config::ofrep::Ofrep::settle).
@@ -154,7 +155,7 @@ impl OfrepState {
         let deadline = Instant::now() + self.settings.settle();
         loop {
             let answer = self.all(asker);
-            if etag::is_same(told, &answer.hash) {
+            if answer.is_told_by(told) {
                 return answer;
             }
             tokio::select! {

@@ -74,7 +74,7 @@ impl Held {
 fn footprint_bytes(asker: &Asker, answer: &Answer) -> usize {
     // The map's own part: two links, a hash and a pointer, and room that is not taken.
     let entry = size_of::<(Asker, Generation, Answer)>() + 6 * size_of::<usize>();
-    entry + asker.bytes() + answer.body.len() + answer.hash.len() + answer.tag.len()
+    entry + asker.bytes() + answer.body.len() + 2 * answer.hash.len() + answer.tag.len()
 }
 
 #[cfg(test)]
@@ -89,6 +89,7 @@ mod tests {
             agent: None,
             address: None,
             hidden: [].into(),
+            ticket: None,
         }
     }
 

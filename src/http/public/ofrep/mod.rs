@@ -5,7 +5,7 @@
 //! to the first of them, `stream.rs` says that they would be others now, `held.rs` keeps answers for who asks again, `failure.rs` is what this protocol has in place of problems.
 //!
 //! Invariants: whoever is told the same gets the same bytes, on every replica: an answer holds nothing but what the [`Adviser`]
-//! says, and its `ETag` is the hash of its body; a stream says so whenever that has changed for its client, also while it was
+//! says and the ticket of its stream, which lasts for hours, and its `ETag` is the hash of its body; a stream says so whenever that has changed for its client, also while it was
 //! away, and to nobody else.
 
 mod answer;
@@ -35,7 +35,7 @@ use crate::{
     config::ofrep::Ofrep,
     cutover::{Advice, Adviser},
     domain::{Clock, ModuleName},
-    identity::{Accepted, Asking, Identity, Who},
+    identity::{Accepted, Asking, Identity, Who, passes::Tickets},
     mirror::{StandingChanges, Standings},
     telemetry::usage::Usage,
 };
@@ -67,6 +67,8 @@ pub struct RequestBounds {
     pub cors_origins: Vec<String>,
     /// Who may ask.
     pub identity: Arc<Identity>,
+    /// What stands in the addresses of their streams.
+    pub tickets: Arc<Tickets>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Ends streams and waits.

@@ -4,7 +4,7 @@
 //! that comes back names; one that names none gets an event at once, so nothing is lost between its first evaluation and its stream.
 //! Nothing is made ahead of a client that does not read: the newest event is the only one.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -20,7 +20,7 @@ use tokio::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Asker, Changes, OfrepState, answer, failure::Failure};
+use super::{Asker, Changes, OfrepState, answer, asker::ticket_in, failure::Failure};
 use crate::{
     http::{
         Problem,
@@ -37,6 +37,12 @@ use crate::{
 pub(in crate::http::public) const LAST_EVENT_ID: HeaderName =
     HeaderName::from_static("last-event-id");
 
+/// What part of the time of its caller a client has the address of a stream for, until it is made to get another one.
+const RENEWED_AFTER: f64 = 0.8;
+
+/// Longer than any stream.
+const FOR_EVER: Duration = Duration::from_hours(365 * 24);
+
 /// Whose stream it is. As it stands in `eventStreams`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
@@ -50,6 +56,10 @@ pub(in crate::http::public) struct Query {
     /// Its program and version.
     #[param(max_length = 256)]
     agent: Option<String>,
+    /// With known callers, in place of a credential: as it stands in `eventStreams`, behind the same parameters. It is good for this address
+    /// alone.
+    #[param(max_length = 8192)]
+    ticket: Option<String>,
 }
 
 /// One server-sent event: evaluate anew.
@@ -90,7 +100,7 @@ pub(in crate::http::public) async fn open(
 }
 
 async fn begin(state: &Arc<OfrepState>, brought: &Brought) -> Result<Response, Problem> {
-    let (asker, who) = asker(state, brought).await.map_err(|why| match why {
+    let (asker, who, has_ticket) = asker(state, brought).await.map_err(|why| match why {
         Failure::Refused(refused) => doors::problem(&state.bounds.identity, refused),
         other => Problem::new(StatusCode::BAD_REQUEST, other.to_string()),
     })?;
@@ -104,11 +114,18 @@ async fn begin(state: &Arc<OfrepState>, brought: &Brought) -> Result<Response, P
         .settings
         .stream()
         .mul_f64(rand::random_range(0.9..=1.0));
+    let now = || state.bounds.clock.now();
     let watching = Watching {
         changes: state.changes(),
         told: seen.and_then(|id| Some(id.to_str().ok()?.into())),
         // To the end of its caller, after which it would have to be known again.
-        ends: Instant::now() + who.bounded(life, || state.bounds.clock.now()),
+        ends: Instant::now() + who.bounded(life, now),
+        renews: Instant::now()
+            + if has_ticket {
+                who.bounded(FOR_EVER, now).mul_f64(RENEWED_AFTER)
+            } else {
+                FOR_EVER
+            },
         begun: false,
         state: Arc::clone(state),
         asker,
@@ -127,14 +144,20 @@ async fn begin(state: &Arc<OfrepState>, brought: &Brought) -> Result<Response, P
     Ok(response)
 }
 
-/// Who asks, and whose flags are watched.
-async fn asker(state: &OfrepState, brought: &Brought) -> Result<(Asker, Who), Failure> {
+/// Who asks, whose flags are watched, and whether a ticket says so.
+async fn asker(state: &OfrepState, brought: &Brought) -> Result<(Asker, Who, bool), Failure> {
     let asking = brought.asking();
-    let who = state.who(&asking).await?;
     let query = asking.query.unwrap_or_default();
+    let ticket = ticket_in(query).filter(|_| !state.bounds.identity.is_open());
+    let who = match ticket {
+        Some((address, ticket)) => state.bounds.tickets.who(ticket, address)?,
+        None => state.who(&asking).await?,
+    };
+    let query = ticket.map_or(query, |(address, _)| address);
     let asker = Asker::of_query(query, &who, state.bounds.audience_bytes)?;
     let hidden = state.hidden(&asking, &who).await;
-    Ok((asker.calling_from(brought.address()).without(hidden), who))
+    let asker = asker.calling_from(brought.address()).without(hidden);
+    Ok((asker, who, ticket.is_some()))
 }
 
 /// A client's stream.
@@ -148,6 +171,8 @@ struct Watching {
     /// Whether anything was sent.
     begun: bool,
     ends: Instant,
+    /// When the client is made to evaluate anew, whatever it is told, so that it gets another address before this one ends.
+    renews: Instant,
     _place: OwnedSemaphorePermit,
     _open: Open,
 }
@@ -165,6 +190,11 @@ impl Watching {
             let is_silent = tokio::select! {
                 () = stop.cancelled() => return None,
                 () = sleep_until(self.ends) => return None,
+                () = sleep_until(self.renews) => {
+                    self.renews = Instant::now() + FOR_EVER;
+                    self.told = None;
+                    false
+                }
                 () = sleep_until(silent_until) => true,
                 () = self.changes.next() => false,
             };

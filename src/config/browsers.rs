@@ -1,0 +1,174 @@
+//! What is allowed, and lets web pages or caches have what is of one account.
+
+use super::{
+    Config, Problems,
+    auth::{Caller, CredentialPlace, Recognizer},
+    modules::Poll,
+    quirks::Quirk,
+};
+
+/// Warns of answers to known callers that others may read: pages, by a cookie that browsers add by themselves, and caches.
+pub(super) fn warn(config: &Config, warnings: &mut Problems) {
+    let callers = config.auth.callers();
+    if callers.is_empty() || config.auth.is_open() {
+        return;
+    }
+    let of_module = |name: &str| {
+        let module = config.modules.iter().find(|module| module.name == name);
+        module.and_then(|module| module.callers.as_deref())
+    };
+    for (n, module) in config.modules.iter().enumerate() {
+        if let Some(poll) = &module.poll {
+            let path = format!("modules[{n}].poll");
+            warn_of(
+                poll,
+                &path,
+                &callers,
+                &[module.callers.as_deref()],
+                warnings,
+            );
+        }
+    }
+    for (n, endpoint) in config.endpoints.iter().enumerate() {
+        let taken: Vec<_> = endpoint
+            .modules
+            .iter()
+            .map(|name| of_module(name))
+            .collect();
+        let path = format!("endpoints[{n}].poll");
+        warn_of(&endpoint.poll, &path, &callers, &taken, warnings);
+    }
+}
+
+fn warn_of(
+    poll: &Poll,
+    path: &str,
+    callers: &[Caller],
+    taken: &[Option<&[String]>],
+    warnings: &mut Problems,
+) {
+    let is_taken = |caller: &&Caller| {
+        let named = |names: &Option<&[String]>| names.is_none_or(|all| all.contains(&caller.name));
+        taken.iter().any(named)
+    };
+    let mut known = callers
+        .iter()
+        .filter(is_taken)
+        .filter(|caller| !matches!(caller.recognizer, Recognizer::Open))
+        .peekable();
+    if known.peek().is_none() {
+        return;
+    }
+    let headers = [
+        ("headers", &poll.response.headers),
+        ("error_headers", &poll.response.error_headers),
+    ];
+    for (key, headers) in headers {
+        let cached = headers
+            .iter()
+            .find(|(name, value)| name.eq_ignore_ascii_case("cache-control") && is_public(value));
+        if let Some((name, _)) = cached {
+            let why = "lets caches answer one caller with what was for another: say \"private\" or \"no-store\"";
+            warnings.push(format!("{path}.response.{key}.{name}"), why);
+        }
+    }
+    let quirk = poll
+        .quirks
+        .iter()
+        .position(|quirk| *quirk == Quirk::JsonpCallback);
+    if let Some((n, caller)) = quirk.zip(known.find(|caller| knows_by_cookie(caller))) {
+        let name = &caller.name;
+        let why = format!(
+            "callers of `{name}` are known by a cookie, which browsers add by themselves: any page that a user opens reads the answers of its account. Let them show a header, or do without"
+        );
+        warnings.push(format!("{path}.quirks[{n}]"), why);
+    }
+}
+
+fn is_public(value: &str) -> bool {
+    let mut words = value.split(',').map(str::trim);
+    words.any(|word| {
+        let word = word.to_ascii_lowercase();
+        word == "public" || word.starts_with("s-maxage")
+    })
+}
+
+fn knows_by_cookie(caller: &Caller) -> bool {
+    let is_cookie = |place: &CredentialPlace| matches!(place, CredentialPlace::Cookie(_));
+    match &caller.recognizer {
+        Recognizer::Jwt(jwt) => is_cookie(&jwt.credential),
+        Recognizer::Key(key) => is_cookie(&key.credential),
+        Recognizer::Forward(forward) => forward.shows.iter().any(is_cookie),
+        Recognizer::Header(_) | Recognizer::Open => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULES: &str = r#"
+[[modules]]
+name = "old"
+callers = ["cookies"]
+[modules.poll]
+path = "/old"
+cursor = { in = "query", name = "since" }
+audience = { claim = "sub" }
+quirks = ["jsonp-callback"]
+[modules.poll.response]
+headers = { Cache-Control = "Public, max-age=5" }
+error_headers = { cache-control = "no-store" }
+
+[[modules]]
+name = "new"
+callers = ["headers"]
+[modules.poll]
+path = "/new"
+cursor = { in = "query", name = "since" }
+audience = { claim = "sub" }
+quirks = ["jsonp-callback"]
+[modules.poll.response]
+headers = { cache-control = "private, max-age=5" }
+"#;
+
+    const CALLERS: &str = r#"
+[[auth.callers]]
+kind = "forward"
+name = "cookies"
+check_url = "https://legacy.example/check"
+shows = [{ in = "cookie", name = "SESSION" }]
+client = "{sub}"
+
+[[auth.callers]]
+kind = "jwt"
+name = "headers"
+algorithm = "HS256"
+secret = "0123456789abcdef0123456789abcdef"
+"#;
+
+    fn warned(text: &str) -> Vec<String> {
+        let config: Config = toml::from_str(text).unwrap();
+        let mut warnings = Problems::new();
+        warn(&config, &mut warnings);
+        warnings
+            .iter()
+            .map(|warning| warning.path.clone())
+            .collect()
+    }
+
+    #[test]
+    fn what_others_may_read_is_warned_of() {
+        assert_eq!(
+            warned(&format!("{CALLERS}{MODULES}")),
+            [
+                "modules[0].poll.response.headers.Cache-Control",
+                "modules[0].poll.quirks[0]"
+            ]
+        );
+        assert!(
+            warned(MODULES).is_empty(),
+            "open callers have nothing to hide"
+        );
+    }
+}
