@@ -37,7 +37,7 @@ pub struct KeyEntry {
     pub audiences: Vec<String>,
 }
 
-/// The most keys of one entry: each try of an unknown key is compared with all.
+/// The most keys of one entry: they are all in memory.
 const MAX_KEYS: usize = 10_000;
 
 impl Key {

@@ -1,6 +1,7 @@
 //! Whatever is sent.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{
     Given, bearer, identity,
@@ -54,6 +55,41 @@ proptest! {
         token[at] = byte;
         let who = now(bearer(std::str::from_utf8(&token).unwrap()).of(&tokens()));
         prop_assert!(who.is_err(), "{}", told(&who));
+    }
+}
+
+/// Claims that users may choose, out of what stands between them too.
+fn chosen() -> impl Strategy<Value = String> {
+    proptest::collection::vec(
+        prop::sample::select(vec![":", "u", "1", "::", "-", ":u"]),
+        1..5,
+    )
+    .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn two_callers_share_no_name(
+        first in (chosen(), chosen(), chosen()),
+        second in (chosen(), chosen(), chosen()),
+        between in prop::sample::select(vec![":", "::", ":u:", "-"]),
+    ) {
+        let pattern = format!("a:{{a}}{between}{{b}}{between}{{c}}:z");
+        let (identity, _) = identity(&format!(
+            "[[auth.callers]]\nkind = \"jwt\"\nalgorithm = \"HS256\"\nsecret = \"{SECRET}\"\nclient = \"{pattern}\"\naudiences = [\"{pattern}\"]"
+        ));
+        let who = |(a, b, c): &(String, String, String)| {
+            let said = json!({"a": a, "b": b, "c": c, "exp": super::NOW_S + 60});
+            told(&now(bearer(&Signer::secret(SECRET).sign(&said)).of(&identity)))
+        };
+        let (one, other) = (who(&first), who(&second));
+        let are_known = one.starts_with("jwt:") && other.starts_with("jwt:");
+        prop_assert!(!are_known || first == second || one != other, "{one}");
+        // What holds nothing of it is never refused.
+        let is_plain = |text: &String| !text.contains([':', '-']);
+        if is_plain(&first.0) && is_plain(&first.1) {
+            prop_assert!(one.starts_with("jwt:"), "{one} {first:?}");
+        }
     }
 }
 
