@@ -36,6 +36,8 @@ mod recognizer;
 mod refused;
 mod seldom;
 mod several;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod verdicts;
 mod web;
 mod worst;

@@ -92,12 +92,11 @@ impl Files {
     fn install(&self, keys: Keys, ring: &Keyring) {
         let (realm, file) = (&self.realm, self.path.display());
         let is_empty = keys.is_empty();
-        match ring.install(keys) {
-            true if is_empty => {
-                tracing::warn!(%realm, %file, "the set has no key any more that can be used: every token is refused");
-            }
-            true => tracing::info!(%realm, %file, "keys were read again"),
-            false => {}
+        let differ = ring.install(keys);
+        if differ && is_empty {
+            tracing::warn!(%realm, %file, "the set has no key any more that can be used: every token is refused");
+        } else if differ {
+            tracing::info!(%realm, %file, "keys were read again");
         }
     }
 }

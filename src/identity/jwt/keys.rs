@@ -29,7 +29,7 @@ pub(super) struct Key {
 }
 
 /// The most keys of a set that are taken.
-const MAX_KEYS: usize = 32;
+pub(super) const MAX_KEYS: usize = 32;
 
 /// The most keys that are tried for a token that names none.
 const MAX_TRIES: usize = 8;
@@ -98,6 +98,12 @@ impl Keys {
         let all: Vec<_> = keys.iter().filter_map(read).take(MAX_KEYS).collect();
         let left_out = keys.len() - all.len();
         Ok(Self { all, left_out })
+    }
+
+    /// How many there are.
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
     }
 
     /// Whether there is none that can be used.

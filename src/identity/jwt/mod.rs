@@ -190,6 +190,19 @@ impl JwtRecognizer {
     }
 }
 
+/// Whatever is taken for keys is a bounded number of them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn holds_as_keys(text: &[u8]) {
+    const PUBLIC: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+    if let Ok(set) = Keys::set(text, &PUBLIC) {
+        assert!(set.len() <= keys::MAX_KEYS && set.are_all_in(&set));
+        assert!(set.len() == 0 || !set.are_for_others());
+    }
+    if let Ok(keys) = Keys::public(text, &PUBLIC) {
+        assert!(keys.len() <= keys::MAX_KEYS && keys.are_all_in(&keys));
+    }
+}
+
 /// The keys at the start, where those that are there must be some that can be used.
 fn at_start(source: &KeySource, algorithms: &[Algorithm]) -> Result<Keys, Unusable> {
     let keys = key_file(source, algorithms)?;

@@ -30,6 +30,22 @@ async fn is(identity: &Identity, user: &str, from: &str, wanted: &str) {
     assert_eq!(who, wanted, "{user} from {from}");
 }
 
+/// Never answers for some.
+fn slowly(head: &str) -> Reply {
+    if head.contains("sid=slow") {
+        return Reply::Silence;
+    }
+    knows(head)
+}
+
+/// Fails for some.
+fn badly(head: &str) -> Reply {
+    if head.contains("sid=bad") {
+        return status("500 Oops");
+    }
+    knows(head)
+}
+
 const HOME: &str = "192.0.2.1";
 const STRANGE: &str = "198.51.100.1";
 
@@ -62,10 +78,7 @@ async fn one_address_takes_no_more_places_than_its_share() {
     let more = "max_concurrent = 8\nmax_concurrent_per_address = 2\nstale_for = \"0s\"";
     let (server, identity, clock) = backend(more).await;
     is(&identity, "u1", HOME, "forward:u1 [u1]").await;
-    server.answer(|head| match head.contains("sid=slow") {
-        true => Reply::Silence,
-        false => knows(head),
-    });
+    server.answer(slowly);
     let identity = Arc::new(identity);
     let ask = |n: usize| {
         let identity = Arc::clone(&identity);
@@ -96,10 +109,7 @@ async fn one_address_takes_no_more_places_than_its_share() {
 async fn strangers_from_everywhere_leave_places_to_callers() {
     let (server, identity, clock) = backend("max_concurrent = 4\nttl = \"1s\"").await;
     is(&identity, "u1", HOME, "forward:u1 [u1]").await;
-    server.answer(|head| match head.contains("sid=slow") {
-        true => Reply::Silence,
-        false => knows(head),
-    });
+    server.answer(slowly);
     let identity = Arc::new(identity);
     let ask = |n: usize| {
         let identity = Arc::clone(&identity);
@@ -125,10 +135,7 @@ async fn strangers_from_everywhere_leave_places_to_callers() {
 async fn a_stranger_makes_no_outage() {
     let (server, identity, clock) = backend("").await;
     is(&identity, "u1", HOME, "forward:u1 [u1]").await;
-    server.answer(|head| match head.contains("sid=bad") {
-        true => status("500 Oops"),
-        false => knows(head),
-    });
+    server.answer(badly);
     for n in 0..20 {
         is(&identity, &format!("bad{n}"), STRANGE, "unavailable").await;
     }
