@@ -11,6 +11,7 @@ pub use crate::{
         private::strangers::ingest,
         public::strangers::{flags, forwarded},
     },
+    identity::strangers::token,
     mirror::strangers::{event, topic},
     poll::strangers::{etag, quirks, request, template, time_cursor},
 };
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("request", request),
     ("template", template),
     ("time_cursor", time_cursor),
+    ("token", token),
     ("topic", topic),
     ("words", words),
 ];

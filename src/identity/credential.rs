@@ -88,8 +88,15 @@ fn parameter<'a>(query: &'a str, name: &str) -> Found<'a> {
     }
 }
 
+/// A header that stands there twice: nobody could say which one decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unclear;
+
 /// What is shown to somebody else of a request: as its headers, and nothing else. `None` if nothing of it is there.
-pub(super) fn shown(places: &[CredentialPlace], asking: &Asking<'_>) -> Option<HeaderMap> {
+pub(super) fn shown(
+    places: &[CredentialPlace],
+    asking: &Asking<'_>,
+) -> Result<Option<HeaderMap>, Unclear> {
     let mut headers = HeaderMap::new();
     let mut cookies = Vec::new();
     for place in places {
@@ -105,9 +112,12 @@ pub(super) fn shown(places: &[CredentialPlace], asking: &Asking<'_>) -> Option<H
                 }
             }
             CredentialPlace::Header(name) | CredentialPlace::Scheme(name, _) => {
-                for value in asking.headers.get_all(name) {
-                    headers.append(name, value.clone());
+                let mut values = asking.headers.get_all(name).iter();
+                let first = values.next();
+                if values.next().is_some() {
+                    return Err(Unclear);
                 }
+                headers.extend(first.map(|value| (name.clone(), value.clone())));
             }
             CredentialPlace::Query(_) => {}
         }
@@ -116,7 +126,7 @@ pub(super) fn shown(places: &[CredentialPlace], asking: &Asking<'_>) -> Option<H
         // A part of a header's value may stand in a header too.
         headers.extend(HeaderValue::from_bytes(&cookies).map(|value| (header::COOKIE, value)));
     }
-    (!headers.is_empty()).then_some(headers)
+    Ok((!headers.is_empty()).then_some(headers))
 }
 
 /// As answers and descriptions tell it.

@@ -1,7 +1,7 @@
 //! From what a credential says to a caller: what it is called, and what it may read.
 //!
 //! Invariants: no caller without an id; `*` is never granted by a claim; what does not fit refuses the whole credential, so nobody reads with
-//! half of what he should.
+//! half of what he should; one pattern makes the same name of the same claims alone, whatever users choose for them.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -111,7 +111,11 @@ impl Granting {
         let Some(pattern) = &self.yields.agent else {
             return Ok(None);
         };
-        let agent = single(pattern, claims)?;
+        let agent = match single(pattern, claims) {
+            // It is nobody's name: two of them may be alike.
+            Err(RUNS_ON) => None,
+            other => other?,
+        };
         let fits = |agent: &String| fitting(agent, AGENT_BYTES, "").is_ok();
         Ok(agent.filter(fits).map(Arc::from))
     }
@@ -141,13 +145,23 @@ fn fitting<'a>(text: &'a str, most: usize, what: &str) -> Result<&'a str, Unfit>
     }
 }
 
+/// Whether what a claim says ends where what stands behind it begins, for whoever reads the whole. It does not if it holds that text, or its end and
+/// that text do together (`a:` before `::`).
+fn ends_at(said: &str, separator: Option<&str>) -> bool {
+    separator.is_none_or(|text| format!("{said}{text}").find(text) == Some(said.len()))
+}
+
+/// Why a claim is refused whose end nobody could tell.
+const RUNS_ON: Unfit = "a claim holds the text that ends it in the pattern";
+
 /// The one text of a pattern; `None` if it lacks a claim.
 fn single(pattern: &Pattern, claims: &dyn Claims) -> Result<Option<String>, Unfit> {
     let mut whole = String::new();
-    for part in pattern.parts() {
+    for (part, separator) in pattern.separated() {
         match part {
             Part::Text(text) => whole.push_str(text),
             Part::Claim(name) => match claims.text(name)? {
+                Some(said) if !ends_at(&said, separator) => return Err(RUNS_ON),
                 // A part that is missing would make two callers one.
                 Some(said) if !said.is_empty() => whole.push_str(&said),
                 _ => return Ok(None),
@@ -164,13 +178,16 @@ fn several<'a>(
     most: usize,
 ) -> Result<Vec<Cow<'a, str>>, Unfit> {
     let mut all = vec![Cow::Borrowed("")];
-    for part in pattern.parts() {
+    for (part, separator) in pattern.separated() {
         let items = match part {
             Part::Text(text) => vec![Cow::Owned(text.clone())],
             Part::Claim(name) => claims.list(name)?,
         };
         if items.iter().any(|item| item.is_empty()) {
             return Err("a claim that audiences are made of is empty");
+        }
+        if !items.iter().all(|item| ends_at(item, separator)) {
+            return Err(RUNS_ON);
         }
         // One more for `*`, which does not count.
         if all.len() * items.len() > most + 1 {

@@ -13,6 +13,7 @@ use super::{
     key::KeyRecognizer,
     pace::Pace,
     recognizer::{Recognizer, Shared, Way},
+    seldom::Seldom,
     verdicts::Verdicts,
     wrong::WrongSenders,
 };
@@ -29,9 +30,9 @@ impl Identity {
     /// As configured, with the keys that files hold now. `salt` is to be random.
     pub fn new(config: &Config, clock: Arc<dyn Clock>, salt: [u8; 16]) -> Result<Self, Problems> {
         let mut problems = Problems::new();
-        let verdicts = Arc::new(Verdicts::new(&config.auth));
         let shared = Shared {
-            verdicts,
+            verdicts: Arc::new(Verdicts::new(&config.auth)),
+            wrong: Arc::new(WrongSenders::new(&config.auth)),
             clock,
             salt: Salt(salt),
         };
@@ -42,6 +43,7 @@ impl Identity {
                     place: n,
                     realm: caller.name.as_str().into(),
                     way,
+                    unfit: Seldom::default(),
                 }),
                 Err((key, why)) => problems.push(format!("auth.callers[{n}].{key}"), why),
             }
@@ -60,7 +62,6 @@ impl Identity {
             by_module: by_module(config),
             places: Places::new(recognizers.iter().flat_map(Recognizer::places)),
             counts: Counts::new(recognizers.iter().map(|one| &one.realm)),
-            wrong: Some(WrongSenders::new(&config.auth)),
             pace: Some(Pace::new(&config.rate, Instant::now())),
             shared: Some(shared),
             recognizers,
@@ -90,8 +91,9 @@ fn way(
         }
         auth::Recognizer::Forward(settings) => {
             let at = settings.shows.clone();
-            let (verdicts, clock) = (Arc::clone(&shared.verdicts), Arc::clone(&shared.clock));
-            let made = ForwardRecognizer::new(settings, granting, verdicts, clock);
+            let memory = (Arc::clone(&shared.verdicts), Arc::clone(&shared.wrong));
+            let clock = Arc::clone(&shared.clock);
+            let made = ForwardRecognizer::new(settings, granting, memory, clock);
             Way::Forward(at, made.map_err(|why| ("ca_file", why))?)
         }
         auth::Recognizer::Header(settings) => {
@@ -109,9 +111,9 @@ fn by_module(config: &Config) -> HashMap<ModuleName, Accepted> {
     let all = config.auth.names();
     let accepted = |module: &Module| {
         let named = module.callers.as_ref()?;
-        let places = (0_u32..).zip(&all).filter(|(_, name)| named.contains(name));
-        let bits = places.fold(0, |bits, (place, _)| bits | 1 << place);
-        Some((module.module_name(), Accepted(bits)))
+        let places = (0_u8..).zip(&all).filter(|(_, name)| named.contains(name));
+        let accepted = Accepted::only(places.map(|(place, _)| place));
+        Some((module.module_name(), accepted))
     };
     config.modules.iter().filter_map(accepted).collect()
 }

@@ -1,7 +1,7 @@
 //! Who is calling, and which audiences it may read: one answer for every door.
 //!
 //! A door shows an [`Asking`] to [`Identity::who`] and gets a [`Who`]; what this caller may be called and may read, only the [`Who`]
-//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `refused.rs` why nobody was recognized, `places.rs` where
+//! says. `caller.rs` is what is known of a caller, `asking.rs` what a request brings along, `accepted.rs` whom a door takes, `refused.rs` why nobody was recognized (`worst.rs`, of several reasons), `places.rs` where
 //! credentials stand, `several.rs` a caller of several modules, `lifetime.rs` how long an answer to it may take, `counting.rs` how many
 //! were refused. `operators/` is who may do what at the private listener; `passes/` is with what a client enters a broker; `pace/` how often one may ask.
 //!
@@ -12,6 +12,7 @@
 //! Invariants: nobody reads an audience that its [`Who`] has not granted; a caller that was recognized before costs a lookup, no lock
 //! and no I/O; who brings a credential that is refused is never taken for somebody who brings none; nothing here shows a credential.
 
+mod accepted;
 mod asking;
 mod caller;
 mod claims;
@@ -35,8 +36,11 @@ mod recognizer;
 mod refused;
 mod seldom;
 mod several;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod verdicts;
 mod web;
+mod worst;
 mod wrong;
 
 #[cfg(test)]
@@ -54,6 +58,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    accepted::Accepted,
     asking::Asking,
     caller::{Caller, Claim, ClientIds, Who},
     pace::Pace,
@@ -62,30 +67,10 @@ pub use self::{
 };
 use self::{
     counts::Counts,
-    fingerprint::Fingerprint,
     recognizer::{Recognizer, Shared, Tried},
-    wrong::WrongSenders,
+    worst::Worst,
 };
-use crate::domain::{Micros, ModuleName};
-
-/// Which of the configured callers a door takes: a bit each, in their order. There are at most 32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Accepted(u32);
-
-impl Accepted {
-    /// Every configured caller.
-    pub const ALL: Self = Self(u32::MAX);
-
-    /// The callers at these places.
-    pub fn only(places: impl IntoIterator<Item = u8>) -> Self {
-        Self(places.into_iter().fold(0, |all, place| all | 1 << place))
-    }
-
-    /// Whether the caller at this place in the configuration is taken.
-    pub const fn takes(self, place: u8) -> bool {
-        self.0 >> place & 1 == 1
-    }
-}
+use crate::domain::ModuleName;
 
 /// Who may call, as configured.
 #[derive(Default)]
@@ -97,18 +82,9 @@ pub struct Identity {
     /// None if nobody is asked who he is.
     recognizers: Vec<Recognizer>,
     shared: Option<Shared>,
-    wrong: Option<WrongSenders>,
     /// How often each caller may ask.
     pace: Option<Pace>,
     counts: Counts,
-}
-
-/// Why nobody was recognized, so far.
-#[derive(Default)]
-struct Worst {
-    refused: Option<(Refused, u8)>,
-    /// The first credential that was refused, if it was one.
-    wrong: Option<Fingerprint>,
 }
 
 /// How often it is told how much is remembered.
@@ -169,7 +145,7 @@ impl Identity {
             .filter(|one| accepted.takes(one.place))
         {
             takes_open |= one.is_open();
-            match self.try_one(one, asking, shared).await {
+            match one.try_for(asking, shared).await {
                 Tried::Caller(caller) => return self.admit(one, caller),
                 Tried::Refused(refused, wrong) => worst.add(refused, one.place, wrong),
                 Tried::Nothing => {}
@@ -196,11 +172,6 @@ impl Identity {
         Ok(Who::Known(caller))
     }
 
-    async fn try_one(&self, one: &Recognizer, asking: &Asking<'_>, shared: &Shared) -> Tried {
-        let waits = |now| self.wrong.as_ref()?.waits_s(asking.address, now);
-        one.try_for(asking, shared, waits).await
-    }
-
     /// Says why nobody was recognized. It is another thing to be nobody than to be somebody whom the module does not take.
     async fn refuse(
         &self,
@@ -214,7 +185,7 @@ impl Identity {
             .iter()
             .filter(|one| !accepted.takes(one.place))
         {
-            match self.try_one(one, asking, shared).await {
+            match one.try_for(asking, shared).await {
                 Tried::Caller(_) => {
                     let refused = Refused::NotThisModule;
                     self.counts.refused(Some(one.place), refused);
@@ -226,22 +197,9 @@ impl Identity {
             }
         }
         let place = worst.refused.map(|(_, place)| place);
-        let refused = self.slowed(&worst, asking.address, shared.clock.now());
+        let refused = slowed(&worst, asking.address, shared);
         self.counts.refused(place, refused);
         refused
-    }
-
-    /// Slows down who sends wrong credentials.
-    fn slowed(&self, worst: &Worst, from: IpAddr, now: Micros) -> Refused {
-        let refused = worst
-            .refused
-            .map_or(Refused::Missing, |(refused, _)| refused);
-        let (Refused::NotAccepted, Some(wrong)) = (refused, worst.wrong) else {
-            return refused;
-        };
-        let senders = self.wrong.as_ref();
-        let waits = senders.and_then(|senders| senders.note(from, &wrong, now));
-        waits.map_or(refused, |retry_after_s| Refused::TooMany { retry_after_s })
     }
 
     /// Keeps keys as they are at their source, until it is stopped.
@@ -264,20 +222,15 @@ impl Identity {
     }
 }
 
-impl Worst {
-    fn add(&mut self, refused: Refused, place: u8, wrong: Option<Fingerprint>) {
-        self.wrong = self.wrong.or(wrong);
-        let rank = |refused: Refused| match refused {
-            Refused::Unavailable { .. } => 3,
-            Refused::TooMany { .. } => 2,
-            Refused::Expired => 1,
-            _ => 0,
-        };
-        let is_worse = |(known, _)| rank(refused) > rank(known);
-        if self.refused.is_none_or(is_worse) {
-            self.refused = Some((refused, place));
-        }
-    }
+/// Slows down who sends wrong credentials.
+fn slowed(worst: &Worst, from: IpAddr, shared: &Shared) -> Refused {
+    let (refused, _) = worst.refused.unwrap_or((Refused::Missing, 0));
+    let (Refused::NotAccepted | Refused::Unavailable { .. }, Some(wrong)) = (refused, worst.wrong)
+    else {
+        return refused;
+    };
+    let waits = shared.wrong.note(from, &wrong, shared.clock.now());
+    waits.map_or(refused, |retry_after_s| Refused::TooMany { retry_after_s })
 }
 
 /// Shows no key, and nobody who was recognized.

@@ -1,6 +1,6 @@
 //! One entry of the configuration at work.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Asking, Caller, Place, Refused,
@@ -9,9 +9,11 @@ use super::{
     fingerprint::{Fingerprint, Salt},
     forward::{ForwardRecognizer, Shown},
     header::HeaderRecognizer,
-    jwt::JwtRecognizer,
+    jwt::{JwtRecognizer, Unknown},
     key::KeyRecognizer,
-    verdicts::{ALWAYS, Known, Verdict, Verdicts},
+    seldom::Seldom,
+    verdicts::{ALWAYS, Known, Past, Verdict, Verdicts},
+    wrong::WrongSenders,
 };
 use crate::{
     config::auth::CredentialPlace,
@@ -23,6 +25,8 @@ pub(super) struct Recognizer {
     pub(super) place: u8,
     pub(super) realm: Arc<str>,
     pub(super) way: Way,
+    /// That what is right makes no caller is not said each time.
+    pub(super) unfit: Seldom,
 }
 
 /// How.
@@ -41,13 +45,14 @@ pub(super) enum Tried {
     Nothing,
     /// A caller.
     Caller(Arc<Caller>),
-    /// It brings something, which is refused.
+    /// It brings something, which is refused; and what counts as a wrong try of its sender, if anything does.
     Refused(Refused, Option<Fingerprint>),
 }
 
 /// What all recognizers share.
 pub(super) struct Shared {
     pub(super) verdicts: Arc<Verdicts>,
+    pub(super) wrong: Arc<WrongSenders>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) salt: Salt,
 }
@@ -57,6 +62,9 @@ enum Brought<'a> {
     Credential(std::borrow::Cow<'a, [u8]>),
     Shown(Shown),
 }
+
+/// Why nobody was recognized: what is told, and what is wrong.
+type No = (Refused, Option<Fingerprint>);
 
 impl Recognizer {
     pub(super) const fn is_open(&self) -> bool {
@@ -80,13 +88,8 @@ impl Recognizer {
         }
     }
 
-    /// Shows it a request. `waits` says when to come again with something that somebody else would have to be asked about.
-    pub(super) async fn try_for(
-        &self,
-        asking: &Asking<'_>,
-        shared: &Shared,
-        waits: impl Fn(Micros) -> Option<u32>,
-    ) -> Tried {
+    /// Shows it a request.
+    pub(super) async fn try_for(&self, asking: &Asking<'_>, shared: &Shared) -> Tried {
         let (brought, key) = match self.brought(asking, shared.salt) {
             Ok(Some(brought)) => brought,
             Ok(None) => return Tried::Nothing,
@@ -97,17 +100,34 @@ impl Recognizer {
             Way::Jwt(_, jwt) => jwt.edition(),
             _ => 0,
         };
-        let once = match shared.verdicts.known(&key, edition, now) {
+        let past = match shared.verdicts.known(&key, edition, now) {
             Known::Caller(caller) => return Tried::Caller(caller),
-            Known::Once(verdict) => Some(verdict),
-            Known::Nothing => None,
+            Known::Past(past) => past,
         };
-        let waits = once.is_none().then(|| waits(now)).flatten();
         // Only what is not known comes here: what it takes is not carried along by every request.
-        let asked = Box::pin(self.ask(brought, key, asking, shared, (once, waits)));
-        match asked.await {
-            Ok(caller) => Tried::Caller(caller),
-            Err(refused) => Tried::Refused(refused, Some(key)),
+        Box::pin(self.try_unknown((brought, key), past, asking, shared)).await
+    }
+
+    async fn try_unknown(
+        &self,
+        (brought, key): (Brought<'_>, Fingerprint),
+        past: Past,
+        asking: &Asking<'_>,
+        shared: &Shared,
+    ) -> Tried {
+        let was_right = !past.is_nothing();
+        match self.ask((brought, key), past, asking, shared).await {
+            Ok(caller) => {
+                if !was_right {
+                    let who = shared.salt.of(self.place, caller.id.as_bytes());
+                    let now = shared.clock.now();
+                    shared.wrong.note_right(asking.address, &who, now);
+                }
+                Tried::Caller(caller)
+            }
+            // Who was right once does not guess.
+            Err((refused, _)) if was_right => Tried::Refused(refused, None),
+            Err((refused, wrong)) => Tried::Refused(refused, wrong),
         }
     }
 
@@ -120,7 +140,7 @@ impl Recognizer {
         let (at, header) = match &self.way {
             Way::Open => return Ok(None),
             Way::Forward(_, forward) => {
-                let shown = forward.shown(salt, asking);
+                let shown = forward.shown(salt, asking)?;
                 return Ok(shown.map(|shown| {
                     let key = *shown.fingerprint();
                     (Brought::Shown(shown), key)
@@ -144,12 +164,13 @@ impl Recognizer {
 
     async fn ask(
         &self,
-        brought: Brought<'_>,
-        key: Fingerprint,
+        (brought, key): (Brought<'_>, Fingerprint),
+        past: Past,
         asking: &Asking<'_>,
         shared: &Shared,
-        (once, waits): (Option<Verdict>, Option<u32>),
-    ) -> Result<Arc<Caller>, Refused> {
+    ) -> Result<Arc<Caller>, No> {
+        let now = shared.clock.now();
+        let no = |refused| (refused, (refused == Refused::NotAccepted).then_some(key));
         let remember = |caller: Arc<Caller>, until: Micros, edition| {
             let verdict = Verdict {
                 caller: Arc::clone(&caller),
@@ -157,33 +178,49 @@ impl Recognizer {
                 fresh_until: until,
                 holds_until: until,
             };
-            shared.verdicts.remember(key, verdict);
+            shared.verdicts.remember(key, verdict, now);
             caller
         };
         match (&self.way, brought) {
             (Way::Jwt(_, jwt), Brought::Credential(token)) => {
-                let found = jwt.recognize(&token, shared.clock.now()).await?;
+                let unknown = self.unknown_keys(asking.address, shared);
+                let found = jwt.recognize(&token, now, &unknown).await;
+                let found = found.map_err(|(refused, of)| (refused, of.or(no(refused).1)))?;
                 Ok(remember(found.caller, found.until, found.edition))
             }
             (Way::Key(_, keys), Brought::Credential(credential)) => {
-                let known = keys.recognize(&credential).ok_or(Refused::NotAccepted)?;
-                let caller = known.map_err(|why| self.unfit(why))?;
+                let known = keys.recognize(&credential);
+                let known = known.ok_or(no(Refused::NotAccepted))?;
+                let caller = known.map_err(|why| no(self.unfit(why, now)))?;
                 Ok(remember(caller, ALWAYS, 0))
             }
             (Way::Header(_, header), Brought::Credential(credential)) => {
                 let caller = header.recognize(&credential, asking);
-                Ok(remember(caller.map_err(|why| self.unfit(why))?, ALWAYS, 0))
+                let caller = caller.map_err(|why| no(self.unfit(why, now)))?;
+                Ok(remember(caller, ALWAYS, 0))
             }
-            (Way::Forward(_, forward), Brought::Shown(shown)) => match waits {
-                Some(retry_after_s) => Err(Refused::TooMany { retry_after_s }),
-                None => forward.recognize(shown, once).await,
-            },
-            _ => Err(Refused::NotAccepted),
+            (Way::Forward(_, forward), Brought::Shown(shown)) => {
+                let asked = forward.recognize(shown, past, asking.address).await;
+                asked.map_err(no)
+            }
+            _ => Err(no(Refused::NotAccepted)),
         }
     }
 
-    fn unfit(&self, why: Unfit) -> Refused {
-        tracing::info!(realm = %self.realm, why, "a credential that is right makes no caller");
+    /// What is asked about keys that tokens name and nobody knows.
+    fn unknown_keys<'a>(&self, from: IpAddr, shared: &'a Shared) -> Unknown<'a> {
+        Unknown {
+            salt: shared.salt,
+            place: self.place,
+            from,
+            wrong: &shared.wrong,
+        }
+    }
+
+    fn unfit(&self, why: Unfit, now: Micros) -> Refused {
+        if self.unfit.is_due(now) {
+            tracing::info!(realm = %self.realm, why, "a credential that is right makes no caller");
+        }
         Refused::NotAccepted
     }
 }

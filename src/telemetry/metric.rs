@@ -28,6 +28,8 @@ pub const ADMISSION_IN_FLIGHT: &str = "changeover_admission_in_flight";
 pub const TOKENS_REFUSED: &str = "changeover_tokens_refused_total";
 /// Requests whose caller was recognized or refused, by realm and outcome.
 pub const CALLERS: &str = "changeover_callers_total";
+/// Seconds for which the keys of a caller could not be read, by realm.
+pub const KEYS_UNREAD: &str = "changeover_caller_keys_unread_seconds";
 /// Callers that are remembered as recognized, and credentials as refused, by kind.
 pub const VERDICTS: &str = "changeover_verdicts";
 /// SQL statements by purpose.
@@ -182,6 +184,10 @@ pub fn describe() {
     metrics::describe_counter!(
         CALLERS,
         "Requests whose caller was recognized, or why not, by the name of auth.callers"
+    );
+    metrics::describe_gauge!(
+        KEYS_UNREAD,
+        "Seconds for which the keys of a caller could not be read; 0 = they can"
     );
     metrics::describe_gauge!(
         VERDICTS,

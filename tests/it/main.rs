@@ -146,6 +146,8 @@ mod retained_messages_keep_within_the_window;
 mod savings_are_told;
 mod scripts_wait_for_a_module;
 mod secrets_are_never_shown;
+#[cfg(feature = "embedded-broker")]
+mod sessions_outlive_the_database;
 mod several_connections_keep_each_channel_in_order;
 mod shells_and_readers_know_the_command_line;
 mod snapshots_converge;

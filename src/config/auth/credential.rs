@@ -28,6 +28,9 @@ pub struct ShownField {
     pub place: ShownIn,
     /// Its name there.
     pub name: String,
+    /// Whether the back end's answer depends on it; absent = it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decides: Option<bool>,
 }
 
 /// Parts of a request that are shown to a back end.

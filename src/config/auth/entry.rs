@@ -45,6 +45,8 @@ pub struct Entry {
     pub jwks_refresh: Option<Span>,
     /// `jwt`: how soon it may be read again for a key that is not in it.
     pub jwks_min_interval: Option<Span>,
+    /// `jwt`: how long the last keys that could be read stay in force while none can be.
+    pub keys_stale_for: Option<Span>,
     /// `jwt`: who must have issued the token.
     pub issuer: OneOrMore,
     /// `jwt`: for whom the token must be (`aud`), one of them.
@@ -74,10 +76,16 @@ pub struct Entry {
     pub negative_ttl: Option<Span>,
     /// `forward`: how long a yes goes on to count while the back end is down.
     pub stale_for: Option<Span>,
+    /// `forward`: how long streams and passwords of brokers go on by one yes.
+    pub good_for: Option<Span>,
     /// `forward`: what becomes of others then.
     pub when_down: Option<WhenDown>,
     /// `forward`: how many checks go on at once.
     pub max_concurrent: Option<usize>,
+    /// `forward`: how many checks of unknown credentials go on at once for one address.
+    pub max_concurrent_per_address: Option<usize>,
+    /// `forward`: how long what is shown may be.
+    pub max_credential_bytes: Option<usize>,
     /// `forward`: how long an answer may be.
     pub max_answer_bytes: Option<usize>,
     /// `jwt` and `forward`: the CAs by which the other side of https is known; absent = those of the system.
@@ -113,7 +121,7 @@ impl Entry {
     }
 
     /// Each key with whether it is set, and the kinds that know it.
-    pub(super) fn keys(&self) -> [(&'static str, bool, &'static [Kind]); 33] {
+    pub(super) fn keys(&self) -> [(&'static str, bool, &'static [Kind]); 37] {
         [
             ("credential", self.credential.is_some(), ONE_PLACE),
             ("client", self.client.is_some(), ALL),
@@ -128,6 +136,7 @@ impl Entry {
             ("jwks_url", self.jwks_url.is_some(), JWT),
             ("jwks_refresh", self.jwks_refresh.is_some(), JWT),
             ("jwks_min_interval", self.jwks_min_interval.is_some(), JWT),
+            ("keys_stale_for", self.keys_stale_for.is_some(), JWT),
             ("issuer", !self.issuer.0.is_empty(), JWT),
             ("audience", !self.audience.0.is_empty(), JWT),
             ("leeway_s", self.leeway_s.is_some(), JWT),
@@ -142,8 +151,19 @@ impl Entry {
             ("ttl", self.ttl.is_some(), FORWARD),
             ("negative_ttl", self.negative_ttl.is_some(), FORWARD),
             ("stale_for", self.stale_for.is_some(), FORWARD),
+            ("good_for", self.good_for.is_some(), FORWARD),
             ("when_down", self.when_down.is_some(), FORWARD),
             ("max_concurrent", self.max_concurrent.is_some(), FORWARD),
+            (
+                "max_concurrent_per_address",
+                self.max_concurrent_per_address.is_some(),
+                FORWARD,
+            ),
+            (
+                "max_credential_bytes",
+                self.max_credential_bytes.is_some(),
+                FORWARD,
+            ),
             ("max_answer_bytes", self.max_answer_bytes.is_some(), FORWARD),
             (
                 "ca_file",

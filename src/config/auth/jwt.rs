@@ -18,6 +18,8 @@ pub struct Jwt {
     pub issuers: Vec<String>,
     /// For whom it must be, one of them; none = a token for somebody is refused by nobody.
     pub audiences: Vec<String>,
+    /// How long the last keys that could be read stay in force while none can be.
+    pub keys_stale_for: Duration,
     /// How far clocks may be apart.
     pub leeway: Duration,
     /// How long it may live.
@@ -72,6 +74,8 @@ impl Jwt {
         let credential = caller::place(entry, path, problems);
         let algorithms = algorithms(entry, path, problems);
         let keys = source(entry, path, problems);
+        let stale = entry.keys_stale_for.unwrap_or(Span::from_secs(86_400));
+        problems.bound_span(&format!("{path}.keys_stale_for"), stale, "1s", "365days");
         let leeway = entry.leeway_s.unwrap_or(30);
         problems.bound(&format!("{path}.leeway_s"), leeway, 0, 300);
         if let Some(age) = entry.max_age_s {
@@ -102,6 +106,7 @@ impl Jwt {
             keys,
             issuers: entry.issuer.0.clone(),
             audiences: entry.audience.0.clone(),
+            keys_stale_for: stale.get(),
             leeway: Duration::from_secs(leeway),
             max_age: entry.max_age_s.map(Duration::from_secs),
         })

@@ -61,7 +61,7 @@ fn shown(f: &mut fmt::Formatter<'_>, what: &str, id: &str, audiences: &[String])
         .finish()
 }
 
-/// The most keys of one entry: each try of an unknown key is compared with all.
+/// The most keys of one entry: they are all in memory.
 const MAX_KEYS: usize = 10_000;
 
 impl Key {

@@ -28,7 +28,7 @@ pub use self::{
     forward::{Answer, CheckMethod, Forward},
     header::Header,
     jwt::{Algorithm, Jwt, KeySource, SECRET_BYTES},
-    key::{Key, KeyEntry},
+    key::{Key, KeyEntry, KnownKey},
     pattern::{Part, Pattern},
 };
 use super::{Problems, span::Span};
@@ -57,10 +57,14 @@ pub struct Auth {
     pub max_audiences: usize,
     /// How many callers are remembered as recognized.
     pub max_verdicts: usize,
+    /// How many credentials of one caller are newly remembered within a minute.
+    pub max_new_verdicts: u32,
     /// How many credentials are remembered as refused by somebody else's check.
     pub max_refusals: usize,
     /// How many different wrong credentials may come from one address within a minute.
     pub wrong_tries: usize,
+    /// How many unknown credentials of an address that has sent so many are checked within a minute.
+    pub locked_checks: u32,
     /// How many addresses that sent wrong credentials are remembered.
     pub max_wrong_senders: usize,
     /// Who is recognized, tried in this order.
@@ -78,8 +82,10 @@ impl Default for Auth {
             metrics_open: None,
             max_audiences: 8,
             max_verdicts: 100_000,
+            max_new_verdicts: 1_000,
             max_refusals: 10_000,
             wrong_tries: 10,
+            locked_checks: 12,
             max_wrong_senders: 10_000,
             callers: Vec::new(),
         }
@@ -143,6 +149,13 @@ impl Auth {
         bound("max_verdicts", self.max_verdicts, 100_000_000);
         bound("max_refusals", self.max_refusals, 100_000_000);
         bound("wrong_tries", self.wrong_tries, 1_000);
+        let checks = &format!("{path}.locked_checks");
+        problems.bound(checks, self.locked_checks, 1, 60);
+        let verdicts = &format!("{path}.max_new_verdicts");
+        problems.bound(verdicts, self.max_new_verdicts, 1, 1_000_000);
+        let mut bound = |key: &str, value: usize, max| {
+            problems.bound(&format!("{path}.{key}"), value, 1, max);
+        };
         bound("max_wrong_senders", self.max_wrong_senders, 10_000_000);
         if self.callers.len() > MAX_CALLERS {
             let why = format!("must be at most {MAX_CALLERS}");

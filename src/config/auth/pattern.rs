@@ -24,6 +24,19 @@ impl Pattern {
         &self.0
     }
 
+    /// The parts, each with the text that stands behind it if another claim follows.
+    ///
+    /// What a claim says may hold no such text, or two callers would share a name: `u:1` and `x` with `u` and `1:x`.
+    pub fn separated(&self) -> impl Iterator<Item = (&Part, Option<&str>)> {
+        self.0.iter().enumerate().map(|(n, part)| {
+            let separator = match (self.0.get(n + 1), self.0.get(n + 2)) {
+                (Some(Part::Text(text)), Some(_)) => Some(text.as_str()),
+                _ => None,
+            };
+            (part, separator.filter(|_| matches!(part, Part::Claim(_))))
+        })
+    }
+
     /// One claim and nothing else.
     pub fn claim(name: &str) -> Self {
         Self(vec![Part::Claim(name.to_owned())])
@@ -58,6 +71,12 @@ impl FromStr for Pattern {
                         .to_owned(),
                 );
             };
+            if matches!(parts.last(), Some(Part::Claim(_))) {
+                return Err(
+                    "must have text between two claims: nobody could tell where one ends"
+                        .to_owned(),
+                );
+            }
             parts.push(Part::Claim(name.to_owned()));
             rest = behind;
         }

@@ -136,3 +136,30 @@ fn no_secret_is_printed() {
     let typo = toml.replace("secret =", "secret = 5 #");
     assert!(!given(&typo).problems().contains("geheim"));
 }
+
+#[test]
+fn what_decides_and_what_stands_between_claims_is_looked_at() {
+    let toml = r#"
+        [auth]
+        locked_checks = 0
+        max_new_verdicts = 0
+        [[auth.callers]]
+        kind = "forward"
+        check_url = "http://legacy/check"
+        shows = [{ name = "X-Device", decides = false }]
+        client = "{a}{b}"
+        max_concurrent = 4
+        max_concurrent_per_address = 5
+        max_credential_bytes = 0
+        ttl = "1h"
+        good_for = "1m"
+        keys_stale_for = "1m"
+        [[auth.callers]]
+        kind = "jwt"
+        algorithm = "EdDSA"
+        public_key_file = "/etc/key"
+        keys_stale_for = "0s"
+        good_for = "1h"
+    "#;
+    assert_snapshot!(given(toml).problems());
+}

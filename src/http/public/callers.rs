@@ -2,7 +2,7 @@
 //!
 //! Invariants: what a request says of its origin is believed only of a proxy that the configuration names; without proxies it costs nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, Request};
 
@@ -47,13 +47,10 @@ impl Callers {
         let lines = headers.get_all(FORWARDED_FOR).into_iter().rev();
         let told = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for text in told {
-            let parsed = str::from_utf8(text)
-                .ok()
-                .and_then(|text| text.trim().parse().ok());
-            let Some(address) = parsed.map(|address: IpAddr| address.to_canonical()) else {
+            let Some(address) = str::from_utf8(text).ok().and_then(element) else {
                 break;
             };
-            nearest = address;
+            nearest = address.to_canonical();
             if !self.is_proxy(nearest) {
                 break;
             }
@@ -64,6 +61,20 @@ impl Callers {
     fn is_proxy(&self, address: IpAddr) -> bool {
         self.proxies.iter().any(|range| range.contains(address))
     }
+}
+
+/// The address in one element. Some proxies write the port behind it, and an IPv6 address in brackets then.
+fn element(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    let bracketed = || {
+        text.strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse()
+            .ok()
+            .map(IpAddr::V6)
+    };
+    text.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 #[cfg(test)]
@@ -97,6 +108,23 @@ mod tests {
             ("10.0.0.1", vec!["198.51.100.7, unknown"], "10.0.0.1"),
             ("10.0.0.1", vec![], "10.0.0.1"),
             ("10.0.0.1", vec!["2001:db8::1"], "2001:db8::1"),
+            ("10.0.0.1", vec!["198.51.100.7:443"], "198.51.100.7"),
+            (
+                "10.0.0.1",
+                vec!["203.0.113.9, 198.51.100.7:1, 10.0.0.2:65535"],
+                "198.51.100.7",
+            ),
+            ("10.0.0.1", vec!["[2001:db8::1]:443"], "2001:db8::1"),
+            ("10.0.0.1", vec!["[2001:db8::1]"], "2001:db8::1"),
+            (
+                "10.0.0.1",
+                vec!["[::ffff:198.51.100.7]:443"],
+                "198.51.100.7",
+            ),
+            ("10.0.0.1", vec!["198.51.100.7, 10.0.0.3:x"], "10.0.0.1"),
+            ("10.0.0.1", vec!["198.51.100.7:65536"], "10.0.0.1"),
+            ("10.0.0.1", vec!["[198.51.100.7]"], "10.0.0.1"),
+            ("10.0.0.1", vec!["2001:db8::1]:443"], "10.0.0.1"),
         ] {
             let values = lines.iter().map(|line| HeaderValue::from_static(line));
             let mut headers = HeaderMap::new();

@@ -2,31 +2,34 @@
 //!
 //! The rule: 2xx with an answer that can be read is a yes, and if it names nobody, a no; a status of `refuses` is a no; everything else, and silence, is an
 //! outage. A yes counts for `ttl`, a no for `negative_ttl`. In an outage a yes goes on to count for `stale_for`, and whoever has none is told to
-//! come again; a no ends every yes of before at once. `check.rs` asks, `flights.rs` lets all who show one credential share one check, `outage.rs`
-//! spares callers the wait while nobody answers.
+//! come again; a no ends every yes of before at once. `shown.rs` is what is shown, `check.rs` asks, `flights.rs` lets all who show one credential share one check, `gate.rs` says how many
+//! go on, `outage.rs` spares callers the wait while nobody answers.
 //!
-//! Invariants: the back end is shown the configured headers and cookies only; no more checks go on at once than allowed.
+//! Invariants: the back end is shown the configured headers and cookies only, and nothing that is longer than allowed; no more checks go on at once than
+//! allowed; what was not asked is no outage.
 
 mod check;
 mod flights;
+mod gate;
 mod outage;
+mod shown;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
-use tokio::{sync::Semaphore, time::timeout};
-
+pub(super) use self::shown::Shown;
 use self::{
     check::{Check, Verdict},
     flights::Flights,
+    gate::Gate,
     outage::Outage,
 };
 use super::{
-    Asking, Caller, Refused, credential,
+    Asking, Caller, Refused,
     fingerprint::{Fingerprint, Salt},
     granting::Granting,
     seldom::Seldom,
-    verdicts::{self, Verdicts},
+    verdicts::{self, Past, Verdicts},
+    wrong::WrongSenders,
 };
 use crate::{
     config::auth::Forward,
@@ -44,23 +47,22 @@ struct Inner {
     check: Check,
     granting: Granting,
     verdicts: Arc<Verdicts>,
+    wrong: Arc<WrongSenders>,
     flights: Flights,
-    gate: Semaphore,
+    gate: Gate,
     outage: Outage,
     clock: Arc<dyn Clock>,
-    seldom: Seldom,
+    unread: Seldom,
+    silent: Seldom,
+    crowded: Seldom,
 }
 
-/// What a request shows to the back end.
-pub(super) struct Shown {
-    headers: HeaderMap,
-    fingerprint: Fingerprint,
-}
-
-impl Shown {
-    pub(super) const fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
-    }
+/// Whose credential is checked.
+#[derive(Debug, Clone, Copy)]
+struct Asker {
+    /// Whether it was right before.
+    is_proven: bool,
+    from: IpAddr,
 }
 
 /// How soon a caller whose yes goes on to count is asked about again.
@@ -70,138 +72,133 @@ impl ForwardRecognizer {
     pub(super) fn new(
         settings: Forward,
         granting: Granting,
-        verdicts: Arc<Verdicts>,
+        (verdicts, wrong): (Arc<Verdicts>, Arc<WrongSenders>),
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         Ok(Self(Arc::new(Inner {
             check: Check::new(&settings)?,
-            gate: Semaphore::new(settings.max_concurrent),
+            gate: Gate::new(&settings),
             outage: Outage::new(settings.timeout),
             settings,
             granting,
             verdicts,
+            wrong,
             flights: Flights::default(),
             clock,
-            seldom: Seldom::default(),
+            unread: Seldom::default(),
+            silent: Seldom::default(),
+            crowded: Seldom::default(),
         })))
     }
 
-    pub(super) fn granting(&self) -> &Granting {
-        &self.0.granting
-    }
-
     /// What the request brings along for the back end, if anything.
-    pub(super) fn shown(&self, salt: Salt, asking: &Asking<'_>) -> Option<Shown> {
-        let mut headers = credential::shown(&self.0.settings.shows, asking)?;
-        if self.0.settings.forward_address {
-            // Who it is may depend on it, so it is a part of what the verdict is about.
-            let address = HeaderValue::try_from(asking.address.to_string()).ok()?;
-            headers.insert("x-forwarded-for", address);
-        }
-        let mut showing = salt.begin(self.granting().by());
-        for (name, value) in &headers {
-            showing = showing
-                .with(name.as_str().as_bytes())
-                .with(value.as_bytes());
-        }
-        Some(Shown {
-            headers,
-            fingerprint: showing.done(),
-        })
+    pub(super) fn shown(&self, salt: Salt, asking: &Asking<'_>) -> Result<Option<Shown>, Refused> {
+        shown::shown(&self.0.settings, (salt, self.0.granting.by()), asking)
     }
 
-    /// What the back end says. `once` is what it said before, where that still counts in an outage.
-    pub(super) async fn recognize(&self, shown: Shown, once: Option<verdicts::Verdict>) -> Outcome {
+    /// What the back end says. `past` is what it said before.
+    pub(super) async fn recognize(&self, shown: Shown, past: Past, from: IpAddr) -> Outcome {
         let inner = &self.0;
         let now = inner.clock.now();
-        if inner.verdicts.is_refused(&shown.fingerprint, now) {
+        let key = *shown.fingerprint();
+        if inner.verdicts.is_refused(&key, now) {
             return Err(Refused::NotAccepted);
         }
-        if !inner.outage.lets_through(now) {
-            return inner.without_answer(&shown.fingerprint, once, now);
+        if past.is_nothing()
+            && let Err(retry_after_s) = inner.wrong.may_ask(from, &key, now)
+        {
+            return Err(Refused::TooMany { retry_after_s });
+        }
+        let asker = Asker {
+            is_proven: past.is_proven(),
+            from,
+        };
+        if !inner.outage.lets_through(&asker, now) {
+            return inner.without_answer(&key, past, now);
         }
         let work = Arc::clone(inner);
-        let key = shown.fingerprint;
-        let checked = inner
-            .flights
-            .join(key, move || async move { work.checked(shown, once).await });
-        checked.await
+        let check = move || async move { work.checked(shown, past, asker).await };
+        inner.flights.join(key, check).await
     }
 }
 
 impl Inner {
     /// Asks, and remembers what it learns.
-    async fn checked(&self, shown: Shown, once: Option<verdicts::Verdict>) -> Outcome {
-        let key = shown.fingerprint;
-        let verdict = match timeout(self.settings.timeout, self.gate.acquire()).await {
-            Ok(Ok(_place)) => self.check.ask(shown.headers, &self.granting).await,
-            _ => Verdict::Silence("as many checks as allowed go on already".to_owned()),
+    async fn checked(&self, shown: Shown, past: Past, asker: Asker) -> Outcome {
+        let key = *shown.fingerprint();
+        let Some(place) = self.gate.enter(&asker, self.settings.timeout).await else {
+            let now = self.clock.now();
+            if self.crowded.is_due(now) {
+                tracing::warn!(realm = %self.granting.realm, "a credential was not checked: as many checks as allowed go on already");
+            }
+            return self.without_answer(&key, past, now);
         };
+        let verdict = self.check.ask(shown.headers, &self.granting).await;
+        drop(place);
         let now = self.clock.now();
-        let verdict = match verdict {
+        match verdict {
             // What it says to be over is no yes.
             Verdict::Yes {
                 until: Some(until), ..
-            } if until <= now => Verdict::No(None),
-            verdict => verdict,
-        };
-        match verdict {
-            Verdict::Yes { caller, until } => {
-                self.outage.ends();
-                let fresh_until = now.plus(self.settings.ttl);
-                let holds_until = fresh_until.plus(self.settings.stale_for);
-                let caller = Arc::new(caller);
-                let most = until.unwrap_or(verdicts::ALWAYS);
-                self.verdicts.remember(
-                    key,
-                    verdicts::Verdict {
-                        caller: Arc::clone(&caller),
-                        edition: 0,
-                        fresh_until: fresh_until.min(most),
-                        holds_until: holds_until.min(most),
-                    },
-                );
-                Ok(caller)
-            }
-            Verdict::No(why) => {
-                self.outage.ends();
-                self.verdicts
-                    .refuse(key, now.plus(self.settings.negative_ttl));
-                if let Some(why) = why.filter(|_| self.seldom.is_due(now)) {
-                    tracing::warn!(realm = %self.granting.realm, why, "the back end accepts a credential and its answer makes no caller");
-                }
-                Err(Refused::NotAccepted)
-            }
+            } if until <= now => self.refused(key, None, now),
+            Verdict::Yes { caller, until } => Ok(self.accepted(key, caller, until, now)),
+            Verdict::No(why) => self.refused(key, why, now),
             Verdict::Silence(why) => {
-                self.outage.goes_on(now);
-                if self.seldom.is_due(now) {
+                self.outage.goes_on(&asker, now);
+                if self.silent.is_due(now) {
                     tracing::warn!(realm = %self.granting.realm, why, "the back end does not say whether it knows a credential");
                 }
-                self.without_answer(&key, once, now)
+                self.without_answer(&key, past, now)
             }
         }
     }
 
-    /// What counts while nobody answers.
-    fn without_answer(
+    fn accepted(
         &self,
-        key: &Fingerprint,
-        once: Option<verdicts::Verdict>,
+        key: Fingerprint,
+        mut caller: Caller,
+        until: Option<Micros>,
         now: Micros,
-    ) -> Outcome {
-        let Some(once) = once.filter(|once| now < once.holds_until) else {
+    ) -> Arc<Caller> {
+        self.outage.ends();
+        let fresh_until = now.plus(self.settings.ttl);
+        let holds_until = fresh_until.plus(self.settings.stale_for);
+        let most = until.unwrap_or(verdicts::ALWAYS);
+        // What goes on without asking again: a stream, a password of a broker.
+        caller.expires_at = Some(now.plus(self.settings.good_for).min(most));
+        let caller = Arc::new(caller);
+        let verdict = verdicts::Verdict {
+            caller: Arc::clone(&caller),
+            edition: 0,
+            fresh_until: fresh_until.min(most),
+            holds_until: holds_until.min(most),
+        };
+        self.verdicts.remember(key, verdict, now);
+        caller
+    }
+
+    fn refused(&self, key: Fingerprint, why: Option<&'static str>, now: Micros) -> Outcome {
+        self.outage.ends();
+        let until = now.plus(self.settings.negative_ttl);
+        self.verdicts.refuse(key, until);
+        if let Some(why) = why.filter(|_| self.unread.is_due(now)) {
+            tracing::warn!(realm = %self.granting.realm, why, "the back end accepts a credential and its answer makes no caller");
+        }
+        Err(Refused::NotAccepted)
+    }
+
+    /// What counts while nobody answers.
+    fn without_answer(&self, key: &Fingerprint, past: Past, now: Micros) -> Outcome {
+        let Some(once) = past.holding(now) else {
             let retry_after_s = 1;
             return Err(Refused::Unavailable { retry_after_s });
         };
         let caller = Arc::clone(&once.caller);
-        let fresh_until = now.plus(AGAIN).min(once.holds_until);
-        self.verdicts.remember(
-            *key,
-            verdicts::Verdict {
-                fresh_until,
-                ..once
-            },
-        );
+        let again = verdicts::Verdict {
+            fresh_until: now.plus(AGAIN).min(once.holds_until),
+            ..once
+        };
+        self.verdicts.remember(*key, again, now);
         Ok(caller)
     }
 }

@@ -1,6 +1,6 @@
 //! Keys in files, and in the configuration itself.
 //!
-//! Invariant: a file is read whole or its last good content stays in force; nothing of it is told.
+//! Invariant: a file is read whole, or its last good content stays in force for no longer than configured; nothing of it is told.
 
 use std::{
     fs,
@@ -10,9 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
-use super::{keyring::Keyring, keys::Keys};
+use super::{keyring::Keyring, keys::Keys, unread::Unread};
 use crate::config::{
     auth::{Algorithm, KeySource},
     login::{Password, Unusable},
@@ -30,6 +33,7 @@ pub(super) struct Files {
     path: PathBuf,
     source: KeySource,
     algorithms: Vec<Algorithm>,
+    keeps: Duration,
 }
 
 impl Files {
@@ -46,18 +50,21 @@ impl Files {
         path: PathBuf,
         source: KeySource,
         algorithms: Vec<Algorithm>,
+        keeps: Duration,
     ) -> Self {
         Self {
             realm,
             path,
             source,
             algorithms,
+            keeps,
         }
     }
 
     /// Reads it again and again. Its time is not asked: copies and links keep that of another file.
     pub(super) async fn keep(&self, ring: &Keyring) {
         let mut told = None;
+        let mut unread = Unread::new(Arc::clone(&self.realm), self.keeps);
         loop {
             sleep(EVERY).await;
             let (source, algorithms) = (self.source.clone(), self.algorithms.clone());
@@ -65,17 +72,31 @@ impl Files {
             let Ok(read) = read else { continue };
             match read {
                 Ok(keys) => {
-                    if ring.install(keys) {
-                        tracing::info!(realm = %self.realm, file = %self.path.display(), "keys were read again");
-                    }
+                    self.install(keys, ring);
+                    unread.ends();
                     told = None;
                 }
-                Err(unusable) if told.as_ref() == Some(&unusable) => {}
                 Err(unusable) => {
-                    tracing::warn!(realm = %self.realm, %unusable, "keys stay as they were");
-                    told = Some(unusable);
+                    if told.as_ref() != Some(&unusable) {
+                        tracing::warn!(realm = %self.realm, %unusable, "keys stay as they were, until keys_stale_for is over");
+                        told = Some(unusable);
+                    }
+                    unread.goes_on(Instant::now(), ring);
                 }
             }
+        }
+    }
+}
+
+impl Files {
+    fn install(&self, keys: Keys, ring: &Keyring) {
+        let (realm, file) = (&self.realm, self.path.display());
+        let is_empty = keys.is_empty();
+        let differ = ring.install(keys);
+        if differ && is_empty {
+            tracing::warn!(%realm, %file, "the set has no key any more that can be used: every token is refused");
+        } else if differ {
+            tracing::info!(%realm, %file, "keys were read again");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The keys of an issuer, behind a URL.
 //!
 //! Invariants: the URL is asked by one request at a time, and for a key that nobody knows no more often than allowed, whatever tokens come; keys
-//! stay in force while it does not answer; a token by a key that may just have come is not refused as wrong before the issuer was asked.
+//! stay in force while it does not answer, for no longer than configured, and go when it answers that there are none; a token by a key that may just have come is not refused as wrong before the issuer was asked.
 
 use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 
@@ -13,10 +13,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{keyring::Keyring, keys::Keys, token::Head};
+use super::{keyring::Keyring, keys::Keys, token::Head, unread::Unread};
 use crate::{
     config::{auth::Algorithm, login::Unusable},
-    identity::web::Web,
+    domain::Micros,
+    identity::{seldom::Seldom, web::Web},
 };
 
 /// The longest set.
@@ -38,10 +39,11 @@ pub(super) struct Issuer {
     algorithms: Vec<Algorithm>,
     ring: Arc<Keyring>,
     asked: Mutex<Asked>,
+    began: Instant,
+    told_read: Seldom,
 }
 
 /// When it was asked last.
-#[derive(Default)]
 struct Asked {
     began: Option<Instant>,
     /// Whether it answered.
@@ -50,6 +52,7 @@ struct Asked {
     absent: VecDeque<Head>,
     /// Whether it was said that it does not answer.
     told: bool,
+    unread: Unread,
 }
 
 /// What came of looking for a key.
@@ -67,11 +70,18 @@ impl Issuer {
     pub(super) fn new(
         realm: Arc<str>,
         (url, ca_file): (&url::Url, Option<&Path>),
-        (refresh, min_interval): (Duration, Duration),
+        (refresh, min_interval, keeps): (Duration, Duration, Duration),
         algorithms: Vec<Algorithm>,
         ring: Arc<Keyring>,
     ) -> Result<Self, Unusable> {
         let key = "ca_file";
+        let asked = Asked {
+            began: None,
+            answered: false,
+            absent: VecDeque::new(),
+            told: false,
+            unread: Unread::new(Arc::clone(&realm), keeps),
+        };
         Ok(Self {
             realm,
             web: Web::new(url, ca_file, 1).map_err(|why| Unusable { key, why })?,
@@ -80,7 +90,9 @@ impl Issuer {
             min_interval,
             algorithms,
             ring,
-            asked: Mutex::default(),
+            asked: Mutex::new(asked),
+            began: Instant::now(),
+            told_read: Seldom::default(),
         })
     }
 
@@ -155,16 +167,32 @@ impl Issuer {
         asked.answered = fetched.is_ok();
         match fetched {
             Ok(keys) => {
-                if self.ring.install(keys) {
-                    tracing::info!(realm = %self.realm, "the keys of the issuer were read");
-                }
+                self.install(keys);
+                asked.unread.ends();
                 asked.told = false;
             }
-            Err(why) if !asked.told => {
-                tracing::warn!(realm = %self.realm, why, "the issuer's keys cannot be read: those that are known stay in force");
-                asked.told = true;
+            Err(why) => {
+                if !asked.told {
+                    tracing::warn!(realm = %self.realm, why, "the issuer's keys cannot be read: those that are known stay in force, until keys_stale_for is over");
+                    asked.told = true;
+                }
+                asked.unread.goes_on(Instant::now(), &self.ring);
             }
-            Err(_) => {}
+        }
+    }
+
+    fn install(&self, keys: Keys) {
+        let is_empty = keys.is_empty();
+        let differ = self.ring.install(keys);
+        // An issuer of several minds would have it said with each answer.
+        let now = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
+        if !differ || !self.told_read.is_due(Micros::new(now.max(1))) {
+            return;
+        }
+        if is_empty {
+            tracing::warn!(realm = %self.realm, "the issuer has no key that can be used: every token is refused");
+        } else {
+            tracing::info!(realm = %self.realm, "the keys of the issuer were read");
         }
     }
 

@@ -42,4 +42,13 @@ impl Keyring {
         }
         lost || gained
     }
+
+    /// Takes all keys out of force. Returns whether there were some.
+    pub(super) fn withdraw(&self) -> bool {
+        let were_there = self.keys.swap(None).is_some();
+        if were_there {
+            self.edition.fetch_add(1, Ordering::AcqRel);
+        }
+        were_there
+    }
 }

@@ -10,8 +10,12 @@ use sha2::{Digest, Sha256};
 use super::token::Head;
 use crate::config::auth::{Algorithm, SECRET_BYTES};
 
-/// Keys that are in force together.
-pub(super) struct Keys(Vec<Key>);
+/// Keys that are in force together. None are in force if a set says so.
+pub(super) struct Keys {
+    all: Vec<Key>,
+    /// How many keys of a set cannot be used.
+    left_out: usize,
+}
 
 /// One key.
 pub(super) struct Key {
@@ -25,7 +29,7 @@ pub(super) struct Key {
 }
 
 /// The most keys of a set that are taken.
-const MAX_KEYS: usize = 32;
+pub(super) const MAX_KEYS: usize = 32;
 
 /// The most keys that are tried for a token that names none.
 const MAX_TRIES: usize = 8;
@@ -42,12 +46,8 @@ impl Keys {
             ));
         }
         let decoding = DecodingKey::from_secret(secret.as_bytes());
-        Ok(Self(vec![Key::new(
-            None,
-            Algorithm::Hs256,
-            decoding,
-            secret,
-        )]))
+        let key = Key::new(None, Algorithm::Hs256, decoding, secret);
+        Ok(Self::of_all(vec![key]))
     }
 
     /// A public key in PEM, or a JWK set.
@@ -80,10 +80,14 @@ impl Keys {
                     .to_owned(),
             );
         }
-        Ok(Self(all))
+        Ok(Self::of_all(all))
     }
 
-    /// A JWK set (RFC 7517). Keys that are for something else are left out.
+    const fn of_all(all: Vec<Key>) -> Self {
+        Self { all, left_out: 0 }
+    }
+
+    /// A JWK set (RFC 7517). Keys that are for something else are left out. A set without keys is one: it withdraws what was there.
     pub(super) fn set(text: &[u8], algorithms: &[Algorithm]) -> Result<Self, String> {
         let set: Value = serde_json::from_slice(text).map_err(|_| "is not JSON")?;
         let keys = set
@@ -92,10 +96,24 @@ impl Keys {
             .ok_or("is no JWK set")?;
         let read = |value: &Value| Key::read(value, algorithms);
         let all: Vec<_> = keys.iter().filter_map(read).take(MAX_KEYS).collect();
-        if all.is_empty() {
-            return Err("holds no key of the configured algorithms".to_owned());
-        }
-        Ok(Self(all))
+        let left_out = keys.len() - all.len();
+        Ok(Self { all, left_out })
+    }
+
+    /// How many there are.
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none that can be used.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether there are some, and none that can be used.
+    pub(super) const fn are_for_others(&self) -> bool {
+        self.all.is_empty() && self.left_out > 0
     }
 
     /// The keys that may have signed a token.
@@ -108,13 +126,13 @@ impl Keys {
             };
             is_it && key.algorithm == algorithm
         };
-        self.0.iter().filter(named).take(MAX_TRIES)
+        self.all.iter().filter(named).take(MAX_TRIES)
     }
 
     /// Whether the others hold all of these.
     pub(super) fn are_all_in(&self, others: &Self) -> bool {
-        let mut own = self.0.iter();
-        own.all(|key| others.0.iter().any(|other| other.hash == key.hash))
+        let mut own = self.all.iter();
+        own.all(|key| others.all.iter().any(|other| other.hash == key.hash))
     }
 }
 

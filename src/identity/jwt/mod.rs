@@ -1,6 +1,7 @@
 //! Callers with a signed token (RFC 7519).
 //!
-//! `token.rs` verifies a token, `keys.rs` are the keys, `keyring.rs` those that are in force, `files.rs` and `issuer.rs` keep them so: from a file, and from a URL.
+//! `token.rs` verifies a token, `keys.rs` are the keys, `keyring.rs` those that are in force, `files.rs` and `issuer.rs` keep them so: from a file, and from a URL, and
+//! `unread.rs` ends that. `unknown.rs` is what becomes of tokens by keys that nobody knows.
 //!
 //! Invariants: the configuration says how tokens are signed, a token has no say in it; nothing of a token is believed before its signature is
 //! verified, except which key that takes.
@@ -10,21 +11,24 @@ mod issuer;
 mod keyring;
 mod keys;
 mod token;
+mod unknown;
+mod unread;
 
 use std::{future::pending, sync::Arc};
 
-pub(super) use self::token::numeric_date;
 use self::{
     files::{Files, key_file},
     issuer::{Issuer, Sought},
     keyring::Keyring,
     keys::Keys,
     token::{Rejected, Rules},
+    unknown::No,
 };
-use super::{Caller, Refused, granting::Granting};
+pub(super) use self::{token::numeric_date, unknown::Unknown};
+use super::{Caller, Refused, granting::Granting, seldom::Seldom};
 use crate::{
     config::{
-        auth::{Jwt, KeySource},
+        auth::{Algorithm, Jwt, KeySource},
         login::Unusable,
     },
     domain::Micros,
@@ -36,6 +40,7 @@ pub(super) struct JwtRecognizer {
     granting: Granting,
     ring: Arc<Keyring>,
     source: Source,
+    unfit: Seldom,
 }
 
 /// Who keeps the keys.
@@ -66,7 +71,7 @@ impl JwtRecognizer {
                 refresh,
                 min_interval,
             } => {
-                let pace = (*refresh, *min_interval);
+                let pace = (*refresh, *min_interval, settings.keys_stale_for);
                 let at = (url, ca_file.as_deref());
                 Source::Issuer(Arc::new(Issuer::new(
                     realm,
@@ -77,9 +82,13 @@ impl JwtRecognizer {
                 )?))
             }
             given => {
-                ring.install(key_file(given, &algorithms)?);
+                ring.install(at_start(given, &algorithms)?);
+                let keeps = settings.keys_stale_for;
                 match Files::of(given) {
-                    Some(path) => Source::Files(Files::new(realm, path, given.clone(), algorithms)),
+                    Some(path) => {
+                        let files = Files::new(realm, path, given.clone(), algorithms, keeps);
+                        Source::Files(files)
+                    }
                     None => Source::Settled,
                 }
             }
@@ -89,6 +98,7 @@ impl JwtRecognizer {
             granting,
             ring,
             source,
+            unfit: Seldom::default(),
         })
     }
 
@@ -107,24 +117,30 @@ impl JwtRecognizer {
     }
 
     /// Whose token it is.
-    pub(super) async fn recognize(&self, token: &[u8], now: Micros) -> Result<Recognized, Refused> {
-        let head = self.rules.head(token).ok_or(Refused::NotAccepted)?;
+    pub(super) async fn recognize(
+        &self,
+        token: &[u8],
+        now: Micros,
+        unknown: &Unknown<'_>,
+    ) -> Result<Recognized, No> {
+        let wrong = (Refused::NotAccepted, None);
+        let head = self.rules.head(token).ok_or(wrong)?;
         let edition = self.ring.edition();
-        let mut verified = self
-            .ring
-            .load()
-            .and_then(|keys| token::verify(token, &head, &keys));
-        if verified.is_none() && self.is_unknown(&head) {
-            verified = self.sought(token, &head).await?;
+        let keys = self.ring.load();
+        if keys.is_none() && matches!(self.source, Source::Files(_)) {
+            // They were there at the start, and could not be read for too long.
+            return Err((Refused::Unavailable { retry_after_s: 2 }, None));
         }
-        let said = verified.ok_or(Refused::NotAccepted)?;
-        let until = self
-            .rules
-            .check(&said, now)
-            .map_err(|rejected| match rejected {
-                Rejected::Expired => Refused::Expired,
-                Rejected::Wrong => Refused::NotAccepted,
-            })?;
+        let mut verified = keys.and_then(|keys| token::verify(token, &head, &keys));
+        if verified.is_none() && self.is_unknown(&head) {
+            verified = self.sought(token, &head, now, unknown).await?;
+        }
+        let said = verified.ok_or(wrong)?;
+        let until = self.rules.check(&said, now);
+        let until = until.map_err(|rejected| match rejected {
+            Rejected::Expired => (Refused::Expired, None),
+            Rejected::Wrong => wrong,
+        })?;
         let claims = super::claims::Members(&said);
         match self.granting.caller(&claims, &[], Some(until)) {
             Ok(caller) => Ok(Recognized {
@@ -133,8 +149,10 @@ impl JwtRecognizer {
                 edition,
             }),
             Err(why) => {
-                tracing::info!(realm = %self.granting.realm, why, "a token that is right makes no caller");
-                Err(Refused::NotAccepted)
+                if self.unfit.is_due(now) {
+                    tracing::info!(realm = %self.granting.realm, why, "a token that is right makes no caller");
+                }
+                Err(wrong)
             }
         }
     }
@@ -150,17 +168,51 @@ impl JwtRecognizer {
         &self,
         token: &[u8],
         head: &token::Head,
-    ) -> Result<Option<serde_json::Value>, Refused> {
+        now: Micros,
+        unknown: &Unknown<'_>,
+    ) -> Result<Option<serde_json::Value>, No> {
         let Source::Issuer(issuer) = &self.source else {
             return Ok(None);
         };
+        let key = unknown.key(head);
+        unknown.may_ask(key.as_ref(), now)?;
         match Arc::clone(issuer).seek(head.clone()).await {
+            Sought::Asked if self.is_unknown(head) && key.is_some() => {
+                Err((Refused::NotAccepted, key))
+            }
             Sought::Asked => {
                 let keys = self.ring.load();
                 Ok(keys.and_then(|keys| token::verify(token, head, &keys)))
             }
-            Sought::NotThere => Ok(None),
-            Sought::NotNow { retry_after_s } => Err(Refused::Unavailable { retry_after_s }),
+            Sought::NotThere => Err((Refused::NotAccepted, key)),
+            Sought::NotNow { retry_after_s } => Err((Refused::Unavailable { retry_after_s }, key)),
         }
     }
+}
+
+/// Whatever is taken for keys is a bounded number of them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn holds_as_keys(text: &[u8]) {
+    const PUBLIC: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+    if let Ok(set) = Keys::set(text, &PUBLIC) {
+        assert!(set.len() <= keys::MAX_KEYS && set.are_all_in(&set));
+        assert!(set.len() == 0 || !set.are_for_others());
+    }
+    if let Ok(keys) = Keys::public(text, &PUBLIC) {
+        assert!(keys.len() <= keys::MAX_KEYS && keys.are_all_in(&keys));
+    }
+}
+
+/// The keys at the start, where those that are there must be some that can be used.
+fn at_start(source: &KeySource, algorithms: &[Algorithm]) -> Result<Keys, Unusable> {
+    let keys = key_file(source, algorithms)?;
+    if keys.are_for_others() {
+        let place = Files::of(source).unwrap_or_default();
+        let why = "holds no key of the configured algorithms";
+        return Err(Unusable {
+            key: "public_key_file",
+            why: format!("{}: {why}", place.display()),
+        });
+    }
+    Ok(keys)
 }

@@ -38,7 +38,7 @@ pub struct Pace {
 
 /// One limit.
 #[derive(Debug)]
-struct Gate {
+pub(super) struct Gate {
     /// Microseconds between two requests in the long run.
     every_us: u64,
     /// How far ahead of that one may be.
@@ -115,8 +115,19 @@ impl Gate {
         })
     }
 
+    /// So many within a minute, at once or evenly.
+    pub(super) fn per_minute(times: u32, remembered: usize) -> Self {
+        let times = u64::from(times.max(1));
+        let every_us = 60_000_000 / times;
+        Self {
+            every_us,
+            ahead_us: every_us * (times - 1),
+            kept: Kept::new(remembered, every_us * times),
+        }
+    }
+
     /// GCRA: each has a moment at which its requests would have come at an even pace, and may be ahead of it only so far.
-    fn admit(&self, who: u64, now_us: u64) -> Result<(), TooSoon> {
+    pub(super) fn admit(&self, who: u64, now_us: u64) -> Result<(), TooSoon> {
         self.kept.update(who, now_us, |due_us| {
             let due_us = due_us.max(now_us);
             let ahead_us = due_us - now_us;

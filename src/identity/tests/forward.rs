@@ -15,7 +15,7 @@ use super::{
 };
 use crate::identity::Identity;
 
-fn toml(server: &Server, more: &str) -> String {
+pub(super) fn toml(server: &Server, more: &str) -> String {
     let url = server.url("/check");
     format!(
         r#"
@@ -31,14 +31,14 @@ fn toml(server: &Server, more: &str) -> String {
     )
 }
 
-async fn backend(more: &str) -> (Server, Identity, Arc<Hand>) {
+pub(super) async fn backend(more: &str) -> (Server, Identity, Arc<Hand>) {
     let server = Server::start(knows).await;
     let (identity, clock) = identity(&toml(&server, more));
     (server, identity, clock)
 }
 
 /// Knows the cookies that begin with `u`.
-fn knows(head: &str) -> Reply {
+pub(super) fn knows(head: &str) -> Reply {
     match head
         .split_once("cookie: sid=")
         .and_then(|(_, rest)| rest.split("\r\n").next())
@@ -48,7 +48,7 @@ fn knows(head: &str) -> Reply {
     }
 }
 
-fn sid(sid: &str) -> Given {
+pub(super) fn sid(sid: &str) -> Given {
     Given::default().with("cookie", &format!("other=secret; SID={sid}"))
 }
 

@@ -1,16 +1,20 @@
 //! Keys behind a URL: read, rotated, gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    bearer, identity,
+    Given, bearer, identity,
     keys::{Signer, set},
     server::{Reply, Server, json, status},
     told,
 };
+use crate::identity::Identity;
 
 fn toml(server: &Server, more: &str) -> String {
     let url = server.url("/keys");
@@ -96,9 +100,93 @@ async fn unknown_keys_ask_the_issuer_no_more_than_allowed() {
     for n in 0..50 {
         let unknown = Signer::ec().named(&format!("unknown {n}"));
         let who = told(&bearer(&unknown.token("u1")).of(&identity).await);
-        assert_eq!(who, "unavailable", "it could be a new one");
+        let wanted = if n < 10 { "unavailable" } else { "too_many" };
+        assert_eq!(
+            who, wanted,
+            "it could be a new one, until there are too many"
+        );
     }
     assert_eq!(server.asked(), 1);
+    // Others are told what they were told before, and who is known goes on.
+    let unknown = bearer(&Signer::ec().named("another").token("u1"));
+    let elsewhere = unknown.from("192.0.2.9");
+    assert_eq!(told(&elsewhere.of(&identity).await), "unavailable");
+    let known = bearer(&known.token("u2"));
+    assert_eq!(told(&known.of(&identity).await), "jwt:u2 []");
+}
+
+#[tokio::test]
+async fn one_new_key_is_one_try_of_a_site() {
+    let known = Signer::ec().named("known");
+    let published = set(&[&known]);
+    let server = Server::start(move |_| json(&published)).await;
+    let (identity, _) = identity(&toml(&server, ""));
+    assert_eq!(
+        told(&bearer(&known.token("u1")).of(&identity).await),
+        "jwt:u1 []"
+    );
+    let next = Signer::ec().named("next");
+    for n in 0..50 {
+        let token = bearer(&next.token(&format!("u{n}")));
+        assert_eq!(told(&token.of(&identity).await), "unavailable");
+    }
+}
+
+#[tokio::test]
+async fn a_set_without_keys_withdraws_them() {
+    let known = Signer::ec().named("known");
+    let published = set(&[&known]);
+    let server = Server::start(move |_| json(&published)).await;
+    let more = "jwks_refresh = \"1s\"\njwks_min_interval = \"100ms\"";
+    let (identity, _) = identity(&toml(&server, more));
+    let request = bearer(&known.token("u1"));
+    assert_eq!(told(&request.of(&identity).await), "jwt:u1 []");
+    server.answer(|_| json("{\"keys\":[]}"));
+    let (identity, stop) = (Arc::new(identity), CancellationToken::new());
+    let (kept, until) = (identity.clone(), stop.clone());
+    let keeping = tokio::spawn(async move { kept.keep(until).await });
+    becomes(&identity, &request, "not_accepted").await;
+    // They may come back.
+    let published = set(&[&known]);
+    server.answer(move |_| json(&published));
+    becomes(&identity, &request, "jwt:u1 []").await;
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_of_an_issuer_that_is_gone_end() {
+    let known = Signer::ec().named("known");
+    let published = set(&[&known]);
+    let server = Server::start(move |_| json(&published)).await;
+    let more = "jwks_refresh = \"1s\"\njwks_min_interval = \"100ms\"\nkeys_stale_for = \"2s\"";
+    let (identity, _) = identity(&toml(&server, more));
+    let request = bearer(&known.token("u1"));
+    assert_eq!(told(&request.of(&identity).await), "jwt:u1 []");
+    server.answer(|_| status("500 Oops"));
+    let (identity, stop) = (Arc::new(identity), CancellationToken::new());
+    let (kept, until) = (identity.clone(), stop.clone());
+    let keeping = tokio::spawn(async move { kept.keep(until).await });
+    let began = Instant::now();
+    becomes(&identity, &request, "unavailable").await;
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "they stay until then"
+    );
+    let published = set(&[&known]);
+    server.answer(move |_| json(&published));
+    becomes(&identity, &request, "jwt:u1 []").await;
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
+async fn becomes(identity: &Identity, request: &Given, wanted: &str) {
+    let becomes = async {
+        while told(&request.of(identity).await) != wanted {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), becomes).await.unwrap();
 }
 
 #[tokio::test]
@@ -124,10 +212,9 @@ async fn keys_stay_in_force_while_the_issuer_is_down_or_lies() {
         told(&bearer(&known.token("u0")).of(&identity).await),
         "jwt:u0 []"
     );
-    let lies: [fn() -> Reply; 5] = [
+    let lies: [fn() -> Reply; 4] = [
         || status("500 Oops"),
         || json("<html>"),
-        || json("{\"keys\":[]}"),
         || json("x".repeat(300 * 1024)),
         || {
             Reply::Whole(

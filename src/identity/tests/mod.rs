@@ -1,6 +1,7 @@
 //! Callers as a door meets them: whole configurations, real keys, real sockets.
 
 mod forward;
+mod hostile;
 mod issuers;
 mod keys;
 mod kinds;

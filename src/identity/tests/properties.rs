@@ -1,6 +1,7 @@
 //! Whatever is sent.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::{
     Given, bearer, identity,
@@ -54,6 +55,58 @@ proptest! {
         token[at] = byte;
         let who = now(bearer(std::str::from_utf8(&token).unwrap()).of(&tokens()));
         prop_assert!(who.is_err(), "{}", told(&who));
+    }
+}
+
+/// Claims that users may choose, out of what stands between them too.
+fn chosen() -> impl Strategy<Value = String> {
+    proptest::collection::vec(
+        prop::sample::select(vec![":", "u", "1", "::", "-", ":u"]),
+        1..5,
+    )
+    .prop_map(|parts| parts.concat())
+}
+
+/// All ways to read a text as three claims with this text between them.
+fn readings(whole: &str, between: &str) -> Vec<[String; 3]> {
+    let places = || (0..whole.len()).filter(|at| whole[*at..].starts_with(between));
+    let two = places().flat_map(|first| places().map(move |second| (first, second)));
+    let apart = two.filter(|(first, second)| first + between.len() <= *second);
+    let read = |(first, second): (usize, usize)| {
+        let behind = |at: usize| at + between.len();
+        [
+            &whole[..first],
+            &whole[behind(first)..second],
+            &whole[behind(second)..],
+        ]
+        .map(str::to_owned)
+    };
+    apart.map(read).collect()
+}
+
+proptest! {
+    #[test]
+    fn two_callers_share_no_name(
+        claims in (chosen(), chosen(), chosen()),
+        between in prop::sample::select(vec![":", "::", ":u:", "-"]),
+    ) {
+        let pattern = format!("a:{{a}}{between}{{b}}{between}{{c}}:z");
+        let (identity, _) = identity(&format!(
+            "auth.wrong_tries = 1000\n[[auth.callers]]\nkind = \"jwt\"\nalgorithm = \"HS256\"\nsecret = \"{SECRET}\"\nclient = \"{pattern}\"\naudiences = [\"{pattern}\"]"
+        ));
+        let who = |[a, b, c]: &[String; 3]| {
+            let said = json!({"a": a, "b": b, "c": c, "exp": super::NOW_S + 60});
+            told(&now(bearer(&Signer::secret(SECRET).sign(&said)).of(&identity)))
+        };
+        let (a, b, c) = claims;
+        let whole = format!("{a}{between}{b}{between}{c}");
+        let all = readings(&whole, between);
+        let known: Vec<_> = all.iter().filter(|claims| who(claims).starts_with("jwt:")).collect();
+        prop_assert!(known.len() <= 1, "{whole}: {known:?}");
+        // What holds nothing of what stands between is never refused.
+        if !format!("{a}{b}").contains([':', '-']) {
+            prop_assert!(known.contains(&&[a, b, c]), "{whole}");
+        }
     }
 }
 

@@ -198,3 +198,81 @@ async fn a_key_that_is_replaced_refuses_at_once() {
     stop.cancel();
     keeping.await.unwrap();
 }
+
+#[tokio::test]
+async fn the_last_key_of_a_file_can_be_withdrawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("set.json");
+    let known = Signer::ec().named("known");
+    fs::write(&file, set(&[&known])).unwrap();
+    let (identity, _) = identity(&format!(
+        "[[auth.callers]]\nkind = \"jwt\"\nalgorithm = \"ES256\"\nkeys_stale_for = \"3s\"\npublic_key_file = \"{}\"",
+        file.display()
+    ));
+    let (identity, stop) = (
+        std::sync::Arc::new(identity),
+        tokio_util::sync::CancellationToken::new(),
+    );
+    let (kept, until) = (identity.clone(), stop.clone());
+    let keeping = tokio::spawn(async move { kept.keep(until).await });
+    let request = bearer(&known.token("u1"));
+    let becomes = async |wanted: &str| {
+        let becomes = async {
+            while told(&request.of(&identity).await) != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), becomes)
+            .await
+            .unwrap();
+    };
+    becomes("jwt:u1 []").await;
+    fs::write(&file, "{\"keys\":[]}").unwrap();
+    becomes("not_accepted").await;
+    fs::write(&file, set(&[&known])).unwrap();
+    becomes("jwt:u1 []").await;
+    // What cannot be read leaves them in force, and not for ever.
+    let began = std::time::Instant::now();
+    fs::remove_file(&file).unwrap();
+    becomes("unavailable").await;
+    assert!(began.elapsed() >= Duration::from_secs(3));
+    fs::write(&file, set(&[&known])).unwrap();
+    becomes("jwt:u1 []").await;
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_set_without_keys_is_one_at_the_start_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("set.json");
+    let toml = format!(
+        "[[auth.callers]]\nkind = \"jwt\"\nalgorithm = \"ES256\"\npublic_key_file = \"{}\"",
+        file.display()
+    );
+    fs::write(&file, "{\"keys\":[]}").unwrap();
+    let (empty, _) = identity(&toml);
+    let request = bearer(&Signer::ec().token("u1"));
+    assert_eq!(told(&request.of(&empty).await), "not_accepted");
+    // Keys of another algorithm are a mistake.
+    fs::write(&file, set(&[&Signer::ed()])).unwrap();
+    let clock = super::Hand::new();
+    let problems = Identity::problems(&super::config(&toml), clock);
+    assert!(problems.to_string().contains("no key of the configured"));
+}
+
+#[tokio::test]
+async fn a_claim_that_runs_into_the_next_one_is_refused() {
+    let more = "client = \"{sub}\"\nagent = \"{app}/{sub}\"\naudiences = [\"{org}:{sub}\"]";
+    let (identity, _) = identity(&with_secret(more));
+    for (org, sub, wanted) in [
+        (json!("u"), "1:x", "jwt:1:x [u:1:x]"),
+        (json!("u:1"), "x", "not_accepted"),
+        (json!(["a", "b"]), "x", "jwt:x [a:x b:x]"),
+        (json!(["a", "b:"]), "x", "not_accepted"),
+        (json!([]), "x", "jwt:x []"),
+    ] {
+        let said = json!({"org": org, "sub": sub, "app": "a/b", "exp": NOW_S + 60});
+        assert_eq!(who(&identity, &said).await, wanted, "{said}");
+    }
+}

@@ -1,0 +1,270 @@
+//! Strangers beside callers of a legacy back end: what they send costs nobody else.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    forward::{backend, knows, sid},
+    server::{Reply, status},
+    told,
+};
+use crate::identity::Identity;
+
+/// Waits until the back end was asked so often.
+async fn until_asked(server: &super::server::Server, times: usize) {
+    let began = Instant::now();
+    while server.asked() < times {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{}",
+            server.asked()
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn is(identity: &Identity, user: &str, from: &str, wanted: &str) {
+    let who = told(&sid(user).from(from).of(identity).await);
+    assert_eq!(who, wanted, "{user} from {from}");
+}
+
+/// Never answers for some.
+fn slowly(head: &str) -> Reply {
+    if head.contains("sid=slow") {
+        return Reply::Silence;
+    }
+    knows(head)
+}
+
+/// Fails for some.
+fn badly(head: &str) -> Reply {
+    if head.contains("sid=bad") {
+        return status("500 Oops");
+    }
+    knows(head)
+}
+
+const HOME: &str = "192.0.2.1";
+const STRANGE: &str = "198.51.100.1";
+
+#[tokio::test]
+async fn what_is_too_long_is_refused_unasked() {
+    let (server, identity, _) = backend("max_credential_bytes = 200").await;
+    let long = format!("u{}", "x".repeat(200));
+    for _ in 0..20 {
+        is(&identity, &long, STRANGE, "not_accepted").await;
+    }
+    assert_eq!(server.asked(), 0);
+    is(&identity, "u1", STRANGE, "forward:u1 [u1]").await;
+    // All of it counts together.
+    let beside = sid("u1").with("x-legacy", &"x".repeat(199));
+    assert_eq!(told(&beside.of(&identity).await), "not_accepted");
+    assert_eq!(server.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_header_that_stands_there_twice_is_refused_unasked() {
+    let (server, identity, _) = backend("").await;
+    let twice = sid("u1").with("x-legacy", "a").with("x-legacy", "b");
+    assert_eq!(told(&twice.of(&identity).await), "not_accepted");
+    assert_eq!(server.asked(), 0);
+}
+
+/// One address takes all the places that it may, with credentials on which the back end is silent.
+#[tokio::test]
+async fn one_address_takes_no_more_places_than_its_share() {
+    let more = "max_concurrent = 8\nmax_concurrent_per_address = 2\nstale_for = \"0s\"";
+    let (server, identity, clock) = backend(more).await;
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    server.answer(slowly);
+    let identity = Arc::new(identity);
+    let ask = |n: usize| {
+        let identity = Arc::clone(&identity);
+        tokio::spawn(
+            async move { told(&sid(&format!("slow{n}")).from(STRANGE).of(&identity).await) },
+        )
+    };
+    let slow: Vec<_> = (0..30).map(ask).collect();
+    until_asked(&server, 3).await;
+    // Neither who was right before nor who comes for the first time from elsewhere waits.
+    clock.forward(Duration::from_mins(1));
+    let began = Instant::now();
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    is(&identity, "u2", "192.0.2.7", "forward:u2 [u2]").await;
+    assert!(
+        began.elapsed() < Duration::from_millis(250),
+        "{:?}",
+        began.elapsed()
+    );
+    for one in slow {
+        assert_eq!(one.await.unwrap(), "unavailable");
+    }
+    // And none of it is an outage.
+    is(&identity, "u3", "192.0.2.8", "forward:u3 [u3]").await;
+}
+
+#[tokio::test]
+async fn strangers_from_everywhere_leave_places_to_callers() {
+    let (server, identity, clock) = backend("max_concurrent = 4\nttl = \"1s\"").await;
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    server.answer(slowly);
+    let identity = Arc::new(identity);
+    let ask = |n: usize| {
+        let identity = Arc::clone(&identity);
+        let from = format!("198.51.100.{n}");
+        tokio::spawn(async move { told(&sid(&format!("slow{n}")).from(&from).of(&identity).await) })
+    };
+    let slow: Vec<_> = (0..6).map(ask).collect();
+    until_asked(&server, 4).await;
+    clock.forward(Duration::from_secs(1));
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    assert_eq!(
+        server.asked(),
+        5,
+        "it was asked about, beside three of them"
+    );
+    for one in slow {
+        assert_eq!(one.await.unwrap(), "unavailable");
+    }
+}
+
+/// As many credentials on which the back end fails as one likes.
+#[tokio::test]
+async fn a_stranger_makes_no_outage() {
+    let (server, identity, clock) = backend("").await;
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    server.answer(badly);
+    for n in 0..20 {
+        is(&identity, &format!("bad{n}"), STRANGE, "unavailable").await;
+    }
+    is(&identity, "u2", HOME, "forward:u2 [u2]").await;
+    // From many addresses it is one, which the first caller that is asked about ends.
+    for n in 1..20 {
+        is(
+            &identity,
+            &format!("bad{n}"),
+            &format!("198.51.100.{n}"),
+            "unavailable",
+        )
+        .await;
+    }
+    is(&identity, "u3", HOME, "unavailable").await;
+    clock.forward(Duration::from_mins(1));
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    is(&identity, "u3", HOME, "forward:u3 [u3]").await;
+}
+
+/// Ten of them stand beside one that comes for the first time, behind one router.
+#[tokio::test]
+async fn ended_sessions_lock_nobody_out() {
+    let (server, identity, clock) = backend("").await;
+    for n in 0..12 {
+        let user = format!("u{n}");
+        is(&identity, &user, HOME, &format!("forward:{user} [{user}]")).await;
+    }
+    clock.forward(Duration::from_mins(1));
+    server.answer(|_| status("401 Unauthorized"));
+    for n in 0..12 {
+        is(&identity, &format!("u{n}"), HOME, "not_accepted").await;
+    }
+    server.answer(knows);
+    is(&identity, "u100", HOME, "forward:u100 [u100]").await;
+}
+
+/// A gateway that was restarted knows of nobody that he was right once.
+#[tokio::test]
+async fn a_locked_address_has_a_trickle_and_the_right_ones_open_it() {
+    let (server, identity, clock) = backend("").await;
+    for n in 0..10 {
+        is(&identity, &format!("ended{n}"), HOME, "not_accepted").await;
+    }
+    is(&identity, "u1", HOME, "too_many").await;
+    clock.forward(Duration::from_secs(5));
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    // Its yes is room for one more, and so on.
+    for n in 2..30 {
+        let user = format!("u{n}");
+        is(&identity, &user, HOME, &format!("forward:{user} [{user}]")).await;
+    }
+    assert_eq!(server.asked(), 10 + 29);
+    // The ended ones count once, also after their minute.
+    for minute in 0..3 {
+        clock.forward(Duration::from_mins(1));
+        for n in 0..10 {
+            is(&identity, &format!("ended{n}"), HOME, "not_accepted").await;
+        }
+        let user = format!("u9{minute}");
+        is(&identity, &user, HOME, &format!("forward:{user} [{user}]")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_decides_nothing_is_no_part_of_the_verdict() {
+    let server = super::server::Server::start(|head| {
+        assert!(head.contains("x-device: d"), "{head}");
+        knows(head)
+    })
+    .await;
+    let url = server.url("/check");
+    let (identity, _) = super::identity(&format!(
+        r#"
+        [[auth.callers]]
+        kind = "forward"
+        check_url = "{url}"
+        shows = [{{ in = "cookie", name = "SID" }}, {{ name = "X-Device", decides = false }}]
+        audiences = ["{{user}}"]
+        client = "{{user}}"
+        "#
+    ));
+    for n in 0..20 {
+        let given = sid("u1").with("x-device", &format!("d{n}"));
+        assert_eq!(told(&given.of(&identity).await), "forward:u1 [u1]");
+    }
+    assert_eq!(server.asked(), 1);
+    let alone = super::Given::default().with("x-device", "d");
+    assert_eq!(told(&alone.of(&identity).await), "missing");
+}
+
+/// One caller, who has as many credentials as it likes.
+#[tokio::test]
+async fn one_caller_pushes_nobody_out() {
+    let toml = "auth.max_verdicts = 40\nauth.max_new_verdicts = 5\n";
+    let server = super::server::Server::start(knows).await;
+    let (identity, clock) =
+        super::identity(&format!("{toml}{}", super::forward::toml(&server, "")));
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    for n in 0..200 {
+        let given = sid("u2").with("x-legacy", &n.to_string()).from(STRANGE);
+        assert_eq!(told(&given.of(&identity).await), "forward:u2 [u2]");
+    }
+    assert_eq!(server.asked(), 201);
+    is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    assert_eq!(server.asked(), 201, "it was remembered");
+    // Who is known is asked about again and stays.
+    clock.forward(Duration::from_mins(1));
+    for _ in 0..3 {
+        is(&identity, "u1", HOME, "forward:u1 [u1]").await;
+    }
+    assert_eq!(server.asked(), 202);
+}
+
+#[tokio::test]
+async fn what_goes_on_ends_with_good_for() {
+    let (_server, identity, clock) = backend("good_for = \"15m\"").await;
+    let ends = async |identity: &Identity| {
+        let who = sid("u1").of(identity).await.unwrap();
+        let (span, now) = (Duration::from_hours(12), crate::domain::Clock::now(&*clock));
+        who.bounded(span, || now)
+    };
+    assert_eq!(ends(&identity).await, Duration::from_mins(15));
+    clock.forward(Duration::from_secs(59));
+    assert_eq!(ends(&identity).await, Duration::from_secs(15 * 60 - 59));
+    clock.forward(Duration::from_secs(1));
+    assert_eq!(
+        ends(&identity).await,
+        Duration::from_mins(15),
+        "asked again"
+    );
+}
