@@ -13,8 +13,10 @@ mod a_broker_killed_every_two_seconds;
 mod a_broker_that_does_not_answer;
 mod a_broker_that_grants_too_little;
 mod a_broker_that_refuses_for_a_while;
-mod a_clean_stop_keeps_its_word;
 #[cfg(feature = "embedded-broker")]
+#[cfg(feature = "embedded-broker")]
+mod a_caller_takes_no_more_than_its_share;
+mod a_clean_stop_keeps_its_word;
 mod a_client_switches_at_every_turn;
 mod a_database_outage;
 mod a_database_that_dies_while_numbering;
@@ -144,6 +146,8 @@ mod scripts_wait_for_a_module;
 mod secrets_are_never_shown;
 mod several_connections_keep_each_channel_in_order;
 mod shells_and_readers_know_the_command_line;
+#[cfg(feature = "embedded-broker")]
+mod silent_clients_hold_up_no_mqtt;
 mod snapshots_converge;
 mod stages_flip_everywhere;
 mod store_conformance;
