@@ -14,9 +14,9 @@ mod a_broker_that_does_not_answer;
 mod a_broker_that_grants_too_little;
 mod a_broker_that_refuses_for_a_while;
 #[cfg(feature = "embedded-broker")]
-#[cfg(feature = "embedded-broker")]
 mod a_caller_takes_no_more_than_its_share;
 mod a_clean_stop_keeps_its_word;
+#[cfg(feature = "embedded-broker")]
 mod a_client_switches_at_every_turn;
 mod a_database_outage;
 mod a_database_that_dies_while_numbering;
