@@ -8,12 +8,12 @@ pub use crate::{
     config::strangers::config,
     domain::strangers::{cursor, words},
     http::{
-        private::strangers::ingest,
-        public::strangers::{flags, forwarded},
+        private::strangers::{hooks, ingest},
+        public::strangers::{flags, forwarded, session, several},
     },
     identity::strangers::token,
     mirror::strangers::{event, topic},
-    poll::strangers::{etag, quirks, request, template, time_cursor},
+    poll::strangers::{batch, etag, quirks, request, template, time_cursor},
 };
 
 /// A target of `fuzz/`: its name, and what is tried with each input.
@@ -22,15 +22,19 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All of them. A new one is a line here, a file in `fuzz/fuzz_targets/` with its entry in `fuzz/Cargo.toml`, and a file in
 /// `fuzz/corpus/`.
 pub const TARGETS: &[Target] = &[
+    ("batch", batch),
     ("config", config),
     ("cursor", cursor),
     ("etag", etag),
     ("event", event),
     ("flags", flags),
     ("forwarded", forwarded),
+    ("hooks", hooks),
     ("ingest", ingest),
     ("quirks", quirks),
     ("request", request),
+    ("session", session),
+    ("several", several),
     ("template", template),
     ("time_cursor", time_cursor),
     ("token", token),

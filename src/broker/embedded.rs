@@ -8,15 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mqtt5::broker::{
-    BrokerConfig, MqttBroker, StorageBackendType, StorageConfig,
-    config::{ServerDeliveryStrategy, WebSocketConfig},
-    router::MessageRouter,
-};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    engine::Engine,
+    front::{Front, Speech},
     gate::{Gate, GatewayLogin},
     granted::Granted,
     sessions::Sessions,
@@ -33,54 +30,32 @@ pub struct Addresses {
     pub websocket: Option<SocketAddr>,
 }
 
-/// The broker cannot listen. The message names the key to change.
+/// The broker cannot listen: an address is taken or not ours. The message names the key to change.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// An address is taken or not ours.
-    #[error("{key}: cannot listen on {address} ({why}): choose another port, or stop what uses it")]
-    Address {
-        /// The configuration key.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The system's word for it.
-        why: io::ErrorKind,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// The broker library refuses its configuration.
-    #[error("broker: {0}")]
-    Configuration(String),
+#[error("{key}: cannot listen on {address} ({}): choose another port, or stop what uses it", source.kind())]
+pub struct BindError {
+    /// The configuration key.
+    key: &'static str,
+    address: SocketAddr,
+    /// The system's error.
+    #[source]
+    source: io::Error,
 }
-
-/// The broker ended without being asked to.
-#[derive(Debug, thiserror::Error)]
-#[error("the embedded broker has stopped: {0}")]
-pub struct StoppedEarly(String);
 
 /// A broker that holds its ports and serves nobody yet.
 pub struct EmbeddedBroker {
-    broker: MqttBroker,
+    bounds: Broker,
+    mqtt: TcpListener,
+    websocket: Option<TcpListener>,
+    engine: Arc<Engine>,
+    gate: Arc<Gate>,
     census: Arc<Census>,
     granted: Arc<Granted>,
     addresses: Addresses,
 }
 
-const MQTT_KEY: &str = "mqtt.targets.url";
-const WEBSOCKET_KEY: &str = "mqtt.targets.websocket";
-
-/// How often sessions that have expired are looked for.
-const CLEANUP: Duration = Duration::from_mins(1);
-
 /// How often connections whose passes have expired are looked for.
 const EXPIRY: Duration = Duration::from_millis(500);
-
-/// Clients that connect, and those that leave at the same time: so many times those that may have a session.
-const GRANTS: usize = 2;
-
-/// Publishes of the gateway that may be under way; its own `mirror.inflight` is the bound that counts.
-const RECEIVE_MAXIMUM: u16 = 4_096;
 
 impl EmbeddedBroker {
     /// Binds the listeners. Only the `gateway` may publish; clients enter and subscribe as `passes` say, or all of them as they like; the
@@ -92,42 +67,29 @@ impl EmbeddedBroker {
         passes: Option<Arc<dyn Doorkeeper>>,
         census: Arc<Census>,
     ) -> Result<Self, BindError> {
-        // The library only warns when the WebSocket's port is taken, and words the other case for
-        // its own configuration: so both are tried before.
-        try_bind(MQTT_KEY, addresses.mqtt).await?;
-        if let Some(websocket) = addresses.websocket {
-            try_bind(WEBSOCKET_KEY, websocket).await?;
-        }
-        let granted = Arc::new(Granted::new(bounds.max_sessions.saturating_mul(GRANTS)));
-        let watcher = Watcher::new(Arc::clone(&census), Arc::clone(&granted));
-        let configuration = configuration(bounds, addresses).with_event_handler(Arc::new(watcher));
-        let broker = MqttBroker::with_config(configuration)
-            .await
-            .map_err(|error| BindError::Configuration(error.to_string()))?;
-        let stored = broker
-            .storage()
-            .ok_or_else(|| BindError::Configuration("it keeps no sessions".to_owned()))?;
-        let gate = Gate {
-            gateway: gateway.clone(),
-            sessions: Sessions::new(bounds.max_sessions, &gateway.client_id, stored),
-            passes,
-            granted: Arc::clone(&granted),
+        let (mqtt, at) = listen("mqtt.targets.url", addresses.mqtt).await?;
+        let websocket = match addresses.websocket {
+            Some(address) => Some(listen("mqtt.targets.websocket", address).await?),
+            None => None,
         };
-        let broker = broker.with_auth_provider(Arc::new(gate));
-        let bound = Addresses {
-            mqtt: broker
-                .local_addr()
-                .ok_or_else(|| not_bound(MQTT_KEY, addresses.mqtt))?,
-            websocket: broker.ws_local_addr(),
-        };
-        if let (Some(wanted), None) = (addresses.websocket, bound.websocket) {
-            return Err(not_bound(WEBSOCKET_KEY, wanted));
-        }
+        let (websocket, websocket_at) = websocket.unzip();
+        let watcher = Watcher::new(Arc::clone(&census));
+        let engine = Engine::new(bounds, Arc::new(watcher));
+        let granted = Arc::new(Granted::new(bounds.max_connections_per_caller));
+        let sessions = Sessions::new(bounds, &gateway.client_id, engine.stored());
+        let gate = Gate::new(bounds, gateway, sessions, passes, Arc::clone(&granted));
         Ok(Self {
-            broker,
+            bounds: bounds.clone(),
+            mqtt,
+            websocket,
+            engine: Arc::new(engine),
+            gate: Arc::new(gate),
             census,
             granted,
-            addresses: bound,
+            addresses: Addresses {
+                mqtt: at,
+                websocket: websocket_at,
+            },
         })
     }
 
@@ -138,92 +100,47 @@ impl EmbeddedBroker {
 
     /// Serves until `stop`. Sessions, queues and retained messages end with it; the ports are free
     /// when this returns.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), StoppedEarly> {
-        let census = Arc::clone(&self.census);
-        let ended = self.serve_until(stop).await;
-        census.presence().ends(Instant::now());
-        ended
-    }
-
-    async fn serve_until(mut self, stop: CancellationToken) -> Result<(), StoppedEarly> {
-        let handle = self.broker.shutdown_handle();
-        let mut ready = self.broker.ready_receiver();
-        let expiring = expire(self.granted, self.broker.router());
-        let mut run = Box::pin(self.broker.run());
-        let ended = tokio::select! {
-            ended = &mut run => Some(ended),
-            () = stop.cancelled() => None,
-            never = expiring => match never {},
+    pub async fn serve(self, stop: CancellationToken) {
+        let front = Front::new(&self.bounds, Arc::clone(&self.engine), self.gate, stop);
+        let _left_over = front.guard();
+        let by_websocket = async {
+            if let Some(listener) = self.websocket {
+                front.accept(listener, Speech::WebSocket).await;
+            }
         };
-        if let Some(ended) = ended {
-            let why = ended
-                .err()
-                .map_or("without a reason".to_owned(), |error| error.to_string());
-            return Err(StoppedEarly(why));
-        }
-        // A shutdown that is signalled before the broker listens for it is lost.
+        let accepting =
+            async { tokio::join!(front.accept(self.mqtt, Speech::Plain), by_websocket) };
         tokio::select! {
-            _ = &mut run => return Ok(()),
-            _ = ready.wait_for(|ready| *ready) => handle.shutdown(),
+            ((), ()) = accepting => {}
+            never = self.engine.clean_up() => match never {},
+            never = expire(&self.granted, &self.engine) => match never {},
         }
-        run.await.map_err(|error| StoppedEarly(error.to_string()))
+        front.end().await;
+        self.census.presence().ends(Instant::now());
     }
 }
 
 /// Ends the connections whose passes have expired. The library closes a connection that it no longer knows.
-async fn expire(granted: Arc<Granted>, router: Arc<MessageRouter>) -> Infallible {
+async fn expire(granted: &Granted, engine: &Engine) -> Infallible {
     loop {
         sleep(EXPIRY).await;
         for client_id in granted.expire(Instant::now()) {
             tracing::debug!(client_id, "a pass has expired, its connection ends");
-            router.disconnect_client(&client_id).await;
+            engine.router().disconnect_client(&client_id).await;
         }
     }
 }
 
-async fn try_bind(key: &'static str, address: SocketAddr) -> Result<(), BindError> {
-    match TcpListener::bind(address).await {
-        Ok(_free) => Ok(()),
-        Err(source) => Err(BindError::Address {
-            key,
-            address,
-            why: source.kind(),
-            source,
-        }),
-    }
-}
-
-fn not_bound(key: &'static str, address: SocketAddr) -> BindError {
-    let source = io::Error::from(io::ErrorKind::AddrInUse);
-    BindError::Address {
+async fn listen(
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), BindError> {
+    let refused = |source| BindError {
         key,
         address,
-        why: source.kind(),
         source,
-    }
-}
-
-fn configuration(bounds: &Broker, addresses: Addresses) -> BrokerConfig {
-    let storage = StorageConfig::default()
-        .with_backend(StorageBackendType::Memory)
-        .with_cleanup_interval(CLEANUP)
-        .with_max_queued_messages_per_client(bounds.queued_messages)
-        .with_max_queued_bytes_per_client(bounds.queued_bytes);
-    let mut config = BrokerConfig::default()
-        .with_bind_addresses(vec![addresses.mqtt])
-        .with_max_clients(bounds.max_connections)
-        .with_max_packet_size(bounds.packet_bytes)
-        .with_session_expiry(bounds.session_expiry.get())
-        .with_client_channel_capacity(bounds.client_queue)
-        .with_maximum_qos(1)
-        .with_server_receive_maximum(RECEIVE_MAXIMUM)
-        .with_server_delivery_strategy(ServerDeliveryStrategy::ControlOnly)
-        .with_sys_topics_enabled(false)
-        .with_storage(storage);
-    config.max_subscriptions_per_client = bounds.subscriptions;
-    if let Some(websocket) = addresses.websocket {
-        let websocket = WebSocketConfig::default().with_bind_addresses(vec![websocket]);
-        config = config.with_websocket(websocket);
-    }
-    config
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let at = listener.local_addr().map_err(refused)?;
+    Ok((listener, at))
 }

@@ -1,28 +1,29 @@
 //! Who may do what: only the gateway publishes; a client reads what its pass names. While nobody is asked who he is, everyone may
 //! connect and subscribe while there is room.
 //!
-//! mqtt5 asks here before it routes a publish, a last will or a subscription, with the user id
-//! that `authenticate` gave to the connection. A stranger never has one, whatever name he brings. All clients with a pass have the same: it
+//! mqtt5 asks (`visit.rs`) before it routes a publish, a last will or a subscription, with the user id
+//! that `admit` gave to the connection. A stranger never has one, whatever name he brings. All clients with a pass have the same: it
 //! is the client id that tells them apart, and a pass is good for one of those only, so whoever finds a kept session is who left it.
 
 use std::{
-    future::Future,
-    net::SocketAddr,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use mqtt5::{
-    broker::{AuthProvider, AuthResult},
-    error::Result,
-    packet::connect::ConnectPacket,
-    protocol::v5::reason_codes::ReasonCode,
+    error::Result, packet::connect::ConnectPacket, protocol::v5::reason_codes::ReasonCode,
     types::WillMessage,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{granted::Granted, sessions::Sessions};
-use crate::identity::passes::{Doorkeeper, Entered};
+use super::{
+    granted::{Connected, Granted},
+    sessions::Sessions,
+};
+use crate::{
+    config::broker::Broker,
+    identity::passes::{Doorkeeper, Entered},
+};
 
 /// The user name that only the gateway's own connection may bear.
 pub const GATEWAY_USER: &str = "changeover-gateway";
@@ -39,8 +40,6 @@ const LONGEST: usize = 4_096;
 
 /// What a pair of user properties takes besides its texts.
 const PAIR: usize = 2 * size_of::<String>();
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How the gateway's own connection proves itself. Made once per process, so that the broker may
 /// be started again under a publisher that goes on.
@@ -70,11 +69,27 @@ impl GatewayLogin {
 
 /// The gate of one broker.
 pub(super) struct Gate {
-    pub(super) gateway: GatewayLogin,
-    pub(super) sessions: Sessions,
+    gateway: GatewayLogin,
+    sessions: Sessions,
     /// What clients may read; `None` = nobody is asked who he is.
-    pub(super) passes: Option<Arc<dyn Doorkeeper>>,
-    pub(super) granted: Arc<Granted>,
+    passes: Option<Arc<dyn Doorkeeper>>,
+    granted: Arc<Granted>,
+    /// A place for each connection of a client that has been let in.
+    connections: Arc<Semaphore>,
+}
+
+/// Somebody who is let in.
+pub(super) struct Admitted {
+    /// What the library is to know him as.
+    pub(super) user: Option<&'static str>,
+    pub(super) held: Held,
+}
+
+/// What a connection takes; given back when it is dropped. The gateway's own takes nothing, so nobody can keep it out.
+#[derive(Default)]
+pub(super) struct Held {
+    _connection: Option<OwnedSemaphorePermit>,
+    _grant: Option<Connected>,
 }
 
 /// Who connects.
@@ -87,6 +102,22 @@ enum Who {
 }
 
 impl Gate {
+    pub(super) fn new(
+        bounds: &Broker,
+        gateway: &GatewayLogin,
+        sessions: Sessions,
+        passes: Option<Arc<dyn Doorkeeper>>,
+        granted: Arc<Granted>,
+    ) -> Self {
+        Self {
+            gateway: gateway.clone(),
+            sessions,
+            passes,
+            granted,
+            connections: Arc::new(Semaphore::new(bounds.max_connections)),
+        }
+    }
+
     fn recognize(&self, connect: &ConnectPacket) -> Who {
         let claims_gateway = connect.username.as_deref() == Some(GATEWAY_USER);
         let proves_it = connect
@@ -111,30 +142,73 @@ impl Gate {
         }
     }
 
-    async fn admit(&self, connect: &ConnectPacket) -> Result<AuthResult> {
-        Ok(match self.recognize(connect) {
-            Who::Gateway => AuthResult::success_with_user(GATEWAY_USER),
-            Who::Refused(reason) => AuthResult::fail(reason),
+    /// Whether somebody may come in, and what he holds then.
+    pub(super) async fn admit(
+        &self,
+        connect: &ConnectPacket,
+    ) -> Result<std::result::Result<Admitted, ReasonCode>> {
+        let (user, entered) = match self.recognize(connect) {
+            Who::Gateway => {
+                return Ok(Ok(Admitted {
+                    user: Some(GATEWAY_USER),
+                    held: Held::default(),
+                }));
+            }
+            Who::Refused(reason) => return Ok(Err(reason)),
             Who::Wrong => {
                 tokio::time::sleep(WRONG_WAITS).await;
-                AuthResult::fail(ReasonCode::BadUsernameOrPassword)
+                return Ok(Err(ReasonCode::BadUsernameOrPassword));
             }
-            Who::Client(entered) => {
-                let is_in = self.sessions.admit(&connect.client_id).await?
-                    && self
-                        .granted
-                        .enters(entered.pass, entered.left, Instant::now());
-                if is_in {
-                    AuthResult::success_with_user(CLIENT_USER)
-                } else {
-                    AuthResult::fail(ReasonCode::QuotaExceeded)
-                }
+            Who::Client(entered) => (Some(CLIENT_USER), Some(entered)),
+            Who::Stranger => (None, None),
+        };
+        let held = self.seat(&connect.client_id, entered).await?;
+        let admitted = held.map(|held| Admitted { user, held });
+        Ok(admitted.ok_or(ReasonCode::QuotaExceeded))
+    }
+
+    /// What a client needs to be in; none where it, its caller or all together have as much as they may.
+    async fn seat(&self, client_id: &str, entered: Option<Entered>) -> Result<Option<Held>> {
+        let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {
+            return Ok(None);
+        };
+        let caller = entered.as_ref().and_then(|entered| entered.pass.caller());
+        let granted = entered.map(|Entered { pass, left, .. }| {
+            let connected = self.granted.enters(pass, left, Instant::now());
+            connected.ok_or(())
+        });
+        let Ok(grant) = granted.transpose() else {
+            return Ok(None);
+        };
+        let has_session = self.sessions.admit(client_id, caller).await?;
+        Ok(has_session.then_some(Held {
+            _connection: Some(connection),
+            _grant: grant,
+        }))
+    }
+
+    /// Whether a user may publish.
+    pub(super) fn may_publish(user_id: Option<&str>) -> bool {
+        user_id == Some(GATEWAY_USER)
+    }
+
+    /// Whether a client may subscribe to this.
+    pub(super) fn may_subscribe(
+        &self,
+        client_id: &str,
+        user_id: Option<&str>,
+        filter: &str,
+    ) -> bool {
+        let is_short = filter.len() <= LONGEST;
+        match (&self.passes, user_id) {
+            (_, Some(GATEWAY_USER)) => true,
+            (None, _) => is_short,
+            (Some(passes), Some(CLIENT_USER)) => {
+                let may = |pass: &_| passes.may_subscribe(pass, filter);
+                is_short && self.granted.of(client_id, Instant::now(), may)
             }
-            Who::Stranger if self.sessions.admit(&connect.client_id).await? => {
-                AuthResult::success()
-            }
-            Who::Stranger => AuthResult::fail(ReasonCode::QuotaExceeded),
-        })
+            (Some(_), _) => false,
+        }
     }
 }
 
@@ -157,42 +231,4 @@ fn is_large(will: &WillMessage) -> bool {
 fn same(given: &[u8], right: &[u8]) -> bool {
     let differences = given.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b));
     given.len() == right.len() && differences == 0
-}
-
-impl AuthProvider for Gate {
-    fn authenticate<'a>(
-        &'a self,
-        connect: &'a ConnectPacket,
-        _client: SocketAddr,
-    ) -> Answer<'a, Result<AuthResult>> {
-        Box::pin(self.admit(connect))
-    }
-
-    fn authorize_publish<'a>(
-        &'a self,
-        _client_id: &str,
-        user_id: Option<&'a str>,
-        _topic: &'a str,
-    ) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(user_id == Some(GATEWAY_USER)))
-    }
-
-    fn authorize_subscribe<'a>(
-        &'a self,
-        client_id: &str,
-        user_id: Option<&'a str>,
-        filter: &'a str,
-    ) -> Answer<'a, bool> {
-        let is_short = filter.len() <= LONGEST;
-        let granted = match (&self.passes, user_id) {
-            (_, Some(GATEWAY_USER)) => true,
-            (None, _) => is_short,
-            (Some(passes), Some(CLIENT_USER)) => {
-                let may = |pass: &_| passes.may_subscribe(pass, filter);
-                is_short && self.granted.of(client_id, Instant::now(), may)
-            }
-            (Some(_), _) => false,
-        };
-        Box::pin(std::future::ready(granted))
-    }
 }

@@ -1,20 +1,29 @@
 //! What the clients that are connected have shown, and until when it is good.
 //!
-//! Invariants: a client is here from when the gate has let it in until its connections have ended; once the pass of its newest one
-//! has expired, it grants nothing more and its connection is ended. Without an entry nothing is granted.
+//! Invariants: a client is here as long as one of its connections holds its [`Connected`]; once the pass of its newest one
+//! has expired, it grants nothing more and its connection is ended. Without an entry nothing is granted. No caller has more connections
+//! than allowed, but that each of its clients may take over its own.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::identity::passes::Pass;
+use crate::identity::passes::{CallerMark, Pass};
 
-/// The passes by MQTT client id.
+/// The passes of those who are connected.
 pub(super) struct Granted {
-    by_client: Mutex<HashMap<String, Grant>>,
-    bound: usize,
+    per_caller: usize,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    /// By MQTT client id.
+    by_client: HashMap<String, Grant>,
+    /// How many connections each has.
+    by_caller: HashMap<CallerMark, usize>,
 }
 
 struct Grant {
@@ -26,61 +35,70 @@ struct Grant {
     is_over: bool,
 }
 
+/// A connection of somebody who has shown a pass, until it is dropped.
+pub(super) struct Connected {
+    granted: Arc<Granted>,
+    client_id: String,
+    caller: Option<CallerMark>,
+}
+
 impl Granted {
-    /// Of so many clients at most.
-    pub(super) fn new(bound: usize) -> Self {
+    /// Of so many connections of each caller at most.
+    pub(super) fn new(per_caller: usize) -> Self {
         Self {
-            by_client: Mutex::default(),
-            bound,
+            per_caller,
+            book: Mutex::default(),
         }
     }
 
-    /// Notes who is let in. False if there are too many.
-    pub(super) fn enters(&self, pass: Pass, left: Duration, now: Instant) -> bool {
-        let mut all = self.all();
-        if all.len() >= self.bound && !all.contains_key(pass.client_id()) {
-            return false;
+    /// Notes who is let in; none if its caller has as many connections as it may.
+    pub(super) fn enters(
+        self: &Arc<Self>,
+        pass: Pass,
+        left: Duration,
+        now: Instant,
+    ) -> Option<Connected> {
+        let mut book = self.book();
+        let (client_id, caller) = (pass.client_id().to_owned(), pass.caller());
+        let before = book.by_client.get(&client_id);
+        let connections = before.map_or(0, |grant| grant.connections);
+        if let Some(caller) = caller {
+            let of_caller = book.by_caller.entry(caller).or_default();
+            // One that takes over from itself has two until the older one has ended.
+            if *of_caller >= self.per_caller && connections != 1 {
+                return None;
+            }
+            *of_caller += 1;
         }
         // An hour where the clock cannot count so far: who enters is asked again then.
         let expires = now.checked_add(left).unwrap_or(now + LONGEST);
-        let connections = all
-            .get(pass.client_id())
-            .map_or(0, |grant| grant.connections);
-        let client_id = pass.client_id().to_owned();
         let grant = Grant {
             pass,
             expires,
             connections: connections.saturating_add(1),
             is_over: false,
         };
-        all.insert(client_id, grant);
-        true
-    }
-
-    /// Notes that a connection has ended.
-    pub(super) fn leaves(&self, client_id: &str) {
-        let mut all = self.all();
-        if let Some(grant) = all.get_mut(client_id) {
-            grant.connections = grant.connections.saturating_sub(1);
-            if grant.connections == 0 {
-                all.remove(client_id);
-            }
-        }
+        book.by_client.insert(client_id.clone(), grant);
+        drop(book);
+        Some(Connected {
+            granted: Arc::clone(self),
+            client_id,
+            caller,
+        })
     }
 
     /// What is so for the pass of a client, if it has one that is good.
     pub(super) fn of(&self, client_id: &str, now: Instant, is_so: impl Fn(&Pass) -> bool) -> bool {
-        let all = self.all();
-        let grant = all.get(client_id).filter(|grant| now < grant.expires);
-        grant.is_some_and(|grant| is_so(&grant.pass))
+        let book = self.book();
+        let grant = book.by_client.get(client_id);
+        grant.is_some_and(|grant| now < grant.expires && is_so(&grant.pass))
     }
 
     /// Whose pass has expired since this was asked last.
     pub(super) fn expire(&self, now: Instant) -> Vec<String> {
-        let mut all = self.all();
-        // Who was let in and never came as far as to leave.
-        all.retain(|_, grant| now.saturating_duration_since(grant.expires) < LOST);
-        let over = all
+        let mut book = self.book();
+        let over = book
+            .by_client
             .iter_mut()
             .filter(|(_, grant)| grant.expires <= now && !grant.is_over);
         over.map(|(client_id, grant)| {
@@ -90,14 +108,27 @@ impl Granted {
         .collect()
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
-        self.by_client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let mut book = self.granted.book();
+        if let Some(grant) = book.by_client.get_mut(&self.client_id) {
+            grant.connections = grant.connections.saturating_sub(1);
+            if grant.connections == 0 {
+                book.by_client.remove(&self.client_id);
+            }
+        }
+        if let Some(Entry::Occupied(mut count)) = self.caller.map(|of| book.by_caller.entry(of)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
 const LONGEST: Duration = Duration::from_hours(1);
-
-/// A connection that is ended is gone long before.
-const LOST: Duration = Duration::from_mins(1);

@@ -1,4 +1,4 @@
-//! Tells the census who is connected and subscribed, and the gate who is not any more.
+//! Tells the census who is connected and subscribed.
 
 use std::{
     future::{Future, ready},
@@ -12,20 +12,19 @@ use mqtt5::broker::{
     ClientUnsubscribeEvent, SubAckReasonCode,
 };
 
-use super::{gate::GATEWAY_USER, granted::Granted};
+use super::gate::GATEWAY_USER;
 use crate::cutover::Census;
 
 /// What the broker tells of its clients.
 pub(super) struct Watcher {
     census: Arc<Census>,
-    granted: Arc<Granted>,
 }
 
 type Done<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 impl Watcher {
-    pub(super) const fn new(census: Arc<Census>, granted: Arc<Granted>) -> Self {
-        Self { census, granted }
+    pub(super) const fn new(census: Arc<Census>) -> Self {
+        Self { census }
     }
 }
 
@@ -65,7 +64,6 @@ impl BrokerEventHandler for Watcher {
     fn on_client_disconnect(&self, event: ClientDisconnectEvent) -> Done<'_> {
         let presence = self.census.presence();
         presence.disconnects(&event.client_id, Instant::now());
-        self.granted.leaves(&event.client_id);
         Box::pin(ready(()))
     }
 }

@@ -28,6 +28,8 @@ pub enum ConnectionEvent {
     Connected,
     /// It is over, or was never there.
     Disconnected,
+    /// There is something newer to connect with, and what was used is as old as a session gets.
+    Renewed,
 }
 
 /// What is done about it, in this order.
@@ -43,7 +45,7 @@ pub enum ConnectionAct {
     Lose,
     /// Connect again after a pause.
     BackOff,
-    /// Ask for the session: where to connect, or with what, may be another now.
+    /// Ask for the session, if that is not too often: where to connect, or with what, may be another now.
     AskSession,
 }
 
@@ -62,9 +64,13 @@ impl Connection {
             (Self::Opening, On::Connected) => (Self::Open, &[Subscribe]),
             (Self::Opening, On::Disconnected) => (Self::Down, &[BackOff, AskSession]),
             (Self::Open, On::Disconnected) => (Self::Down, &[Lose, BackOff]),
-            (Self::Off, On::Unwanted | On::Due | On::Connected | On::Disconnected)
-            | (Self::Down, On::Wanted | On::Connected | On::Disconnected)
-            | (Self::Opening, On::Wanted | On::Due)
+            (Self::Open, On::Renewed) => (Self::Opening, &[Lose, Disconnect, Connect]),
+            (
+                Self::Off,
+                On::Unwanted | On::Due | On::Connected | On::Disconnected | On::Renewed,
+            )
+            | (Self::Down, On::Wanted | On::Connected | On::Disconnected | On::Renewed)
+            | (Self::Opening, On::Wanted | On::Due | On::Renewed)
             | (Self::Open, On::Wanted | On::Due | On::Connected) => (self, &[]),
         }
     }
@@ -72,11 +78,12 @@ impl Connection {
 
 impl ConnectionEvent {
     /// Every event.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Wanted,
         Self::Unwanted,
         Self::Due,
         Self::Connected,
         Self::Disconnected,
+        Self::Renewed,
     ];
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Connection, ConnectionState, LinkId, Session, Settings, Told, context::Context};
+use super::{Connection, ConnectionState, LinkId, Session, Told, context::Context};
 use crate::domain::{Backoff, Transport};
 
 /// Where a connection goes, and as whom. A password alone makes no other one.
@@ -26,10 +26,17 @@ pub(super) struct Place {
 pub(super) struct Link {
     pub(super) id: LinkId,
     pub(super) state: ConnectionState,
+    /// With what it is opened next.
     pub(super) with: Connection,
+    /// With what it was opened last, and when that was told.
+    used: Option<(Connection, Duration)>,
+    told_at: Duration,
     /// When to connect again.
     pub(super) due: Duration,
     pub(super) failures: Backoff,
+    /// When it may ask for the session, and the pauses in between.
+    may_ask_at: Duration,
+    questions: Backoff,
 }
 
 impl Site {
@@ -59,14 +66,54 @@ impl Place {
 }
 
 impl Link {
-    pub(super) fn new(with: Connection, settings: &Settings) -> Self {
+    pub(super) fn new(with: Connection, cx: &Context) -> Self {
+        let settings = &cx.settings;
         Self {
             id: LinkId(0),
             state: ConnectionState::Off,
             with,
+            used: None,
+            told_at: cx.now,
             due: Duration::ZERO,
             failures: Context::backoff(settings),
+            may_ask_at: Duration::ZERO,
+            questions: Backoff::new(settings.first_pause, settings.longest_between_asks),
         }
+    }
+
+    /// Takes in what a session says to connect with. True if an open connection was opened with something else, which was told this long
+    /// ago: each session has another password, and not each is worth a connection.
+    pub(super) fn is_told(&mut self, with: &Connection, lasts: Duration, now: Duration) -> bool {
+        (self.with, self.told_at) = (with.clone(), now);
+        match &mut self.used {
+            Some((used, told_at)) if *used == *with => {
+                *told_at = now;
+                false
+            }
+            Some((_, told_at)) => now.saturating_sub(*told_at) >= lasts,
+            None => false,
+        }
+    }
+
+    /// Notes that it is opened.
+    pub(super) fn opens(&mut self) {
+        self.used = Some((self.with.clone(), self.told_at));
+    }
+
+    /// Whether the session may be asked for because of this connection: less and less often, until a subscription stands.
+    pub(super) fn asks(&mut self, cx: &mut Context) -> bool {
+        let may = self.may_ask_at <= cx.now;
+        if may {
+            self.may_ask_at = cx.after_pause(&mut self.questions, None);
+        }
+        may
+    }
+
+    /// A subscription stands.
+    pub(super) fn stands(&mut self) {
+        self.failures.reset();
+        self.questions.reset();
+        self.may_ask_at = Duration::ZERO;
     }
 
     pub(super) fn wakes_at(&self) -> Duration {

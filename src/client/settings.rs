@@ -13,6 +13,8 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest pause after failures.
     pub longest_pause: Duration,
+    /// The longest time between two questions for the session that a connection asks which cannot be made; it tries more often.
+    pub longest_between_asks: Duration,
     /// The longest delay of the read that a new `generation` asks for: all clients of a broker see it at once.
     pub read_spread: Duration,
     /// After a flip the session is asked for again this much later: the replica that answered first may not have known of it.
@@ -30,6 +32,7 @@ impl Default for Settings {
             session_every: Duration::from_hours(24),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
+            longest_between_asks: Duration::from_mins(5),
             read_spread: Duration::from_secs(2),
             confirm_after: Duration::from_secs(2),
             kept_changes: 1_000,

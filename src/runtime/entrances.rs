@@ -114,7 +114,12 @@ impl Entrances {
         let prefix = &self.config.mqtt.client_id_prefix;
         let hooks = Hooks::new(access, logins, prefix, settings.others);
         let networks = settings.networks();
-        let door = Door::new(&secret, networks, &settings.vhost, Arc::new(hooks));
+        let door = Door::new(
+            &secret,
+            networks,
+            (&settings.vhost, &self.config.auth),
+            Arc::new(hooks),
+        );
         Ok(door)
     }
 

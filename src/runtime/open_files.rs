@@ -24,7 +24,9 @@ pub fn raise_open_files(config: &Config) {
 
 fn wanted(config: &Config) -> u64 {
     let http = config.server.max_connections.saturating_mul(2);
-    let all = http.saturating_add(config.broker.max_connections);
+    let mqtt = config.broker.max_connections;
+    let mqtt = mqtt.saturating_add(config.broker.max_waiting);
+    let all = http.saturating_add(mqtt);
     u64::try_from(all)
         .unwrap_or(u64::MAX)
         .saturating_add(OTHERS)

@@ -111,11 +111,7 @@ impl Targets {
     pub(super) fn start(self, tasks: &mut Tasks, parts: &Parts) -> mirror::Status {
         #[cfg(feature = "embedded-broker")]
         for broker in self.brokers {
-            tasks.spawn(Rank::Broker, "embedded broker", |stop| async move {
-                if let Err(error) = broker.serve(stop).await {
-                    tracing::error!(%error, "the embedded broker broke down");
-                }
-            });
+            tasks.spawn(Rank::Broker, "embedded broker", |stop| broker.serve(stop));
         }
         let mut status = Vec::new();
         for (target, prefix) in self.fed {

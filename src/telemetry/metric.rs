@@ -76,10 +76,12 @@ pub const DYNSEC_WITHOUT: &str = "changeover_dynsec_without_total";
 
 /// Seconds until the certificate of a listener ends, by listener; negative after it has.
 pub const CERTIFICATE_EXPIRES_SECONDS: &str = "changeover_certificate_expires_seconds";
-/// Connections that were closed before a request, by listener and why: `address`, `handshake`, `late`.
+/// Connections that were closed before a request, by listener and why: `address`, `crowded`, `handshake`, `late`.
 pub const CONNECTIONS_REFUSED: &str = "changeover_connections_refused_total";
 /// Requests to the public listener that came too soon, by whose they were: `address` or `caller`.
 pub const TOO_SOON: &str = "changeover_too_soon_total";
+/// Wrong logins that brokers asked the hooks about, by broker and whether their sender tries often.
+pub const WRONG_LOGINS: &str = "changeover_wrong_logins_total";
 /// Changes as a subscriber of a target received them, by module and outcome.
 pub const VERIFIED: &str = "changeover_verified_total";
 /// The share of a target's channels that is compared with the log at present.
@@ -283,6 +285,10 @@ fn describe_doors() {
     metrics::describe_counter!(
         CONNECTIONS_REFUSED,
         "Connections closed before a request: too many of an address, a handshake that failed or was late"
+    );
+    metrics::describe_counter!(
+        WRONG_LOGINS,
+        "Wrong logins that brokers asked about; often = more from one address or user name within a minute than allowed"
     );
     metrics::describe_counter!(
         TOO_SOON,

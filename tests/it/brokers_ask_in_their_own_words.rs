@@ -464,3 +464,30 @@ async fn without_the_secret_or_from_elsewhere_there_is_nothing() {
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_ones_are_answered_at_once_and_right_ones_among_them() {
+    const TRIES: u32 = 60;
+    let asked = Asked::start("deny").await;
+    let (user, pass, id) = (&asked.username, &asked.password, &asked.client_id);
+    let login = |password: &str| json!({"username": user, "password": password, "clientid": id, "peerhost": "10.0.0.7", "client_id": id, "peer_addr": "10.0.0.7"});
+    let begun = std::time::Instant::now();
+    for _ in 0..TRIES {
+        let wrong = asked.emqx("authenticate", &login("wrong")).await;
+        assert_eq!(wrong["result"], "deny");
+        let wrong = asked.vernemq("auth_on_register", &login("wrong")).await;
+        assert_eq!(wrong["result"]["error"], "not_allowed");
+        let fields = [
+            ("username", &**user),
+            ("password", "wrong"),
+            ("client_id", id),
+        ];
+        assert_eq!(asked.rabbitmq("user", &fields).await, "deny");
+        let right = asked.emqx("authenticate", &login(pass)).await;
+        assert_eq!(right["result"], "allow");
+    }
+    // A tenth of what they would take if each wrong one waited a quarter of a second.
+    let at_most = std::time::Duration::from_millis(25) * 4 * TRIES;
+    assert!(begun.elapsed() < at_most, "{:?}", begun.elapsed());
+    asked.gateway.stop().await;
+}

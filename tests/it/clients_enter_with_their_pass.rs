@@ -1,94 +1,36 @@
 //! The embedded broker with known callers: a client enters with its own pass under its own id, reads what the pass names, and no more.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use changeover::{
-    broker::{Addresses, EmbeddedBroker, GatewayLogin},
-    config::{Config, broker::Broker, mqtt::Protocol},
-    cutover::Census,
-    domain::Audience,
-    identity::passes::{Issued, Passes},
-    mirror::{Access, mqtt::Grant},
+    config::{broker::Broker, mqtt::Protocol},
+    identity::passes::Issued,
+    mirror::mqtt::Grant,
 };
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::passes::{Entering, caller, passes};
+use crate::support::{
+    letting_in::{GATEWAY, LettingIn},
+    passes::Entering,
+};
 
 const VERSIONS: [Protocol; 2] = [Protocol::V5, Protocol::V311];
 const HOUR: Duration = Duration::from_hours(1);
 const OWN: &str = "changeover/c/orders/u1";
 
-struct Serving {
-    url: String,
-    passes: Arc<Passes>,
-    gateway: Issued,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+async fn start(lifetime: Duration) -> LettingIn {
+    LettingIn::start(&Broker::default(), lifetime).await
 }
 
-impl Serving {
-    async fn start(lifetime: Duration) -> Self {
-        let config: Config = toml::from_str("[[modules]]\nname = \"orders\"\n").unwrap();
-        let passes = passes(lifetime);
-        let access = Access::new(&config, Arc::clone(&passes), |_| true);
-        let addresses = Addresses {
-            mqtt: SocketAddr::from(([127, 0, 0, 1], 0)),
-            websocket: None,
-        };
-        let login = GatewayLogin::random("changeover-gw-1");
-        let broker = EmbeddedBroker::bind(
-            &Broker::default(),
-            addresses,
-            &login,
-            Some(Arc::new(access)),
-            Arc::new(Census::nobodys()),
-        )
-        .await
-        .unwrap();
-        let (user, password) = login.credentials();
-        let stop = CancellationToken::new();
-        let url = format!("mqtt://{}", broker.addresses().mqtt);
-        let serving = broker.serve(stop.clone());
-        Self {
-            url,
-            passes,
-            gateway: Issued {
-                username: user.to_owned(),
-                password: password.to_owned(),
-            },
-            stop,
-            task: tokio::spawn(async move { serving.await.unwrap() }),
-        }
-    }
-
-    fn pass(&self, audience: &str, client_id: &str) -> Issued {
-        let own = [Audience::new(audience, 64).unwrap()];
-        self.passes
-            .issue(&caller(audience), &own, client_id)
-            .unwrap()
-    }
-
-    fn open(&self, version: Protocol, client_id: &str, with: Option<&Issued>) -> Entering {
-        Entering::open(&self.url, version, client_id, with)
-    }
-
-    async fn gateway(&self) -> Entering {
-        let mut gateway = self.open(Protocol::V5, "changeover-gw-1", Some(&self.gateway));
-        assert_eq!(gateway.is_let_in().await, Some(false));
-        gateway
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap();
-    }
+async fn gateway(broker: &LettingIn) -> Entering {
+    let mut gateway = broker.open(Protocol::V5, GATEWAY, Some(&broker.gateway));
+    assert_eq!(gateway.is_let_in().await, Some(false));
+    gateway
 }
 
 #[tokio::test]
 async fn it_reads_its_own_and_is_refused_the_rest() {
-    let broker = Serving::start(HOUR).await;
-    let gateway = broker.gateway().await;
+    let broker = start(HOUR).await;
+    let gateway = gateway(&broker).await;
     for version in VERSIONS {
         let pass = broker.pass("u1", "one");
         let mut client = broker.open(version, "one", Some(&pass));
@@ -128,8 +70,8 @@ async fn it_reads_its_own_and_is_refused_the_rest() {
 
 #[tokio::test]
 async fn nobody_else_enters_with_it() {
-    let broker = Serving::start(HOUR).await;
-    let gateway = broker.gateway().await;
+    let broker = start(HOUR).await;
+    let gateway = gateway(&broker).await;
     for version in VERSIONS {
         let pass = broker.pass("u1", "one");
         let mut right = broker.open(version, "one", Some(&pass));
@@ -177,8 +119,8 @@ async fn nobody_else_enters_with_it() {
 
 #[tokio::test]
 async fn it_ends_with_its_pass_and_finds_its_session_with_the_next() {
-    let broker = Serving::start(Duration::from_secs(3)).await;
-    let gateway = broker.gateway().await;
+    let broker = start(Duration::from_secs(3)).await;
+    let gateway = gateway(&broker).await;
     for version in VERSIONS {
         let id = format!("one-{}", version.as_str().replace('.', ""));
         let pass = broker.pass("u1", &id);

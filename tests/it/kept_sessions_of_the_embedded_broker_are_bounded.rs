@@ -133,8 +133,5 @@ async fn who_comes_and_goes_takes_no_more_than_the_bound() {
     publisher.stop().await;
     drop(follower);
     stop.cancel();
-    within("the broker stops", PATIENCE, serving)
-        .await
-        .unwrap()
-        .unwrap();
+    within("the broker stops", PATIENCE, serving).await.unwrap();
 }

@@ -13,6 +13,8 @@ mod a_broker_killed_every_two_seconds;
 mod a_broker_that_does_not_answer;
 mod a_broker_that_grants_too_little;
 mod a_broker_that_refuses_for_a_while;
+#[cfg(feature = "embedded-broker")]
+mod a_caller_takes_no_more_than_its_share;
 mod a_clean_stop_keeps_its_word;
 #[cfg(feature = "embedded-broker")]
 mod a_client_switches_at_every_turn;
@@ -150,6 +152,8 @@ mod secrets_are_never_shown;
 mod sessions_outlive_the_database;
 mod several_connections_keep_each_channel_in_order;
 mod shells_and_readers_know_the_command_line;
+#[cfg(feature = "embedded-broker")]
+mod silent_clients_hold_up_no_mqtt;
 mod snapshots_converge;
 mod stages_flip_everywhere;
 mod store_conformance;

@@ -51,7 +51,7 @@ impl Serving {
         let addresses = broker.addresses();
         let stop = CancellationToken::new();
         let serving = broker.serve(stop.clone());
-        let task = tokio::spawn(async move { serving.await.unwrap() });
+        let task = tokio::spawn(serving);
         Self {
             addresses,
             login,

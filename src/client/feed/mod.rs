@@ -28,6 +28,8 @@ pub(super) struct Feed {
     blocked: Option<(Position, u32)>,
     /// When the next read begins.
     due: Duration,
+    /// When a read came to the end last.
+    reached: Option<Duration>,
     /// An earlier time than that, which only this read is for.
     soon: Option<Duration>,
     /// What the server asked for holds for both.
@@ -69,6 +71,7 @@ impl Feed {
             kept: VecDeque::new(),
             blocked: None,
             due: Duration::ZERO,
+            reached: None,
             soon: None,
             not_before: Duration::ZERO,
             failures: Context::backoff(settings),
@@ -119,6 +122,9 @@ impl Feed {
     pub(super) fn step(&mut self, event: WayEvent, cx: &mut Context) -> &'static [WayAct] {
         let (way, acts) = self.way.on(event);
         self.way = way;
+        if event == WayEvent::UpToDate {
+            self.reached = Some(cx.now);
+        }
         for act in acts {
             match act {
                 WayAct::Join | WayAct::Leave => {}
@@ -133,7 +139,7 @@ impl Feed {
                 }
                 WayAct::ReadLater => self.due = cx.after_pause(&mut self.failures, None),
                 WayAct::Spread => self.due = cx.now + self.spread(cx),
-                WayAct::Pace => self.due = cx.now + self.pace(cx),
+                WayAct::Pace => self.due = self.paced_from(cx) + self.pace(cx),
                 WayAct::Apply => self.apply_kept(cx),
             }
         }
@@ -152,6 +158,14 @@ impl Feed {
             // From half of it on, so that clients do not stay in step.
             Way::Live => self.resync.mul_f64(1.0 - cx.chance.draw() / 2.0),
             Way::Polling | Way::Joining | Way::Away | Way::CatchingUp => self.poll_every,
+        }
+    }
+
+    /// A connection that comes and goes does not put off the resync, which alone finds what a broker has lost.
+    fn paced_from(&self, cx: &Context) -> Duration {
+        match self.way {
+            Way::Live => self.reached.unwrap_or(cx.now),
+            Way::Polling | Way::Joining | Way::Away | Way::CatchingUp => cx.now,
         }
     }
 

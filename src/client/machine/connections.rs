@@ -40,6 +40,7 @@ impl Client {
             ConnectionAct::Connect => {
                 self.last_link += 1;
                 link.id = LinkId(self.last_link);
+                link.opens();
                 actions.push(Action::Connect {
                     link: link.id,
                     connection: link.with.clone(),
@@ -47,7 +48,11 @@ impl Client {
             }
             ConnectionAct::Disconnect => actions.push(Action::Disconnect { link: link.id }),
             ConnectionAct::BackOff => link.due = self.cx.after_pause(&mut link.failures, None),
-            ConnectionAct::AskSession => self.ask(AskingEvent::Flip, None, None),
+            ConnectionAct::AskSession => {
+                if link.asks(&mut self.cx) {
+                    self.ask(AskingEvent::Flip, None, None);
+                }
+            }
             ConnectionAct::Subscribe => {
                 for (name, feed) in self.feeds.iter().filter(|(_, feed)| is_at(feed, site)) {
                     subscribe(name, feed, &self.links, actions);
@@ -85,12 +90,14 @@ impl Client {
             return;
         }
         if granted {
-            link.failures.reset();
+            link.stands();
             feed.step(WayEvent::Stands, &mut self.cx);
         } else {
             feed.step(WayEvent::Refused, &mut self.cx);
             feed.subscribe_at = Some(self.cx.after_pause(&mut link.failures, None));
-            self.ask(AskingEvent::Flip, None, None);
+            if link.asks(&mut self.cx) {
+                self.ask(AskingEvent::Flip, None, None);
+            }
         }
     }
 

@@ -158,3 +158,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,9 +60,14 @@ impl Client {
 
     /// Everybody leaves before anybody joins, so that a broker sees no client twice.
     fn obey(&mut self, session: &Session) {
+        let lasts = session.next_session.min(self.cx.settings.session_every);
+        let mut renewed = Vec::new();
         for connection in session.targets.values() {
-            if let Some(link) = self.links.get_mut(&Site::of(connection)) {
-                link.with = connection.clone();
+            let site = Site::of(connection);
+            if let Some(link) = self.links.get_mut(&site)
+                && link.is_told(connection, lasts, self.cx.now)
+            {
+                renewed.push(site);
             }
         }
         let names: Vec<_> = self.feeds.keys().cloned().collect();
@@ -90,6 +95,10 @@ impl Client {
         for (name, place, with) in joins {
             self.join(&name, place, with);
         }
+        // Those that somebody still wants.
+        for site in renewed {
+            self.connection(&site, ConnectionEvent::Renewed);
+        }
     }
 
     fn leave(&mut self, module: &ModuleName) {
@@ -113,9 +122,8 @@ impl Client {
 
     fn join(&mut self, module: &ModuleName, place: Place, with: Connection) {
         let site = place.site.clone();
-        let settings = &self.cx.settings;
         let link = self.links.entry(site.clone());
-        link.or_insert_with(|| Link::new(with, settings));
+        link.or_insert_with(|| Link::new(with, &self.cx));
         let Some(feed) = self.feeds.get_mut(module) else {
             return;
         };

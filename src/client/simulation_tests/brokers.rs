@@ -51,6 +51,9 @@ impl Simulation {
     /// The client takes leave; its session stays.
     pub(super) fn disconnect(&mut self, id: LinkId) {
         assert!(self.brokers.links.remove(&id).is_some(), "it was there");
+        for store in self.stores.values_mut() {
+            store.stood_at = None;
+        }
         self.lose_what_is_under_way(id);
     }
 

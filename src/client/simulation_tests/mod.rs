@@ -16,7 +16,8 @@ use self::{
     store::Store,
 };
 use super::{
-    Action, Change, Client, Event, Message, Progress, Session, Settings, Way, chance::Chance,
+    Action, Change, Client, Connection, Event, Message, Progress, Session, Settings, Way,
+    chance::Chance,
 };
 use crate::domain::{ModuleName, Transport};
 
@@ -230,7 +231,15 @@ impl Simulation {
     }
 
     fn session(&self) -> Session {
-        let connection = |gateway: &Gateway| (gateway.target.to_owned(), gateway.connection());
+        // Each session has another password.
+        let password = self.now.as_millis().to_string();
+        let connection = |gateway: &Gateway| {
+            let connection = Connection {
+                password: Some(password.clone()),
+                ..gateway.connection()
+            };
+            (gateway.target.to_owned(), connection)
+        };
         let told = |gateway: &Gateway| (gateway.module.clone(), gateway.told());
         Session {
             next_session: Duration::from_secs(10),

@@ -63,8 +63,11 @@ use crate::{
 };
 
 pub use broker_hooks::Door;
+/// What reads from strangers here.
 #[cfg(any(test, fuzzing))]
-pub use ingest::strangers;
+pub mod strangers {
+    pub use super::{broker_hooks::strangers::hooks, ingest::strangers::ingest};
+}
 pub use savings::Worth;
 pub use walls::Walls;
 

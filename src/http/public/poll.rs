@@ -42,13 +42,13 @@ pub(super) const NEXT_POLL: HeaderName = HeaderName::from_static("changeover-nex
 pub(super) struct Request {
     /// What the client has seen of each module; null = nothing.
     #[schema(value_type = BTreeMap<String, CursorSeen>)]
-    cursors: BTreeMap<String, Option<Cursor>>,
+    pub(super) cursors: BTreeMap<String, Option<Cursor>>,
     /// How long to wait for news; absent or 0 = not at all.
     #[serde(default)]
     #[schema(required = false)]
-    wait_ms: u64,
+    pub(super) wait_ms: u64,
     /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
-    audience: Option<String>,
+    pub(super) audience: Option<String>,
 }
 
 /// One module of the answer, by its name in the request.

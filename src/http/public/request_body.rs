@@ -66,8 +66,13 @@ pub(super) async fn read<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     let body = whole(request, patience).await;
     let body = body.map_err(|why| Problem::new(why.status(), why.to_string()))?;
+    taken_apart(&body)
+}
+
+/// The same of a body that is there.
+pub(super) fn taken_apart<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, format!("the body: {why}"));
-    let mut json = serde_json::Deserializer::from_slice(&body);
+    let mut json = serde_json::Deserializer::from_slice(body);
     let Object(read) =
         serde_path_to_error::deserialize(&mut json).map_err(|why| bad(why.to_string()))?;
     json.end().map_err(|why| bad(why.to_string()))?;

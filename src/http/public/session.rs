@@ -30,15 +30,15 @@ use crate::{
 pub(super) struct Request {
     /// Which client asks: the same one each time, as a poll of it names it. Absent = the caller's own id; with open callers it must be there.
     #[schema(min_length = 1, max_length = 128)]
-    client_id: Option<String>,
+    pub(super) client_id: Option<String>,
     /// Its program and version, for operators and their cohorts; absent = its `User-Agent`. What the caller's credential says of it comes
     /// first.
     #[schema(max_length = 256)]
-    agent: Option<String>,
+    pub(super) agent: Option<String>,
     /// The modules that it wants; absent = all that take the caller.
-    modules: Option<Vec<String>>,
+    pub(super) modules: Option<Vec<String>>,
     /// Whose changes, besides everyone's: with open callers who asks, else one of the caller's audiences; absent = all of them.
-    audience: Option<String>,
+    pub(super) audience: Option<String>,
 }
 
 /// Most bytes of a client id and of an agent.

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header::IF_NONE_MATCH};
 
+use serde_json::Value;
+
 pub use super::ofrep::strangers::flags;
-use super::{callers::Callers, etag};
+use super::{callers::Callers, etag, poll, request_body::taken_apart, session};
 use crate::domain::{Network, strangers::Pieces};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -55,4 +57,51 @@ fn has_its_tag(line: &HeaderValue) {
     headers.append(IF_NONE_MATCH, line.clone());
     headers.append(IF_NONE_MATCH, HeaderValue::from_static("W/\"a:end\""));
     assert!(etag::matches(&headers, "\"a:end\""));
+}
+
+/// Reads the body of `POST /v1/poll`.
+pub fn several(input: &[u8]) {
+    let Ok(read) = taken_apart::<poll::Request>(input) else {
+        return;
+    };
+    let body = members(input, &["cursors", "wait_ms", "audience"]);
+    let cursors = body["cursors"].as_object().expect("cursors by module");
+    assert_eq!(read.cursors.len(), cursors.len());
+    for (module, cursor) in &read.cursors {
+        // What is taken as a cursor is one letter for letter.
+        let written = cursor.map(|cursor| cursor.to_string());
+        assert_eq!(cursors[module].as_str(), written.as_deref());
+    }
+    assert_eq!(body["wait_ms"].as_u64().unwrap_or(0), read.wait_ms);
+    assert_eq!(body["audience"].as_str(), read.audience.as_deref());
+}
+
+/// Reads the body of `POST /v1/session`.
+pub fn session(input: &[u8]) {
+    let Ok(read) = taken_apart::<session::Request>(input) else {
+        return;
+    };
+    let body = members(input, &["client_id", "agent", "modules", "audience"]);
+    let texts = [
+        ("client_id", &read.client_id, session::CLIENT_ID_BYTES),
+        ("agent", &read.agent, session::AGENT_BYTES),
+        ("audience", &read.audience, usize::MAX),
+    ];
+    for (name, text, most) in texts {
+        assert_eq!(body[name].as_str(), text.as_deref());
+        let text = text.as_deref().unwrap_or_default();
+        let is_taken = session::fits(text, most).is_ok();
+        let is_fit = !text.is_empty() && text.len() <= most && !text.contains(char::is_control);
+        assert_eq!(is_taken, is_fit);
+    }
+    let modules = body["modules"].as_array();
+    assert_eq!(modules.map(Vec::len), read.modules.map(|names| names.len()));
+}
+
+/// A body that was taken: an object of these members and no other.
+fn members(input: &[u8], known: &[&str]) -> Value {
+    let body: Value = serde_json::from_slice(input).expect("only JSON is taken");
+    let object = body.as_object().expect("only an object is taken");
+    assert!(object.keys().all(|key| known.contains(&key.as_str())));
+    body
 }

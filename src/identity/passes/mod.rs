@@ -22,7 +22,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 pub use self::{
     keeper::{KeyKeeper, Rotation},
     lasting::{LASTING_PREFIX, lasting_name, lasting_name_end},
-    name::{NAME_BYTES, PREFIX, Pass},
+    name::{CallerMark, NAME_BYTES, PREFIX, Pass},
     ring::KeyRing,
     ticket::Tickets,
 };
@@ -126,7 +126,10 @@ impl Passes {
         let until = until.map_or(Duration::MAX, |until| until.since(now));
         let realm = caller.map_or("", |caller| &caller.realm);
         let key = self.ring.signing(now)?;
-        let username = name::write(&key, (client_id, realm), audiences)?;
+        let mark = caller.map_or(CallerMark::NOBODYS, |caller| {
+            CallerMark::of(realm, &caller.id)
+        });
+        let username = name::write(&key, (mark, client_id, realm), audiences)?;
         // By the database's clock, which all replicas share.
         let expires_at = self.ring.shared(now).plus(self.lifetime.min(until));
         let expires_at = u32::try_from(expires_at.as_secs()).ok()?;

@@ -1,10 +1,11 @@
 //! The user name of a pass: what may be read, and the proof of it.
 //!
-//! `co1.` and, in base64url without padding, the bytes of: the key (8), the MQTT client id, the realm of the caller, the number of its
+//! `co1.` and, in base64url without padding, the bytes of: the key (8), the mark of the caller (8), the MQTT client id, the realm of the caller, the number of its
 //! audiences (2), each of them, and the proof (16). Texts have their length before them: one byte, audiences two. An open caller's
 //! realm is empty. It holds nothing that is a secret, and no `:`, which RabbitMQ takes for the end of a virtual host.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
 
 use super::{Denied, ring::Key};
 use crate::domain::Audience;
@@ -21,9 +22,35 @@ const PROOF_BYTES: usize = 16;
 /// What is signed as a name is never good as anything else.
 const NAME_MARK: &[u8] = b"changeover mqtt name 1\0";
 
+/// What tells one caller from another, and says nothing else of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallerMark(u64);
+
+impl CallerMark {
+    /// The caller of this id, as this realm calls it. Two may have the same by a chance of one in 2⁶⁴; they share bounds then, and nothing
+    /// else.
+    pub(super) fn of(realm: &str, id: &str) -> Self {
+        let digest = Sha256::new()
+            .chain_update(MARK_MARK)
+            .chain_update(realm.len().to_be_bytes())
+            .chain_update(realm)
+            .chain_update(id)
+            .finalize();
+        let first = digest.first_chunk().expect("a digest has 32 bytes");
+        Self(u64::from_be_bytes(*first))
+    }
+
+    /// Of open callers, who are not told apart.
+    pub(super) const NOBODYS: Self = Self(0);
+}
+
+/// What is hashed as a caller is never anything else.
+const MARK_MARK: &[u8] = b"changeover mqtt caller 1\0";
+
 /// What may be read under a user name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
+    caller: CallerMark,
     client_id: Box<str>,
     realm: Box<str>,
     audiences: Box<[Audience]>,
@@ -33,6 +60,11 @@ impl Pass {
     /// The MQTT client id that it is for.
     pub fn client_id(&self) -> &str {
         &self.client_id
+    }
+
+    /// Whose it is; none if callers are not told apart.
+    pub fn caller(&self) -> Option<CallerMark> {
+        (!self.realm.is_empty()).then_some(self.caller)
     }
 
     /// Who has recognized its caller; empty for an open one.
@@ -49,10 +81,11 @@ impl Pass {
 /// The user name of a client; none if it would be too long.
 pub(super) fn write(
     key: &Key,
-    (client_id, realm): (&str, &str),
+    (caller, client_id, realm): (CallerMark, &str, &str),
     audiences: &[Audience],
 ) -> Option<String> {
     let mut body = key.id().to_be_bytes().to_vec();
+    body.extend(caller.0.to_be_bytes());
     for text in [client_id, realm] {
         body.push(u8::try_from(text.len()).ok()?);
         body.extend(text.as_bytes());
@@ -98,6 +131,7 @@ pub(super) fn read(key: &Key, body: &[u8]) -> Result<Pass, Denied> {
 
 fn parse(said: &[u8]) -> Option<Pass> {
     let mut rest = said;
+    let caller = CallerMark(u64::from_be_bytes(fixed(&mut rest)?));
     let client_id = short(&mut rest)?;
     let realm = short(&mut rest)?;
     let count = u16::from_be_bytes(fixed(&mut rest)?);
@@ -107,6 +141,7 @@ fn parse(said: &[u8]) -> Option<Pass> {
         audiences.push(Audience::stored(&*text(&mut rest, length.into())?));
     }
     rest.is_empty().then(|| Pass {
+        caller,
         client_id,
         realm,
         audiences: audiences.into(),

@@ -1,12 +1,14 @@
 //! What legacy polls must hold whatever a stranger sends, and templates whatever somebody configures: for `fuzz/`, and
 //! for the tests that replay its corpus.
 
+mod batch;
 mod etag;
 mod quirks;
 mod request;
 mod template;
 mod time_cursor;
 
+pub use batch::batch;
 pub use etag::etag;
 pub use quirks::quirks;
 pub use request::request;

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 /// What tokens of accounts are signed with.
 const SECRET: &str = "only for tests: forty-two bytes of a secret";
+/// What tokens of accounts were signed with before.
+const OLD_SECRET: &str = "only for tests: what was believed once, before";
 /// The key of a shop.
 const KEY: &str = "only-for-tests-0123456789abcdef";
 
@@ -38,6 +40,14 @@ audiences = ["u1"]
     )
 }
 
+/// Callers that are believed no more: accounts whose tokens are signed otherwise.
+pub fn old_auth() -> String {
+    format!(
+        "\n[[auth.callers]]\nkind = \"jwt\"\nname = \"gone\"\nalgorithm = \"HS256\"\nsecret = \"{OLD_SECRET}\"\n\
+         audiences = [\"{{sub}}\"]\n"
+    )
+}
+
 /// What a request brings along.
 #[derive(Debug, Clone)]
 pub enum Credential {
@@ -64,6 +74,11 @@ impl Credential {
             account,
             60,
         ))
+    }
+
+    /// The token of an account as [`old_auth`] believes it.
+    pub fn revoked(account: &str) -> Self {
+        Self::Token(signed(OLD_SECRET, account, 60))
     }
 
     /// Puts it onto a request.

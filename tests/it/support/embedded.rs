@@ -57,7 +57,7 @@ impl Embedded {
         self.port = broker.addresses().mqtt.port();
         let stop = CancellationToken::new();
         let serving = broker.serve(stop.clone());
-        let serving = tokio::spawn(async move { serving.await.unwrap() });
+        let serving = tokio::spawn(serving);
         self.serving = Some((stop, serving));
     }
 

@@ -19,6 +19,8 @@ pub mod folder;
 pub mod follower;
 pub mod gateway;
 pub mod guarded;
+#[cfg(feature = "embedded-broker")]
+pub mod letting_in;
 pub mod links;
 pub mod load;
 pub mod logbook;

@@ -9,7 +9,9 @@ use axum::{
 };
 use subtle::ConstantTimeEq;
 
+use super::wrong::WrongLogins;
 use crate::{
+    config::auth::Auth,
     domain::Network,
     http::{private::nothing_here, serving::Peer},
     mirror::Hooks,
@@ -26,25 +28,33 @@ struct Open {
     from: Vec<Network>,
     vhost: Arc<str>,
     hooks: Arc<Hooks>,
+    wrong: Arc<WrongLogins>,
 }
 
 impl Door {
-    /// A door for brokers at these addresses that know the secret, and for one virtual host of RabbitMQ.
-    pub fn new(secret: &str, from: Vec<Network>, vhost: &str, hooks: Arc<Hooks>) -> Self {
+    /// A door for brokers at these addresses that know the secret, and for one virtual host of RabbitMQ. What are many wrong logins is said by `auth`.
+    pub fn new(
+        secret: &str,
+        from: Vec<Network>,
+        (vhost, auth): (&str, &Auth),
+        hooks: Arc<Hooks>,
+    ) -> Self {
         Self {
             open: Some(Open {
                 secret: secret.into(),
                 from,
                 vhost: vhost.into(),
                 hooks,
+                wrong: Arc::new(WrongLogins::new(auth)),
             }),
         }
     }
 
-    /// What answers behind it, and in which virtual host.
-    pub(super) fn hooks(&self) -> Option<(Arc<Hooks>, Arc<str>)> {
+    /// What answers behind it, in which virtual host, and who counts wrong logins.
+    pub(super) fn hooks(&self) -> Option<(Arc<Hooks>, Arc<str>, Arc<WrongLogins>)> {
         let open = self.open.as_ref()?;
-        Some((Arc::clone(&open.hooks), Arc::clone(&open.vhost)))
+        let (hooks, vhost) = (Arc::clone(&open.hooks), Arc::clone(&open.vhost));
+        Some((hooks, vhost, Arc::clone(&open.wrong)))
     }
 
     fn lets_in(&self, peer: Option<IpAddr>, path: &str) -> bool {

@@ -21,9 +21,11 @@ use crate::{
 #[serde(default)]
 #[schema(example = json!({"username": "${username}", "password": "${password}", "clientid": "${clientid}", "peerhost": "${peerhost}"}))]
 pub(in crate::http::private) struct EmqxAuthenticate {
-    username: Option<String>,
-    password: Option<String>,
-    clientid: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) clientid: Option<String>,
+    /// Where it comes from.
+    peerhost: Option<String>,
 }
 
 /// What a client wants to do.
@@ -31,18 +33,18 @@ pub(in crate::http::private) struct EmqxAuthenticate {
 #[serde(default)]
 #[schema(example = json!({"username": "${username}", "clientid": "${clientid}", "topic": "${topic}", "action": "${action}"}))]
 pub(in crate::http::private) struct EmqxAuthorize {
-    username: Option<String>,
-    clientid: Option<String>,
-    topic: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) clientid: Option<String>,
+    pub(super) topic: Option<String>,
     /// `publish` or `subscribe`.
-    action: Option<String>,
+    pub(super) action: Option<String>,
 }
 
 /// What EMQX is told.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http::private) struct EmqxAnswer {
     #[schema(pattern = "^(allow|deny|ignore)$")]
-    result: &'static str,
+    pub(super) result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_superuser: Option<bool>,
     /// When the connection is to end, in seconds since the Unix epoch.
@@ -87,22 +89,7 @@ pub(in crate::http::private) async fn authenticate(
     State(state): State<HookState>,
     body: Result<Bytes, BytesRejection>,
 ) -> Json<EmqxAnswer> {
-    let asked: EmqxAuthenticate = read(body);
-    let username = asked.username.unwrap_or_default();
-    let password = asked.password.unwrap_or_default();
-    let client_id = asked.clientid.unwrap_or_default();
-    match state
-        .hooks
-        .login(&client_id, &username, password.as_bytes())
-    {
-        LoggedIn::Client(entered) => Json(client(&state, &entered)),
-        LoggedIn::Gateway => Json(gateway(&state)),
-        LoggedIn::Nobody(verdict) => Json(answer(verdict)),
-        LoggedIn::Wrong => {
-            state.hold_back().await;
-            Json(answer(Verdict::Deny))
-        }
-    }
+    Json(authenticated(&state, &read(body)))
 }
 
 /// EMQX asks whether a client may subscribe or publish.
@@ -119,24 +106,44 @@ pub(in crate::http::private) async fn authorize(
     State(state): State<HookState>,
     body: Result<Bytes, BytesRejection>,
 ) -> Json<EmqxAnswer> {
-    let asked: EmqxAuthorize = read(body);
+    Json(authorized(&state, &read(body)))
+}
+
+pub(super) fn authenticated(state: &HookState, asked: &EmqxAuthenticate) -> EmqxAnswer {
+    let username = asked.username.as_deref().unwrap_or_default();
+    let password = asked.password.as_deref().unwrap_or_default();
+    let client_id = asked.clientid.as_deref().unwrap_or_default();
+    match state.hooks.login(client_id, username, password.as_bytes()) {
+        LoggedIn::Client(entered) => client(state, &entered),
+        LoggedIn::Gateway => gateway(state),
+        LoggedIn::Nobody(verdict) => answer(verdict),
+        LoggedIn::Wrong => {
+            let peer = asked.peerhost.as_deref();
+            state.wrong.note("emqx", peer, username);
+            answer(Verdict::Deny)
+        }
+    }
+}
+
+pub(super) fn authorized(state: &HookState, asked: &EmqxAuthorize) -> EmqxAnswer {
     let doing = match asked.action.as_deref() {
         Some("subscribe") => Doing::Subscribe,
         Some("publish") => Doing::Publish,
-        _ => return Json(answer(Verdict::Deny)),
+        _ => return answer(Verdict::Deny),
     };
-    let username = asked.username.unwrap_or_default();
-    let topic = asked.topic.unwrap_or_default();
-    let verdict = state
-        .hooks
-        .may(&username, asked.clientid.as_deref(), doing, &topic);
-    Json(answer(verdict))
+    let username = asked.username.as_deref().unwrap_or_default();
+    let topic = asked.topic.as_deref().unwrap_or_default();
+    let client_id = asked.clientid.as_deref();
+    answer(state.hooks.may(username, client_id, doing, topic))
 }
 
 /// What cannot be read says nothing, and gets nothing.
 fn read<T: Default + for<'de> Deserialize<'de>>(body: Result<Bytes, BytesRejection>) -> T {
-    let body = body.unwrap_or_default();
-    serde_json::from_slice(&body).unwrap_or_default()
+    taken_apart(&body.unwrap_or_default())
+}
+
+pub(super) fn taken_apart<T: Default + for<'de> Deserialize<'de>>(body: &[u8]) -> T {
+    serde_json::from_slice(body).unwrap_or_default()
 }
 
 fn answer(verdict: Verdict) -> EmqxAnswer {

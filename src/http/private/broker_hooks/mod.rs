@@ -2,14 +2,17 @@
 //!
 //! Each broker asks in its own words, a file each; what it is told is `mirror::Hooks`'s to say. Invariants: without the secret, or from
 //! elsewhere, there is nothing at these paths; whoever may ask gets 200 whatever is wrong, because brokers take any other status for a
-//! failure, and some of them let clients in then; answers come from memory, and only who was wrong waits for his.
+//! failure, and some of them let clients in then; answers come from memory, and nobody's waits.
 
 mod door;
 mod emqx;
 mod rabbitmq;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod vernemq;
+mod wrong;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -17,7 +20,6 @@ use axum::{
     middleware,
     routing::{get, post},
 };
-use tokio::{sync::Semaphore, time::sleep};
 
 pub use door::Door;
 pub(super) use emqx::{__path_authenticate, __path_authorize};
@@ -27,17 +29,12 @@ pub(super) use rabbitmq::{
 };
 pub(super) use vernemq::__path_ask;
 
+use self::wrong::WrongLogins;
 use super::wrong_method;
 use crate::mirror::Hooks;
 
 /// Largest body of a question: a user name of eight KiB, escaped.
 const BODY_BYTES: usize = 64 * 1024;
-
-/// How long whoever is wrong waits.
-const WRONG_WAITS: Duration = Duration::from_millis(250);
-
-/// Answers that are held back at once; further ones are not.
-const HELD_BACK: usize = 1_024;
 
 /// What the endpoints ask.
 #[derive(Clone)]
@@ -45,27 +42,18 @@ pub(super) struct HookState {
     hooks: Arc<Hooks>,
     /// The virtual host of RabbitMQ that the gateway's topics are in.
     vhost: Arc<str>,
-    held_back: Arc<Semaphore>,
-}
-
-impl HookState {
-    /// Makes whoever was wrong wait, and nobody else.
-    async fn hold_back(&self) {
-        if let Ok(_place) = self.held_back.try_acquire() {
-            sleep(WRONG_WAITS).await;
-        }
-    }
+    wrong: Arc<WrongLogins>,
 }
 
 /// The paths of all brokers, behind their door.
 pub(super) fn routes(door: Arc<Door>) -> Router {
-    let Some((hooks, vhost)) = door.hooks() else {
+    let Some((hooks, vhost, wrong)) = door.hooks() else {
         return Router::new();
     };
     let state = HookState {
         hooks,
         vhost,
-        held_back: Arc::new(Semaphore::new(HELD_BACK)),
+        wrong,
     };
     Router::new()
         .route(

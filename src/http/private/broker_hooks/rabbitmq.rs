@@ -18,17 +18,17 @@ use crate::mirror::{Doing, LoggedIn, Verdict};
 #[serde(default)]
 #[schema(as = RabbitMqQuestion)]
 pub(in crate::http::private) struct Question {
-    username: String,
-    vhost: String,
-    password: String,
-    client_id: String,
+    pub(super) username: String,
+    pub(super) vhost: String,
+    pub(super) password: String,
+    pub(super) client_id: String,
     /// `exchange`, `queue` or `topic`.
-    resource: String,
+    pub(super) resource: String,
     /// Of the resource.
-    name: String,
+    pub(super) name: String,
     /// `configure`, `write` or `read`.
-    permission: String,
-    routing_key: String,
+    pub(super) permission: String,
+    pub(super) routing_key: String,
     #[serde(rename = "variable_map.client_id")]
     of_client: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(in crate::http::private) async fn user(
     body: Result<Bytes, BytesRejection>,
 ) -> &'static str {
     let asked = read(&body.unwrap_or_default());
-    user_answer(&state, &asked).await
+    user_answer(&state, &asked)
 }
 
 /// The same as a query.
@@ -72,7 +72,7 @@ pub(in crate::http::private) async fn user_get(
     RawQuery(query): RawQuery,
 ) -> &'static str {
     let asked = read(query.unwrap_or_default().as_bytes());
-    user_answer(&state, &asked).await
+    user_answer(&state, &asked)
 }
 
 /// RabbitMQ asks whether a user may come to a virtual host.
@@ -183,7 +183,7 @@ pub(in crate::http::private) async fn topic_get(
 }
 
 /// What cannot be read says nothing, and gets nothing.
-fn read(form: &[u8]) -> Question {
+pub(super) fn read(form: &[u8]) -> Question {
     let mut asked = Question::default();
     for (key, value) in url::form_urlencoded::parse(form) {
         let value = value.into_owned();
@@ -203,7 +203,7 @@ fn read(form: &[u8]) -> Question {
     asked
 }
 
-async fn user_answer(state: &HookState, asked: &Question) -> &'static str {
+pub(super) fn user_answer(state: &HookState, asked: &Question) -> &'static str {
     let password = asked.password.as_bytes();
     match state
         .hooks
@@ -212,7 +212,7 @@ async fn user_answer(state: &HookState, asked: &Question) -> &'static str {
         LoggedIn::Client(_) | LoggedIn::Gateway => "allow",
         LoggedIn::Nobody(verdict) => word(verdict),
         LoggedIn::Wrong => {
-            state.hold_back().await;
+            state.wrong.note("rabbitmq", None, &asked.username);
             "deny"
         }
     }
@@ -223,14 +223,14 @@ fn is_elsewhere(state: &HookState, asked: &Question) -> bool {
     asked.vhost != *state.vhost
 }
 
-fn vhost_verdict(state: &HookState, asked: &Question) -> Verdict {
+pub(super) fn vhost_verdict(state: &HookState, asked: &Question) -> Verdict {
     if is_elsewhere(state, asked) {
         return Verdict::Deny;
     }
     state.hooks.is_known(&asked.username)
 }
 
-fn resource_verdict(state: &HookState, asked: &Question) -> Verdict {
+pub(super) fn resource_verdict(state: &HookState, asked: &Question) -> Verdict {
     if is_elsewhere(state, asked) {
         return Verdict::Deny;
     }
@@ -250,7 +250,7 @@ fn resource_verdict(state: &HookState, asked: &Question) -> Verdict {
     }
 }
 
-fn topic_verdict(state: &HookState, asked: &Question) -> Verdict {
+pub(super) fn topic_verdict(state: &HookState, asked: &Question) -> Verdict {
     let doing = match &*asked.permission {
         "read" => Doing::Subscribe,
         "write" => Doing::Publish,

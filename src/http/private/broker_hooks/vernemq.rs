@@ -20,20 +20,22 @@ use crate::mirror::{Doing, LoggedIn, Verdict};
 #[serde(default)]
 #[schema(as = VerneMqQuestion)]
 pub(in crate::http::private) struct Question {
-    username: Option<String>,
-    password: Option<String>,
-    client_id: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) client_id: Option<String>,
+    /// Where it comes from.
+    peer_addr: Option<String>,
     /// Of a publish.
-    topic: Option<String>,
+    pub(super) topic: Option<String>,
     /// Of a subscription.
-    topics: Vec<Filter>,
+    pub(super) topics: Vec<Filter>,
 }
 
 /// What is subscribed to.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = VerneMqFilter)]
 pub(in crate::http::private) struct Filter {
-    topic: String,
+    pub(super) topic: String,
     #[serde(default)]
     qos: u8,
 }
@@ -77,22 +79,34 @@ pub(in crate::http::private) async fn ask(
 ) -> Json<Value> {
     let hook = headers.get(HOOK).and_then(|hook| hook.to_str().ok());
     let hook = hook.unwrap_or_default();
+    Json(answered(
+        &state,
+        hook,
+        &taken_apart(&body.unwrap_or_default()),
+    ))
+}
+
+/// What cannot be read says nothing, and gets nothing.
+pub(super) fn taken_apart(body: &[u8]) -> Question {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
+pub(super) fn answered(state: &HookState, hook: &str, asked: &Question) -> Value {
     let (hook, is_5) = hook
         .strip_suffix(OF_MQTT_5)
         .map_or((hook, false), |hook| (hook, true));
-    let asked: Question = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
-    Json(match hook {
-        "auth_on_register" => register(&state, &asked).await,
-        "auth_on_subscribe" => subscribe(&state, &asked, is_5),
+    match hook {
+        "auth_on_register" => register(state, asked),
+        "auth_on_subscribe" => subscribe(state, asked, is_5),
         "auth_on_publish" => {
             let topic = asked.topic.as_deref().unwrap_or_default();
-            answer(may(&state, &asked, Doing::Publish, topic))
+            answer(may(state, asked, Doing::Publish, topic))
         }
         _ => answer(Verdict::Ignore),
-    })
+    }
 }
 
-async fn register(state: &HookState, asked: &Question) -> Value {
+fn register(state: &HookState, asked: &Question) -> Value {
     let username = asked.username.as_deref().unwrap_or_default();
     let password = asked.password.as_deref().unwrap_or_default();
     let client_id = asked.client_id.as_deref().unwrap_or_default();
@@ -100,7 +114,8 @@ async fn register(state: &HookState, asked: &Question) -> Value {
         LoggedIn::Client(_) | LoggedIn::Gateway => answer(Verdict::Allow),
         LoggedIn::Nobody(verdict) => answer(verdict),
         LoggedIn::Wrong => {
-            state.hold_back().await;
+            let peer = asked.peer_addr.as_deref();
+            state.wrong.note("vernemq", peer, username);
             answer(Verdict::Deny)
         }
     }

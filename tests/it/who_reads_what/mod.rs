@@ -1,6 +1,12 @@
 //! The matrix: every door, and what each kind of caller is told there.
 //!
-//! A door that is new is a line of [`DOORS`].
+//! A door that is new is an entry of a table: [`DOORS`] over HTTP, [`brokers::CHANNELS`] for MQTT, [`hooks::DOORS`] for brokers that ask. The
+//! endpoints of the private listener have roles instead of audiences: `tokens_say_who_may_what`.
+
+#[cfg(feature = "embedded-broker")]
+mod brokers;
+mod hooks;
+mod passes;
 
 use changeover::domain::ModuleName;
 use http::Method;
@@ -17,10 +23,13 @@ use crate::support::{
 /// Who asks, what it is called here and with what it comes. What is asked for is always of the account `u1` and of a module for accounts.
 type Kind = (&'static str, fn() -> Credential);
 
-const CALLERS: [Kind; 6] = [
+const KINDS: usize = 7;
+
+const CALLERS: [Kind; KINDS] = [
     ("nobody", || Credential::Nothing),
     ("one whose time is over", || Credential::until("u1", -5)),
     ("a forger", || Credential::forged("u1")),
+    ("one that is believed no more", || Credential::revoked("u1")),
     ("another account", || Credential::of("u2")),
     ("a caller for other modules", || Credential::Key),
     ("the account", || Credential::of("u1")),
@@ -42,7 +51,7 @@ struct Door {
     name: &'static str,
     ask: Ask,
     /// What each of [`CALLERS`] is told.
-    told: [&'static str; 6],
+    told: [&'static str; KINDS],
 }
 
 const fn get(path: &'static str) -> Ask {
@@ -67,37 +76,37 @@ const DOORS: [Door; 20] = [
     Door {
         name: "a legacy poll",
         ask: get("/api/commission/list?uid=u1"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a legacy poll that waits",
         ask: get("/api/commission/list?uid=u1&wait=1"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a legacy poll of everyone's",
         ask: get("/api/commission/list"),
-        told: ["401", "401", "401", "200", "403", "200"],
+        told: ["401", "401", "401", "401", "200", "403", "200"],
     },
     Door {
         name: "a legacy poll with another client's id",
         ask: get("/api/commission/list?uid=u1&terminal=t7"),
-        told: ["401", "401", "401", "403", "403", "403"],
+        told: ["401", "401", "401", "401", "403", "403", "403"],
     },
     Door {
         name: "a legacy poll whose path is captured",
         ask: get("/api/of/u1/state"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a legacy poll that names its module",
         ask: get("/api/one?module=commission&uid=u1"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a legacy poll that names a module that there is not",
         ask: get("/api/one?module=nothing&uid=u1"),
-        told: ["401", "401", "401", "404", "404", "404"],
+        told: ["401", "401", "401", "401", "404", "404", "404"],
     },
     Door {
         name: "a legacy batch",
@@ -106,7 +115,7 @@ const DOORS: [Door; 20] = [
             r#"{"uid":"u1","cursors":{"commission":0}}"#,
             "/modules/commission/code",
         ),
-        told: ["401", "401", "401", "403", "200 403", "200"],
+        told: ["401", "401", "401", "401", "403", "200 403", "200"],
     },
     Door {
         name: "several modules",
@@ -115,12 +124,12 @@ const DOORS: [Door; 20] = [
             r#"{"cursors":{"commission":null},"audience":"u1"}"#,
             "/modules/commission/error",
         ),
-        told: ["401", "401", "401", "403", "200 forbidden", "200"],
+        told: ["401", "401", "401", "401", "403", "200 forbidden", "200"],
     },
     Door {
         name: "a stream",
         ask: get("/v1/streams/commission?audience=u1"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "the end of a stream",
@@ -130,27 +139,27 @@ const DOORS: [Door; 20] = [
             body: "",
             told: "",
         },
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a long poll",
         ask: get("/v1/streams/commission?audience=u1&offset=-1&live=long-poll"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "events",
         ask: get("/v1/streams/commission?audience=u1&offset=-1&live=sse"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a stream that there is not",
         ask: get("/v1/streams/nothing?audience=u1"),
-        told: ["401", "401", "401", "404", "404", "404"],
+        told: ["401", "401", "401", "401", "404", "404", "404"],
     },
     Door {
         name: "a snapshot",
         ask: get("/v1/modules/commission/snapshot?audience=u1"),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a session for a module",
@@ -159,7 +168,7 @@ const DOORS: [Door; 20] = [
             r#"{"client_id":"u1","audience":"u1","modules":["commission"]}"#,
             "",
         ),
-        told: ["401", "401", "401", "403", "403", "200"],
+        told: ["401", "401", "401", "401", "403", "403", "200"],
     },
     Door {
         name: "a session",
@@ -168,7 +177,7 @@ const DOORS: [Door; 20] = [
             r#"{"audience":"u1"}"#,
             "/modules/stock/transport",
         ),
-        told: ["401", "401", "401", "403", "200 poll", "200"],
+        told: ["401", "401", "401", "401", "403", "200 poll", "200"],
     },
     Door {
         name: "all flags",
@@ -178,6 +187,7 @@ const DOORS: [Door; 20] = [
             "/flags/0/key",
         ),
         told: [
+            "401",
             "401",
             "401",
             "401",
@@ -193,12 +203,12 @@ const DOORS: [Door; 20] = [
             r#"{"context":{"targetingKey":"u1","audience":"u1"}}"#,
             "/value",
         ),
-        told: ["401", "401", "401", "403", "404", "200 poll"],
+        told: ["401", "401", "401", "401", "403", "404", "200 poll"],
     },
     Door {
         name: "events of flags",
         ask: get("/ofrep/v1/sse?targetingKey=u1&audience=u1"),
-        told: ["401", "401", "401", "403", "200", "200"],
+        told: ["401", "401", "401", "401", "403", "200", "200"],
     },
 ];
 
@@ -245,7 +255,12 @@ audience = { in = "json", name = "/uid" }
 async fn gateway() -> InProcess {
     let database = sqlite().await;
     let setup = Setup::new(&database, "a").modules(MODULES);
-    let gateway = InProcess::start(&setup.add(&callers::auth())).await;
+    started(&setup.add(&callers::auth())).await
+}
+
+/// Starts it, with a change in its log.
+async fn started(setup: &Setup) -> InProcess {
+    let gateway = InProcess::start(setup).await;
     let changes = json!([{"key": "k", "audience": "u1", "value": 1}]);
     gateway.client.ingest(&changes).await;
     let module: ModuleName = "commission".parse().unwrap();
@@ -294,18 +309,37 @@ impl Ask {
 #[tokio::test]
 async fn every_caller_at_every_door() {
     let gateway = gateway().await;
-    let mut wrong = Vec::new();
+    let mut seen = Seen::default();
     for door in &DOORS {
         for ((who, credential), expected) in CALLERS.iter().zip(door.told) {
             let told = door.ask.told(&gateway.client, &credential()).await;
-            if told != expected {
-                wrong.push(format!(
-                    "{}: {who} is told {told}, not {expected}",
-                    door.name
-                ));
-            }
+            seen.told((door.name, who), &told, expected);
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    seen.all(DOORS.len());
     gateway.stop().await;
+}
+
+/// What was told, as far as it is wrong.
+#[derive(Default)]
+struct Seen {
+    count: usize,
+    wrong: Vec<String>,
+}
+
+impl Seen {
+    fn told(&mut self, (door, who): (&str, &str), told: &str, expected: &str) {
+        self.count += 1;
+        if told != expected {
+            let wrong = format!("{door}: {who} is told {told}, not {expected}");
+            self.wrong.push(wrong);
+        }
+    }
+
+    /// Each kind at so many doors.
+    #[track_caller]
+    fn all(self, doors: usize) {
+        assert!(self.wrong.is_empty(), "{:#?}", self.wrong);
+        assert_eq!(self.count, doors * KINDS);
+    }
 }

@@ -1,0 +1,116 @@
+//! Whoever opens a port of the embedded broker and says nothing, or not enough, loses it; those who come after come in as if nobody else
+//! were there.
+
+use std::{net::SocketAddr, time::Duration};
+
+use changeover::{
+    config::{broker::Broker, mqtt::Protocol},
+    mirror::mqtt::Grant,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::support::{letting_in::LettingIn, passes::Entering, within};
+
+const HOUR: Duration = Duration::from_hours(1);
+const OWN: &str = "changeover/c/orders/u1";
+
+/// Well below the ten seconds after which the library gives up by itself.
+const SOON: Duration = Duration::from_secs(7);
+
+/// So far a client of WebSocket gets that loses its line in its handshake.
+const HALF: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgr";
+
+async fn connect(from: [u8; 4], to: SocketAddr, says: &[u8]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    stream.write_all(says).await.unwrap();
+    stream
+}
+
+async fn is_closed(stream: &mut TcpStream) {
+    let read = within("it is closed", SOON, stream.read(&mut [0; 64])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    let read = stream.try_read(&mut [0; 64]);
+    read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+async fn enters(broker: &LettingIn, url: &str, client_id: &str) -> Entering {
+    let pass = broker.pass("u1", client_id);
+    let mut client = Entering::open(url, Protocol::V5, client_id, Some(&pass));
+    assert!(client.is_let_in().await.is_some(), "{url}");
+    client
+}
+
+#[tokio::test]
+async fn others_come_in_meanwhile() {
+    let broker = LettingIn::start(&Broker::default(), HOUR).await;
+    let (mqtt, websocket) = (broker.addresses.mqtt, broker.addresses.websocket.unwrap());
+    let here = [127, 0, 0, 1];
+    let mut silent = Vec::new();
+    for says in [b"".as_slice(), HALF, b"\x10"] {
+        silent.push(connect(here, websocket, says).await);
+        silent.push(connect(here, mqtt, says).await);
+    }
+    for url in [format!("ws://{websocket}/mqtt"), broker.url.clone()] {
+        let mut client = enters(&broker, &url, "one").await;
+        assert_eq!(client.subscribe(&[OWN]).await, Some(Grant::AtLeastOnce));
+        client.close().await;
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_for_long_is_closed_and_who_is_in_stays() {
+    let bounds = Broker {
+        connect_timeout_ms: 500,
+        ..Broker::default()
+    };
+    let broker = LettingIn::start(&bounds, HOUR).await;
+    let (mqtt, websocket) = (broker.addresses.mqtt, broker.addresses.websocket.unwrap());
+    let mut plain = enters(&broker, &broker.url, "one").await;
+    let mut within_frames = enters(&broker, &format!("ws://{websocket}/mqtt"), "two").await;
+    let here = [127, 0, 0, 1];
+    for says in [b"".as_slice(), HALF, b"\x10"] {
+        for to in [mqtt, websocket] {
+            is_closed(&mut connect(here, to, says).await).await;
+        }
+    }
+    for client in [&mut plain, &mut within_frames] {
+        assert_eq!(client.subscribe(&[OWN]).await, Some(Grant::AtLeastOnce));
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn of_too_many_the_oldest_goes() {
+    let bounds = Broker {
+        max_waiting: 4,
+        max_waiting_per_address: 2,
+        ..Broker::default()
+    };
+    let broker = LettingIn::start(&bounds, HOUR).await;
+    let mut inside = enters(&broker, &broker.url, "one").await;
+    let (mqtt, websocket) = (broker.addresses.mqtt, broker.addresses.websocket.unwrap());
+    let mut first = connect([127, 0, 0, 2], mqtt, b"").await;
+    let mut other = connect([127, 0, 0, 3], websocket, HALF).await;
+    let second = connect([127, 0, 0, 2], websocket, b"").await;
+    let third = connect([127, 0, 0, 2], mqtt, b"").await;
+    is_closed(&mut first).await;
+    assert!(is_open(&other) && is_open(&second) && is_open(&third));
+    let fourth = connect([127, 0, 0, 4], mqtt, b"").await;
+    let fifth = connect([127, 0, 0, 5], mqtt, b"").await;
+    is_closed(&mut other).await;
+    assert!([&second, &third, &fourth, &fifth].into_iter().all(is_open));
+    // Among all these a client comes in, and one that is in is none of them.
+    let late = enters(&broker, &broker.url, "two").await;
+    assert_eq!(inside.subscribe(&[OWN]).await, Some(Grant::AtLeastOnce));
+    late.close().await;
+    broker.stop().await;
+}
