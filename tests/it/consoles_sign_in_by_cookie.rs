@@ -303,7 +303,7 @@ async fn what_was_changed_or_is_over_is_refused() {
             now,
             keys: vec![key],
         },
-        now,
+        (now, now),
     );
     let session = console.sign_in(&admin).unwrap();
     let cookie = session.cookie.clone();

@@ -98,7 +98,9 @@ impl KeyRing {
         let is_on = |key: &&Arc<Key>| key.retires_at.is_none_or(|end| now < end);
         let mut ready = known.keys.iter().rev().filter(is_on);
         let signed_then = ready.find(|key| key.signs_from <= at);
-        signed_then.or_else(|| known.keys.iter().find(is_on)).cloned()
+        signed_then
+            .or_else(|| known.keys.iter().find(is_on))
+            .cloned()
     }
 
     /// The key of this id, if what it has signed is believed.

@@ -44,7 +44,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
         retires_at: None,
     };
     let keys = vec![key];
-    ring.adopt(&SigningKeysRead { now, keys }, now);
+    ring.adopt(&SigningKeysRead { now, keys }, (now, now));
     let lifetime = Duration::from_hours(24 * 365);
     let passes = Arc::new(Passes::new(identity, ring, Arc::new(SystemClock), lifetime));
     let audiences: Arc<[Audience]> = Arc::new([Audience::stored("u1")]);
