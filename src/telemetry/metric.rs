@@ -170,7 +170,7 @@ pub fn describe() {
         NATIVE_READS,
         "Answers of streams, snapshots and polls of several modules"
     );
-    metrics::describe_counter!(CALLERS_REFUSED, "Requests whose caller was refused");
+    describe_callers();
     metrics::describe_gauge!(STREAMS, "Open streams of server-sent events");
     metrics::describe_gauge!(WAITING_POLLS, "Reads that wait for news");
     metrics::describe_counter!(WAITS_WOKEN, "Waits ended by news of their channel");
@@ -183,18 +183,6 @@ pub fn describe() {
         "Reads that found no place within admission.wait_ms"
     );
     metrics::describe_gauge!(ADMISSION_IN_FLIGHT, "Reads under way");
-    metrics::describe_counter!(
-        CALLERS,
-        "Requests whose caller was recognized, or why not, by the name of auth.callers"
-    );
-    metrics::describe_gauge!(
-        KEYS_UNREAD,
-        "Seconds for which the keys of a caller could not be read; 0 = they can"
-    );
-    metrics::describe_gauge!(
-        VERDICTS,
-        "Callers that are remembered as recognized, and credentials as refused"
-    );
     metrics::describe_counter!(DATABASE_QUERIES, "SQL statements by purpose");
     metrics::describe_gauge!(DATABASE_CONNECTIONS, "Open database connections");
     metrics::describe_gauge!(
@@ -261,6 +249,22 @@ pub fn describe() {
         metrics::Unit::Seconds,
         "Age of the oldest change that the log promises to hold"
     );
+}
+
+fn describe_callers() {
+    metrics::describe_counter!(
+        CALLERS,
+        "Requests whose caller was recognized, or why not, by the name of auth.callers"
+    );
+    metrics::describe_gauge!(
+        KEYS_UNREAD,
+        "Seconds for which the keys of a caller could not be read; 0 = they can"
+    );
+    metrics::describe_gauge!(
+        VERDICTS,
+        "Callers that are remembered as recognized, and credentials as refused"
+    );
+    metrics::describe_counter!(CALLERS_REFUSED, "Requests whose caller was refused");
 }
 
 fn describe_doors() {
