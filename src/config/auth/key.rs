@@ -39,28 +39,6 @@ pub struct KeyEntry {
     pub audiences: Vec<String>,
 }
 
-/// Hides the hash.
-impl fmt::Debug for KnownKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        shown(f, "KnownKey", &self.id, &self.audiences)
-    }
-}
-
-/// Hides the hash, or what stands in its place.
-impl fmt::Debug for KeyEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        shown(f, "KeyEntry", &self.id, &self.audiences)
-    }
-}
-
-fn shown(f: &mut fmt::Formatter<'_>, what: &str, id: &str, audiences: &[String]) -> fmt::Result {
-    f.debug_struct(what)
-        .field("id", &id)
-        .field("hash", &HIDDEN)
-        .field("audiences", &audiences)
-        .finish()
-}
-
 /// The most keys of one entry: they are all in memory.
 const MAX_KEYS: usize = 10_000;
 
@@ -122,6 +100,28 @@ impl KeyEntry {
             audiences: self.audiences.clone(),
         })
     }
+}
+
+/// Hides the hash.
+impl fmt::Debug for KnownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(f, "KnownKey", &self.id, &self.audiences)
+    }
+}
+
+/// Hides the hash, or what stands in its place.
+impl fmt::Debug for KeyEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        shown(f, "KeyEntry", &self.id, &self.audiences)
+    }
+}
+
+fn shown(f: &mut fmt::Formatter<'_>, what: &str, id: &str, audiences: &[String]) -> fmt::Result {
+    f.debug_struct(what)
+        .field("id", &id)
+        .field("hash", &HIDDEN)
+        .field("audiences", &audiences)
+        .finish()
 }
 
 fn digits(text: &str) -> Option<[u8; 32]> {
