@@ -17,6 +17,9 @@ const PASSWORD: &str = "s3cret-of-the-gateway";
 /// The plugin's file.
 const FILE: &str = "dynsec.json";
 
+/// Looks at a file that is being written.
+const TRIES: usize = 10_000;
+
 /// The broker.
 pub struct Dynsec {
     pub broker: Mosquitto,
@@ -63,7 +66,10 @@ impl Dynsec {
 
     /// What its file has, which it writes with every command. `mosquitto_ctrl` may show an answer to somebody else.
     fn named(&self, list: &str, member: &str) -> Vec<String> {
-        let tree: Value = serde_json::from_str(&self.broker.read(FILE)).unwrap();
+        let read = || serde_json::from_str(&self.broker.read(FILE)).ok();
+        // It is written in place, so that what is read may be a part of it.
+        let mut tries = std::iter::repeat_with(read).take(TRIES);
+        let tree: Value = tries.find_map(|read| read).expect("it is written whole");
         let all = tree[list].as_array().unwrap().iter();
         let names = all.map(|one| one[member].as_str().unwrap().to_owned());
         names.filter(|name| name.starts_with("co2.")).collect()
