@@ -48,8 +48,8 @@ fn warn_of(
     warnings: &mut Problems,
 ) {
     let is_taken = |caller: &&Caller| {
-        let named = |names: &Option<&[String]>| names.is_none_or(|all| all.contains(&caller.name));
-        taken.iter().any(named)
+        let mut taken = taken.iter();
+        taken.any(|names| names.is_none_or(|all| all.contains(&caller.name)))
     };
     let mut known = callers
         .iter()
