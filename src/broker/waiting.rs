@@ -126,15 +126,15 @@ mod tests {
         let waiting = Arc::new(Waiting::new(3, 2));
         let enter = |address: &str| waiting.enter(at(address));
         let is_out = |place: &Place| place.turned_out.is_cancelled();
-        let (first, second) = (enter("192.0.2.1"), enter("192.0.2.2"));
+        let (first, second) = (enter("192.0.2.2"), enter("192.0.2.1"));
         let third = enter("::ffff:192.0.2.1");
         assert!(!is_out(&first) && !is_out(&second) && !is_out(&third));
         // Of one address there are two, so its oldest goes, and no other's.
         let fourth = enter("192.0.2.1");
-        assert!(is_out(&first) && !is_out(&second) && !is_out(&third));
+        assert!(!is_out(&first) && is_out(&second) && !is_out(&third));
         // There are three in all.
         let fifth = enter("192.0.2.3");
-        assert!(is_out(&second) && !is_out(&third) && !is_out(&fourth));
+        assert!(is_out(&first) && !is_out(&third) && !is_out(&fourth));
         drop((first, second, third));
         let sixth = enter("192.0.2.4");
         assert!(!is_out(&fourth) && !is_out(&fifth) && !is_out(&sixth));

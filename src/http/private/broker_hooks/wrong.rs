@@ -59,13 +59,13 @@ impl WrongLogins {
 
     /// Counts one, and tells of who tries often.
     pub(super) fn note(&self, broker: &'static str, peer: Option<&str>, username: &str) {
-        let often = self.count(sender(peer, username), Instant::now());
+        let often = self.count(&sender(peer, username), Instant::now());
         let label = if often { "yes" } else { "no" };
         metrics::counter!(metric::WRONG_LOGINS, "broker" => broker, "often" => label).increment(1);
     }
 
     /// Whether this sender has tried more often within a minute than is allowed.
-    fn count(&self, sender: Sender, now: Instant) -> bool {
+    fn count(&self, sender: &Sender, now: Instant) -> bool {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let tries = book.tries(sender.clone(), now, self.most_in_half);
         tries.count += 1;
@@ -136,7 +136,7 @@ mod tests {
         let (logins, begin) = (logins(100), Instant::now());
         let often = |peer, user, seconds| {
             let now = begin + Duration::from_secs(seconds);
-            logins.count(sender(peer, user), now)
+            logins.count(&sender(peer, user), now)
         };
         let tries: Vec<_> = (0..5).map(|n| often(Some("192.0.2.1"), "a", n)).collect();
         assert_eq!(tries, [false, false, false, true, true]);
@@ -151,7 +151,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let (logins, now) = (logins(10), Instant::now());
         for n in 0..1_000 {
-            logins.count(sender(None, &format!("{n}{}", "x".repeat(9_999))), now);
+            logins.count(&sender(None, &format!("{n}{}", "x".repeat(9_999))), now);
         }
         let book = logins.book.lock().unwrap();
         assert!(book.young.len() + book.old.len() <= 10);
