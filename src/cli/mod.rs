@@ -6,6 +6,7 @@
 mod act_table;
 mod actor;
 mod append;
+mod audit;
 mod census;
 mod check;
 mod client;
@@ -105,6 +106,8 @@ pub enum Command {
     /// Makes, shows and revokes the tokens of who may do what at the private listener.
     #[command(subcommand)]
     Token(token::Token),
+    /// Shows who did what when and why, on modules, targets and tokens.
+    Audit(audit::Audit),
     /// Shows the processes that share the database.
     #[command(subcommand)]
     Instance(instance::Instance),
@@ -175,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Compact(compact) => block_on(compact.run(&globals)),
         Command::Target(target) => block_on(target.run(&globals)),
         Command::Token(token) => block_on(token.run(&globals)),
+        Command::Audit(audit) => block_on(audit.run(&globals)),
         Command::Instance(instance) => block_on(instance.run(&globals)),
         Command::Health(health) => block_on(health.run(&globals)),
         Command::Epoch(epoch) => block_on(epoch.run(&globals)),

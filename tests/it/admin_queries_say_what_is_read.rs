@@ -8,10 +8,11 @@ use crate::support::{
 };
 
 /// Everything that is read there, and whether it comes in pages.
-const READ: [(&str, bool); 9] = [
+const READ: [(&str, bool); 10] = [
     ("modules", false),
     ("modules/commission", false),
     ("modules/commission/history", true),
+    ("audit", true),
     ("panic", false),
     ("census", true),
     ("instances", false),

@@ -216,6 +216,27 @@ async fn the_command_line_makes_shows_and_revokes() {
     let (code, done, said) = run(&revoke).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(done.contains("shop: revoked"), "{done}");
+    let pause = ["module", "pause", MODULE, "--reason", "a look"];
+    assert_eq!(run(&pause).await.0, Some(0));
+    let (code, acts, said) = run(&["audit", "--output", "table", "--limit", "3"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let acts: Vec<Vec<_>> = acts.lines().map(|act| act.split("  ").collect()).collect();
+    let on = |act: &[&str]| (act.contains(&"admin (for tester)"), act.len() >= 5);
+    assert!(
+        acts[1..].iter().all(|act| on(act) == (true, true)),
+        "{acts:?}"
+    );
+    let token = format!("shop ({})", id(text));
+    for (n, words) in [
+        (1, ["pause", MODULE, "a look"]),
+        (2, ["token-revoke", &*token, "a test"]),
+        (3, ["token-create", &*token, "a test"]),
+    ] {
+        for word in words {
+            let mut said = acts[n].iter().map(|said| said.trim());
+            assert!(said.any(|said| said == word), "{word}: {acts:?}");
+        }
+    }
     let (code, _, said) = run(&append).await;
     assert_eq!(code, Some(2), "{said}");
     let of_file = format!("the token of --token-file {file} is not in force there");

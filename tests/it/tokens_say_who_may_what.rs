@@ -27,7 +27,7 @@ enum For {
 use For::{Admins, AnyToken, Everybody, Operators, Producers, Viewers};
 
 /// Each endpoint that the description of the listener names, and one of its paths.
-const DOORS: [(&str, &str, &str, For); 41] = [
+const DOORS: [(&str, &str, &str, For); 42] = [
     // The token is in its body.
     ("post", "/v1/login", "/v1/login", Everybody),
     ("get", "/v1/login", "/v1/login", AnyToken),
@@ -100,6 +100,7 @@ const DOORS: [(&str, &str, &str, For); 41] = [
         "/admin/v1/outbox/rejected/drop",
         Operators,
     ),
+    ("get", "/admin/v1/audit", "/admin/v1/audit", Admins),
     ("get", "/admin/v1/tokens", "/admin/v1/tokens", Admins),
     ("post", "/admin/v1/tokens", "/admin/v1/tokens", Admins),
     (

@@ -49,7 +49,7 @@ const ADMIN: Need = Need::Role(Role::Admin);
 const BROKERS: &str = "/broker/";
 
 /// What is asked of whom, in the order of the router. `HEAD` is as `GET`.
-const NEEDS: [(&str, &str, Need); 30] = [
+const NEEDS: [(&str, &str, Need); 31] = [
     // The token is in its body.
     ("POST", "/v1/login", Need::Nothing),
     ("GET", "/v1/login", Need::Token),
@@ -73,6 +73,8 @@ const NEEDS: [(&str, &str, Need); 30] = [
     ("GET", "/admin/v1/outbox/rejected", VIEW),
     ("POST", "/admin/v1/outbox/rejected/retry", ACT),
     ("POST", "/admin/v1/outbox/rejected/drop", ACT),
+    // It names tokens.
+    ("GET", "/admin/v1/audit", ADMIN),
     ("GET", "/admin/v1/tokens", ADMIN),
     ("POST", "/admin/v1/tokens", ADMIN),
     ("DELETE", "/admin/v1/tokens/{id}", ADMIN),

@@ -12,7 +12,7 @@ use utoipa::{
 };
 
 use super::{
-    PrivateState, access::Door, acts, broker_hooks, census, compact, epochs, gates, health,
+    PrivateState, access::Door, acts, audit, broker_hooks, census, compact, epochs, gates, health,
     history, ingest, instances, login, metrics, modules, outbox, panic, savings, target_acts,
     targets, tokens,
 };
@@ -54,6 +54,7 @@ use crate::http::{
         login::show,
         metrics::metrics,
         history::history,
+        audit::audit,
         modules::list,
         modules::one,
         outbox::discard,

@@ -27,6 +27,13 @@ pub struct HistoryQuery {
     limit: PageSize<50>,
 }
 
+impl HistoryQuery {
+    /// Before which entry, and how many at most.
+    pub(super) fn bounds(self) -> (Option<i64>, u32) {
+        (self.before, self.limit.get())
+    }
+}
+
 /// A page of the history, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct History {
@@ -80,8 +87,8 @@ pub async fn history(
     QueryOf(page): QueryOf<HistoryQuery>,
 ) -> Result<Json<History>, Problem> {
     let module = known_module(&state.flags, &module)?;
-    let limit = page.limit.get();
-    let entries = state.store.audit(Some(&module), page.before, limit).await;
+    let (before, limit) = page.bounds();
+    let entries = state.store.audit(Some(&module), before, limit).await;
     let entries = entries.map_err(|error| database_problem(&error))?;
     let entries = entries.into_iter().map(Into::into).collect();
     Ok(Json(History { entries }))

@@ -7,6 +7,7 @@
 mod access;
 mod act_body;
 mod acts;
+mod audit;
 mod broker_hooks;
 mod by_cookie;
 mod caveats;
@@ -170,6 +171,7 @@ pub fn router(state: PrivateState) -> Router {
             get(panic::show).post(panic::raise).delete(panic::lift),
         )
         .route("/admin/v1/census", get(census::list))
+        .route("/admin/v1/audit", get(audit::audit))
         .route("/admin/v1/instances", get(instances::list))
         .route("/admin/v1/savings", get(savings::show))
         .route("/admin/v1/targets", get(targets::list))
