@@ -1,4 +1,5 @@
 -- The key that a key follows, which no two rows have: of replicas that make the next key at once, one does. The first follows none: ''.
 -- A replica of before writes NULL, which any number of rows may have.
-ALTER TABLE signing_key ADD COLUMN follows VARBINARY(255);
-CREATE UNIQUE INDEX signing_key_follows ON signing_key (follows);
+ALTER TABLE signing_key
+    ADD COLUMN follows VARBINARY(255),
+    ADD UNIQUE INDEX signing_key_follows (follows);

@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod endpoints;
 mod endpoints_check;
 mod explain;
+mod forgers;
 pub mod gates;
 pub mod guard;
 pub mod ingest;
@@ -261,6 +262,7 @@ impl Config {
         self.server.warn("server", &mut warnings);
         credentials::warn(self, &mut warnings);
         browsers::warn(self, &mut warnings);
+        forgers::warn(self, &mut warnings);
         warnings
     }
 

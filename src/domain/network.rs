@@ -18,6 +18,11 @@ impl Network {
         address.is_ipv4() == self.first.is_ipv4()
             && masked(address, self.prefix) == bits(self.first)
     }
+
+    /// Whether every address of its kind is in it.
+    pub const fn is_everything(self) -> bool {
+        self.prefix == 0
+    }
 }
 
 /// The bits of an address, the first one as the highest.

@@ -169,7 +169,9 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<LoginBody, Problem> {
                 (Some((name, token)), None) if name == "token" => Ok(LoginBody {
                     token: token.into_owned(),
                 }),
-                _ => Err(bad("must be token=…")),
+                _ => Err(bad(
+                    "must be token=…, or JSON with `Content-Type: application/json`",
+                )),
             }
         }
         _ => Err(Problem::new(

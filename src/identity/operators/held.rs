@@ -31,7 +31,7 @@ pub enum NotKnown {
     #[error("what was sent is no token of changeover, or a character of it is wrong or missing")]
     Malformed,
     /// There is no such token, or no more.
-    #[error("the token is unknown here, or was revoked")]
+    #[error("the token is unknown here: it was revoked, or has expired, or is of another gateway")]
     Unknown,
     /// It was good once.
     #[error("the token has expired")]

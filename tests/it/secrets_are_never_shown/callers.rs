@@ -264,8 +264,9 @@ async fn wherever_callers_show_them() {
     run.shown.extend(told(&client, &config).await);
     files.write("jwt", NEXT_IN_FILE);
     files.write("public.key", &listener.key[30..]);
+    let stay = "keys stay as they were, until keys_stale_for is over";
     let kept = "the new files cannot be used: the old certificate goes on";
-    for message in ["keys stay as they were", kept] {
+    for message in [stay, kept] {
         eventually(message, PATIENCE, async || run.program.said(message)).await;
     }
     run.shown.extend(told(&client, &config).await);

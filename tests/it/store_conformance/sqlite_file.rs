@@ -17,8 +17,9 @@ async fn opened(file: &Path) {
         ..Database::default()
     };
     let store = store::open(&database, &Sequencer::default()).await.unwrap();
+    // The files beside it stand as long as somebody has it open, as who has read does.
+    store.schema_state().await.unwrap();
     store.migrate().await.unwrap();
-    // Writing makes the files beside it, which stand as long as it is open.
     for beside in ["", "-wal", "-shm"] {
         let path = format!("{}{beside}", file.display());
         assert_eq!(mode(Path::new(&path)), mode(file), "{path}");

@@ -181,7 +181,7 @@ impl DatabaseUnderTest {
         match self.kind {
             Kind::Sqlite => {
                 let options: sqlx::sqlite::SqliteConnectOptions = self.config.url.parse().unwrap();
-                let options = options.busy_timeout(Duration::from_secs(20));
+                let options = options.busy_timeout(Duration::from_mins(1));
                 Producer::Sqlite(options.connect().await.unwrap())
             }
             Kind::Postgres => {

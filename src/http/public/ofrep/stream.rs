@@ -58,7 +58,7 @@ pub(in crate::http::public) struct Query {
     agent: Option<String>,
     /// With known callers, in place of a credential: as it stands in `eventStreams`, behind the same parameters. It is good for this address
     /// alone.
-    #[param(max_length = 8192)]
+    #[param(max_length = 8192, pattern = "^[A-Za-z0-9_-]*$")]
     ticket: Option<String>,
 }
 

@@ -1,0 +1,94 @@
+//! What is allowed, and lets others say who a caller is.
+
+use super::{
+    Config, Problems,
+    auth::{Header, Jwt, KeySource, Recognizer},
+};
+
+/// Warns of callers whom somebody on the way could make up.
+pub(super) fn warn(config: &Config, warnings: &mut Problems) {
+    for (n, caller) in config.auth.callers().iter().enumerate() {
+        let path = format!("auth.callers[{n}]");
+        match &caller.recognizer {
+            Recognizer::Header(header) => warn_of_networks(header, &path, warnings),
+            Recognizer::Jwt(jwt) => warn_of_keys(jwt, &path, warnings),
+            Recognizer::Forward(_) | Recognizer::Key(_) | Recognizer::Open => {}
+        }
+    }
+}
+
+fn warn_of_networks(header: &Header, path: &str, warnings: &mut Problems) {
+    let of_all = header.networks.iter().position(|one| one.is_everything());
+    if let Some(n) = of_all {
+        let why = format!(
+            "whoever reaches this gateway may send `{}` and is who it says: name the addresses of the proxy alone",
+            header.name
+        );
+        warnings.push(format!("{path}.networks[{n}]"), why);
+    }
+}
+
+fn warn_of_keys(jwt: &Jwt, path: &str, warnings: &mut Problems) {
+    let KeySource::Url { url, .. } = &jwt.keys else {
+        return;
+    };
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !is_here {
+        let why = "is not encrypted: whoever is on the way there can put keys in, and make tokens for everybody. Say https://";
+        warnings.push(format!("{path}.jwks_url"), why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warned(caller: &str) -> Vec<(String, String)> {
+        let config: Config = toml::from_str(&format!("auth.callers = [{caller}]")).unwrap();
+        let mut warnings = Problems::new();
+        warn(&config, &mut warnings);
+        let told = warnings.iter();
+        told.map(|one| (one.path.clone(), one.message.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn a_proxy_that_may_be_anybody() {
+        let header = |networks: &str| {
+            let callers = format!(
+                r#"{{ kind = "header", credential = {{ in = "header", name = "X-User" }}, networks = [{networks}] }}"#
+            );
+            warned(&callers)
+        };
+        assert_eq!(header(r#""10.0.0.0/8""#), []);
+        for (networks, at) in [(r#""10.0.0.0/8", "0.0.0.0/0""#, 1), (r#""::/0""#, 0)] {
+            let [(path, why)] = &*header(networks) else {
+                panic!("{networks}");
+            };
+            assert_eq!(*path, format!("auth.callers[0].networks[{at}]"));
+            assert!(why.contains("may send `x-user`"), "{why}");
+        }
+    }
+
+    #[test]
+    fn keys_that_anybody_on_the_way_can_change() {
+        let jwt = |url: &str| {
+            let callers = format!(r#"{{ kind = "jwt", algorithm = "RS256", jwks_url = "{url}" }}"#);
+            warned(&callers)
+        };
+        for safe in [
+            "https://example.com/keys",
+            "http://127.0.0.1:9/keys",
+            "http://localhost/keys",
+        ] {
+            assert_eq!(jwt(safe), []);
+        }
+        let said = jwt("http://example.com/keys");
+        assert_eq!(said[0].0, "auth.callers[0].jwks_url");
+    }
+}
