@@ -6,11 +6,13 @@ use std::{
 };
 
 use super::{
+    NOW_S,
     forward::{backend, knows, sid},
+    keys::{SECRET, Signer},
     server::{Reply, status},
     told,
 };
-use crate::identity::Identity;
+use crate::identity::{Accepted, Identity};
 
 /// Waits until the back end was asked so often.
 async fn until_asked(server: &super::server::Server, times: usize) {
@@ -267,4 +269,60 @@ async fn what_goes_on_ends_with_good_for() {
         Duration::from_mins(15),
         "asked again"
     );
+}
+
+/// A back end that is asked about whoever brings no token, or a wrong one.
+async fn behind_tokens() -> (super::server::Server, Identity) {
+    let server = super::server::Server::start(knows).await;
+    let tokens = format!(
+        r#"
+        [[auth.callers]]
+        kind = "jwt"
+        algorithm = "HS256"
+        secret = "{SECRET}"
+        audiences = ["{{sub}}"]
+        "#
+    );
+    let (identity, _) = super::identity(&format!("{tokens}{}", super::forward::toml(&server, "")));
+    (server, identity)
+}
+
+/// The same garbage for one recognizer, and a new guess for the next each time.
+#[tokio::test]
+async fn a_guess_counts_beside_what_is_wrong_before_it() {
+    let (server, identity) = behind_tokens().await;
+    let garbage = |n: usize| sid(&format!("x{n}")).with("authorization", "Bearer garbage");
+    for n in 0..40 {
+        let wanted = if n < 9 { "not_accepted" } else { "too_many" };
+        assert_eq!(told(&garbage(n).of(&identity).await), wanted, "{n}");
+    }
+    assert_eq!(server.asked(), 9, "the garbage is a wrong try too, once");
+}
+
+/// A token that was right once says "expired", and that is told before what is wrong.
+#[tokio::test]
+async fn a_guess_counts_beside_a_token_that_has_expired() {
+    let (server, identity) = behind_tokens().await;
+    let said = serde_json::json!({"sub": "u1", "exp": NOW_S - 3_600});
+    let token = format!("Bearer {}", Signer::secret(SECRET).sign(&said));
+    for n in 0..40 {
+        let given = sid(&format!("x{n}")).with("authorization", &token);
+        let wanted = if n < 10 { "expired" } else { "too_many" };
+        assert_eq!(told(&given.of(&identity).await), wanted, "{n}");
+    }
+    assert_eq!(server.asked(), 10);
+}
+
+/// Somebody whom the module does not take, and who guesses at those whom it takes.
+#[tokio::test]
+async fn a_guess_counts_beside_a_caller_of_other_modules() {
+    let (server, identity) = behind_tokens().await;
+    let said = serde_json::json!({"sub": "u1", "exp": NOW_S + 3_600});
+    let token = format!("Bearer {}", Signer::secret(SECRET).sign(&said));
+    for n in 0..40 {
+        let given = sid(&format!("x{n}")).with("authorization", &token);
+        let who = given.at(&identity, Accepted::only([1])).await;
+        assert_eq!(told(&who), "module", "{n}");
+    }
+    assert_eq!(server.asked(), 10);
 }
