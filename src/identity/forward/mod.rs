@@ -6,7 +6,8 @@
 //! go on, `outage.rs` spares callers the wait while nobody answers.
 //!
 //! Invariants: the back end is shown the configured headers and cookies only, and nothing that is longer than allowed; no more checks go on at once than
-//! allowed; what was not asked is no outage.
+//! allowed; what was not asked is no outage; whoever guesses is asked about again when a place is his, so that guesses that came at once
+//! are as few as those that came one by one, but for the places of their address.
 
 mod check;
 mod flights;
@@ -105,7 +106,7 @@ impl ForwardRecognizer {
             return Err(Refused::NotAccepted);
         }
         if past.is_nothing()
-            && let Err(retry_after_s) = inner.wrong.may_ask(from, &key, now)
+            && let Err(retry_after_s) = inner.wrong.might_ask(from, &key, now)
         {
             return Err(Refused::TooMany { retry_after_s });
         }
@@ -133,6 +134,11 @@ impl Inner {
             }
             return self.without_answer(&key, past, now);
         };
+        // Many may have come before the first of them was found wrong: what they were told then holds no more.
+        if past.is_nothing() {
+            let asked = self.wrong.may_ask(asker.from, &key, self.clock.now());
+            asked.map_err(|retry_after_s| Refused::TooMany { retry_after_s })?;
+        }
         let verdict = self.check.ask(shown.headers, &self.granting).await;
         drop(place);
         let now = self.clock.now();

@@ -326,3 +326,21 @@ async fn a_guess_counts_beside_a_caller_of_other_modules() {
     }
     assert_eq!(server.asked(), 10);
 }
+
+/// All at once, so that all of them are there before the first is found wrong.
+#[tokio::test]
+async fn guesses_at_once_are_hardly_more_than_one_by_one() {
+    let (server, identity, _) = backend("max_concurrent_per_address = 4").await;
+    let identity = Arc::new(identity);
+    let guess = |n: usize| {
+        let identity = Arc::clone(&identity);
+        tokio::spawn(async move { told(&sid(&format!("x{n}")).from(STRANGE).of(&identity).await) })
+    };
+    let mut refused = 0;
+    for one in (0..60).map(guess).collect::<Vec<_>>() {
+        refused += usize::from(one.await.unwrap() == "too_many");
+    }
+    // Those that were on their way when the tenth was found wrong, and as many that took their places before it was taken down.
+    assert!(server.asked() <= 10 + 2 * 4, "{}", server.asked());
+    assert!(refused >= 60 - (10 + 2 * 4), "{refused}");
+}
