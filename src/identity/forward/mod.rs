@@ -111,7 +111,7 @@ impl ForwardRecognizer {
             return Err(Refused::TooMany { retry_after_s });
         }
         let asker = Asker {
-            is_proven: past.is_proven(),
+            is_proven: past.proven().is_some(),
             from,
         };
         if !inner.outage.lets_through(&asker, now) {
@@ -127,7 +127,8 @@ impl Inner {
     /// Asks, and remembers what it learns.
     async fn checked(&self, shown: Shown, past: Past, asker: Asker) -> Outcome {
         let key = *shown.fingerprint();
-        let Some(place) = self.gate.enter(&asker, self.settings.timeout).await else {
+        let whose = gate::whose(&past, asker.from);
+        let Some(place) = self.gate.enter(whose, self.settings.timeout).await else {
             let now = self.clock.now();
             if self.crowded.is_due(now) {
                 tracing::warn!(realm = %self.granting.realm, "a credential was not checked: as many checks as allowed go on already");

@@ -344,3 +344,73 @@ async fn guesses_at_once_are_hardly_more_than_one_by_one() {
     assert!(server.asked() <= 10 + 2 * 4, "{}", server.asked());
     assert!(refused >= 60 - (10 + 2 * 4), "{refused}");
 }
+
+/// Remembers a credential of each of these, and has the back end say nothing more of them.
+async fn all_are_to_be_asked_about_again(
+    given: &[super::Given],
+    (server, identity, clock): (&super::server::Server, &Identity, &super::Hand),
+) {
+    for one in given {
+        assert!(one.of(identity).await.is_ok());
+    }
+    clock.forward(Duration::from_mins(1));
+    server.answer(|head| {
+        if head.contains("x-legacy: v") {
+            return Reply::Silence;
+        }
+        knows(head)
+    });
+}
+
+/// What `given` get, asked at once.
+fn ask_all(
+    identity: &Arc<Identity>,
+    given: Vec<super::Given>,
+) -> Vec<tokio::task::JoinHandle<String>> {
+    let ask = |one: super::Given| {
+        let identity = Arc::clone(identity);
+        tokio::spawn(async move { told(&one.of(&identity).await) })
+    };
+    given.into_iter().map(ask).collect()
+}
+
+fn variant(user: &str, n: usize) -> super::Given {
+    sid(user).with("x-legacy", &format!("v{n}"))
+}
+
+#[tokio::test]
+async fn callers_leave_places_to_those_who_come_for_the_first_time() {
+    let more = "max_concurrent = 8\nstale_for = \"0s\"";
+    let (server, identity, clock) = backend(more).await;
+    let given: Vec<_> = (0..20).map(|n| variant(&format!("u{n}"), n)).collect();
+    all_are_to_be_asked_about_again(&given, (&server, &identity, &clock)).await;
+    let identity = Arc::new(identity);
+    let slow = ask_all(&identity, given);
+    until_asked(&server, 20 + 6).await;
+    let began = Instant::now();
+    is(&identity, "u100", STRANGE, "forward:u100 [u100]").await;
+    assert!(began.elapsed() < Duration::from_millis(250));
+    for one in slow {
+        assert_eq!(one.await.unwrap(), "unavailable");
+    }
+}
+
+/// One account that has as many credentials as it likes, each of them right.
+#[tokio::test]
+async fn one_caller_takes_no_more_places_than_its_share() {
+    let more = "max_concurrent = 8\nmax_concurrent_per_address = 2\nstale_for = \"0s\"";
+    let (server, identity, clock) = backend(more).await;
+    let mut given: Vec<_> = (0..20).map(|n| variant("u1", n)).collect();
+    given.push(sid("u2"));
+    all_are_to_be_asked_about_again(&given, (&server, &identity, &clock)).await;
+    given.pop();
+    let identity = Arc::new(identity);
+    let slow = ask_all(&identity, given);
+    until_asked(&server, 21 + 2).await;
+    let began = Instant::now();
+    is(&identity, "u2", HOME, "forward:u2 [u2]").await;
+    assert!(began.elapsed() < Duration::from_millis(250));
+    for one in slow {
+        assert_eq!(one.await.unwrap(), "unavailable");
+    }
+}
