@@ -78,13 +78,13 @@ impl ForwardRecognizer {
     ) -> Result<Self, String> {
         Ok(Self(Arc::new(Inner {
             check: Check::new(&settings)?,
+            flights: Flights::new(settings.max_concurrent),
             gate: Gate::new(&settings),
             outage: Outage::new(settings.timeout),
             settings,
             granting,
             verdicts,
             wrong,
-            flights: Flights::default(),
             clock,
             unread: Seldom::default(),
             silent: Seldom::default(),
@@ -117,9 +117,10 @@ impl ForwardRecognizer {
         if !inner.outage.lets_through(&asker, now) {
             return inner.without_answer(&key, past, now);
         }
-        let work = Arc::clone(inner);
-        let check = move || async move { work.checked(shown, past, asker).await };
-        inner.flights.join(key, check).await
+        let (work, before) = (Arc::clone(inner), past.clone());
+        let check = move || async move { work.checked(shown, before, asker).await };
+        let checked = inner.flights.join(key, asker.is_proven, check).await;
+        checked.unwrap_or_else(|| inner.crowded_out(&key, past))
     }
 }
 
@@ -129,11 +130,7 @@ impl Inner {
         let key = *shown.fingerprint();
         let whose = gate::whose(&past, asker.from);
         let Some(place) = self.gate.enter(whose, self.settings.timeout).await else {
-            let now = self.clock.now();
-            if self.crowded.is_due(now) {
-                tracing::warn!(realm = %self.granting.realm, "a credential was not checked: as many checks as allowed go on already");
-            }
-            return self.without_answer(&key, past, now);
+            return self.crowded_out(&key, past);
         };
         // Many may have come before the first of them was found wrong: what they were told then holds no more.
         if past.is_nothing() {
@@ -192,6 +189,15 @@ impl Inner {
             tracing::warn!(realm = %self.granting.realm, why, "the back end accepts a credential and its answer makes no caller");
         }
         Err(Refused::NotAccepted)
+    }
+
+    /// What counts where there is no place.
+    fn crowded_out(&self, key: &Fingerprint, past: Past) -> Outcome {
+        let now = self.clock.now();
+        if self.crowded.is_due(now) {
+            tracing::warn!(realm = %self.granting.realm, "a credential was not checked: as many checks as allowed go on already");
+        }
+        self.without_answer(key, past, now)
     }
 
     /// What counts while nobody answers.
