@@ -159,17 +159,23 @@ impl Identity {
 
     /// A caller that was recognized and does not ask too often.
     fn admit(&self, one: &Recognizer, caller: Arc<Caller>) -> Result<Who, Refused> {
+        self.paced(&caller)?;
+        self.counts.recognized(one.place);
+        Ok(Who::Known(caller))
+    }
+
+    /// Counts a request of a caller, however it is known: by its credential, or by what was signed in place of it.
+    pub fn paced(&self, caller: &Caller) -> Result<(), Refused> {
         let pace = self.pace.as_ref();
         let admitted = pace.map(|pace| pace.admit_caller(&caller.realm, &caller.id, Instant::now));
         if let Some(Err(too_soon)) = admitted {
             let refused = Refused::TooMany {
                 retry_after_s: too_soon.retry_after_s,
             };
-            self.counts.refused(Some(one.place), refused);
+            self.counts.refused(Some(caller.by), refused);
             return Err(refused);
         }
-        self.counts.recognized(one.place);
-        Ok(Who::Known(caller))
+        Ok(())
     }
 
     /// Says why nobody was recognized. It is another thing to be nobody than to be somebody whom the module does not take.
