@@ -159,17 +159,23 @@ impl Identity {
 
     /// A caller that was recognized and does not ask too often.
     fn admit(&self, one: &Recognizer, caller: Arc<Caller>) -> Result<Who, Refused> {
+        self.paced(&caller)?;
+        self.counts.recognized(one.place);
+        Ok(Who::Known(caller))
+    }
+
+    /// Counts a request of a caller, however it is known: by its credential, or by what was signed in place of it.
+    pub fn paced(&self, caller: &Caller) -> Result<(), Refused> {
         let pace = self.pace.as_ref();
         let admitted = pace.map(|pace| pace.admit_caller(&caller.realm, &caller.id, Instant::now));
         if let Some(Err(too_soon)) = admitted {
             let refused = Refused::TooMany {
                 retry_after_s: too_soon.retry_after_s,
             };
-            self.counts.refused(Some(one.place), refused);
+            self.counts.refused(Some(caller.by), refused);
             return Err(refused);
         }
-        self.counts.recognized(one.place);
-        Ok(Who::Known(caller))
+        Ok(())
     }
 
     /// Says why nobody was recognized. It is another thing to be nobody than to be somebody whom the module does not take.
@@ -187,7 +193,8 @@ impl Identity {
         {
             match one.try_for(asking, shared).await {
                 Tried::Caller(_) => {
-                    let refused = Refused::NotThisModule;
+                    // What is right elsewhere makes no guess beside it right.
+                    let refused = slowed(Refused::NotThisModule, &worst, asking.address, shared);
                     self.counts.refused(Some(one.place), refused);
                     return refused;
                 }
@@ -197,7 +204,10 @@ impl Identity {
             }
         }
         let place = worst.refused.map(|(_, place)| place);
-        let refused = slowed(&worst, asking.address, shared);
+        let refused = worst
+            .refused
+            .map_or(Refused::Missing, |(refused, _)| refused);
+        let refused = slowed(refused, &worst, asking.address, shared);
         self.counts.refused(place, refused);
         refused
     }
@@ -222,15 +232,21 @@ impl Identity {
     }
 }
 
-/// Slows down who sends wrong credentials.
-fn slowed(worst: &Worst, from: IpAddr, shared: &Shared) -> Refused {
-    let (refused, _) = worst.refused.unwrap_or((Refused::Missing, 0));
-    let (Refused::NotAccepted | Refused::Unavailable { .. }, Some(wrong)) = (refused, worst.wrong)
-    else {
+/// Slows down who sends wrong credentials. Each of them counts, whatever is told: else a guess would go by beside what ranks before it.
+fn slowed(refused: Refused, worst: &Worst, from: IpAddr, shared: &Shared) -> Refused {
+    let now = shared.clock.now();
+    let noted = worst.wrong.iter();
+    let waits = noted.filter_map(|wrong| shared.wrong.note(from, wrong, now));
+    let Some(waits) = waits.max() else {
         return refused;
     };
-    let waits = shared.wrong.note(from, &wrong, shared.clock.now());
-    waits.map_or(refused, |retry_after_s| Refused::TooMany { retry_after_s })
+    let told = match refused {
+        Refused::TooMany { retry_after_s } => retry_after_s,
+        _ => 0,
+    };
+    Refused::TooMany {
+        retry_after_s: waits.max(told),
+    }
 }
 
 /// Shows no key, and nobody who was recognized.

@@ -46,7 +46,7 @@ pub(super) enum Past {
     /// Somebody's when somebody could be asked, which still counts if nobody can.
     Holds(Verdict),
     /// Somebody's, until its time was over.
-    Over,
+    Over(Arc<Caller>),
     /// Somebody's, until a no, or until its key went.
     Withdrawn,
     /// Never right, as far as is known.
@@ -63,9 +63,13 @@ const NEVER: Micros = Micros::new(0);
 const COUNTED_SHARE: usize = 10;
 
 impl Past {
-    /// Whether it was right, and nobody has said no since.
-    pub(super) const fn is_proven(&self) -> bool {
-        matches!(self, Self::Holds(_) | Self::Over)
+    /// Whose it was, if it was right and nobody has said no since.
+    pub(super) const fn proven(&self) -> Option<&Arc<Caller>> {
+        match self {
+            Self::Holds(verdict) => Some(&verdict.caller),
+            Self::Over(caller) => Some(caller),
+            Self::Withdrawn | Self::Nothing => None,
+        }
     }
 
     /// Whether it was never right.
@@ -100,7 +104,7 @@ impl Verdicts {
             verdict if now < verdict.fresh_until => Known::Caller(Arc::clone(&verdict.caller)),
             verdict if now < verdict.holds_until => Known::Past(Past::Holds(verdict.clone())),
             verdict if verdict.holds_until == NEVER => Known::Past(Past::Withdrawn),
-            _ => Known::Past(Past::Over),
+            verdict => Known::Past(Past::Over(Arc::clone(&verdict.caller))),
         };
         let known = self.callers.get(key, read);
         known.unwrap_or(Known::Past(Past::Nothing))

@@ -1,4 +1,6 @@
 //! Why nobody was recognized, of several reasons.
+//!
+//! Invariant: every credential that was wrong is kept, whatever else the request brings along: one for each recognizer at most.
 
 use super::{Refused, fingerprint::Fingerprint};
 
@@ -6,14 +8,14 @@ use super::{Refused, fingerprint::Fingerprint};
 #[derive(Default)]
 pub(super) struct Worst {
     pub(super) refused: Option<(Refused, u8)>,
-    /// The first credential that was wrong, if one was.
-    pub(super) wrong: Option<Fingerprint>,
+    /// The credentials that were wrong: each recognizer says one.
+    pub(super) wrong: Vec<Fingerprint>,
 }
 
 impl Worst {
     /// One reason more, of the recognizer at a place.
     pub(super) fn add(&mut self, refused: Refused, place: u8, wrong: Option<Fingerprint>) {
-        self.wrong = self.wrong.or(wrong);
+        self.wrong.extend(wrong);
         let rank = |refused: Refused| match refused {
             Refused::Unavailable { .. } => 3,
             Refused::TooMany { .. } => 2,

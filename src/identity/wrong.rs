@@ -96,6 +96,27 @@ impl WrongSenders {
     /// Whether somebody else may be asked about a credential that was never right; if not, when to come again. A yes to who has to wait is a check
     /// of the trickle.
     pub(super) fn may_ask(&self, from: IpAddr, key: &Fingerprint, now: Micros) -> Result<(), u32> {
+        let ends = now.plus(self.check_every);
+        self.asks(from, key, now, |sender| sender.next_check = ends)
+    }
+
+    /// The same, as it looks now: for who will ask again when its turn has come, and takes nothing of the trickle before.
+    pub(super) fn might_ask(
+        &self,
+        from: IpAddr,
+        key: &Fingerprint,
+        now: Micros,
+    ) -> Result<(), u32> {
+        self.asks(from, key, now, |_| ())
+    }
+
+    fn asks(
+        &self,
+        from: IpAddr,
+        key: &Fingerprint,
+        now: Micros,
+        trickle: impl FnOnce(&mut Sender),
+    ) -> Result<(), u32> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let from = sender(from);
         let Book { young, old, .. } = &mut *book;
@@ -112,7 +133,7 @@ impl WrongSenders {
             let left = sender.next_check.since(now).min(sender.left(now));
             return Err(whole_seconds(left));
         }
-        sender.next_check = now.plus(self.check_every);
+        trickle(sender);
         Ok(())
     }
 
@@ -233,6 +254,20 @@ mod tests {
             senders.may_ask(bad, &key(1), at(59)).is_err(),
             "a known one"
         );
+    }
+
+    #[test]
+    fn who_looks_before_its_turn_takes_nothing_of_the_trickle() {
+        let senders = senders(100);
+        let (bad, _) = addresses();
+        for n in 0..3 {
+            senders.note(bad, &key(n), at(0));
+        }
+        for n in 10..20 {
+            assert_eq!(senders.might_ask(bad, &key(n), at(5)), Ok(()));
+        }
+        assert_eq!(senders.may_ask(bad, &key(10), at(5)), Ok(()));
+        assert!(senders.might_ask(bad, &key(11), at(5)).is_err());
     }
 
     #[test]

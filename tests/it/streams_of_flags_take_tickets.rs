@@ -209,3 +209,28 @@ async fn a_ticket_changes_with_its_slot_and_is_written_nowhere() {
     drop(events);
     gateway.terminate().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_has_the_pace_of_its_caller() {
+    let database = sqlite().await;
+    let setup = Setup::new(&database, "a").add(&callers::auth());
+    let setup = setup.set("rate.per_caller.per_second", 1);
+    let gateway = InProcess::start(&setup.set("rate.per_caller.burst", 4)).await;
+    let client = &gateway.client;
+    let own = Credential::until("u1", 3_600);
+    let address = address(&bulk(client, &own, "", "").await);
+    let refused = within("a refusal", PATIENCE, async {
+        loop {
+            let answer = open(client, &address).await;
+            if answer.status() != StatusCode::OK {
+                return answer;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let other = bulk(client, &Credential::until("u2", 3_600), "", "").await;
+    assert_eq!(other.status, StatusCode::OK, "{other:?}");
+    gateway.stop().await;
+}

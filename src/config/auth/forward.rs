@@ -41,7 +41,7 @@ pub struct Forward {
     pub good_for: Duration,
     /// How many checks go on at once.
     pub max_concurrent: usize,
-    /// How many of them for one address, of credentials that are not known.
+    /// How many of them for one address, of credentials that are not known, and for one caller, of those that were right before.
     pub max_concurrent_per_address: usize,
     /// How long what is shown may be.
     pub max_credential_bytes: usize,

@@ -6,7 +6,8 @@
 //! go on, `outage.rs` spares callers the wait while nobody answers.
 //!
 //! Invariants: the back end is shown the configured headers and cookies only, and nothing that is longer than allowed; no more checks go on at once than
-//! allowed; what was not asked is no outage.
+//! allowed; what was not asked is no outage; whoever guesses is asked about again when a place is his, so that guesses that came at once
+//! are as few as those that came one by one, but for the places of their address.
 
 mod check;
 mod flights;
@@ -77,13 +78,13 @@ impl ForwardRecognizer {
     ) -> Result<Self, String> {
         Ok(Self(Arc::new(Inner {
             check: Check::new(&settings)?,
+            flights: Flights::new(settings.max_concurrent),
             gate: Gate::new(&settings),
             outage: Outage::new(settings.timeout),
             settings,
             granting,
             verdicts,
             wrong,
-            flights: Flights::default(),
             clock,
             unread: Seldom::default(),
             silent: Seldom::default(),
@@ -105,20 +106,21 @@ impl ForwardRecognizer {
             return Err(Refused::NotAccepted);
         }
         if past.is_nothing()
-            && let Err(retry_after_s) = inner.wrong.may_ask(from, &key, now)
+            && let Err(retry_after_s) = inner.wrong.might_ask(from, &key, now)
         {
             return Err(Refused::TooMany { retry_after_s });
         }
         let asker = Asker {
-            is_proven: past.is_proven(),
+            is_proven: past.proven().is_some(),
             from,
         };
         if !inner.outage.lets_through(&asker, now) {
             return inner.without_answer(&key, past, now);
         }
-        let work = Arc::clone(inner);
-        let check = move || async move { work.checked(shown, past, asker).await };
-        inner.flights.join(key, check).await
+        let (work, before) = (Arc::clone(inner), past.clone());
+        let check = move || async move { work.checked(shown, before, asker).await };
+        let checked = inner.flights.join(key, asker.is_proven, check).await;
+        checked.unwrap_or_else(|| inner.crowded_out(&key, past))
     }
 }
 
@@ -126,13 +128,15 @@ impl Inner {
     /// Asks, and remembers what it learns.
     async fn checked(&self, shown: Shown, past: Past, asker: Asker) -> Outcome {
         let key = *shown.fingerprint();
-        let Some(place) = self.gate.enter(&asker, self.settings.timeout).await else {
-            let now = self.clock.now();
-            if self.crowded.is_due(now) {
-                tracing::warn!(realm = %self.granting.realm, "a credential was not checked: as many checks as allowed go on already");
-            }
-            return self.without_answer(&key, past, now);
+        let whose = gate::whose(&past, asker.from);
+        let Some(place) = self.gate.enter(whose, self.settings.timeout).await else {
+            return self.crowded_out(&key, past);
         };
+        // Many may have come before the first of them was found wrong: what they were told then holds no more.
+        if past.is_nothing() {
+            let asked = self.wrong.may_ask(asker.from, &key, self.clock.now());
+            asked.map_err(|retry_after_s| Refused::TooMany { retry_after_s })?;
+        }
         let verdict = self.check.ask(shown.headers, &self.granting).await;
         drop(place);
         let now = self.clock.now();
@@ -185,6 +189,15 @@ impl Inner {
             tracing::warn!(realm = %self.granting.realm, why, "the back end accepts a credential and its answer makes no caller");
         }
         Err(Refused::NotAccepted)
+    }
+
+    /// What counts where there is no place.
+    fn crowded_out(&self, key: &Fingerprint, past: Past) -> Outcome {
+        let now = self.clock.now();
+        if self.crowded.is_due(now) {
+            tracing::warn!(realm = %self.granting.realm, "a credential was not checked: as many checks as allowed go on already");
+        }
+        self.without_answer(key, past, now)
     }
 
     /// What counts while nobody answers.

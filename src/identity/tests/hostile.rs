@@ -6,11 +6,13 @@ use std::{
 };
 
 use super::{
+    NOW_S,
     forward::{backend, knows, sid},
+    keys::{SECRET, Signer},
     server::{Reply, status},
     told,
 };
-use crate::identity::Identity;
+use crate::identity::{Accepted, Identity};
 
 /// Waits until the back end was asked so often.
 async fn until_asked(server: &super::server::Server, times: usize) {
@@ -267,4 +269,148 @@ async fn what_goes_on_ends_with_good_for() {
         Duration::from_mins(15),
         "asked again"
     );
+}
+
+/// A back end that is asked about whoever brings no token, or a wrong one.
+async fn behind_tokens() -> (super::server::Server, Identity) {
+    let server = super::server::Server::start(knows).await;
+    let tokens = format!(
+        r#"
+        [[auth.callers]]
+        kind = "jwt"
+        algorithm = "HS256"
+        secret = "{SECRET}"
+        audiences = ["{{sub}}"]
+        "#
+    );
+    let (identity, _) = super::identity(&format!("{tokens}{}", super::forward::toml(&server, "")));
+    (server, identity)
+}
+
+/// The same garbage for one recognizer, and a new guess for the next each time.
+#[tokio::test]
+async fn a_guess_counts_beside_what_is_wrong_before_it() {
+    let (server, identity) = behind_tokens().await;
+    let garbage = |n: usize| sid(&format!("x{n}")).with("authorization", "Bearer garbage");
+    for n in 0..40 {
+        let wanted = if n < 9 { "not_accepted" } else { "too_many" };
+        assert_eq!(told(&garbage(n).of(&identity).await), wanted, "{n}");
+    }
+    assert_eq!(server.asked(), 9, "the garbage is a wrong try too, once");
+}
+
+/// A token that was right once says "expired", and that is told before what is wrong.
+#[tokio::test]
+async fn a_guess_counts_beside_a_token_that_has_expired() {
+    let (server, identity) = behind_tokens().await;
+    let said = serde_json::json!({"sub": "u1", "exp": NOW_S - 3_600});
+    let token = format!("Bearer {}", Signer::secret(SECRET).sign(&said));
+    for n in 0..40 {
+        let given = sid(&format!("x{n}")).with("authorization", &token);
+        let wanted = if n < 10 { "expired" } else { "too_many" };
+        assert_eq!(told(&given.of(&identity).await), wanted, "{n}");
+    }
+    assert_eq!(server.asked(), 10);
+}
+
+/// Somebody whom the module does not take, and who guesses at those whom it takes.
+#[tokio::test]
+async fn a_guess_counts_beside_a_caller_of_other_modules() {
+    let (server, identity) = behind_tokens().await;
+    let said = serde_json::json!({"sub": "u1", "exp": NOW_S + 3_600});
+    let token = format!("Bearer {}", Signer::secret(SECRET).sign(&said));
+    for n in 0..40 {
+        let given = sid(&format!("x{n}")).with("authorization", &token);
+        let who = given.at(&identity, Accepted::only([1])).await;
+        assert_eq!(told(&who), "module", "{n}");
+    }
+    assert_eq!(server.asked(), 10);
+}
+
+/// All at once, so that all of them are there before the first is found wrong.
+#[tokio::test]
+async fn guesses_at_once_are_hardly_more_than_one_by_one() {
+    let (server, identity, _) = backend("max_concurrent_per_address = 4").await;
+    let identity = Arc::new(identity);
+    let guess = |n: usize| {
+        let identity = Arc::clone(&identity);
+        tokio::spawn(async move { told(&sid(&format!("x{n}")).from(STRANGE).of(&identity).await) })
+    };
+    let mut refused = 0;
+    for one in (0..60).map(guess).collect::<Vec<_>>() {
+        refused += usize::from(one.await.unwrap() == "too_many");
+    }
+    // Those that were on their way when the tenth was found wrong, and as many that took their places before it was taken down.
+    assert!(server.asked() <= 10 + 2 * 4, "{}", server.asked());
+    assert!(refused >= 60 - (10 + 2 * 4), "{refused}");
+}
+
+/// Remembers a credential of each of these, and has the back end say nothing more of them.
+async fn all_are_to_be_asked_about_again(
+    given: &[super::Given],
+    (server, identity, clock): (&super::server::Server, &Identity, &super::Hand),
+) {
+    for one in given {
+        assert!(one.of(identity).await.is_ok());
+    }
+    clock.forward(Duration::from_mins(1));
+    server.answer(|head| {
+        if head.contains("x-legacy: v") {
+            return Reply::Silence;
+        }
+        knows(head)
+    });
+}
+
+/// What `given` get, asked at once.
+fn ask_all(
+    identity: &Arc<Identity>,
+    given: Vec<super::Given>,
+) -> Vec<tokio::task::JoinHandle<String>> {
+    let ask = |one: super::Given| {
+        let identity = Arc::clone(identity);
+        tokio::spawn(async move { told(&one.of(&identity).await) })
+    };
+    given.into_iter().map(ask).collect()
+}
+
+fn variant(user: &str, n: usize) -> super::Given {
+    sid(user).with("x-legacy", &format!("v{n}"))
+}
+
+#[tokio::test]
+async fn callers_leave_places_to_those_who_come_for_the_first_time() {
+    let more = "max_concurrent = 8\nstale_for = \"0s\"";
+    let (server, identity, clock) = backend(more).await;
+    let given: Vec<_> = (0..20).map(|n| variant(&format!("u{n}"), n)).collect();
+    all_are_to_be_asked_about_again(&given, (&server, &identity, &clock)).await;
+    let identity = Arc::new(identity);
+    let slow = ask_all(&identity, given);
+    until_asked(&server, 20 + 6).await;
+    let began = Instant::now();
+    is(&identity, "u100", STRANGE, "forward:u100 [u100]").await;
+    assert!(began.elapsed() < Duration::from_millis(250));
+    for one in slow {
+        assert_eq!(one.await.unwrap(), "unavailable");
+    }
+}
+
+/// One account that has as many credentials as it likes, each of them right.
+#[tokio::test]
+async fn one_caller_takes_no_more_places_than_its_share() {
+    let more = "max_concurrent = 8\nmax_concurrent_per_address = 2\nstale_for = \"0s\"";
+    let (server, identity, clock) = backend(more).await;
+    let mut given: Vec<_> = (0..20).map(|n| variant("u1", n)).collect();
+    given.push(sid("u2"));
+    all_are_to_be_asked_about_again(&given, (&server, &identity, &clock)).await;
+    given.pop();
+    let identity = Arc::new(identity);
+    let slow = ask_all(&identity, given);
+    until_asked(&server, 21 + 2).await;
+    let began = Instant::now();
+    is(&identity, "u2", HOME, "forward:u2 [u2]").await;
+    assert!(began.elapsed() < Duration::from_millis(250));
+    for one in slow {
+        assert_eq!(one.await.unwrap(), "unavailable");
+    }
 }

@@ -9,7 +9,10 @@ use super::{
     keys::{SECRET, Signer},
     told,
 };
-use crate::{domain::ModuleName, identity::ClientIds};
+use crate::{
+    domain::ModuleName,
+    identity::{ClientIds, Refused},
+};
 
 fn hash(key: &str) -> String {
     let mut text = "sha256:".to_owned();
@@ -185,4 +188,23 @@ async fn without_callers_everyone_is_open() {
         assert!(identity.is_open());
         assert_eq!(told(&bearer("whatever").of(&identity).await), "open");
     }
+}
+
+/// By a key, and by a ticket that stands for it: one pace.
+#[tokio::test]
+async fn a_caller_has_one_pace_however_it_is_known() {
+    let pace = "[rate.per_caller]\nper_second = 1\nburst = 3\n";
+    let (identity, _) = identity(&format!("{pace}{}", keys()));
+    let key = Given::default().with("x-key", "key one");
+    let who = key.of(&identity).await.unwrap();
+    let mut refused = None;
+    // As many as a slow machine may take seconds for, and no more.
+    for _ in 0..1_000 {
+        refused = identity.paced(who.caller().unwrap()).err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused, Some(Refused::TooMany { retry_after_s: 1 }));
+    assert_eq!(told(&key.of(&identity).await), "too_many");
 }

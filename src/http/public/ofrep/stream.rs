@@ -150,7 +150,13 @@ async fn asker(state: &OfrepState, brought: &Brought) -> Result<(Asker, Who, boo
     let query = asking.query.unwrap_or_default();
     let ticket = ticket_in(query).filter(|_| !state.bounds.identity.is_open());
     let who = match ticket {
-        Some((address, ticket)) => state.bounds.tickets.who(ticket, address)?,
+        Some((address, ticket)) => {
+            let who = state.bounds.tickets.who(ticket, address)?;
+            // As often as with its credential.
+            who.caller()
+                .map_or(Ok(()), |caller| state.bounds.identity.paced(caller))?;
+            who
+        }
         None => state.who(&asking).await?,
     };
     let query = ticket.map_or(query, |(address, _)| address);
