@@ -120,12 +120,15 @@ impl EmbeddedBroker {
     }
 }
 
-/// Ends the connections whose passes have expired. The library closes a connection that it no longer knows.
+/// Ends the connections whose passes have expired. The library closes a connection that it no longer knows. It is told again each time: of one
+/// whose pass ended between gate and router it did not know yet.
 async fn expire(granted: &Granted, engine: &Engine) -> Infallible {
     loop {
         sleep(EXPIRY).await;
-        for client_id in granted.expire(Instant::now()) {
-            tracing::debug!(client_id, "a pass has expired, its connection ends");
+        for (client_id, is_new) in granted.expire(Instant::now()) {
+            if is_new {
+                tracing::debug!(client_id, "a pass has expired, its connection ends");
+            }
             engine.router().disconnect_client(&client_id).await;
         }
     }

@@ -1,7 +1,7 @@
 //! What stands before the library: it accepts, and hands over.
 //!
 //! Invariants: nothing that a client does or leaves undone holds up the next accept; until the gate has let it in, a client has its place no
-//! longer than `broker.connect_timeout_ms`, and only while nobody newer needs it; every connection ends with the front.
+//! longer than `broker.connect_timeout_ms`, only while nobody newer needs it, and few bytes (`first_packet.rs`); every connection ends with the front.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,6 +17,7 @@ use tokio_util::{
 
 use super::{
     engine::{Engine, Over},
+    first_packet::{Measured, announced},
     gate::Gate,
     visit::Visit,
     waiting::{Place, Waiting},
@@ -144,20 +145,41 @@ impl Front {
     async fn serve(&self, visitor: Visitor, visit: Arc<Visit>) {
         // A refusal is passed over: waiting to fill a segment only delays what is small and complete.
         let _refused = visitor.stream.set_nodelay(true);
-        let transport = match visitor.speech {
-            Speech::Plain => BrokerTransport::tcp(visitor.stream),
-            Speech::WebSocket => match websocket::accept(visitor.stream, self.packet_bytes).await {
-                Ok(transport) => transport,
-                Err(error) => {
-                    tracing::debug!(%error, "a handshake failed");
-                    return refused(visitor.speech, "handshake");
-                }
-            },
+        let (speech, peer, over) = (visitor.speech, visitor.peer, visitor.over);
+        let begun = match speech {
+            Speech::Plain => begin(visitor.stream).await,
+            Speech::WebSocket => self.shake_hands(visitor.stream, &visit).await,
         };
-        let (peer, over) = (visitor.peer, visitor.over);
+        let transport = match begun {
+            Ok(transport) => transport,
+            Err(Some(why)) => return refused(speech, why),
+            Err(None) => return,
+        };
         let handler = self.engine.handler(transport, peer, visit, over);
         if let Err(error) = handler.run().await {
             tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    async fn shake_hands(&self, stream: TcpStream, visit: &Visit) -> Begun {
+        let stream = Measured::new(stream, visit.admitted());
+        let shaken = websocket::accept(stream, self.packet_bytes).await;
+        shaken.map_err(|error| {
+            tracing::debug!(%error, "a handshake failed");
+            Some("handshake")
+        })
+    }
+}
+
+/// A connection that the library can read from; or what it is counted as, if it was refused.
+type Begun = Result<BrokerTransport, Option<&'static str>>;
+
+async fn begin(stream: TcpStream) -> Begun {
+    match announced(&stream).await {
+        Ok(()) => Ok(BrokerTransport::tcp(stream)),
+        Err(unfit) => {
+            tracing::debug!(error = %unfit, "a connection does not begin with a CONNECT that is taken");
+            Err(unfit.counted())
         }
     }
 }

@@ -94,16 +94,17 @@ impl Granted {
         grant.is_some_and(|grant| now < grant.expires && is_so(&grant.pass))
     }
 
-    /// Whose pass has expired since this was asked last.
-    pub(super) fn expire(&self, now: Instant) -> Vec<String> {
+    /// Whose pass has expired, each time as long as they are connected: whoever ends them may not know of one yet. With it, whether it is told for the
+    /// first time.
+    pub(super) fn expire(&self, now: Instant) -> Vec<(String, bool)> {
         let mut book = self.book();
         let over = book
             .by_client
             .iter_mut()
-            .filter(|(_, grant)| grant.expires <= now && !grant.is_over);
+            .filter(|(_, grant)| grant.expires <= now);
         over.map(|(client_id, grant)| {
-            grant.is_over = true;
-            client_id.clone()
+            let is_new = !std::mem::replace(&mut grant.is_over, true);
+            (client_id.clone(), is_new)
         })
         .collect()
     }
@@ -132,3 +133,50 @@ impl Drop for Connected {
 }
 
 const LONGEST: Duration = Duration::from_hours(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Clock, SystemClock},
+        identity::{
+            Identity, Who,
+            passes::{KeyRing, Passes},
+        },
+        store::{SigningKey, SigningKeysRead},
+    };
+
+    fn pass(client_id: &str) -> Pass {
+        let (ring, now) = (Arc::<KeyRing>::default(), SystemClock.now());
+        let key = SigningKey {
+            id: "1".to_owned(),
+            secret: vec![7; 32],
+            signs_from: now,
+            retires_at: None,
+        };
+        let keys = vec![key];
+        ring.adopt(&SigningKeysRead { now, keys }, (now, now));
+        let identity = Arc::new(Identity::of([], std::collections::HashMap::new()));
+        let hour = Duration::from_hours(1);
+        let passes = Passes::new(identity, ring, Arc::new(SystemClock), hour);
+        let issued = passes.issue(&Who::Open, &[], client_id).unwrap();
+        passes.named(&issued.username).unwrap()
+    }
+
+    #[test]
+    fn an_expiry_is_told_as_long_as_the_client_is_connected() {
+        let (granted, now) = (Arc::new(Granted::new(9)), Instant::now());
+        let second = Duration::from_secs(1);
+        let connected = granted.enters(pass("one"), second, now).unwrap();
+        assert!(granted.expire(now).is_empty());
+        let then = now + second;
+        assert_eq!(granted.expire(then), [("one".to_owned(), true)]);
+        assert_eq!(granted.expire(then), [("one".to_owned(), false)]);
+        // A new pass is another one.
+        let again = granted.enters(pass("one"), second, then).unwrap();
+        assert!(granted.expire(then).is_empty());
+        assert_eq!(granted.expire(then + second), [("one".to_owned(), true)]);
+        drop((connected, again));
+        assert!(granted.expire(then + second).is_empty());
+    }
+}

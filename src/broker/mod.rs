@@ -8,6 +8,7 @@
 
 mod embedded;
 mod engine;
+mod first_packet;
 mod front;
 mod gate;
 mod granted;

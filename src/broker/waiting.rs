@@ -1,10 +1,12 @@
 //! Sockets whose clients have not been let in yet.
 //!
-//! Invariants: there are never more of them than allowed, of one address or in all; a new one always gets a place, and who has waited
-//! longest loses his. So whoever says at once who he is comes in, however many others say nothing.
+//! Invariants: there are never more of them than allowed, of one address or in all; a new one always gets a place. If he is one too many of
+//! his address, its oldest loses his; if he is one too many in all, the oldest of the address that has the most. So whoever says at once who
+//! he is comes in, however many others say nothing, and a crowd of few addresses turns out its own, and none who came alone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -23,9 +25,19 @@ pub(super) struct Waiting {
 #[derive(Default)]
 struct Room {
     next: u64,
+    all: HashMap<u64, One>,
     /// By the order in which they came.
-    all: BTreeMap<u64, One>,
     by_sender: HashMap<IpAddr, BTreeSet<u64>>,
+    /// Of each address one, so that who has the most is found without a search.
+    crowds: BTreeSet<Crowd>,
+}
+
+/// How many an address has, and its oldest: of those with as many, the last is the one whose oldest is older.
+type Crowd = (usize, Reverse<u64>, IpAddr);
+
+fn crowd(sender: IpAddr, own: &BTreeSet<u64>) -> Option<Crowd> {
+    let oldest = own.first().copied();
+    oldest.map(|oldest| (own.len(), Reverse(oldest), sender))
 }
 
 struct One {
@@ -59,16 +71,18 @@ impl Waiting {
             .filter(|own| own.len() >= self.most_of_one)
             .and_then(BTreeSet::first)
             .copied();
-        let oldest = room.all.keys().next().copied();
-        let oldest = oldest.filter(|_| room.all.len() >= self.most);
-        if let Some(number) = oldest_of_one.or(oldest)
+        let largest = room.crowds.last();
+        let oldest_of_largest = largest
+            .filter(|_| room.all.len() >= self.most)
+            .map(|&(_, Reverse(oldest), _)| oldest);
+        if let Some(number) = oldest_of_one.or(oldest_of_largest)
             && let Some(one) = room.take(number)
         {
             one.turned_out.cancel();
         }
         let number = room.next;
         room.next += 1;
-        room.by_sender.entry(sender).or_default().insert(number);
+        room.change(sender, |own| own.insert(number));
         let one = One {
             sender,
             turned_out: turned_out.clone(),
@@ -90,13 +104,22 @@ impl Waiting {
 impl Room {
     fn take(&mut self, number: u64) -> Option<One> {
         let one = self.all.remove(&number)?;
-        if let Some(own) = self.by_sender.get_mut(&one.sender) {
-            own.remove(&number);
-            if own.is_empty() {
-                self.by_sender.remove(&one.sender);
-            }
-        }
+        self.change(one.sender, |own| own.remove(&number));
         Some(one)
+    }
+
+    /// Changes what an address has, and its rank with it.
+    fn change(&mut self, sender: IpAddr, change: impl FnOnce(&mut BTreeSet<u64>) -> bool) {
+        let own = self.by_sender.entry(sender).or_default();
+        if let Some(before) = crowd(sender, own) {
+            self.crowds.remove(&before);
+        }
+        change(own);
+        if let Some(now) = crowd(sender, own) {
+            self.crowds.insert(now);
+        } else {
+            self.by_sender.remove(&sender);
+        }
     }
 }
 
@@ -132,12 +155,36 @@ mod tests {
         // Of one address there are two, so its oldest goes, and no other's.
         let fourth = enter("192.0.2.1");
         assert!(!is_out(&first) && is_out(&second) && !is_out(&third));
-        // There are three in all.
+        // There are three in all, of this address two.
         let fifth = enter("192.0.2.3");
-        assert!(is_out(&first) && !is_out(&third) && !is_out(&fourth));
-        drop((first, second, third));
+        assert!(!is_out(&first) && is_out(&third) && !is_out(&fourth));
+        // Where all have one, it is the oldest of all.
         let sixth = enter("192.0.2.4");
-        assert!(!is_out(&fourth) && !is_out(&fifth) && !is_out(&sixth));
+        assert!(is_out(&first) && !is_out(&fourth) && !is_out(&fifth));
+        drop((first, second, third, fourth));
+        let seventh = enter("192.0.2.5");
+        assert!(!is_out(&fifth) && !is_out(&sixth) && !is_out(&seventh));
+    }
+
+    #[test]
+    fn a_crowd_of_four_addresses_turns_out_nobody_who_is_alone() {
+        let waiting = Arc::new(Waiting::new(40, 10));
+        let lone = waiting.enter(at("192.0.2.9"));
+        let crowd: Vec<_> = (0..1_000)
+            .map(|n| waiting.enter(at(&format!("192.0.2.{}", n % 4))))
+            .collect();
+        assert!(!lone.turned_out.is_cancelled());
+        let in_place = crowd
+            .iter()
+            .filter(|one| !one.turned_out.is_cancelled())
+            .count();
+        assert_eq!(in_place, 39);
+        // And who comes alone later finds a place, and keeps it.
+        let late = waiting.enter(at("192.0.2.10"));
+        let more: Vec<_> = (0..100).map(|_| waiting.enter(at("192.0.2.1"))).collect();
+        assert!(!lone.turned_out.is_cancelled() && !late.turned_out.is_cancelled());
+        drop((more, crowd));
+        assert_eq!(waiting.room().crowds.len(), 2);
     }
 
     #[test]
@@ -148,10 +195,10 @@ mod tests {
                 .map(|m| waiting.enter(IpAddr::V4((n * 7 + m % 5).into())))
                 .collect();
             let room = waiting.room();
-            assert!(room.all.len() <= 10 && room.by_sender.len() <= 10);
+            assert!(room.all.len() <= 10 && room.by_sender.len() == room.crowds.len());
             drop((room, places));
         }
         let room = waiting.room();
-        assert!(room.all.is_empty() && room.by_sender.is_empty());
+        assert!(room.all.is_empty() && room.by_sender.is_empty() && room.crowds.is_empty());
     }
 }

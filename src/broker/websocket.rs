@@ -1,9 +1,8 @@
 //! MQTT over WebSocket (MQTT 5, section 6): the handshake, and the stream behind it.
 //!
-//! Invariant: no frame or message is taken in that is larger than a packet may be.
+//! Invariant: no frame or message is taken in that is larger than [`MESSAGE_BYTES`], nor than a packet may be.
 
 use mqtt5::broker::{transport::BrokerTransport, websocket_server::WebSocketStreamWrapper};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     accept_hdr_async_with_config,
     tungstenite::{
@@ -14,6 +13,8 @@ use tokio_tungstenite::{
     },
 };
 
+use super::first_packet::Measured;
+
 /// Where it is.
 const PATH: &str = "/mqtt";
 
@@ -23,16 +24,22 @@ const MQTT: &str = "mqtt";
 /// What a connection keeps ready to read into and write from: clients say little, and are many.
 const BUFFER_BYTES: usize = 4 * 1024;
 
+/// The largest message. Only clients come here; they publish nothing, and the longest that they have to say is one SUBSCRIBE for all of
+/// their channels. 100 subscriptions (`broker.subscriptions` as it comes) of the longest portable topics take 13 KiB, and of 300 bytes each
+/// 30 KiB. Whoever has many more sends several, or one packet in several messages.
+const MESSAGE_BYTES: usize = 64 * 1024;
+
 /// Shakes hands, and takes what comes then as bytes of MQTT. Packets have so many bytes at most.
 pub(super) async fn accept(
-    stream: TcpStream,
+    stream: Measured,
     packet_bytes: usize,
 ) -> Result<BrokerTransport, Box<Error>> {
+    let most = Some(MESSAGE_BYTES.min(packet_bytes));
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(Some(packet_bytes))
-        .max_frame_size(Some(packet_bytes));
+        .max_message_size(most)
+        .max_frame_size(most);
     let stream = accept_hdr_async_with_config(stream, Answering, Some(config)).await?;
     Ok(BrokerTransport::websocket(WebSocketStreamWrapper::new(
         stream,

@@ -12,9 +12,9 @@ pub struct Broker {
     pub max_connections: usize,
     /// Those of one caller; each of its clients may have a second one for a moment, to take over its own.
     pub max_connections_per_caller: usize,
-    /// Sockets whose clients have not said yet who they are. For one more the oldest is closed.
+    /// Sockets whose clients have not said yet who they are. For one more the oldest is closed of the address that has the most.
     pub max_waiting: usize,
-    /// Those of one address; likewise.
+    /// Those of one address; for one more its oldest is closed.
     pub max_waiting_per_address: usize,
     /// How long a client may take from the socket to its CONNECT, the handshake of WebSocket within.
     pub connect_timeout_ms: u64,

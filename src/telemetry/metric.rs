@@ -76,7 +76,7 @@ pub const DYNSEC_WITHOUT: &str = "changeover_dynsec_without_total";
 
 /// Seconds until the certificate of a listener ends, by listener; negative after it has.
 pub const CERTIFICATE_EXPIRES_SECONDS: &str = "changeover_certificate_expires_seconds";
-/// Connections that were closed before a request, by listener and why: `address`, `crowded`, `handshake`, `late`.
+/// Connections that were closed before a request, by listener and why: `address`, `crowded`, `handshake`, `large`, `late`, `no-connect`.
 pub const CONNECTIONS_REFUSED: &str = "changeover_connections_refused_total";
 /// Requests to the public listener that came too soon, by whose they were: `address` or `caller`.
 pub const TOO_SOON: &str = "changeover_too_soon_total";

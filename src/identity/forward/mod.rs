@@ -134,8 +134,8 @@ impl Inner {
         };
         // Many may have come before the first of them was found wrong: what they were told then holds no more.
         if past.is_nothing() {
-            let asked = self.wrong.may_ask(asker.from, &key, self.clock.now());
-            asked.map_err(|retry_after_s| Refused::TooMany { retry_after_s })?;
+            let still = self.wrong.may_ask(asker.from, &key, self.clock.now());
+            still.map_err(|retry_after_s| Refused::TooMany { retry_after_s })?;
         }
         let verdict = self.check.ask(shown.headers, &self.granting).await;
         drop(place);
