@@ -1,4 +1,4 @@
-//! Whoever opens a port of the embedded broker and says nothing, or not enough, loses it; those who come after come in as if nobody else
+//! Whoever opens a port of the embedded broker and says nothing, not enough or too much, loses it; those who come after come in as if nobody else
 //! were there.
 
 use std::{net::SocketAddr, time::Duration};
@@ -89,7 +89,7 @@ async fn who_says_nothing_for_long_is_closed_and_who_is_in_stays() {
 }
 
 #[tokio::test]
-async fn of_too_many_the_oldest_goes() {
+async fn of_too_many_the_oldest_of_the_largest_crowd_goes() {
     let bounds = Broker {
         max_waiting: 4,
         max_waiting_per_address: 2,
@@ -99,18 +99,75 @@ async fn of_too_many_the_oldest_goes() {
     let mut inside = enters(&broker, &broker.url, "one").await;
     let (mqtt, websocket) = (broker.addresses.mqtt, broker.addresses.websocket.unwrap());
     let mut first = connect([127, 0, 0, 2], mqtt, b"").await;
-    let mut other = connect([127, 0, 0, 3], websocket, HALF).await;
-    let second = connect([127, 0, 0, 2], websocket, b"").await;
+    let other = connect([127, 0, 0, 3], websocket, HALF).await;
+    let mut second = connect([127, 0, 0, 2], mqtt, b"").await;
     let third = connect([127, 0, 0, 2], mqtt, b"").await;
     is_closed(&mut first).await;
     assert!(is_open(&other) && is_open(&second) && is_open(&third));
     let fourth = connect([127, 0, 0, 4], mqtt, b"").await;
     let fifth = connect([127, 0, 0, 5], mqtt, b"").await;
-    is_closed(&mut other).await;
-    assert!([&second, &third, &fourth, &fifth].into_iter().all(is_open));
+    is_closed(&mut second).await;
+    assert!([&other, &third, &fourth, &fifth].into_iter().all(is_open));
     // Among all these a client comes in, and one that is in is none of them.
     let late = enters(&broker, &broker.url, "two").await;
     assert_eq!(inside.subscribe(&[OWN]).await, Some(Grant::AtLeastOnce));
     late.close().await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_has_no_room_but_for_a_connect() {
+    let broker = LettingIn::start(&Broker::default(), HOUR).await;
+    let (mqtt, websocket) = (broker.addresses.mqtt, broker.addresses.websocket.unwrap());
+    let here = [127, 0, 0, 1];
+    // Half a MiB, which a packet of those who are in may have; a length without an end; a publish.
+    for says in [HALF_A_MIB, b"\x10\xff\xff\xff\xff", b"\x30\x80\x80\x20"] {
+        is_closed(&mut connect(here, mqtt, says).await).await;
+    }
+    let mut stream = shaken(here, websocket).await;
+    let mut begun = HALF_A_MIB.to_vec();
+    for _ in 0..3 {
+        begun.resize(32 * 1024, 0);
+        // A masked message of these bytes; the mask is 0. The line may be closed before all is said.
+        let _closed = stream.write_all(b"\x82\xfe\x80\x00\0\0\0\0").await;
+        let _closed = stream.write_all(&begun).await;
+        begun.clear();
+    }
+    is_closed(&mut stream).await;
+    broker.stop().await;
+}
+
+/// A CONNECT that says it is so long.
+const HALF_A_MIB: &[u8] = b"\x10\x80\x80\x20";
+
+/// A connection of WebSocket, after its handshake.
+async fn shaken(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let asks = b"GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
+    let mut stream = connect(from, to, asks).await;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within("a handshake", SOON, stream.read_u8()).await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{head:?}");
+    stream
+}
+
+#[tokio::test]
+async fn a_connect_may_come_in_pieces() {
+    let broker = LettingIn::start(&Broker::default(), HOUR).await;
+    let mut stream = connect([127, 0, 0, 1], broker.addresses.mqtt, b"\x10").await;
+    for piece in [&b"\x0d"[..], b"\x00\x04MQ", b"TT\x04\x02\x00\x3c\x00\x01a"] {
+        tokio::task::yield_now().await;
+        stream.write_all(piece).await.unwrap();
+    }
+    // A stranger without a pass is refused, and told so.
+    let mut answer = [0; 4];
+    let read = stream.read_exact(&mut answer);
+    within("an answer", SOON, read).await.unwrap();
+    assert!(
+        answer.starts_with(b"\x20\x02\0") && answer[3] != 0,
+        "{answer:?}"
+    );
     broker.stop().await;
 }

@@ -100,13 +100,19 @@ impl Run {
 
     /// Passes are shown to the embedded broker.
     async fn clients_enter(&self, id: &str, [right, forged]: &[Issued; 2]) {
-        let url = self.program.mqtt.clone().unwrap();
-        for version in [Protocol::V5, Protocol::V311] {
-            let mut entering = Entering::open(&url, version, id, Some(right));
+        let ready = self.program.said("ready").unwrap();
+        let by_websocket = format!("ws://{}/mqtt", ready["websocket"].as_str().unwrap());
+        let plain = self.program.mqtt.clone().unwrap();
+        for (url, version) in [
+            (&plain, Protocol::V5),
+            (&plain, Protocol::V311),
+            (&by_websocket, Protocol::V5),
+        ] {
+            let mut entering = Entering::open(url, version, id, Some(right));
             assert!(entering.is_let_in().await.is_some(), "{version:?}");
             entering.subscribe(&["changeover/c/commission/u2"]).await;
             entering.close().await;
-            let mut entering = Entering::open(&url, version, id, Some(forged));
+            let mut entering = Entering::open(url, version, id, Some(forged));
             assert!(entering.is_let_in().await.is_none(), "{version:?}");
             entering.close().await;
         }

@@ -54,12 +54,21 @@ fn text(command: &mut Command) -> String {
     String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
 }
 
+/// As libraries write bytes that went over a connection.
+fn hex(secret: &str) -> String {
+    let digits: Vec<_> = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
+}
+
 fn hold_none(shown: &[(String, String)], secrets: &[&str]) {
     for (place, text) in shown {
         assert!(!text.is_empty(), "{place} says nothing");
         for secret in secrets {
             let found = text.lines().find(|line| line.contains(secret));
             assert!(found.is_none(), "{place} shows {secret}: {found:?}");
+            let hex = hex(secret);
+            let found = text.lines().find(|line| line.contains(&hex));
+            assert!(found.is_none(), "{place} shows {secret} in hex: {found:?}");
         }
     }
 }

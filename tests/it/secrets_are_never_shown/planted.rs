@@ -84,6 +84,7 @@ secret = "{HOOKS}"
 [[mqtt.targets]]
 name = "local"
 url = "embedded://127.0.0.1:0"
+websocket = "127.0.0.1:0"
 
 [[mqtt.targets]]
 name = "away"
