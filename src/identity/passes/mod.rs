@@ -126,9 +126,7 @@ impl Passes {
         let until = until.map_or(Duration::MAX, |until| until.since(now));
         let realm = caller.map_or("", |caller| &caller.realm);
         let key = self.ring.signing(now)?;
-        let mark = caller.map_or(CallerMark::NOBODYS, |caller| {
-            CallerMark::of(realm, &caller.id)
-        });
+        let mark = CallerMark::whose(who).unwrap_or(CallerMark::NOBODYS);
         let username = name::write(&key, (mark, client_id, realm), audiences)?;
         // By the database's clock, which all replicas share.
         let expires_at = self.ring.shared(now).plus(self.lifetime.min(until));

@@ -351,6 +351,20 @@ fn users_that_last_are_the_same_everywhere_and_tell_their_end() {
     assert!(one.passes.takes_caller(&caller("legacy", None), &orders));
 }
 
+#[test]
+fn names_of_the_releases_before_are_somebody_elses() {
+    let bench = Bench::known();
+    let issued = bench.issue(&caller("jwt", None));
+    for prefix in ["co1.", LASTING_PREFIX] {
+        let username = issued.username.replacen(PREFIX, prefix, 1);
+        let older = Issued {
+            username,
+            ..issued.clone()
+        };
+        assert_eq!(bench.enter(CLIENT, &older).unwrap_err(), Denied::Foreign);
+    }
+}
+
 proptest! {
     #[test]
     fn names_of_others_are_never_taken_for_ones_that_end(name in ".{0,40}", end in 0..281_474_976_710_655_i64) {
