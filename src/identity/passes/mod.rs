@@ -3,12 +3,13 @@
 //! A broker asks about most things with no password at hand, only with the user name. So the user name says what may be read, and proves
 //! itself; the password says until when one may enter under it. `name.rs` is how a user name is written, `ring.rs` the keys in memory,
 //! `keeper.rs` what keeps them up with the database and makes new ones; `lasting.rs` makes users for brokers that ask nobody.
-//! `ticket.rs` is what the keys sign for event streams over HTTP.
+//! `ticket.rs` is what the keys sign for event streams over HTTP. `ends.rs` is when what is made anew each time ends.
 //!
 //! Invariants: a pass is checked without I/O, and in a time that does not tell how much of it was right; nothing is read from a name or
 //! a password before its proof; whatever a stranger sends as either is bounded and never a panic; a password is good for one MQTT
 //! client id, and no longer than the credential of its caller.
 
+mod ends;
 mod keeper;
 mod lasting;
 mod name;
