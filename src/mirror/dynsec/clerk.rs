@@ -232,7 +232,7 @@ impl Clerk {
         {
             let is_there = answers[at].is_done();
             if is_there {
-                self.desk.made(&wanted.issued.username, wanted.end);
+                self.desk.made(&wanted);
             } else {
                 refused = answers[at].error.as_ref();
                 // A role may have been removed by somebody else: all are made again when they are needed.
