@@ -25,12 +25,17 @@ use crate::{
     config,
     domain::{Backoff, Micros},
     identity::passes::lasting_name_end,
-    mirror::{mqtt::LinkOptions, target::Target},
+    mirror::{
+        mqtt::LinkOptions,
+        target::{Target, TargetStatus},
+    },
 };
 
 /// The clerk of a desk.
 pub struct Clerk {
     desk: Arc<Desk>,
+    /// Where it is told what is wrong.
+    status: Arc<TargetStatus>,
     options: LinkOptions,
     backoff: Backoff,
     chance: fn() -> f64,
@@ -51,12 +56,13 @@ impl Clerk {
     /// A clerk that is not connected yet. `number` is one that no other replica has.
     pub fn new(
         desk: Arc<Desk>,
-        target: &Target,
+        (target, status): (&Target, Arc<TargetStatus>),
         mirror: &config::mirror::Mirror,
         (chance, number): (fn() -> f64, u64),
     ) -> Self {
         Self {
             desk,
+            status,
             options: target.keeper_options(mirror),
             backoff: Backoff::new(
                 Duration::from_millis(mirror.backoff_min_ms),
@@ -98,6 +104,8 @@ impl Clerk {
                 "clients cannot be made on this broker: sessions tell them to poll"
             );
         }
+        let told = format!("clients cannot be made: {trouble}");
+        self.status.set_shut(Some(&told));
         self.trouble = Some(trouble);
     }
 
@@ -109,6 +117,7 @@ impl Clerk {
         let mut broker = Exchange::open(&self.options, self.connections, patience).await?;
         self.survey(&mut broker, time).await?;
         self.backoff.reset();
+        self.status.set_shut(None);
         if self.trouble.take().is_some() {
             tracing::info!(target_name = %self.desk.target, "clients can be made on this broker again");
         }
