@@ -51,6 +51,14 @@ pub struct Clerk {
 const SPREAD: Duration = Duration::from_millis(250);
 /// How long to wait while nothing is known of the time.
 const NO_TIME: Duration = Duration::from_millis(200);
+/// Sessions wait for the clerk, and one connection costs little: it tries again at least so often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The pauses between connections: those of the mirror, up to a longest.
+fn pauses(mirror: &config::mirror::Mirror) -> Backoff {
+    let pause = |ms| Duration::from_millis(ms).min(LONGEST_PAUSE);
+    Backoff::new(pause(mirror.backoff_min_ms), pause(mirror.backoff_max_ms))
+}
 
 impl Clerk {
     /// A clerk that is not connected yet. `number` is one that no other replica has.
@@ -64,10 +72,7 @@ impl Clerk {
             desk,
             status,
             options: target.keeper_options(mirror),
-            backoff: Backoff::new(
-                Duration::from_millis(mirror.backoff_min_ms),
-                Duration::from_millis(mirror.backoff_max_ms),
-            ),
+            backoff: pauses(mirror),
             chance,
             connections: number,
             roles: HashSet::new(),
@@ -255,5 +260,26 @@ impl Clerk {
             tracing::warn!(target_name = %self.desk.target, error, "the broker does not make clients");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_tries_again_soon_however_long_the_mirror_waits() {
+        let mirror = config::mirror::Mirror {
+            backoff_min_ms: 10_000,
+            backoff_max_ms: 3_600_000,
+            ..config::mirror::Mirror::default()
+        };
+        for mirror in [mirror, config::mirror::Mirror::default()] {
+            let mut pauses = pauses(&mirror);
+            for _ in 0..20 {
+                assert!(pauses.pause(0.0) <= LONGEST_PAUSE);
+            }
+            assert_eq!(pauses.pause(0.0), LONGEST_PAUSE);
+        }
     }
 }
