@@ -120,7 +120,12 @@ impl Targets {
                 .obeying(Arc::clone(&parts.standings));
             if let Some(desk) = parts.entrances.desk(&target.name) {
                 let chance = (rand::random as fn() -> f64, rand::random());
-                let clerk = Clerk::new(Arc::clone(desk), &target, settings, chance);
+                let clerk = Clerk::new(
+                    Arc::clone(desk),
+                    (&target, publisher.status()),
+                    settings,
+                    chance,
+                );
                 tasks.spawn(Rank::Reader, "clients of a broker", |stop| clerk.run(stop));
             }
             verify(tasks, parts, target, &prefix, publisher.status());

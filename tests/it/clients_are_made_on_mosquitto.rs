@@ -401,11 +401,21 @@ async fn nobody_is_made_where_the_defaults_let_too_much_through() {
     assert!(trouble.contains("publishClientReceive"), "{trouble}");
     assert!(credentials(&session(client, "t1", "u1").await).is_none());
     assert_eq!(broker.carried_out("createClient"), 0);
+    let told = async || {
+        let targets = client.get("/admin/v1/targets").await.json();
+        targets["targets"][0]["trouble"].as_str().map(str::to_owned)
+    };
+    let is_said = |trouble: &String| trouble.contains("publishClientReceive");
+    eventually("the target tells it", START, async || {
+        told().await.filter(is_said)
+    })
+    .await;
     broker.deny("publishClientReceive");
     eventually("clients are made", START, async || {
         credentials(&session(client, "t1", "u1").await)
     })
     .await;
+    assert_eq!(told().await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

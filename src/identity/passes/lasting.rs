@@ -1,7 +1,8 @@
 //! Users that a broker keeps itself until they are removed.
 //!
 //! Invariants: name and password are made of the key, the client, what it may do, and the time at which it ends, and of nothing else: so all
-//! replicas make the same ones without a table, and whoever reads a name knows when it is to be removed. Sessions of about the same time get the same.
+//! replicas make the same ones without a table, and whoever reads a name knows when it is to be removed. Sessions of about the same time get the same, also where the
+//! caller's own credential ends sooner (`ends.rs`).
 //!
 //! A name is `co2.`, the end in milliseconds of the database's clock (12 hexadecimal digits), `.`, and 32 digits that nobody can guess.
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Issued, Passes};
+use super::{Issued, Passes, ends::last_beat};
 use crate::{
     domain::{Micros, ModuleName},
     identity::Who,
@@ -24,6 +25,8 @@ const END_DIGITS: usize = 12;
 const TAG_BYTES: usize = 16;
 /// Parts of a lifetime: sessions whose ends fall into the same one get the same user.
 const PARTS: u32 = 5;
+/// Ends are no closer to one another, in milliseconds.
+const LEAST_MS: u64 = 1_000;
 
 /// What is signed as one thing is never good as another.
 const TAG_MARK: &[u8] = b"changeover lasting name 1\0";
@@ -71,10 +74,14 @@ impl Passes {
         // Each client has its own beat, or all would leave and come at once.
         let mut name = client_id.as_bytes();
         let beat = murmur3::murmur3_32(&mut name, 0).ok()?;
-        let beat = u64::from(beat) % part;
-        let end = latest.saturating_sub(beat) / part * part + beat;
         let own = own.map_or(u64::MAX, |left| millis(now.plus(left)));
-        i64::try_from(end.min(own).saturating_mul(1_000))
+        let end = last_beat(
+            latest.min(own),
+            millis(now),
+            (part, LEAST_MS),
+            u64::from(beat),
+        );
+        i64::try_from(end.saturating_mul(1_000))
             .ok()
             .map(Micros::new)
     }

@@ -3,12 +3,13 @@
 //! A broker asks about most things with no password at hand, only with the user name. So the user name says what may be read, and proves
 //! itself; the password says until when one may enter under it. `name.rs` is how a user name is written, `ring.rs` the keys in memory,
 //! `keeper.rs` what keeps them up with the database and makes new ones; `lasting.rs` makes users for brokers that ask nobody.
-//! `ticket.rs` is what the keys sign for event streams over HTTP.
+//! `ticket.rs` is what the keys sign for event streams over HTTP. `ends.rs` is when what is made anew each time ends.
 //!
 //! Invariants: a pass is checked without I/O, and in a time that does not tell how much of it was right; nothing is read from a name or
 //! a password before its proof; whatever a stranger sends as either is bounded and never a panic; a password is good for one MQTT
 //! client id, and no longer than the credential of its caller.
 
+mod ends;
 mod keeper;
 mod lasting;
 mod name;
@@ -126,9 +127,7 @@ impl Passes {
         let until = until.map_or(Duration::MAX, |until| until.since(now));
         let realm = caller.map_or("", |caller| &caller.realm);
         let key = self.ring.signing(now)?;
-        let mark = caller.map_or(CallerMark::NOBODYS, |caller| {
-            CallerMark::of(realm, &caller.id)
-        });
+        let mark = CallerMark::whose(who).unwrap_or(CallerMark::NOBODYS);
         let username = name::write(&key, (mark, client_id, realm), audiences)?;
         // By the database's clock, which all replicas share.
         let expires_at = self.ring.shared(now).plus(self.lifetime.min(until));

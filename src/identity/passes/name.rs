@@ -1,6 +1,6 @@
 //! The user name of a pass: what may be read, and the proof of it.
 //!
-//! `co1.` and, in base64url without padding, the bytes of: the key (8), the mark of the caller (8), the MQTT client id, the realm of the caller, the number of its
+//! `co3.` and, in base64url without padding, the bytes of: the key (8), the mark of the caller (8), the MQTT client id, the realm of the caller, the number of its
 //! audiences (2), each of them, and the proof (16). Texts have their length before them: one byte, audiences two. An open caller's
 //! realm is empty. It holds nothing that is a secret, and no `:`, which RabbitMQ takes for the end of a virtual host.
 
@@ -8,10 +8,11 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 use super::{Denied, ring::Key};
-use crate::domain::Audience;
+use crate::{domain::Audience, identity::Who};
 
-/// What every user name of a session begins with; the digit is the version of what follows.
-pub const PREFIX: &str = "co1.";
+/// What every user name of a session begins with; the digit is the version of what follows. `co1.` had no mark of the caller, and `co2.` are users that a broker
+/// keeps (`lasting.rs`).
+pub const PREFIX: &str = "co3.";
 
 /// The longest user name, in bytes: a caller with more audiences gets none.
 pub const NAME_BYTES: usize = 8_192;
@@ -20,7 +21,7 @@ const KEY_BYTES: usize = 8;
 const PROOF_BYTES: usize = 16;
 
 /// What is signed as a name is never good as anything else.
-const NAME_MARK: &[u8] = b"changeover mqtt name 1\0";
+const NAME_MARK: &[u8] = b"changeover mqtt name 2\0";
 
 /// What tells one caller from another, and says nothing else of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +30,7 @@ pub struct CallerMark(u64);
 impl CallerMark {
     /// The caller of this id, as this realm calls it. Two may have the same by a chance of one in 2⁶⁴; they share bounds then, and nothing
     /// else.
-    pub(super) fn of(realm: &str, id: &str) -> Self {
+    fn of(realm: &str, id: &str) -> Self {
         let digest = Sha256::new()
             .chain_update(MARK_MARK)
             .chain_update(realm.len().to_be_bytes())
@@ -38,6 +39,12 @@ impl CallerMark {
             .finalize();
         let first = digest.first_chunk().expect("a digest has 32 bytes");
         Self(u64::from_be_bytes(*first))
+    }
+
+    /// Whoever calls; none if callers are not told apart.
+    pub fn whose(who: &Who) -> Option<Self> {
+        let caller = who.caller()?;
+        Some(Self::of(&caller.realm, &caller.id))
     }
 
     /// Of open callers, who are not told apart.

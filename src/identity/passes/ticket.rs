@@ -4,7 +4,8 @@
 //! caller may bear any client id (1), the realm, the caller's id, its program, the number of its audiences (2), each of them, and the proof (32) of
 //! all that and of the rest of the address. Texts have their length before them (2).
 //!
-//! Invariants: it is the same on each replica until its slot is over, so an answer that holds it is another one only then; it is good for one
+//! Invariants: it is the same on each replica until its slot is over, so an answer that holds it is another one only then, or where the caller's own end comes before
+//! that: a few times until it has come, and each quarter of an hour or so if it moves on for an hour with each verdict (`ends.rs`). It is good for one
 //! address, for no longer than two slots and than the credential by which it was asked for; nothing is read from it before its proof; what is
 //! signed here is never good as anything else.
 
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     KeyRing,
+    ends::last_beat,
     name::{fixed, key, long},
 };
 use crate::{
@@ -24,6 +26,9 @@ use crate::{
 
 const MARK: &[u8] = b"changeover stream ticket 1\0";
 const PROOF_BYTES: usize = 32;
+
+/// How far apart ends are, in seconds, that come before the slot's: at most, which halves down to a quarter of an hour, and at least.
+const STEPS_S: (u64, u64) = (28_800, 60);
 
 /// The longest ticket, in characters: a caller with more audiences gets none.
 const TICKET_CHARACTERS: usize = 8_192;
@@ -62,8 +67,7 @@ impl Tickets {
         let key = self.ring.signing_since(began_at, now)?;
         let mut ends = began.saturating_add(self.slot_s.saturating_mul(2));
         if let Some(end) = caller.expires_at {
-            // As the credential says it, by whatever clock: the same each time.
-            ends = ends.min(end.as_secs());
+            ends = ends.min(own_end(caller, end, now)?);
         }
         let mut body = key.id().to_be_bytes().to_vec();
         body.extend(u32::try_from(ends).ok()?.to_be_bytes());
@@ -116,15 +120,27 @@ impl Tickets {
 
     /// When the slot of a caller began: not all change at once.
     fn slot_began(&self, caller: &Caller, now_s: i64) -> i64 {
-        let digest = Sha256::new()
-            .chain_update(&*caller.realm)
-            .chain_update([0])
-            .chain_update(&*caller.id)
-            .finalize();
-        let first = digest.first_chunk().expect("a hash has 32 bytes");
-        let offset = i64::from(u32::from_be_bytes(*first)) % self.slot_s;
+        let offset = i64::from(offset(caller)) % self.slot_s;
         now_s - (now_s + offset).rem_euclid(self.slot_s)
     }
+}
+
+/// The end of the caller's own credential, or a moment before that which stays the same while that moves: in seconds, by whatever clock the credential says it.
+fn own_end(caller: &Caller, end: Micros, now: Micros) -> Option<i64> {
+    let seconds = |at: Micros| u64::try_from(at.as_secs()).ok();
+    let offset = u64::from(offset(caller));
+    i64::try_from(last_beat(seconds(end)?, seconds(now)?, STEPS_S, offset)).ok()
+}
+
+/// What shifts the times of a caller.
+fn offset(caller: &Caller) -> u32 {
+    let digest = Sha256::new()
+        .chain_update(&*caller.realm)
+        .chain_update([0])
+        .chain_update(&*caller.id)
+        .finalize();
+    let first = digest.first_chunk().expect("a hash has 32 bytes");
+    u32::from_be_bytes(*first)
 }
 
 /// It keeps the body apart from the address in what is signed.

@@ -25,12 +25,17 @@ use crate::{
     config,
     domain::{Backoff, Micros},
     identity::passes::lasting_name_end,
-    mirror::{mqtt::LinkOptions, target::Target},
+    mirror::{
+        mqtt::LinkOptions,
+        target::{Target, TargetStatus},
+    },
 };
 
 /// The clerk of a desk.
 pub struct Clerk {
     desk: Arc<Desk>,
+    /// Where it is told what is wrong.
+    status: Arc<TargetStatus>,
     options: LinkOptions,
     backoff: Backoff,
     chance: fn() -> f64,
@@ -46,22 +51,28 @@ pub struct Clerk {
 const SPREAD: Duration = Duration::from_millis(250);
 /// How long to wait while nothing is known of the time.
 const NO_TIME: Duration = Duration::from_millis(200);
+/// Sessions wait for the clerk, and one connection costs little: it tries again at least so often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The pauses between connections: those of the mirror, up to a longest.
+fn pauses(mirror: &config::mirror::Mirror) -> Backoff {
+    let pause = |ms| Duration::from_millis(ms).min(LONGEST_PAUSE);
+    Backoff::new(pause(mirror.backoff_min_ms), pause(mirror.backoff_max_ms))
+}
 
 impl Clerk {
     /// A clerk that is not connected yet. `number` is one that no other replica has.
     pub fn new(
         desk: Arc<Desk>,
-        target: &Target,
+        (target, status): (&Target, Arc<TargetStatus>),
         mirror: &config::mirror::Mirror,
         (chance, number): (fn() -> f64, u64),
     ) -> Self {
         Self {
             desk,
+            status,
             options: target.keeper_options(mirror),
-            backoff: Backoff::new(
-                Duration::from_millis(mirror.backoff_min_ms),
-                Duration::from_millis(mirror.backoff_max_ms),
-            ),
+            backoff: pauses(mirror),
             chance,
             connections: number,
             roles: HashSet::new(),
@@ -98,6 +109,8 @@ impl Clerk {
                 "clients cannot be made on this broker: sessions tell them to poll"
             );
         }
+        let told = format!("clients cannot be made: {trouble}");
+        self.status.set_shut(Some(&told));
         self.trouble = Some(trouble);
     }
 
@@ -109,6 +122,7 @@ impl Clerk {
         let mut broker = Exchange::open(&self.options, self.connections, patience).await?;
         self.survey(&mut broker, time).await?;
         self.backoff.reset();
+        self.status.set_shut(None);
         if self.trouble.take().is_some() {
             tracing::info!(target_name = %self.desk.target, "clients can be made on this broker again");
         }
@@ -232,7 +246,7 @@ impl Clerk {
         {
             let is_there = answers[at].is_done();
             if is_there {
-                self.desk.made(&wanted.issued.username, wanted.end);
+                self.desk.made(&wanted);
             } else {
                 refused = answers[at].error.as_ref();
                 // A role may have been removed by somebody else: all are made again when they are needed.
@@ -246,5 +260,26 @@ impl Clerk {
             tracing::warn!(target_name = %self.desk.target, error, "the broker does not make clients");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_tries_again_soon_however_long_the_mirror_waits() {
+        let mirror = config::mirror::Mirror {
+            backoff_min_ms: 10_000,
+            backoff_max_ms: 3_600_000,
+            ..config::mirror::Mirror::default()
+        };
+        for mirror in [mirror, config::mirror::Mirror::default()] {
+            let mut pauses = pauses(&mirror);
+            for _ in 0..20 {
+                assert!(pauses.pause(0.0) <= LONGEST_PAUSE);
+            }
+            assert_eq!(pauses.pause(0.0), LONGEST_PAUSE);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where sessions get their clients of one target.
 //!
-//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and nobody waits longer than `dynsec.wait_ms`; while the broker
+//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and so is what one caller has made for it; nobody waits longer than `dynsec.wait_ms`; while the broker
 //! cannot be asked nobody waits.
 
 use std::{
@@ -23,7 +23,7 @@ use crate::{
     domain::{Audience, Micros},
     identity::{
         Who,
-        passes::{Issued, Passes},
+        passes::{CallerMark, Issued, Passes},
     },
     telemetry::metric,
 };
@@ -36,6 +36,16 @@ pub struct Desk {
     rights: Rights,
     held: Mutex<Held>,
     came: Notify,
+}
+
+/// Parts of all clients of which a caller gets one,
+const SHARES: usize = 10;
+/// and which is no less than this.
+const LEAST_SHARE: usize = 200;
+
+/// Clients that one caller may have, of so many.
+fn share(max_clients: usize) -> usize {
+    (max_clients / SHARES).max(LEAST_SHARE)
 }
 
 impl Desk {
@@ -65,6 +75,7 @@ impl Desk {
         let wanted = Wanted {
             issued: issued.clone(),
             client_id: client_id.to_owned(),
+            caller: CallerMark::whose(who),
             roles,
             end,
         };
@@ -98,6 +109,7 @@ impl Desk {
     fn ask(&self, wanted: Wanted) -> Result<Option<oneshot::Receiver<bool>>, Without> {
         let mut held = self.held();
         if held.has(&wanted.issued.username) {
+            held.note(&wanted);
             return Ok(None);
         }
         // A connection that has just ended may be there again in a moment.
@@ -107,6 +119,9 @@ impl Desk {
         }
         if held.expected() >= self.settings.max_clients {
             return Err(Without::Full);
+        }
+        if held.expected_beside(&wanted) >= share(self.settings.max_clients) {
+            return Err(Without::Share);
         }
         let (told, hears) = oneshot::channel();
         held.wait(Waiting { wanted, told }, self.settings.max_waiting)?;
@@ -131,8 +146,8 @@ impl Desk {
     }
 
     /// The broker has this client.
-    pub(super) fn made(&self, username: &str, end: Micros) {
-        self.held().made(username.to_owned(), end);
+    pub(super) fn made(&self, wanted: &Wanted) {
+        self.held().made(wanted);
     }
 
     /// The broker has it no longer.

@@ -1,20 +1,25 @@
 //! What a target's desk knows of the broker's clients, and who waits for one.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Instant,
 };
 
 use tokio::sync::oneshot;
 
-use super::rights::Role;
-use crate::{domain::Micros, identity::passes::Issued};
+use super::{rights::Role, shares::Shares};
+use crate::{
+    domain::Micros,
+    identity::passes::{CallerMark, Issued},
+};
 
 /// A client to be made.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) issued: Issued,
     pub(super) client_id: String,
+    /// Whose it is; none if callers are not told apart.
+    pub(super) caller: Option<CallerMark>,
     pub(super) roles: Vec<Role>,
     pub(super) end: Micros,
 }
@@ -35,6 +40,8 @@ pub(super) enum Without {
     Crowded,
     /// The broker has as many as it may have.
     Full,
+    /// Its caller has as many as one may have.
+    Share,
     /// It was not made in time.
     Late,
     /// The broker does not make it.
@@ -47,6 +54,7 @@ impl Without {
             Self::Away => "away",
             Self::Crowded => "crowded",
             Self::Full => "full",
+            Self::Share => "share",
             Self::Late => "late",
             Self::Refused => "refused",
         }
@@ -58,6 +66,8 @@ impl Without {
 pub(super) struct Held {
     /// The clients that it has, and when each is to be removed.
     clients: HashMap<String, Micros>,
+    /// Whose they are, also while it cannot be asked.
+    shares: Shares,
     waiting: VecDeque<Waiting>,
     /// Since when it cannot be asked; none = it can.
     pub(super) away_since: Option<Instant>,
@@ -68,6 +78,7 @@ impl Held {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             clients: HashMap::new(),
+            shares: Shares::default(),
             waiting: VecDeque::new(),
             away_since: Some(now),
         }
@@ -84,6 +95,26 @@ impl Held {
     /// Those that it has or will have.
     pub(super) fn expected(&self) -> usize {
         self.clients.len() + self.waiting.len()
+    }
+
+    /// Other clients that its caller has or will have, as far as this replica knows: those that are being made just now, of one message, are not among them.
+    pub(super) fn expected_beside(&self, wanted: &Wanted) -> usize {
+        let Some(caller) = wanted.caller else {
+            return 0;
+        };
+        let waiting = self.waiting.iter().filter(|one| !one.told.is_closed());
+        let wanted_too = waiting.map(|one| &one.wanted);
+        let own = wanted_too.filter(|one| one.caller == Some(caller));
+        let own: HashSet<_> = own.map(|one| &one.issued.username).collect();
+        let is_counted = own.contains(&wanted.issued.username);
+        self.shares.count(caller) + own.len() - usize::from(is_counted)
+    }
+
+    /// Whose a client is that the broker has.
+    pub(super) fn note(&mut self, wanted: &Wanted) {
+        if let Some(caller) = wanted.caller {
+            self.shares.note(&wanted.issued.username, caller);
+        }
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
@@ -115,17 +146,21 @@ impl Held {
         None
     }
 
-    pub(super) fn made(&mut self, username: String, end: Micros) {
-        self.clients.insert(username, end);
+    pub(super) fn made(&mut self, wanted: &Wanted) {
+        self.note(wanted);
+        self.clients
+            .insert(wanted.issued.username.clone(), wanted.end);
     }
 
     pub(super) fn removed(&mut self, username: &str) {
         self.clients.remove(username);
+        self.shares.forget(username);
     }
 
     /// What the broker says that it has.
     pub(super) fn replace(&mut self, clients: HashMap<String, Micros>) {
         self.clients = clients;
+        self.shares.keep(|name| self.clients.contains_key(name));
     }
 
     /// It may have forgotten them.
@@ -148,7 +183,10 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::identity::{Caller, ClientIds, Who};
 
     fn waiting(username: &str) -> (Waiting, oneshot::Receiver<bool>) {
         let (told, hears) = oneshot::channel();
@@ -158,6 +196,7 @@ mod tests {
                 password: String::new(),
             },
             client_id: "id".to_owned(),
+            caller: None,
             roles: Vec::new(),
             end: Micros::new(10),
         };
@@ -176,7 +215,7 @@ mod tests {
         assert_eq!(held.wait(more, 2), Err(Without::Crowded));
         drop(gone);
         held.wait(third, 2).unwrap();
-        held.made("b".to_owned(), Micros::new(10));
+        held.made(&waiting("b").0.wanted);
         assert_eq!(held.next().unwrap().wanted.issued.username, "c");
         assert!(served.try_recv().unwrap());
         assert!(held.next().is_none());
@@ -184,5 +223,49 @@ mod tests {
         assert!(held.ended(Micros::new(9), 5).is_empty());
         held.forget(Instant::now());
         assert_eq!((held.count(), held.soonest()), (0, None));
+    }
+
+    #[test]
+    fn clients_are_counted_for_their_callers() {
+        let mut held = Held::new(Instant::now());
+        let of = |username: &str, id: &str| {
+            let (mut waiting, hears) = waiting(username);
+            waiting.wanted.caller = CallerMark::whose(&caller(id));
+            (waiting, hears)
+        };
+        let (first, _hears) = of("a", "u1");
+        let (second, _also) = of("b", "u1");
+        let (again, _too) = of("b", "u1");
+        let ((third, _), (others, _)) = (of("c", "u1"), of("d", "u2"));
+        held.made(&first.wanted);
+        // What is asked for twice counts once, and not beside itself.
+        held.wait(second, 9).unwrap();
+        held.wait(again, 9).unwrap();
+        assert_eq!(held.expected_beside(&third.wanted), 2);
+        assert_eq!(held.expected_beside(&of("b", "u1").0.wanted), 1);
+        assert_eq!(held.expected_beside(&others.wanted), 0);
+        // A connection that is lost makes no room; what the broker has lost does.
+        held.forget(Instant::now());
+        assert_eq!(held.expected_beside(&third.wanted), 2);
+        held.replace(HashMap::from([("a".to_owned(), Micros::new(10))]));
+        assert_eq!(held.expected_beside(&third.wanted), 2);
+        held.removed("a");
+        assert_eq!(held.expected_beside(&third.wanted), 1);
+        held.made(&third.wanted);
+        held.replace(HashMap::new());
+        assert_eq!(held.expected_beside(&third.wanted), 1, "one waits");
+    }
+
+    fn caller(id: &str) -> Who {
+        Who::Known(Arc::new(Caller {
+            by: 0,
+            realm: "jwt".into(),
+            id: id.into(),
+            client_ids: ClientIds::Any,
+            audiences: Arc::default(),
+            claims: Box::default(),
+            agent: None,
+            expires_at: None,
+        }))
     }
 }

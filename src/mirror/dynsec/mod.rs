@@ -2,7 +2,7 @@
 //!
 //! Sessions ask at the [`Desk`] of a target, and the [`Clerk`] carries out what has to be done, over a connection of its own: `exchange` is that
 //! connection, `command` what is said there, `asking` what answers mean, `batch` what is said at once, `rights` what a client may do, `held` what is known and
-//! who waits.
+//! who waits, `shares` whose the clients are.
 //!
 //! Invariants: a client may subscribe to and receive exactly the topics of its rights, by their names, and publish nothing: the plugin denies the rest by
 //! default, and where it does not, no client is made. What a role allows is never changed: other topics are another role. Everything that is made has its
@@ -17,6 +17,7 @@ mod desk;
 mod exchange;
 mod held;
 mod rights;
+mod shares;
 
 pub use clerk::Clerk;
 pub use desk::Desk;

@@ -42,6 +42,8 @@ pub struct TargetStatus {
     connected: AtomicBool,
     /// Why it is not connected.
     trouble: RwLock<Option<Box<str>>>,
+    /// Why sessions get no clients there that have to be made.
+    shut: RwLock<Option<Box<str>>>,
     connections: AtomicU64,
     verification: Verification,
     modules: RwLock<BTreeMap<ModuleName, ModuleStatus>>,
@@ -82,6 +84,7 @@ impl TargetStatus {
             fed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             trouble: RwLock::default(),
+            shut: RwLock::default(),
             connections: AtomicU64::new(0),
             verification: Verification::default(),
             modules: RwLock::default(),
@@ -103,10 +106,9 @@ impl TargetStatus {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Why the last connection ended or could not be made, while there is none.
+    /// Why the last connection ended or could not be made, while there is none; else why sessions get no clients there, while that is so.
     pub fn trouble(&self) -> Option<Box<str>> {
-        let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
-        trouble.clone()
+        noted(&self.trouble).or_else(|| noted(&self.shut))
     }
 
     /// How often the broker has let us in. What was under way before comes again after.
@@ -138,7 +140,7 @@ impl TargetStatus {
     pub(in crate::mirror) fn set_connected(&self, connected: bool) {
         self.connected.store(connected, Ordering::Relaxed);
         if connected {
-            self.note(None);
+            note(&self.trouble, None);
         }
     }
 
@@ -149,22 +151,50 @@ impl TargetStatus {
     /// Not connected on all lines, for this reason.
     pub(in crate::mirror) fn set_away(&self, reason: &str) {
         self.set_connected(false);
-        self.note(Some(reason));
+        note(&self.trouble, Some(reason));
     }
 
     /// Not connected, at our own wish.
     pub(in crate::mirror) fn set_left(&self) {
         self.set_connected(false);
-        self.note(None);
+        note(&self.trouble, None);
     }
 
-    fn note(&self, trouble: Option<&str>) {
-        let mut noted = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
-        *noted = trouble.map(Box::from);
+    /// Whether sessions get clients there, and why not.
+    pub(in crate::mirror) fn set_shut(&self, trouble: Option<&str>) {
+        note(&self.shut, trouble);
     }
 
     pub(in crate::mirror) fn set_modules(&self, fresh: BTreeMap<ModuleName, ModuleStatus>) {
         let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
         *modules = fresh;
+    }
+}
+
+fn noted(trouble: &RwLock<Option<Box<str>>>) -> Option<Box<str>> {
+    let trouble = trouble.read().unwrap_or_else(PoisonError::into_inner);
+    trouble.clone()
+}
+
+fn note(place: &RwLock<Option<Box<str>>>, trouble: Option<&str>) {
+    let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
+    *place = trouble.map(Box::from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_takes_changes_and_no_clients_is_in_trouble() {
+        let status = TargetStatus::new("local");
+        let told = || status.trouble();
+        status.set_away("refused");
+        status.set_shut(Some("no answer"));
+        assert_eq!(told().as_deref(), Some("refused"), "what comes first");
+        status.set_connected(true);
+        assert_eq!(told().as_deref(), Some("no answer"));
+        status.set_shut(None);
+        assert_eq!(told(), None);
     }
 }
