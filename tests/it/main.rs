@@ -139,6 +139,7 @@ mod readers_beside_pruning;
 mod reads_of_one_module_hold_up_no_other;
 mod refusals_end_in_a_pointer_or_a_halt;
 mod refused_changes_are_told;
+mod refused_retained_messages_come_again;
 mod repeatable_read_would_lose_rows;
 mod repeats_are_ignored;
 mod replicas_agree_soon;

@@ -42,6 +42,8 @@ pub struct TargetStatus {
     connected: AtomicBool,
     /// Why it is not connected.
     trouble: RwLock<Option<Box<str>>>,
+    /// Why clients that are connected to it do not hear what they are told.
+    given_up: RwLock<Option<Box<str>>>,
     connections: AtomicU64,
     verification: Verification,
     modules: RwLock<BTreeMap<ModuleName, ModuleStatus>>,
@@ -82,6 +84,7 @@ impl TargetStatus {
             fed: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             trouble: RwLock::default(),
+            given_up: RwLock::default(),
             connections: AtomicU64::new(0),
             verification: Verification::default(),
             modules: RwLock::default(),
@@ -103,10 +106,14 @@ impl TargetStatus {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Why the last connection ended or could not be made, while there is none.
+    /// Why the last connection ended or could not be made, while there is none; else which retained messages the broker
+    /// refuses, and why.
     pub fn trouble(&self) -> Option<Box<str>> {
         let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
-        trouble.clone()
+        let away = trouble.clone();
+        drop(trouble);
+        let given_up = self.given_up.read().unwrap_or_else(PoisonError::into_inner);
+        away.or_else(|| given_up.clone())
     }
 
     /// How often the broker has let us in. What was under way before comes again after.
@@ -156,6 +163,15 @@ impl TargetStatus {
     pub(in crate::mirror) fn set_left(&self) {
         self.set_connected(false);
         self.note(None);
+    }
+
+    /// Retained messages are given up, for this reason.
+    pub(in crate::mirror) fn set_given_up(&self, reason: Option<String>) {
+        let mut noted = self
+            .given_up
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *noted = reason.map(Box::from);
     }
 
     fn note(&self, trouble: Option<&str>) {
