@@ -191,6 +191,7 @@ mod two_gateways_take_over;
 mod values_that_do_not_fit_go_as_pointers;
 mod waiting_for_a_tick;
 mod waiting_polls;
+mod watch_shows_who_asks;
 mod what_is_used_is_counted;
 mod who_reads_what;
 mod whole_states;
