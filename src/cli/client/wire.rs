@@ -16,7 +16,7 @@ use hyper::{
     header::{HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, redirect::Policy};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{
     TlsConnector,
@@ -72,6 +72,8 @@ impl Wire {
     ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .no_proxy()
+            // No gateway answers by one, and what is shown to it is for nobody else.
+            .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .timeout(ANSWER);
         let http = http.build().context("cannot make an HTTP client")?;

@@ -3,6 +3,7 @@
 
 mod delivered;
 mod gateway;
+mod headers;
 mod line;
 mod lines;
 mod session;
@@ -12,7 +13,7 @@ use std::{io::IsTerminal, str::FromStr};
 use clap::Args;
 use url::Url;
 
-use self::{delivered::Delivered, gateway::Gateway, session::Watching};
+use self::{delivered::Delivered, gateway::Gateway, headers::Given, session::Watching};
 use super::{
     Failure, Globals,
     client::{TlsFlags, Wire, loopback_url},
@@ -31,7 +32,7 @@ pub struct Watch {
     #[arg(long, value_parser = audience)]
     audience: Option<Audience>,
     /// Shows what the broker of this target delivers, instead of what a client gets.
-    #[arg(long, conflicts_with_all = ["url", "client_id", "from"])]
+    #[arg(long, conflicts_with_all = ["url", "client_id", "from", "headers"])]
     target: Option<String>,
     /// Public listener, e.g. `http://127.0.0.1:8080`; without it, `server.public` of the configuration.
     #[arg(long)]
@@ -42,6 +43,10 @@ pub struct Watch {
     /// Where to begin: `now`, `beginning` (of the log), `state` (of every key), or a cursor.
     #[arg(long, default_value = "now")]
     from: From,
+    /// A header of each request to the gateway, as callers that it knows need one: `X-Api-Key: …`, `Authorization: Bearer …`. `@FILE` stands for
+    /// a file of such lines, which, unlike arguments, the machine's other users do not see. May be given several times.
+    #[arg(long = "header", value_name = "NAME: VALUE|@FILE")]
+    headers: Vec<Given>,
     #[command(flatten)]
     tls: TlsFlags,
 }
@@ -91,7 +96,13 @@ impl Watch {
         let client_id = self
             .client_id
             .unwrap_or_else(|| format!("watch-{:016x}", rand::random::<u64>()));
-        let gateway = Gateway::new((wire, base), client_id, self.audience, self.module.clone());
+        let headers = headers::read(&self.headers).map_err(Failure::Usage)?;
+        let gateway = Gateway::new(
+            (wire, base, headers),
+            client_id,
+            self.audience,
+            self.module.clone(),
+        );
         let progress = match self.from {
             From::Now => Progress::after(gateway.end().await?),
             From::Beginning => Progress::from_the_beginning(),

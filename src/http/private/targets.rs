@@ -39,7 +39,7 @@ pub struct FedTarget {
     topic_prefix: String,
     /// Whether this replica is connected to it.
     connected: bool,
-    /// Why this replica is not connected, if it has tried in vain; else why no clients can be made there for sessions.
+    /// Why this replica is not connected, if it has tried in vain; else which retained messages the broker refuses, and why; else why no clients can be made there for sessions.
     trouble: Option<Box<str>>,
     /// What is worth to be said of it.
     note: Option<&'static str>,

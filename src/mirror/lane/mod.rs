@@ -1,11 +1,13 @@
 //! A lane: one module on one target, for as long as this replica holds the module's lease.
 
+pub(super) mod bookmark;
 pub(super) mod trouble;
 pub(super) mod way;
 
 use std::{sync::Arc, time::Instant};
 
 use self::{
+    bookmark::Bookmark,
     trouble::Halt,
     way::{Fork, Way},
 };
@@ -50,17 +52,6 @@ pub(super) struct Lane {
     pub(super) lag_seconds: metrics::Gauge,
 }
 
-/// The retained message, as far as it got.
-#[derive(Debug, Default)]
-pub(super) struct Bookmark {
-    pub(super) outstanding: bool,
-    /// When, and with which head, generation and version it was sent last on the first line's connection.
-    pub(super) sent: Option<(Instant, Cursor, u64, i64)>,
-    /// The least that a broker which kept its state shows.
-    pub(super) expected: Option<Cursor>,
-    pub(super) refusals: u32,
-}
-
 /// Any retained message at all reaches this.
 const ANY: Cursor = Cursor::new(Epoch::new(0), Position::ZERO);
 
@@ -91,10 +82,7 @@ impl Lane {
             wants_database: None,
             halted: None,
             skipped: None,
-            bookmark: Bookmark {
-                expected: (!created).then_some(ANY),
-                ..Bookmark::default()
-            },
+            bookmark: Bookmark::expecting((!created).then_some(ANY)),
             cleared: false,
             history,
             usage: Arc::default(),
@@ -145,8 +133,7 @@ impl Lane {
 
     /// The first line has a new connection: what the broker still has is to be found out.
     pub(super) fn begin_connection(&mut self) {
-        self.bookmark.outstanding = false;
-        self.bookmark.sent = None;
+        self.bookmark.begin_connection();
         self.cleared = false;
     }
 

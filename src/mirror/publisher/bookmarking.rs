@@ -73,10 +73,15 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     pub(super) fn may_bookmark(&self, at: usize, now: Instant) -> bool {
+        !self.gives_up_bookmark(at) && self.can_bookmark(at, now)
+    }
+
+    /// Whether nothing stands in the way of it but that it may be given up.
+    pub(super) fn can_bookmark(&self, at: usize, now: Instant) -> bool {
         let lane = &self.lanes[at];
         let busy = lane.bookmark.outstanding || lane.leaving;
         let suspect = lane.is_suspect(FIRST_LINE);
-        if !lane.cleared || busy || self.gives_up_bookmark(at) || suspect {
+        if !lane.cleared || busy || suspect {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
@@ -84,9 +89,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.has_shown(&lane.module, now) && !self.sources.witnesses.are_open(&lane.module)
     }
 
-    /// Whether the broker has refused it often enough.
+    /// Whether the broker has refused it often enough, for now.
     pub(super) fn gives_up_bookmark(&self, at: usize) -> bool {
-        self.lanes[at].bookmark.refusals >= self.settings.refusal_tries
+        self.lanes[at].bookmark.rests()
     }
 
     /// Publishes a module's retained message over a line, which is the first one but where another is to show that the

@@ -92,13 +92,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                     admitted.answered = true;
                 }
             }
-            Some(Sending::Bookmark { lane, head }) => {
-                if let Some(lane) = self.lane_mut(lane) {
-                    lane.bookmark.outstanding = false;
-                    lane.bookmark.expected = Some(head);
-                    lane.bookmark.refusals = 0;
-                }
-            }
+            Some(Sending::Bookmark { lane, head }) => self.note_bookmark(lane, head),
             None => return,
         }
         if let Some(admitted) = self.lines[on].admitted_mut() {
@@ -114,7 +108,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             admitted.alone = None;
         }
         let tries = self.settings.refusal_tries.max(1);
-        let name = self.target.name.clone();
+        self.refused_on_first |= on == FIRST_LINE;
         match self.ledger.refuse(connection, packet) {
             Some(Sending::Change { lane, cursor }) => {
                 let prefix = self.ledger.prefix(lane);
@@ -132,12 +126,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                     self.halt(at, cursor, reason);
                 }
             }
-            Some(Sending::Bookmark { lane, .. }) => {
-                if let Some(lane) = self.lane_mut(lane) {
-                    lane.bookmark.refusals += 1;
-                    tracing::error!(broker = %name, module = %lane.module, reason, "the broker refuses this module's retained message");
-                }
-            }
+            Some(Sending::Bookmark { lane, .. }) => self.refuse_bookmark(lane, reason),
             None => {}
         }
     }
@@ -166,11 +155,13 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let now = Instant::now();
         if on == FIRST_LINE {
             self.lanes.iter_mut().for_each(Lane::begin_connection);
+            self.insist_on_new_connection(now);
         }
         if lost_all {
             self.on_session_lost(on, lost_at, now);
         }
         self.review(now);
+        self.insist(now);
         self.send_bookmarks(now);
         (!asked).then(|| "the connection took no subscription".to_owned())
     }

@@ -15,6 +15,7 @@ mod feed;
 mod fitting;
 mod halting;
 mod hearing;
+mod insisting;
 mod jobs;
 mod keeping;
 mod lanes;
@@ -102,6 +103,8 @@ pub struct Publisher<S: ?Sized> {
     feed_after: Instant,
     /// A retained message that is due found the window full: it comes before the changes.
     bookmark_waits: bool,
+    /// A refusal, or silence about a retained message, has cost the first line's last connection.
+    refused_on_first: bool,
     unwritten_acks: u64,
     written_at: Instant,
     scratch: BytesMut,
@@ -169,6 +172,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             replayed_at: None,
             feed_after: now,
             bookmark_waits: false,
+            refused_on_first: false,
             unwritten_acks: 0,
             written_at: now,
             scratch: BytesMut::new(),
@@ -226,6 +230,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.mind_silence(now);
         self.tend_halted(now);
         self.review(now);
+        self.insist(now);
         self.send_bookmarks(now);
         let whole = self.status.connected();
         for lane in &mut self.lanes {

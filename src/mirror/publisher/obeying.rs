@@ -138,6 +138,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             for lane in &mut self.lanes {
                 lane.end_rest(now);
             }
+            self.end_rests(now);
         }
     }
 

@@ -20,6 +20,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             modules.insert(lane.module.clone(), status);
         }
         self.status.set_modules(modules);
+        self.status.set_given_up(self.given_up().as_deref());
         #[expect(
             clippy::cast_precision_loss,
             reason = "the count is bounded by mirror.inflight"

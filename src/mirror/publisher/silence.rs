@@ -12,6 +12,7 @@ use crate::{
     mirror::{
         lane::trouble::Next,
         ledger::{LaneId, Sending},
+        line::FIRST_LINE,
     },
 };
 
@@ -39,7 +40,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             Sending::Change { lane, cursor } => {
                 self.leave_unanswered(on, (lane, cursor), alone == Some(lane), answers);
             }
-            Sending::Bookmark { lane, .. } if answers => self.leave_bookmark_unanswered(lane),
+            Sending::Bookmark { lane, .. } if answers => {
+                let patience = self.settings.ack_timeout_ms;
+                let reason = format!("it was not acknowledged within {patience} ms");
+                self.refused_on_first |= on == FIRST_LINE;
+                self.refuse_bookmark(lane, &reason);
+            }
             Sending::Bookmark { .. } => {}
         }
         let reason = format!(
@@ -88,14 +94,6 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 "position {position}: sent {tries} times, and as a pointer, and never acknowledged within {patience} ms, alone on the connection"
             );
             self.halt(at, cursor, reason);
-        }
-    }
-
-    fn leave_bookmark_unanswered(&mut self, id: LaneId) {
-        let name = self.target.name.clone();
-        if let Some(lane) = self.lane_mut(id) {
-            lane.bookmark.refusals += 1;
-            tracing::error!(broker = %name, module = %lane.module, "the broker does not acknowledge this module's retained message");
         }
     }
 

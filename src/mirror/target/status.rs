@@ -44,6 +44,8 @@ pub struct TargetStatus {
     trouble: RwLock<Option<Box<str>>>,
     /// Why sessions get no clients there that have to be made.
     shut: RwLock<Option<Box<str>>>,
+    /// Why clients that are connected to it do not hear what they are told.
+    given_up: RwLock<Option<Box<str>>>,
     connections: AtomicU64,
     verification: Verification,
     modules: RwLock<BTreeMap<ModuleName, ModuleStatus>>,
@@ -85,6 +87,7 @@ impl TargetStatus {
             connected: AtomicBool::new(false),
             trouble: RwLock::default(),
             shut: RwLock::default(),
+            given_up: RwLock::default(),
             connections: AtomicU64::new(0),
             verification: Verification::default(),
             modules: RwLock::default(),
@@ -106,9 +109,11 @@ impl TargetStatus {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Why the last connection ended or could not be made, while there is none; else why sessions get no clients there, while that is so.
+    /// Why the last connection ended or could not be made, while there is none; else which retained messages the broker refuses, and why;
+    /// else why sessions get no clients there, while that is so.
     pub fn trouble(&self) -> Option<Box<str>> {
-        noted(&self.trouble).or_else(|| noted(&self.shut))
+        let troubles = [&self.trouble, &self.given_up, &self.shut];
+        troubles.into_iter().find_map(noted)
     }
 
     /// How often the broker has let us in. What was under way before comes again after.
@@ -163,6 +168,11 @@ impl TargetStatus {
     /// Whether sessions get clients there, and why not.
     pub(in crate::mirror) fn set_shut(&self, trouble: Option<&str>) {
         note(&self.shut, trouble);
+    }
+
+    /// Retained messages are given up, for this reason.
+    pub(in crate::mirror) fn set_given_up(&self, reason: Option<&str>) {
+        note(&self.given_up, reason);
     }
 
     pub(in crate::mirror) fn set_modules(&self, fresh: BTreeMap<ModuleName, ModuleStatus>) {

@@ -48,6 +48,11 @@ pub fn old_auth() -> String {
     )
 }
 
+/// The header by which the shop shows its key, as the command line takes it.
+pub fn key_header() -> String {
+    format!("X-Api-Key: {KEY}")
+}
+
 /// What a request brings along.
 #[derive(Debug, Clone)]
 pub enum Credential {
