@@ -49,7 +49,9 @@ async fn and_says_how_where_it_does_not() {
     fs::write(&file, format!("{header}\n")).unwrap();
     let at_file = format!("@{}", file.display());
     for shown in [&header, &at_file] {
-        let known = Script::of_program(PROGRAM, &[&from[..], &["--header", shown]].concat());
+        // Which is the only client that the key may bear.
+        let shows = ["--client-id", "u1", "--header", shown];
+        let known = Script::of_program(PROGRAM, &[&from[..], &shows].concat());
         known
             .until("the change is shown", PATIENCE, |lines| {
                 lines.iter().any(|line| line["key"] == "k")

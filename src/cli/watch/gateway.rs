@@ -33,7 +33,7 @@ const TRANSPORT: &str = "changeover-transport";
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// What helps whom the gateway does not know, or does not let read this.
-const HINT: &str = "; show it who asks by --header 'NAME: VALUE' or --header @FILE";
+const HINT: &str = "; show it who asks by --header 'NAME: VALUE' or --header @FILE, and which client it is by --client-id";
 
 /// A client's questions about one module. Cheap to clone.
 #[derive(Debug, Clone)]
