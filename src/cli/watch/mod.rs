@@ -43,7 +43,7 @@ pub struct Watch {
     /// Where to begin: `now`, `beginning` (of the log), `state` (of every key), or a cursor.
     #[arg(long, default_value = "now")]
     from: From,
-    /// A header of each request to the gateway, as callers that it knows need one: `X-Api-Key: …`, `Authorization: Bearer …`. `@FILE` stands for
+    /// A header of each request to the gateway, as callers that it knows need one: `X-Api-Key: KEY`, `Authorization: Bearer TOKEN`. `@FILE` stands for
     /// a file of such lines, which, unlike arguments, the machine's other users do not see. May be given several times.
     #[arg(long = "header", value_name = "NAME: VALUE|@FILE")]
     headers: Vec<Given>,
