@@ -157,7 +157,8 @@ async fn survive_as(story: Story, database: DatabaseUnderTest, mut broker: Broke
         producers: PRODUCERS,
         changes: CHANGES / PRODUCERS,
         batch: 20,
-        pace: Duration::from_millis(100),
+        // Slow enough to last longer than all kills, also on a machine that is busy: else nothing new would come after the last.
+        pace: Duration::from_millis(150),
         seed,
     });
 
