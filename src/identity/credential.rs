@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode;
 
 use super::{Asking, Place};
@@ -88,45 +88,15 @@ fn parameter<'a>(query: &'a str, name: &str) -> Found<'a> {
     }
 }
 
-/// A header that stands there twice: nobody could say which one decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unclear;
-
-/// What is shown to somebody else of a request: as its headers, and nothing else. `None` if nothing of it is there.
-pub(super) fn shown(
-    places: &[CredentialPlace],
-    asking: &Asking<'_>,
-) -> Result<Option<HeaderMap>, Unclear> {
-    let mut headers = HeaderMap::new();
-    let mut cookies = Vec::new();
-    for place in places {
-        match place {
-            CredentialPlace::Cookie(name) => {
-                if let Found::One(value) = cookie(asking.headers, name) {
-                    if !cookies.is_empty() {
-                        cookies.extend_from_slice(b"; ");
-                    }
-                    cookies.extend_from_slice(name.as_bytes());
-                    cookies.push(b'=');
-                    cookies.extend_from_slice(&value);
-                }
-            }
-            CredentialPlace::Header(name) | CredentialPlace::Scheme(name, _) => {
-                let mut values = asking.headers.get_all(name).iter();
-                let first = values.next();
-                if values.next().is_some() {
-                    return Err(Unclear);
-                }
-                headers.extend(first.map(|value| (name.clone(), value.clone())));
-            }
-            CredentialPlace::Query(_) => {}
+/// What of a place is shown to somebody else who knows what it means: its header as it came, or its cookie.
+pub(super) fn whole<'a>(place: &CredentialPlace, asking: &Asking<'a>) -> Found<'a> {
+    match place {
+        CredentialPlace::Header(name) | CredentialPlace::Scheme(name, _) => {
+            header(asking.headers, name)
         }
+        CredentialPlace::Cookie(name) => cookie(asking.headers, name),
+        CredentialPlace::Query(_) => Found::Nothing,
     }
-    if !cookies.is_empty() {
-        // A part of a header's value may stand in a header too.
-        headers.extend(HeaderValue::from_bytes(&cookies).map(|value| (header::COOKIE, value)));
-    }
-    Ok((!headers.is_empty()).then_some(headers))
 }
 
 /// As answers and descriptions tell it.
@@ -143,6 +113,8 @@ pub(super) fn told(place: &CredentialPlace) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn found(place: &CredentialPlace, headers: &[(&str, &str)], query: &str) -> Option<String> {

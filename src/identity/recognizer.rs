@@ -7,7 +7,7 @@ use super::{
     claims::Unfit,
     credential::{self, Found},
     fingerprint::{Fingerprint, Salt},
-    forward::{ForwardRecognizer, Shown},
+    forward::ForwardRecognizer,
     header::HeaderRecognizer,
     jwt::{JwtRecognizer, Unknown},
     key::KeyRecognizer,
@@ -60,7 +60,8 @@ pub(super) struct Shared {
 /// What a request brings along for a recognizer that has to be asked.
 enum Brought<'a> {
     Credential(std::borrow::Cow<'a, [u8]>),
-    Shown(Shown),
+    /// What the back end is shown of it.
+    Shown,
 }
 
 /// Why nobody was recognized: what is told, and what is wrong.
@@ -140,11 +141,8 @@ impl Recognizer {
         let (at, header) = match &self.way {
             Way::Open => return Ok(None),
             Way::Forward(_, forward) => {
-                let shown = forward.shown(salt, asking)?;
-                return Ok(shown.map(|shown| {
-                    let key = *shown.fingerprint();
-                    (Brought::Shown(shown), key)
-                }));
+                let key = forward.fingerprint(salt, asking)?;
+                return Ok(key.map(|key| (Brought::Shown, key)));
             }
             Way::Header(_, header) if !header.believes(asking) => return Ok(None),
             Way::Header(at, header) => (at, Some(header)),
@@ -199,8 +197,8 @@ impl Recognizer {
                 let caller = caller.map_err(|why| no(self.unfit(why, now)))?;
                 Ok(remember(caller, ALWAYS, 0))
             }
-            (Way::Forward(_, forward), Brought::Shown(shown)) => {
-                let asked = forward.recognize(shown, past, asking.address).await;
+            (Way::Forward(_, forward), Brought::Shown) => {
+                let asked = forward.recognize(asking, key, past).await;
                 asked.map_err(no)
             }
             _ => Err(no(Refused::NotAccepted)),

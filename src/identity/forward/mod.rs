@@ -17,7 +17,8 @@ mod shown;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-pub(super) use self::shown::Shown;
+use http::HeaderMap;
+
 use self::{
     check::{Check, Verdict},
     flights::Flights,
@@ -92,16 +93,24 @@ impl ForwardRecognizer {
         })))
     }
 
-    /// What the request brings along for the back end, if anything.
-    pub(super) fn shown(&self, salt: Salt, asking: &Asking<'_>) -> Result<Option<Shown>, Refused> {
-        shown::shown(&self.0.settings, (salt, self.0.granting.by()), asking)
+    /// By what it is remembered what the request brings along for the back end, if it brings anything.
+    pub(super) fn fingerprint(
+        &self,
+        salt: Salt,
+        asking: &Asking<'_>,
+    ) -> Result<Option<Fingerprint>, Refused> {
+        shown::fingerprint(&self.0.settings, (salt, self.0.granting.by()), asking)
     }
 
-    /// What the back end says. `past` is what it said before.
-    pub(super) async fn recognize(&self, shown: Shown, past: Past, from: IpAddr) -> Outcome {
+    /// What the back end says of the request with this fingerprint. `past` is what it said before.
+    pub(super) async fn recognize(
+        &self,
+        asking: &Asking<'_>,
+        key: Fingerprint,
+        past: Past,
+    ) -> Outcome {
         let inner = &self.0;
-        let now = inner.clock.now();
-        let key = *shown.fingerprint();
+        let (now, from) = (inner.clock.now(), asking.address);
         if inner.verdicts.is_refused(&key, now) {
             return Err(Refused::NotAccepted);
         }
@@ -117,8 +126,9 @@ impl ForwardRecognizer {
         if !inner.outage.lets_through(&asker, now) {
             return inner.without_answer(&key, past, now);
         }
+        let shown = shown::headers(&inner.settings, asking)?;
         let (work, before) = (Arc::clone(inner), past.clone());
-        let check = move || async move { work.checked(shown, before, asker).await };
+        let check = move || async move { work.checked((key, shown), before, asker).await };
         let checked = inner.flights.join(key, asker.is_proven, check).await;
         checked.unwrap_or_else(|| inner.crowded_out(&key, past))
     }
@@ -126,8 +136,12 @@ impl ForwardRecognizer {
 
 impl Inner {
     /// Asks, and remembers what it learns.
-    async fn checked(&self, shown: Shown, past: Past, asker: Asker) -> Outcome {
-        let key = *shown.fingerprint();
+    async fn checked(
+        &self,
+        (key, shown): (Fingerprint, HeaderMap),
+        past: Past,
+        asker: Asker,
+    ) -> Outcome {
         let whose = gate::whose(&past, asker.from);
         let Some(place) = self.gate.enter(whose, self.settings.timeout).await else {
             return self.crowded_out(&key, past);
@@ -137,7 +151,7 @@ impl Inner {
             let still = self.wrong.may_ask(asker.from, &key, self.clock.now());
             still.map_err(|retry_after_s| Refused::TooMany { retry_after_s })?;
         }
-        let verdict = self.check.ask(shown.headers, &self.granting).await;
+        let verdict = self.check.ask(shown, &self.granting).await;
         drop(place);
         let now = self.clock.now();
         match verdict {

@@ -3,67 +3,114 @@
 //! A verdict is about all that was shown, since nobody but the back end knows what it looked at; a place that decides nothing, by the
 //! configuration, is shown beside it.
 //!
-//! Invariants: nothing is shown but the configured places; a header that stands there twice, and what is longer than allowed, is refused unasked.
+//! Invariants: nothing is shown but the configured places; a header that stands there twice, and what is longer than allowed, is refused unasked;
+//! what is known already is recognized without an allocation, so headers are made for the back end alone.
 
-use http::{HeaderMap, HeaderValue};
+use std::{borrow::Cow, net::IpAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
-    config::auth::Forward,
+    config::auth::{CredentialPlace, Forward},
     identity::{
-        Asking, Refused, credential,
-        credential::Unclear,
-        fingerprint::{Fingerprint, Salt},
+        Asking, Refused,
+        credential::{self, Found},
+        fingerprint::{Fingerprint, Salt, Showing},
     },
 };
 
-/// What a request shows to the back end.
-pub(in crate::identity) struct Shown {
-    pub(super) headers: HeaderMap,
-    fingerprint: Fingerprint,
-}
+/// Of a proxy, where the client calls from.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-impl Shown {
-    pub(in crate::identity) const fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
-    }
-}
-
-/// What a request shows to the back end, if it brings what decides.
-pub(super) fn shown(
+/// By what the verdict about a request is remembered, if it brings what decides.
+pub(super) fn fingerprint(
     settings: &Forward,
-    (salt, place): (Salt, u8),
+    (salt, by): (Salt, u8),
     asking: &Asking<'_>,
-) -> Result<Option<Shown>, Refused> {
-    let unclear = |Unclear| Refused::NotAccepted;
-    let decides = credential::shown(&settings.decides, asking).map_err(unclear)?;
-    let Some(mut decides) = decides else {
+) -> Result<Option<Fingerprint>, Refused> {
+    let (mut showing, mut bytes, mut decides) = (salt.begin(by), 0, false);
+    for (at, place) in settings.decides.iter().enumerate() {
+        if let Some(value) = standing(place, asking)? {
+            (bytes, decides) = (bytes + length(place, &value), true);
+            showing = showing.count(at).with(&value);
+        }
+    }
+    if !decides {
         return Ok(None);
-    };
-    let all = if settings.decides.len() == settings.shows.len() {
-        None
-    } else {
-        credential::shown(&settings.shows, asking).map_err(unclear)?
-    };
-    let mut headers = all.unwrap_or_else(|| decides.clone());
-    let bytes: usize = headers.values().map(HeaderValue::len).sum();
+    }
+    if settings.decides.len() < settings.shows.len() {
+        bytes = 0;
+        for place in &settings.shows {
+            bytes += standing(place, asking)?.map_or(0, |value| length(place, &value));
+        }
+    }
     if bytes > settings.max_credential_bytes {
         return Err(Refused::NotAccepted);
     }
     if settings.forward_address {
         // Who it is may depend on it, so it is a part of what the verdict is about.
-        let address = HeaderValue::try_from(asking.address.to_string());
-        let address = address.map_err(|_| Refused::NotAccepted)?;
-        decides.insert("x-forwarded-for", address.clone());
-        headers.insert("x-forwarded-for", address);
+        showing = with_address(showing, asking.address);
     }
-    let mut showing = salt.begin(place);
-    for (name, value) in &decides {
-        showing = showing
-            .with(name.as_str().as_bytes())
-            .with(value.as_bytes());
+    Ok(Some(showing.done()))
+}
+
+/// What the back end is shown of a request that has a fingerprint.
+pub(super) fn headers(settings: &Forward, asking: &Asking<'_>) -> Result<HeaderMap, Refused> {
+    let mut headers = HeaderMap::new();
+    let mut cookies = Vec::new();
+    for place in &settings.shows {
+        let Some(value) = standing(place, asking)? else {
+            continue;
+        };
+        match place {
+            CredentialPlace::Cookie(name) => {
+                let between: &[u8] = if cookies.is_empty() { b"" } else { b"; " };
+                cookies.extend([between, name.as_bytes(), b"=", &value].concat());
+            }
+            CredentialPlace::Header(name) | CredentialPlace::Scheme(name, _) => {
+                headers.insert(name, readable(&value)?);
+            }
+            CredentialPlace::Query(_) => {}
+        }
     }
-    Ok(Some(Shown {
-        headers,
-        fingerprint: showing.done(),
-    }))
+    if !cookies.is_empty() {
+        headers.insert(header::COOKIE, readable(&cookies)?);
+    }
+    if settings.forward_address {
+        let address = asking.address.to_string();
+        headers.insert(FORWARDED_FOR, readable(address.as_bytes())?);
+    }
+    Ok(headers)
+}
+
+/// What stands at a place, if anything does.
+fn standing<'a>(
+    place: &CredentialPlace,
+    asking: &Asking<'a>,
+) -> Result<Option<Cow<'a, [u8]>>, Refused> {
+    match credential::whole(place, asking) {
+        Found::Nothing => Ok(None),
+        Found::One(value) => Ok(Some(value)),
+        Found::Unclear => Err(Refused::NotAccepted),
+    }
+}
+
+/// How much of a header it takes.
+fn length(place: &CredentialPlace, value: &[u8]) -> usize {
+    match place {
+        CredentialPlace::Cookie(name) => name.len() + "=; ".len() + value.len(),
+        _ => value.len(),
+    }
+}
+
+fn with_address(showing: Showing, address: IpAddr) -> Showing {
+    match address {
+        IpAddr::V4(address) => showing.with(&address.octets()),
+        IpAddr::V6(address) => showing.with(&address.octets()),
+    }
+}
+
+/// A part of a header's value may stand in a header too.
+fn readable(value: &[u8]) -> Result<HeaderValue, Refused> {
+    HeaderValue::from_bytes(value).map_err(|_| Refused::NotAccepted)
 }
