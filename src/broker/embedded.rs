@@ -19,7 +19,11 @@ use super::{
     sessions::Sessions,
     watcher::Watcher,
 };
-use crate::{config::broker::Broker, cutover::Census, identity::passes::Doorkeeper};
+use crate::{
+    config::{broker::Broker, port},
+    cutover::Census,
+    identity::passes::Doorkeeper,
+};
 
 /// Where the broker listens.
 #[derive(Debug, Clone, Copy)]
@@ -60,16 +64,16 @@ const EXPIRY: Duration = Duration::from_millis(500);
 impl EmbeddedBroker {
     /// Binds the listeners. Only the `gateway` may publish; clients enter and subscribe as `passes` say, or all of them as they like; the
     /// census is told who is connected.
-    pub async fn bind(
+    pub fn bind(
         bounds: &Broker,
         addresses: Addresses,
         gateway: &GatewayLogin,
         passes: Option<Arc<dyn Doorkeeper>>,
         census: Arc<Census>,
     ) -> Result<Self, BindError> {
-        let (mqtt, at) = listen("mqtt.targets.url", addresses.mqtt).await?;
+        let (mqtt, at) = listen("mqtt.targets.url", addresses.mqtt, bounds.backlog)?;
         let websocket = match addresses.websocket {
-            Some(address) => Some(listen("mqtt.targets.websocket", address).await?),
+            Some(address) => Some(listen("mqtt.targets.websocket", address, bounds.backlog)?),
             None => None,
         };
         let (websocket, websocket_at) = websocket.unzip();
@@ -134,16 +138,17 @@ async fn expire(granted: &Granted, engine: &Engine) -> Infallible {
     }
 }
 
-async fn listen(
+fn listen(
     key: &'static str,
     address: SocketAddr,
+    backlog: u32,
 ) -> Result<(TcpListener, SocketAddr), BindError> {
     let refused = |source| BindError {
         key,
         address,
         source,
     };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let listener = port::listen(address, backlog).map_err(refused)?;
     let at = listener.local_addr().map_err(refused)?;
     Ok((listener, at))
 }

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problems, span::Span};
+use super::{Problems, port, span::Span};
 
 /// Bounds of the embedded broker. They have no effect on a broker of its own process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Broker {
+    /// Connections per port that wait to be accepted; the system's own bound holds too.
+    pub backlog: u32,
     /// Connections of clients that have entered, at once. The gateway's own counts for none.
     pub max_connections: usize,
     /// Those of one caller; each of its clients may have a second one for a moment, to take over its own.
@@ -42,6 +44,7 @@ pub struct Broker {
 impl Default for Broker {
     fn default() -> Self {
         Self {
+            backlog: port::BACKLOG,
             max_connections: 2_100,
             max_connections_per_caller: 200,
             max_waiting: 2_000,
@@ -65,6 +68,7 @@ const MOST: u64 = 10_000_000;
 impl Broker {
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         let key = |name: &str| format!("{path}.{name}");
+        problems.bound(&key("backlog"), self.backlog, 1, port::MOST_BACKLOG);
         problems.bound(&key("max_connections"), self.max_connections, 1, MOST);
         let per_caller = self.max_connections_per_caller;
         problems.bound(&key("max_connections_per_caller"), per_caller, 1, MOST);

@@ -41,6 +41,7 @@ pub mod panic;
 pub mod pem;
 pub mod poll;
 pub mod poll_path;
+pub mod port;
 mod problems;
 pub mod profile;
 pub mod quirks;

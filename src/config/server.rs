@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problems, listener_tls::ListenerTls};
+use super::{Problems, listener_tls::ListenerTls, port};
 use crate::domain::Network;
 
 /// Listeners and the process itself.
@@ -29,6 +29,8 @@ pub struct Server {
     /// How long a shutdown may take before it is forced. Clients of the public listener that have not
     /// finished are cut off at two fifths of it, those of the private listener at half.
     pub drain_ms: u64,
+    /// Connections per listener that wait to be accepted; the system's own bound holds too.
+    pub backlog: u32,
     /// Connections per listener; one more waits to be accepted.
     pub max_connections: usize,
     /// Connections per listener of one address; one more is closed. 0 = no limit.
@@ -67,6 +69,7 @@ impl Default for Server {
             cors_origins: Vec::new(),
             instance: String::new(),
             drain_ms: 10_000,
+            backlog: port::BACKLOG,
             max_connections: 20_000,
             max_connections_per_address: 0,
             idle_timeout_ms: 75_000,
@@ -129,6 +132,7 @@ impl Server {
         let per_address = count(self.max_connections_per_address);
         for (key, value, min, max) in [
             ("drain_ms", self.drain_ms, 1, HOUR_MS),
+            ("backlog", self.backlog.into(), 1, port::MOST_BACKLOG),
             ("max_connections", count(self.max_connections), 1, 1_000_000),
             ("max_connections_per_address", per_address, 0, 1_000_000),
             ("idle_timeout_ms", self.idle_timeout_ms, 100, HOUR_MS),

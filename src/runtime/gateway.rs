@@ -64,12 +64,12 @@ impl Gateway {
         let config = Arc::new(config);
         let store = store::open(&config.database, &config.sequencer).await?;
         schema::prepare(store.as_ref(), &config, options).await?;
-        let listeners = Listeners::bind(&config).await?;
+        let listeners = Listeners::bind(&config)?;
         let census = Arc::new(configured::census(&config));
         let identity = Identity::new(&config, Arc::new(SystemClock), rand::random());
         let identity = Arc::new(identity.map_err(StartError::Callers)?);
         let entrances = Entrances::new(&config, identity);
-        let targets = Targets::bind(&config, &census, &entrances).await?;
+        let targets = Targets::bind(&config, &census, &entrances)?;
         let addresses = Addresses {
             public: listeners.public_address()?,
             private: listeners.private_address()?,

@@ -9,7 +9,7 @@ use super::{
     tasks::{Rank, Tasks},
 };
 use crate::{
-    config::{Config, listener_tls::ListenerTls, server::Server},
+    config::{Config, listener_tls::ListenerTls, port, server::Server},
     http::{
         serving::{Bounds, Tls, Walls},
         tls::Certificates,
@@ -84,10 +84,11 @@ fn bounds(server: &Server) -> Bounds {
 }
 
 impl Listeners {
-    pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
+        let server = &config.server;
         Ok(Self {
-            public: bind("server.public", config.server.public).await?,
-            private: bind("server.private", config.server.private).await?,
+            public: bind("server.public", server.public, server.backlog)?,
+            private: bind("server.private", server.private, server.backlog)?,
         })
     }
 
@@ -109,9 +110,8 @@ fn local_address(key: &'static str, listener: &TcpListener) -> Result<SocketAddr
     })
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|source| StartError::Bind {
+fn bind(key: &'static str, address: SocketAddr, backlog: u32) -> Result<TcpListener, StartError> {
+    port::listen(address, backlog).map_err(|source| StartError::Bind {
         key: key.to_owned(),
         address: address.to_string(),
         source,

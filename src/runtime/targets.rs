@@ -36,7 +36,7 @@ pub(super) struct Targets {
 
 impl Targets {
     /// Binds the embedded brokers and takes the URLs of all targets apart.
-    pub(super) async fn bind(
+    pub(super) fn bind(
         config: &Config,
         census: &Arc<Census>,
         entrances: &Entrances,
@@ -55,9 +55,7 @@ impl Targets {
             let mut made =
                 Target::new(target, prefix, &instance, number).map_err(StartError::Target)?;
             made.pointers = mirror::Pointers::below(config.server.public_url.as_deref());
-            targets
-                .embed((config, census, entrances), target, &mut made)
-                .await?;
+            targets.embed((config, census, entrances), target, &mut made)?;
             let prefix = target.effective_prefix(&config.mqtt).to_owned();
             targets.fed.push((made, prefix));
         }
@@ -66,7 +64,7 @@ impl Targets {
 
     /// If the target is an embedded broker: binds it, and lets the gateway into it.
     #[cfg(feature = "embedded-broker")]
-    async fn embed(
+    fn embed(
         &mut self,
         (config, census, entrances): (&Config, &Arc<Census>, &Entrances),
         target: &mqtt::Target,
@@ -83,7 +81,6 @@ impl Targets {
         let login = GatewayLogin::random(&made.client_id);
         let (passes, census) = (entrances.embedded(), Arc::clone(census));
         let broker = EmbeddedBroker::bind(&config.broker, addresses, &login, passes, census)
-            .await
             .map_err(|why| StartError::Target(why.to_string()))?;
         let bound = broker.addresses();
         let (user, password) = login.credentials();
@@ -97,8 +94,7 @@ impl Targets {
     }
 
     #[cfg(not(feature = "embedded-broker"))]
-    #[expect(clippy::unused_async, reason = "the embedded broker is bound here")]
-    async fn embed(
+    fn embed(
         &mut self,
         _of: (&Config, &Arc<Census>, &Entrances),
         _target: &mqtt::Target,

@@ -71,7 +71,6 @@ async fn who_comes_and_goes_takes_no_more_than_the_bound() {
         None,
         Arc::new(Census::nobodys()),
     )
-    .await
     .unwrap();
     let url = format!("mqtt://{}", broker.addresses().mqtt);
     let stop = CancellationToken::new();

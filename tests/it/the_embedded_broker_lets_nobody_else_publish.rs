@@ -33,6 +33,10 @@ impl Serving {
         Self::start_for(port, GatewayLogin::random(CLIENT_ID)).await
     }
 
+    #[expect(
+        clippy::unused_async,
+        reason = "it starts tasks: only within a runtime"
+    )]
     async fn start_for(port: u16, login: GatewayLogin) -> Self {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let wanted = Addresses {
@@ -46,7 +50,6 @@ impl Serving {
             None,
             Arc::new(Census::nobodys()),
         )
-        .await
         .unwrap();
         let addresses = broker.addresses();
         let stop = CancellationToken::new();
@@ -263,7 +266,6 @@ async fn a_port_in_use_names_the_key_to_change() {
             None,
             Arc::new(Census::nobodys()),
         )
-        .await
         .err()
         .unwrap();
         assert!(error.to_string().starts_with(key), "{error}");

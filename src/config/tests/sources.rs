@@ -64,7 +64,7 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
     limits.colour: unknown key `colour`. Known are `audience_bytes`, `change_id_bytes`, `key_bytes`, `value_bytes`, `value_depth` (from changeover.toml)
     modules[1].poll.cursor.kind: unknown value `positoin`, did you mean `position`? Known are `etag`, `none`, `position`, `rfc3339`, `timestamp-ms`, `timestamp-s`, `token` (from changeover.toml)
     modules[1].poll.cursor.nme: unknown key `nme`, did you mean `name`? Known are `in`, `kind`, `name` (from changeover.toml)
-    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `body_timeout_ms`, `compress_above_bytes`, `cors_origins`, `drain_ms`, `head_timeout_ms`, `hsts_s`, `idle_timeout_ms`, `instance`, `max_connections`, `max_connections_per_address`, `max_head_bytes`, `max_headers`, `max_url_bytes`, `private`, `private_hosts`, `private_tls`, `proxies`, `public`, `public_tls`, `public_url` (from changeover.toml)
+    server.pubilc: unknown key `pubilc`, did you mean `public`? Known are `backlog`, `body_timeout_ms`, `compress_above_bytes`, `cors_origins`, `drain_ms`, `head_timeout_ms`, `hsts_s`, `idle_timeout_ms`, `instance`, `max_connections`, `max_connections_per_address`, `max_head_bytes`, `max_headers`, `max_url_bytes`, `private`, `private_hosts`, `private_tls`, `proxies`, `public`, `public_tls`, `public_url` (from changeover.toml)
     modules[1].poll.cursor.name: must not be empty (from changeover.toml)
     "#);
 }

@@ -39,6 +39,10 @@ impl Embedded {
     }
 
     /// Starts it again after [`Self::stop`], on the same port.
+    #[expect(
+        clippy::unused_async,
+        reason = "it starts tasks: only within a runtime"
+    )]
     pub async fn serve(&mut self) {
         let addresses = Addresses {
             mqtt: SocketAddr::from(([127, 0, 0, 1], self.port)),
@@ -52,7 +56,6 @@ impl Embedded {
             None,
             Arc::new(Census::nobodys()),
         )
-        .await
         .unwrap();
         self.port = broker.addresses().mqtt.port();
         let stop = CancellationToken::new();

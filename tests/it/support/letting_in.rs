@@ -31,6 +31,10 @@ pub struct LettingIn {
 
 impl LettingIn {
     /// Passes are good for so long.
+    #[expect(
+        clippy::unused_async,
+        reason = "it starts tasks: only within a runtime"
+    )]
     pub async fn start(bounds: &Broker, lifetime: Duration) -> Self {
         let config: Config = toml::from_str("[[modules]]\nname = \"orders\"\n").unwrap();
         let passes = passes(lifetime);
@@ -43,9 +47,7 @@ impl LettingIn {
         let login = GatewayLogin::random(GATEWAY);
         let doorkeeper = Some(Arc::new(access) as _);
         let census = Arc::new(Census::nobodys());
-        let broker = EmbeddedBroker::bind(bounds, addresses, &login, doorkeeper, census)
-            .await
-            .unwrap();
+        let broker = EmbeddedBroker::bind(bounds, addresses, &login, doorkeeper, census).unwrap();
         let (user, password) = login.credentials();
         let addresses = broker.addresses();
         let stop = CancellationToken::new();
