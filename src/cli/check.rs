@@ -1,7 +1,9 @@
 //! `changeover check`: every problem of the configuration, before it is put in force, and what may become one.
 
 use super::{Failure, Globals, output::say};
-use crate::{config::modules::Quirk, cutover::missing_folder};
+use crate::{
+    config::modules::Quirk, cutover::missing_folder, identity::operators::admin_file_trouble,
+};
 
 pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     let config = globals.load_to_check()?;
@@ -21,6 +23,11 @@ pub(super) fn run(globals: &Globals) -> Result<(), Failure> {
     }
     if let Some(open) = config.who_is_open() {
         say(&format!("warning: auth.callers: {open}"))?;
+    }
+    if let Some(why) = config.auth.admin_token_file().and_then(admin_file_trouble) {
+        say(&format!(
+            "warning: auth.admin_token_file: {why}: nobody is let in by it at the private listener"
+        ))?;
     }
     if let Some(why) = config.panic.file.as_deref().and_then(missing_folder) {
         say(&format!("warning: panic.file: {why}"))?;

@@ -15,7 +15,7 @@ pub fn is_secret(key: &str) -> bool {
         .any(|end| key.ends_with(end))
 }
 
-/// A URL with its password and its secret query parameters hidden. Other text stays as it is.
+/// A URL with its password and the values of its parameters hidden, but of those that are known to be harmless. Other text stays as it is.
 pub fn url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
@@ -48,13 +48,50 @@ fn user_hidden(address: &str) -> String {
     }
 }
 
+/// Parameters whose values are shown: what `sqlx` reads of a URL for PostgreSQL, MySQL and SQLite, but the password, and `options`, in which
+/// settings of any kind stand. Of all others nobody here knows what they are: the name of a secret may be any word.
+const HARMLESS: [&str; 27] = [
+    "application_name",
+    "cache",
+    "charset",
+    "collation",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "immutable",
+    "mode",
+    "port",
+    "socket",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslca",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "time-zone",
+    "timezone",
+    "user",
+    "vfs",
+];
+
 fn parameters_hidden(query: &str) -> String {
-    let hide = |parameter: &str| match parameter.split_once('=') {
-        // Keys of TLS may stand there in PEM instead of the name of their file.
-        Some((key, value)) if is_secret(key) || value.contains("BEGIN") => {
-            format!("{key}={HIDDEN}")
+    let hide = |parameter: &str| {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        // Keys of TLS may stand there in PEM instead of the name of their file, and what follows a `#` is no value.
+        let is_plain = !value.contains("BEGIN") && !value.contains('#');
+        match parameter.len() == key.len() {
+            _ if HARMLESS.contains(&key) && is_plain => parameter.to_owned(),
+            false => format!("{key}={HIDDEN}"),
+            // A secret may stand there without a name.
+            true if key.is_empty() => String::new(),
+            true => HIDDEN.to_owned(),
         }
-        _ => parameter.to_owned(),
     };
     query.split('&').map(hide).collect::<Vec<_>>().join("&")
 }

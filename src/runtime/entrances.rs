@@ -71,10 +71,15 @@ impl Entrances {
         &self.identity
     }
 
+    /// The users of the configuration.
+    pub(super) fn logins(&self) -> Arc<Logins> {
+        Arc::clone(&self.logins)
+    }
+
     /// What sessions answer.
     pub(super) fn credentials(&self) -> mirror::Credentials {
         let passes = self.passes.clone();
-        let (logins, desks) = (Arc::clone(&self.logins), Arc::clone(&self.desks));
+        let (logins, desks) = (self.logins(), Arc::clone(&self.desks));
         mirror::Credentials::new(&self.identity, passes, logins, desks)
     }
 

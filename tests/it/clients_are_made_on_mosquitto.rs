@@ -410,12 +410,27 @@ async fn nobody_is_made_where_the_defaults_let_too_much_through() {
         told().await.filter(is_said)
     })
     .await;
+    // Whoever would send clients there is told.
+    let path = format!("/admin/v1/modules/{MODULE}/gates");
+    let caveats = async || {
+        let gate = client.post(&path, &json!({"step": "ramp"})).await;
+        gate.json()["caveats"].clone()
+    };
+    eventually("the gate tells it", START, async || {
+        let caveat = caveats().await[0].as_str()?.to_owned();
+        (caveat.starts_with("target ") && is_said(&caveat)).then_some(())
+    })
+    .await;
     broker.deny("publishClientReceive");
     eventually("clients are made", START, async || {
         credentials(&session(client, "t1", "u1").await)
     })
     .await;
     assert_eq!(told().await, None);
+    eventually("the gate has nothing to tell", START, async || {
+        (caveats().await == json!([])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

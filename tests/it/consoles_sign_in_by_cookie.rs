@@ -50,11 +50,16 @@ fn bare(client: &Client, method: Method, path: &str) -> RequestBuilder {
 }
 
 async fn login(client: &Client, body: &Value, headers: &[(&str, &str)]) -> Answer {
-    let mut request = bare(client, Method::POST, "/v1/login").json(body);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    client.send(request).await
+    // A gateway is ready before it has read a key.
+    eventually("there is a key", PATIENCE, async || {
+        let mut request = bare(client, Method::POST, "/v1/login").json(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = client.send(request).await;
+        (answer.status != StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+    })
+    .await
 }
 
 fn cookie(answer: &Answer) -> String {

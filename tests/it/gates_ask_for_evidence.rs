@@ -376,7 +376,7 @@ async fn delivery_tools_read_the_body_or_the_status(database: DatabaseUnderTest)
     let web_metric = gate(client, &json!({})).await;
     let members: Vec<_> = web_metric.as_object().unwrap().keys().cloned().collect();
     let expected = [
-        "checks", "enforced", "module", "passed", "stage", "step", "verdict",
+        "caveats", "checks", "enforced", "module", "passed", "stage", "step", "verdict",
     ];
     assert_eq!(members, expected, "{web_metric}");
     assert_eq!(web_metric["passed"], false);

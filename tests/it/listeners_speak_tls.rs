@@ -23,7 +23,7 @@ use crate::support::{
     pki::Authority,
     secure::{Trust, VERSIONS, der, shows},
     socket::Socket,
-    within,
+    token, within,
 };
 
 const POLL: &str = "/api/commission/list?since=0&uid=u1";
@@ -346,10 +346,34 @@ async fn the_private_listener_lets_in_who_has_a_certificate() {
     assert_eq!(code, 69, "a stranger's: {said}");
     let (code, said) = ask(&[]).await;
     assert_eq!(code, 69, "the listener is not known: {said}");
+    let helps = "name the CA that has issued it with --ca-file";
     assert!(
-        said.contains("certificate") || said.contains("UnknownIssuer"),
+        said.contains("the certificate is not trusted of https://"),
         "{said}"
     );
+    assert!(said.contains(helps), "{said}");
+    assert!(!said.contains("serve` running"), "{said}");
+    // The same of the wrong CA, of another name, and of a listener that is asked without TLS.
+    let others = at("theirs.pem");
+    files.ca("theirs", &theirs);
+    let (_, said) = ask(&["--ca-file", &others]).await;
+    assert!(said.contains(helps), "{said}");
+    let port = gateway.client.private.rsplit_once(':').unwrap().1;
+    for (url, told) in [
+        (format!("https://127.0.0.2:{port}"), "nothing answers at"),
+        (
+            format!("http://localhost:{port}"),
+            "its URL begins with https://",
+        ),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_changeover"));
+        command.args(list).args(["--ca-file", &ca, "--url", &url]);
+        let output = command.env(token::VARIABLE, token::admin()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(69), "{said}");
+        assert!(said.contains(told), "{url}: {said}");
+    }
 
     // The CA changes: who had a certificate of the old one is out.
     files.ca("ca", &theirs);

@@ -70,6 +70,7 @@ mod cohorts;
 mod commit_order;
 mod compact_goes_on_with_the_others;
 mod consoles_sign_in_by_cookie;
+mod credentials_are_described_where_they_stand;
 mod cursor_order;
 mod databases_over_tls;
 mod deep_values_go_through;

@@ -2,13 +2,15 @@
 //! comes by itself: clients on push hear of flips and panics by it.
 
 use changeover::config::mqtt::Protocol;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     database::{DatabaseUnderTest, Kind},
+    eventually,
     follower::Follower,
-    gateway::{InProcess, MODULE},
+    gateway::{InProcess, MODULE, changeover},
     mosquitto::Mosquitto,
+    native::PATIENCE,
     pruned::ingest,
     servers_are_skipped,
     targets::{acknowledged, begun, done, setup, target, until},
@@ -41,6 +43,58 @@ async fn given_up(gateway: &InProcess) {
         })
     })
     .await;
+}
+
+/// What the gate of the next step says beside its checks.
+async fn caveats(gateway: &InProcess) -> Vec<String> {
+    let path = format!("/admin/v1/modules/{MODULE}/gates");
+    let gate = gateway.client.post(&path, &json!({"step": "ramp"})).await;
+    assert_eq!(gate.status, 200, "{gate:?}");
+    let told = gate.json()["caveats"].as_array().unwrap().clone();
+    let text = |caveat: &Value| caveat.as_str().unwrap().to_owned();
+    told.iter().map(text).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gates_and_acts_say_so_meanwhile() {
+    if servers_are_skipped() {
+        return;
+    }
+    let broker = Mosquitto::start_with_files(LINES, &[("acl", CHANGES_ONLY)]);
+    let gateway = gateway(&broker, A_DAY_MS).await;
+    given_up(&gateway).await;
+    let caveat = eventually("the gate says it", PATIENCE, async || {
+        caveats(&gateway).await.pop()
+    })
+    .await;
+    assert!(caveat.starts_with("target one: "), "{caveat}");
+    assert!(caveat.contains("NotAuthorized"), "{caveat}");
+    let helps = "`changeover target retry one`";
+    assert!(caveat.contains(helps), "{caveat}");
+    // So does who takes the step, and the page of the module.
+    let path = format!("/admin/v1/modules/{MODULE}/ramp?dry_run=true");
+    let body = json!({"percent": 10, "reason": "a test", "force": true});
+    let tried = gateway.client.post(&path, &body).await;
+    assert_eq!(tried.status, 200, "{tried:?}");
+    let warnings = tried.json()["warnings"].to_string();
+    assert!(warnings.contains(helps), "{warnings}");
+    let shown = changeover(
+        &gateway.client,
+        &[
+            "module", "gates", MODULE, "--step", "ramp", "--output", "table",
+        ],
+    )
+    .await;
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(&format!("warning: {caveat}")), "{shown}");
+
+    broker.reload("acl", OPEN);
+    done(&gateway.client, &["retry", "one"]).await;
+    eventually("nothing is to be said any more", PATIENCE, async || {
+        caveats(&gateway).await.is_empty().then_some(())
+    })
+    .await;
+    gateway.stop().await;
 }
 
 async fn comes(gateway: &InProcess, broker: &Mosquitto) {

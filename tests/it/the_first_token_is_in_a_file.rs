@@ -174,6 +174,24 @@ async fn a_provisioned_one_is_taken_and_a_revoked_one_is_not(database: DatabaseU
     assert!(!gateway.log().contains("hunter2"), "{}", gateway.log());
     assert_eq!(status(&gateway.client, &second).await, StatusCode::OK);
     gateway.terminate().await;
+
+    // Neither does a folder in its place, which the check of the configuration tells beforehand.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    gateway.restart().await;
+    let told = "auth.admin_token_file is of no use: it cannot be read: ";
+    assert_eq!(gateway.log().matches(told).count(), 1, "{}", gateway.log());
+    let helps = "clients are served all the same: put a token there";
+    assert!(gateway.log().contains(helps), "{}", gateway.log());
+    assert_eq!(status(&gateway.client, &second).await, StatusCode::OK);
+    let polled = gateway.client.try_poll("since=0").await.unwrap();
+    assert_eq!(polled.status, StatusCode::OK, "{polled:?}");
+    let config = setup(&database, "gw-1", &file).write();
+    let output = run(&["check", "--config", config.to_str().unwrap(), "--set", &set]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let warned = "warning: auth.admin_token_file: it cannot be read: ";
+    assert!(output.status.success() && said.contains(warned), "{said}");
+    gateway.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

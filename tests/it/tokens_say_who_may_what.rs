@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use http::StatusCode;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -340,8 +340,12 @@ async fn the_table_names_each_endpoint_and_the_description_says_the_same() {
             let (.., door) = row.unwrap_or_else(|| panic!("no row for {method} {path}"));
             // On loopback metrics are open, unless somebody says otherwise.
             let is_open = *door == Everybody || path == "/metrics";
-            let asks = operation["security"] == json!([{"token": []}]);
-            assert_eq!(asks, !is_open, "{method} {path}");
+            let expected = if is_open {
+                Value::Null
+            } else {
+                ways_in(method)
+            };
+            assert_eq!(operation["security"], expected, "{method} {path}");
             // Its token is in its body.
             let is_open = is_open && operation["operationId"] != "signIn";
             for status in ["401", "403"] {
@@ -355,6 +359,102 @@ async fn the_table_names_each_endpoint_and_the_description_says_the_same() {
         .map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned()))
         .collect();
     assert_eq!(described, listed);
+    gateway.stop().await;
+}
+
+/// How one is let in by whatever asks.
+fn ways_in(method: &str) -> Value {
+    let by_cookie = |name: &str| match method {
+        "get" => json!({name: []}),
+        _ => json!({name: [], "csrf-token": []}),
+    };
+    json!([
+        {"token": []},
+        {"token-as-password": []},
+        by_cookie("session"),
+        by_cookie("session-without-tls"),
+    ])
+}
+
+/// A session that somebody has begun: the cookie's value, and what acts show.
+async fn session(client: &Client) -> (String, String) {
+    let body = json!({"token": token::admin()});
+    let answer = eventually("there is a key", Duration::from_secs(20), async || {
+        let login = client.http.0.post(format!("{}/v1/login", client.private));
+        let answer = client.send(login.json(&body)).await;
+        (answer.status != StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let (_, cookie) = answer.header("set-cookie").split_once('=').unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let csrf = answer.json()["csrf_token"].as_str().unwrap().to_owned();
+    (cookie, csrf)
+}
+
+/// Shows what a scheme wants, as a page of the listener does.
+fn show(
+    request: RequestBuilder,
+    scheme: &Value,
+    (cookie, csrf): &(String, String),
+) -> RequestBuilder {
+    let request = request.header("sec-fetch-site", "same-origin");
+    let name = scheme["name"].as_str().unwrap_or_default();
+    match (&scheme["type"], &scheme["scheme"], &scheme["in"]) {
+        (kind, how, _) if kind == "http" && how == "bearer" => request.bearer_auth(token::admin()),
+        (kind, how, _) if kind == "http" && how == "basic" => {
+            request.basic_auth("anybody", Some(token::admin()))
+        }
+        (kind, _, place) if kind == "apiKey" && place == "cookie" => {
+            request.header("cookie", format!("{name}={cookie}"))
+        }
+        (kind, _, place) if kind == "apiKey" && place == "header" => request.header(name, csrf),
+        _ => panic!("{scheme}"),
+    }
+}
+
+/// Whoever knows the listener by its description alone is let in by each way that this names, and by no part of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_way_in_that_is_described_lets_in() {
+    let gateway = described::gateway("").await;
+    let client = &gateway.client;
+    let session = session(client).await;
+    let document = client.get("/openapi.json").await.json();
+    let schemes = &document["components"]["securitySchemes"];
+    let mut tried = BTreeSet::new();
+    for (method, route, path, _) in DOORS {
+        let operation = &document["paths"][route][method];
+        let Some(ways) = operation["security"].as_array() else {
+            continue;
+        };
+        for way in ways {
+            let names: Vec<_> = way.as_object().unwrap().keys().collect();
+            tried.extend(names.iter().map(|name| (*name).clone()));
+            let ask = async |left_out: Option<&String>| {
+                let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let url = format!("{}{path}", client.private);
+                let mut request = client.http.0.request(verb, url).body("{");
+                request = request.header("content-type", "application/json");
+                for name in names.iter().filter(|name| Some(**name) != left_out) {
+                    request = show(request, &schemes[*name], &session);
+                }
+                client.send(request).await
+            };
+            let answer = ask(None).await;
+            let is_in = ![401, 403].contains(&answer.status.as_u16());
+            assert!(is_in, "{way} at {method} {route}: {answer:?}");
+            for name in &names {
+                let answer = ask(Some(name)).await;
+                let is_out = [401, 403].contains(&answer.status.as_u16());
+                assert!(
+                    is_out,
+                    "{way} without {name} at {method} {route}: {answer:?}"
+                );
+            }
+        }
+    }
+    let described: BTreeSet<_> = schemes.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(tried, described);
     gateway.stop().await;
 }
 

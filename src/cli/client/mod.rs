@@ -1,6 +1,7 @@
 //! A client of the private listener.
 
 mod answer;
+mod broken;
 mod credential;
 mod remote;
 mod tls_files;
@@ -16,11 +17,11 @@ use url::Url;
 
 pub(super) use answer::Answer;
 pub use answer::Trouble;
+pub use broken::Broken;
 pub use remote::Remote;
 pub(super) use remote::loopback_url;
 pub use tls_files::TlsFlags;
 pub(super) use wire::Wire;
-pub use wire::{Broken, BrokenAt};
 
 use self::credential::Credential;
 use super::{actor::Actor, suggestion};
@@ -190,22 +191,7 @@ impl Client {
     }
 
     fn unreachable(&self, broken: Broken) -> Trouble {
-        let (base, found_by) = (&self.base, self.found_by);
-        let what = match broken.kind {
-            BrokenAt::Connect => "nothing answers at",
-            BrokenAt::Time => "no answer in time from",
-            BrokenAt::Answer => "the answer broke off from",
-            BrokenAt::Other => "cannot ask",
-        };
-        let hint = if broken.kind == BrokenAt::Connect {
-            ": is `changeover serve` running?"
-        } else {
-            ""
-        };
-        Trouble::Unreachable {
-            what: format!("{what} {base} ({found_by}){hint}"),
-            source: broken.into_source(),
-        }
+        broken.trouble(&self.base, self.found_by)
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Invariant: connecting and answering are each bounded in time, an answer over TLS in bytes too.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use http_body_util::{BodyExt, Full, Limited};
@@ -25,7 +25,10 @@ use tokio_rustls::{
 };
 use url::{Host, Position, Url};
 
-use super::ANSWER_BYTES;
+use super::{
+    ANSWER_BYTES,
+    broken::{Broken, BrokenAt},
+};
 
 /// How long the listener may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -39,29 +42,6 @@ pub(in crate::cli) struct Wire {
     http: reqwest::Client,
     agent: Option<HeaderValue>,
     tls: Option<Arc<ClientConfig>>,
-}
-
-/// Why no answer came.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct Broken {
-    /// What it was that failed.
-    pub kind: BrokenAt,
-    what: &'static str,
-    source: Box<dyn Error + Send + Sync>,
-}
-
-/// What it was that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BrokenAt {
-    /// Nobody accepts, or is not believed.
-    Connect,
-    /// It took too long.
-    Time,
-    /// The answer broke off.
-    Answer,
-    /// Something else.
-    Other,
 }
 
 impl Wire {
@@ -102,46 +82,44 @@ impl Wire {
         };
         let request = request.build()?;
         let connecting = timeout(CONNECT, connect(request.url(), tls));
-        let stream = connecting.await.map_err(|late| Broken::late(late.into()))?;
+        let stream = connecting.await.map_err(Broken::accepting)?;
         let answering = timeout(ANSWER, Box::pin(ask(stream?, request)));
-        answering.await.map_err(|late| Broken::late(late.into()))?
+        answering.await.map_err(Broken::answering)?
     }
 }
 
 async fn connect(url: &Url, tls: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, Broken> {
-    let failed = |source| Broken::at(BrokenAt::Connect, source);
     let name = match url.host() {
         Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()),
         Some(Host::Ipv4(address)) => Ok(ServerName::IpAddress(address.into())),
         Some(Host::Ipv6(address)) => Ok(ServerName::IpAddress(address.into())),
         None => ServerName::try_from(String::new()),
     };
-    let name = name.map_err(|error| failed(error.into()))?;
+    let name = name.map_err(|error| Broken::at(BrokenAt::Name, error))?;
     let host = url.host_str().unwrap_or_default();
     // As a URL has it, an IPv6 address stands in brackets.
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().unwrap_or(443);
     let stream = TcpStream::connect((host, port)).await;
-    let stream = stream.map_err(|error| failed(error.into()))?;
+    let stream = stream.map_err(Broken::connecting)?;
     let connector = TlsConnector::from(Arc::clone(tls));
     let shaken = Box::pin(connector.connect(name, stream)).await;
-    shaken.map_err(|error| failed(error.into()))
+    shaken.map_err(Broken::tls)
 }
 
 async fn ask(
     stream: TlsStream<TcpStream>,
     request: reqwest::Request,
 ) -> Result<reqwest::Response, Broken> {
-    let failed = |error: hyper::Error| Broken::at(BrokenAt::Connect, error.into());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(failed)?;
+        .map_err(Broken::asking)?;
     // It ends with the sender; what goes wrong the sender tells.
     tokio::spawn(async move { drop(connection.await) });
     let asked = sender
         .send_request(plain(&request)?)
         .await
-        .map_err(failed)?;
+        .map_err(Broken::asking)?;
     let (head, body) = asked.into_parts();
     let body = Limited::new(body, ANSWER_BYTES).collect().await;
     let body = body.map_err(|error| Broken::at(BrokenAt::Answer, error))?;
@@ -150,7 +128,7 @@ async fn ask(
 
 /// A request as it stands on a connection to its host.
 fn plain(request: &reqwest::Request) -> Result<Request<Full<Bytes>>, Broken> {
-    let other = |error: http::Error| Broken::at(BrokenAt::Other, error.into());
+    let other = |error: http::Error| Broken::at(BrokenAt::Other, error);
     let url = request.url();
     let host = &url[Position::BeforeHost..Position::AfterPort];
     let host = HeaderValue::try_from(host).map_err(|error| other(error.into()))?;
@@ -164,42 +142,6 @@ fn plain(request: &reqwest::Request) -> Result<Request<Full<Bytes>>, Broken> {
     plain.headers_mut().clone_from(request.headers());
     plain.headers_mut().insert(HOST, host);
     Ok(plain)
-}
-
-impl Broken {
-    fn at(kind: BrokenAt, source: Box<dyn Error + Send + Sync>) -> Self {
-        let what = match kind {
-            BrokenAt::Connect => "cannot connect",
-            BrokenAt::Time => "too late",
-            BrokenAt::Answer => "the answer broke off",
-            BrokenAt::Other => "cannot send the request",
-        };
-        Self { kind, what, source }
-    }
-
-    /// What the network says.
-    pub(super) fn into_source(self) -> Box<dyn Error + Send + Sync> {
-        self.source
-    }
-
-    fn late(error: io::Error) -> Self {
-        Self::at(BrokenAt::Time, error.into())
-    }
-}
-
-impl From<reqwest::Error> for Broken {
-    fn from(error: reqwest::Error) -> Self {
-        let kind = if error.is_connect() {
-            BrokenAt::Connect
-        } else if error.is_timeout() {
-            BrokenAt::Time
-        } else if error.is_body() || error.is_decode() {
-            BrokenAt::Answer
-        } else {
-            BrokenAt::Other
-        };
-        Self::at(kind, error.without_url().into())
-    }
 }
 
 #[cfg(test)]

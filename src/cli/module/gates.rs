@@ -78,6 +78,7 @@ pub(super) fn lines(answer: &str, width: Option<usize>) -> anyhow::Result<Vec<Li
     .with(Tone::Plain, enforced);
     let mut lines = vec![head, Line::default()];
     lines.extend(page::gate::checks(&gate, width));
+    lines.extend(page::gate::caveats(&gate));
     for pollers in gate
         .checks
         .iter()

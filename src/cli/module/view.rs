@@ -98,6 +98,8 @@ pub(super) struct Gate {
     /// `pass`, `fail` or `not-enough-data`.
     pub(super) verdict: String,
     pub(super) checks: Vec<Check>,
+    /// What stands in nobody's way and yet should be known.
+    pub(super) caveats: Vec<String>,
 }
 
 /// A check of a gate.

@@ -80,10 +80,7 @@ impl Gateway {
         let module = &self.module;
         let url = self.at(&["v1", "streams", module.as_str()]);
         let asked = self.ask(Method::HEAD, url).await;
-        let answer = asked.map_err(|broken| {
-            let base = &self.base;
-            anyhow::Error::new(broken).context(format!("cannot ask {base}"))
-        })?;
+        let answer = asked.map_err(|broken| broken.trouble(&self.base, ""))?;
         if !answer.status().is_success() {
             return Err(self.why_no_end(answer.status()).await.into());
         }

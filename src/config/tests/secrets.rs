@@ -60,13 +60,81 @@ fn nor_of_what_callers_and_brokers_show() {
 }
 
 #[test]
+fn of_a_url_only_what_is_known_to_be_harmless_is_shown() {
+    for (url, shown) in [
+        // What sqlx knows of each database.
+        (
+            "postgres://u:p@h:5432/db?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+            "postgres://u:***@h:5432/db?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        ),
+        (
+            "postgres:///db?host=/run/pg&user=u&password=p&application_name=gw",
+            "postgres:///db?host=/run/pg&user=u&password=***&application_name=gw",
+        ),
+        (
+            "postgres://h/db?options=-c%20app.key%3Dp",
+            "postgres://h/db?options=***",
+        ),
+        (
+            "postgres://h/db?options[app.key]=p&statement-cache-capacity=9",
+            "postgres://h/db?options[app.key]=***&statement-cache-capacity=9",
+        ),
+        (
+            "mysql://u:p@h/db?ssl-mode=REQUIRED&charset=utf8mb4&timezone=UTC",
+            "mysql://u:***@h/db?ssl-mode=REQUIRED&charset=utf8mb4&timezone=UTC",
+        ),
+        (
+            "mysql://h/db?ssl-key=-----BEGIN%20PRIVATE%20KEY-----",
+            "mysql://h/db?ssl-key=***",
+        ),
+        (
+            "sqlite://data/x.db?mode=rwc&immutable",
+            "sqlite://data/x.db?mode=rwc&immutable",
+        ),
+        // What others take: tokens go by many names.
+        (
+            "https://h/check?apikey=s3cret",
+            "https://h/check?apikey=***",
+        ),
+        (
+            "https://h/check?sig=s3cret&sv=2024",
+            "https://h/check?sig=***&sv=***",
+        ),
+        (
+            "https://h/check?pass%77ord=s3cret",
+            "https://h/check?pass%77ord=***",
+        ),
+        ("https://h/check?s3cret", "https://h/check?***"),
+        (
+            "https://h/check?SSLMODE=s3cret",
+            "https://h/check?SSLMODE=***",
+        ),
+        (
+            "https://h/check?mode=rwc#s3cret",
+            "https://h/check?mode=***",
+        ),
+        (
+            "https://h/check?a=s3cret=s3cret&&b=",
+            "https://h/check?a=***&&b=***",
+        ),
+        ("wss://u:s3cret@h/mqtt?t=s3cret", "wss://u:***@h/mqtt?t=***"),
+        ("https://h/check", "https://h/check"),
+        ("https://h/check?", "https://h/check?"),
+    ] {
+        let hidden = crate::config::redact::url;
+        assert_eq!(hidden(url), shown, "{url}");
+        assert_eq!(hidden(shown), shown, "twice hides no more");
+    }
+}
+
+#[test]
 fn secrets_are_hidden_also_in_malformed_urls() {
     let hidden = crate::config::redact::url;
     assert_eq!(hidden("mqtt://u:a@b@host:1"), "mqtt://u:***@host:1");
     assert_eq!(hidden("postgres://u:a/b?c@h/db"), "postgres://u:***@h/db");
     assert_eq!(
         hidden("postgres://h/db?password=x&y=z"),
-        "postgres://h/db?password=***&y=z"
+        "postgres://h/db?password=***&y=***"
     );
     assert_eq!(hidden("sqlite://data/x.db"), "sqlite://data/x.db");
     let mut tree: toml::Value = toml::from_str("[a]\nclient_secret = \"x\"\nname = \"y\"").unwrap();

@@ -15,6 +15,8 @@ pub struct Gate {
     pub step: Stage,
     /// What is asked, and the answers.
     pub checks: Vec<Check>,
+    /// What stands in nobody's way and yet should be known.
+    pub caveats: Vec<String>,
 }
 
 impl Gate {

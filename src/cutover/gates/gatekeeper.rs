@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts,
+    Gate, Poller, Pollers, RampFacts, RetiredFacts, SunsetFacts, TargetFacts, caveats,
     kept::{Kept, KeptBy, Wanted},
     ramp, retired, sunset,
 };
 use crate::{
     config::gates::Gates,
     cutover::Routes,
-    domain::{ModuleName, Stage, Standing},
+    domain::{Micros, ModuleName, Stage, Standing},
     store::{self, ClientCount, Result, StageRecord, Store, TargetRecord},
 };
 
@@ -81,13 +81,25 @@ impl Gatekeeper {
         wanted: Wanted,
     ) -> Result<Option<Gate>> {
         let settings = &self.settings;
+        if step < Stage::Ramp {
+            return Ok(None);
+        }
+        let mirrored = self.mirrored(record).await?;
+        let caveats = caveats::of(&mirrored.targets, mirrored.now, settings);
         let checks = match step {
             Stage::Proxy | Stage::Shadow | Stage::Mirror => return Ok(None),
-            Stage::Ramp => ramp::checks(&self.ramp_facts(record).await?, settings),
-            Stage::Sunset => sunset::checks(&self.sunset_facts(record, wanted).await?, settings),
+            Stage::Ramp => ramp::checks(&self.ramp_facts(record, mirrored).await?, settings),
+            Stage::Sunset => {
+                let facts = self.sunset_facts(record, mirrored.now, wanted).await?;
+                sunset::checks(&facts, settings)
+            }
             Stage::Retired => retired::checks(&self.retired_facts(record, wanted).await?, settings),
         };
-        Ok(Some(Gate { step, checks }))
+        Ok(Some(Gate {
+            step,
+            checks,
+            caveats,
+        }))
     }
 
     /// The targets that clients of the module would be told: those that anything is sent to.
@@ -101,22 +113,17 @@ impl Gatekeeper {
         Ok(told.into_iter().map(str::to_owned).collect())
     }
 
-    async fn ramp_facts(&self, record: &StageRecord) -> Result<RampFacts> {
+    /// How the module's mirror stands on the targets that clients would be told.
+    async fn mirrored(&self, record: &StageRecord) -> Result<RampFacts> {
         let told = self.told(record).await?;
         let known = self.store.facts(&record.module).await?;
-        let since = known.now.minus(self.settings.verified_within.get());
-        let periods = self.store.verifier_periods(&record.module, since).await?;
         let facts = |name: String| TargetFacts {
             seen: known
                 .targets
                 .iter()
                 .find(|seen| seen.fact.target == name)
                 .cloned(),
-            periods: periods
-                .iter()
-                .filter(|period| period.target == name)
-                .cloned()
-                .collect(),
+            periods: Vec::new(),
             name,
         };
         Ok(RampFacts {
@@ -125,9 +132,24 @@ impl Gatekeeper {
         })
     }
 
-    async fn sunset_facts(&self, record: &StageRecord, wanted: Wanted) -> Result<SunsetFacts> {
+    /// The same, and what their verifiers have found.
+    async fn ramp_facts(&self, record: &StageRecord, mut known: RampFacts) -> Result<RampFacts> {
+        let since = known.now.minus(self.settings.verified_within.get());
+        let periods = self.store.verifier_periods(&record.module, since).await?;
+        for target in &mut known.targets {
+            let own = periods.iter().filter(|period| period.target == target.name);
+            target.periods = own.cloned().collect();
+        }
+        Ok(known)
+    }
+
+    async fn sunset_facts(
+        &self,
+        record: &StageRecord,
+        now: Micros,
+        wanted: Wanted,
+    ) -> Result<SunsetFacts> {
         let module = &record.module;
-        let now = self.store.facts(module).await?.now;
         let quiet_since = now.minus(self.settings.quiet_for.get());
         let since = quiet_since.max(record.entered.at);
         let trips = self.store.count_acts(module, TRIP, since).await?;

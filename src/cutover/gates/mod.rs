@@ -3,6 +3,7 @@
 //! Invariants: a gate is a pure function from facts to checks; all of them must pass, and what nobody has seen does not pass; facts
 //! are what the database says, so every replica gives the same answer; the way back has no gate.
 
+mod caveats;
 mod check;
 mod gate;
 mod gatekeeper;

@@ -62,8 +62,8 @@ struct Written {
     news: News,
 }
 
-/// What is worth a write at once: by target and module, whether it is connected, halted, listened to, compared, and how often it was wrong.
-type News = BTreeMap<(String, String), ([bool; 4], u64)>;
+/// What is worth a write at once: by target and module, whether it is connected, halted, listened to, compared, in trouble, and how often it was wrong.
+type News = BTreeMap<(String, String), ([bool; 5], u64)>;
 
 /// How often the mirror is looked at: the longest time after which news are written.
 const TICK: Duration = Duration::from_millis(500);
@@ -191,7 +191,8 @@ fn news(reports: &[Report]) -> News {
         let key = (fact.target.clone(), fact.module.as_str().to_owned());
         let halted = fact.halted.is_some();
         let compared = found.compared() > 0;
-        let states = [fact.connected, halted, listening, compared];
+        let troubled = fact.trouble.is_some();
+        let states = [fact.connected, halted, listening, compared, troubled];
         (key, (states, found.problems()))
     };
     reports.iter().map(of).collect()

@@ -250,6 +250,7 @@ fn each_target_that_clients_are_told_is_asked() {
     let gate = Gate {
         step: Stage::Ramp,
         checks: ramp::checks(&facts, &Gates::default()),
+        caveats: Vec::new(),
     };
     assert_eq!(gate.verdict(), Fail);
     insta::assert_snapshot!(gate.to_string(), @"connected@other: fail (the broker was not reached yet)");
@@ -500,6 +501,7 @@ fn a_gate_is_as_good_as_its_worst_check() {
         Gate {
             step: Stage::Ramp,
             checks: verdicts.iter().map(check).collect(),
+            caveats: Vec::new(),
         }
         .verdict()
     };

@@ -117,6 +117,7 @@ pub async fn act(
     let done = state.acts.act(asked).await.map_err(|r| problem(&r))?;
     if let Some(gate) = &done.gate {
         warnings.extend(gate.unmet().map(ToString::to_string));
+        warnings.extend(gate.caveats.iter().cloned());
     }
     Ok(Json(ActAnswer {
         dry_run: query.dry_run,

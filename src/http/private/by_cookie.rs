@@ -11,9 +11,9 @@ use axum::http::{
 use crate::{http::Problem, identity::operators::SignedIn};
 
 /// Its name where browsers keep to TLS: they take one of this name from nobody else, and for no other path.
-const SAFE: &str = "__Host-changeover";
+pub(super) const SAFE: &str = "__Host-changeover";
 /// Its name without TLS, on loopback mostly.
-const PLAIN: &str = "changeover_console";
+pub(super) const PLAIN: &str = "changeover_console";
 
 /// What acts show beside the cookie.
 pub(super) const ACT_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -49,6 +49,11 @@ pub(super) fn shown(headers: &HeaderMap, is_tls: bool) -> Option<Shown<'_>> {
     ours.next().is_none().then_some(found)
 }
 
+/// Whether a request by cookie must show more than it.
+pub(super) fn is_act(method: &Method) -> bool {
+    method != Method::GET && method != Method::HEAD
+}
+
 /// Whether an act by cookie may be done.
 pub(super) fn may_act(
     method: &Method,
@@ -56,7 +61,7 @@ pub(super) fn may_act(
     signed_in: &SignedIn,
     is_tls: bool,
 ) -> Result<(), Problem> {
-    if method == Method::GET || method == Method::HEAD {
+    if !is_act(method) {
         return Ok(());
     }
     match own_page(headers, is_tls) {

@@ -38,6 +38,9 @@ async fn of_route(
             "target {target} is not connected to this replica{why}"
         ));
     }
+    if let Some(shut) = feed.and_then(|feed| feed.shut()) {
+        warnings.push(format!("target {target}: {shut}"));
+    }
     let cursors = state.store.target_cursors(target).await;
     let cursors = cursors.map_err(|error| database_problem(&error))?;
     let begun = |cursor: &crate::store::TargetCursor| {
@@ -46,10 +49,13 @@ async fn of_route(
     if !cursors.iter().any(begun) {
         warnings.push(format!("target {target} has not been fed {module} yet"));
     }
-    let halted = feed
-        .and_then(|feed| feed.module(module))
-        .and_then(|status| status.halted);
-    if let Some(why) = halted {
+    let status = feed.and_then(|feed| feed.module(module));
+    if let Some(why) = status.as_ref().and_then(|status| status.unheard.as_ref()) {
+        warnings.push(format!(
+            "target {target} refuses the retained message of {module}, clients there do not hear of its flips and panics: {why}"
+        ));
+    }
+    if let Some(why) = status.and_then(|status| status.halted) {
         warnings.push(format!("{module} has halted on target {target}: {why}"));
     }
     Ok(warnings)

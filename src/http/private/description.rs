@@ -1,20 +1,12 @@
 //! The description of the private listener.
 
-use axum::http::{Method, StatusCode};
-use utoipa::{
-    OpenApi as _,
-    openapi::{
-        Header, Object, OpenApi, RefOr, Response, Type,
-        path::Operation,
-        schema::SchemaType,
-        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
-    },
-};
+use axum::http::StatusCode;
+use utoipa::OpenApi as _;
 
 use super::{
     PrivateState, access::Door, acts, audit, broker_hooks, census, compact, epochs, gates, health,
-    history, ingest, instances, login, metrics, modules, outbox, panic, savings, target_acts,
-    targets, tokens,
+    history, ingest, instances, login, metrics, modules, outbox, panic, savings,
+    security_description, target_acts, targets, tokens,
 };
 use crate::http::{
     description::{self, Document, Documents},
@@ -25,7 +17,7 @@ use crate::http::{
 #[openapi(
     info(
         title = "changeover, the private listener",
-        description = "Ingest for back ends, the admin API, metrics and health. Whoever calls shows a token, as each endpoint says. Every refusal is a problem (RFC 9457); an unknown path \
+        description = "Ingest for back ends, the admin API, metrics and health. Whoever calls shows a token, or the cookie of a session, as each endpoint says. Every refusal is a problem (RFC 9457); an unknown path \
             is 404, another method than those described 405 with `Allow`. `GET` endpoints answer `HEAD` too.",
     ),
     paths(
@@ -91,7 +83,7 @@ struct Api;
 /// What the listener says about itself.
 pub(super) fn documents(state: &PrivateState, door: &Door) -> Documents {
     let mut api = Api::openapi();
-    tell_of_tokens(&mut api, door);
+    security_description::ask(&mut api, door);
     let wrong_host = (
         StatusCode::MISDIRECTED_REQUEST,
         "`Host` names neither loopback nor one of `server.private_hosts`",
@@ -105,52 +97,4 @@ pub(super) fn documents(state: &PrivateState, door: &Door) -> Documents {
         openapi: Document::new(&api),
         asyncapi: Document::new(&*state.asyncapi),
     }
-}
-
-/// The name of the way in which tokens are shown.
-const TOKEN: &str = "token";
-
-/// Which endpoint asks for whom, and what it answers others.
-fn tell_of_tokens(api: &mut OpenApi, door: &Door) {
-    let scheme = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("a token of `changeover token create`"))
-        .build();
-    if let Some(components) = &mut api.components {
-        components.add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
-    }
-    for (path, item) in &mut api.paths.paths {
-        let operations = [
-            (Method::GET, &mut item.get),
-            (Method::POST, &mut item.post),
-            (Method::DELETE, &mut item.delete),
-        ];
-        for (method, operation) in operations {
-            if let (Some(operation), Some(whom)) = (operation, door.asks_for(&method, path)) {
-                tell_of_token(operation, &whom);
-            }
-        }
-    }
-}
-
-fn tell_of_token(operation: &mut Operation, whom: &str) {
-    let needed = SecurityRequirement::new(TOKEN, [] as [String; 0]);
-    operation.security = Some(vec![needed]);
-    let mut unknown = Response::new(format!("it needs {whom}, in force"));
-    let challenge = Header::new(Object::with_type(SchemaType::Type(Type::String)));
-    unknown
-        .headers
-        .insert("WWW-Authenticate".to_owned(), challenge);
-    let other = Response::new(format!(
-        "the token is in force, and it needs {whom}; or an act by cookie without `X-CSRF-Token`, or of another page"
-    ));
-    let wrong = Response::new("too many wrong tokens came from this address: right ones go on");
-    let known = &mut operation.responses.responses;
-    for (status, response) in [("401", unknown), ("403", other)] {
-        known.insert(status.to_owned(), RefOr::T(response));
-    }
-    // Some endpoints have another reason for it.
-    known
-        .entry("429".to_owned())
-        .or_insert_with(|| RefOr::T(wrong));
 }

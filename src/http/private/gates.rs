@@ -24,6 +24,8 @@ pub struct GateView {
     #[schema(pattern = "^(pass|fail|not-enough-data)$")]
     verdict: &'static str,
     checks: Vec<CheckView>,
+    /// What stands in nobody's way and yet should be known: targets that keep clients from some of what they are told.
+    caveats: Vec<String>,
 }
 
 /// One question of a gate.
@@ -104,6 +106,7 @@ impl GateView {
             step: gate.step.as_str(),
             verdict: gate.verdict().as_str(),
             checks: gate.checks.iter().map(CheckView::new).collect(),
+            caveats: gate.caveats.clone(),
         }
     }
 }
@@ -219,6 +222,8 @@ pub struct GateAnswer {
     /// Whether the step would be refused otherwise: `gates.enforce`.
     enforced: bool,
     checks: Vec<CheckView>,
+    /// What stands in nobody's way and yet should be known: targets that keep clients from some of what they are told.
+    caveats: Vec<String>,
 }
 
 /// Asks the gate of a step, as web metrics and webhooks of delivery tools do.
@@ -264,6 +269,7 @@ pub async fn ask(
         verdict: gate.verdict().as_str(),
         enforced: state.gatekeeper.enforces(),
         checks: GateView::new(&gate).checks,
+        caveats: gate.caveats,
     };
     Ok(Json(answer))
 }

@@ -34,6 +34,7 @@ mod panic;
 mod preview;
 mod rates;
 mod savings;
+mod security_description;
 mod target_acts;
 mod targets;
 mod tokens;

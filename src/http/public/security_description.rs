@@ -34,6 +34,12 @@ const FOR_ALL: [&str; 3] = ["/healthz", "/openapi.json", "/asyncapi.json"];
 /// Where refusals are in the words of another protocol than those of problems.
 const EVALUATIONS: &str = "/ofrep/v1/evaluate/";
 
+/// Where streams of flags are.
+const STREAM: &str = "/ofrep/v1/sse";
+
+/// The parameter in which their tickets stand, and the name of that scheme. Those of configured places have another beginning.
+const TICKET: &str = "ticket";
+
 /// Adds to each endpoint of the gateway's own how callers are refused.
 pub(super) fn refuse(api: &mut OpenApi, identity: &Identity) {
     if identity.is_open() {
@@ -72,6 +78,21 @@ pub(super) fn ask(api: &mut OpenApi, identity: &Identity) {
     for operation in items.flat_map(|(_, item)| operations(item)) {
         operation.security = Some(needed.clone());
     }
+    take_tickets(api);
+}
+
+/// A stream of flags is opened by a ticket too (docs/adr/0047), which stands in its address as a parameter of the operation.
+fn take_tickets(api: &mut OpenApi) {
+    let stream = api.paths.paths.get_mut(STREAM);
+    let Some(watch) = stream.and_then(|item| item.get.as_mut()) else {
+        return;
+    };
+    let needed = watch.security.get_or_insert_default();
+    needed.push(SecurityRequirement::new(TICKET, [] as [&str; 0]));
+    let how = "as `eventStreams` of an evaluation has it, last in the address and good for that address alone";
+    let ticket = ApiKey::Query(ApiKeyValue::with_description(TICKET, how));
+    let components = api.components.get_or_insert_with(Components::new);
+    components.add_security_scheme(TICKET, SecurityScheme::ApiKey(ticket));
 }
 
 fn needs_caller(path: &str) -> bool {

@@ -44,6 +44,21 @@ enum Found {
     Unusable(String),
 }
 
+/// What is wrong with the file, for who looks at it before a start; nothing if it is of use or not there.
+pub fn admin_file_trouble(path: &Path) -> Option<String> {
+    match look(path) {
+        Found::Token(_) | Found::Nothing => None,
+        Found::Begun => Some(BEGUN.to_owned()),
+        Found::Unusable(why) => Some(why),
+    }
+}
+
+/// What is said of a file that somebody writes, or has left half written.
+const BEGUN: &str = "only the beginning of a token is there";
+
+/// What helps with a file that is of no use.
+const HELP: &str = "Nobody is let in by it, and clients are served all the same: put a token there (`changeover token generate`), or remove it, and start again";
+
 /// Reads the file, or makes it. The tokens in force must have been read.
 pub async fn enrol_admin(
     operators: &Operators,
@@ -56,11 +71,11 @@ pub async fn enrol_admin(
     match look_patiently(path).await {
         Found::Token(text) => adopt(operators, &text, path, instance).await,
         Found::Begun => {
-            tracing::error!(path = %shown, "auth.admin_token_file is of no use: only the beginning of a token is there, and nobody writes the rest. Remove it and start again");
+            tracing::error!(path = %shown, "auth.admin_token_file is of no use: {BEGUN}, and nobody writes the rest. {HELP}");
             Ok(())
         }
         Found::Unusable(why) => {
-            tracing::error!(path = %shown, "auth.admin_token_file is of no use: {why}. Repair it and start again");
+            tracing::error!(path = %shown, "auth.admin_token_file is of no use: {why}. {HELP}");
             Ok(())
         }
         Found::Nothing if operators.has_admin_beside("") => {
@@ -301,7 +316,16 @@ mod tests {
                 panic!("{content:?} is taken");
             };
             assert!(!why.contains(content), "{why}");
+            assert_eq!(admin_file_trouble(file.path()), Some(why));
         }
+        let folder = tempfile::tempdir().unwrap();
+        for unreadable in [folder.path(), &file.path().join("below a file")] {
+            let why = admin_file_trouble(unreadable).unwrap();
+            assert!(why.starts_with("it cannot be read: "), "{why}");
+        }
+        fs::write(file.path(), &token().reveal()[..30]).unwrap();
+        assert_eq!(admin_file_trouble(file.path()).as_deref(), Some(BEGUN));
+        assert_eq!(admin_file_trouble(&folder.path().join("none")), None);
         fs::write(file.path(), format!(" {} \r\n", token().reveal())).unwrap();
         assert!(matches!(look(file.path()), Found::Token(_)));
     }

@@ -16,7 +16,7 @@ mod token_text;
 
 pub use self::{
     acts::{Made, TokenAsked, TokenRefused},
-    admin_file::enrol_admin,
+    admin_file::{admin_file_trouble, enrol_admin},
     console::{Console, NotSignedIn, SignedIn},
     held::{NotKnown, Operators},
     operator::Operator,

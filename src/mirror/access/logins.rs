@@ -115,6 +115,11 @@ impl Logins {
         }
     }
 
+    /// Whether the clients of a target share a user whose password cannot be read.
+    pub fn lacks(&self, target: &str) -> bool {
+        self.clients.contains_key(target) && self.of_clients(target).is_none()
+    }
+
     /// With what all clients of a target connect.
     pub(super) fn of_clients(&self, target: &str) -> Option<Issued> {
         self.read.load().clients.get(target).cloned()

@@ -50,6 +50,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 .flatten(),
             halted: lane.halted.as_ref().map(|halt| halt.reason.clone()),
             skipped: lane.skipped.clone(),
+            unheard: lane.bookmark.given_up().map(str::to_owned),
         }
     }
 

@@ -90,9 +90,11 @@ pub struct Connection {
     protocol: &'static str,
     /// With which to connect: another one may be taken by another client.
     client_id: String,
-    /// Says what may be read. Null = connect without.
+    /// Says what may be read. Null where the password is.
     username: Option<String>,
-    /// Good for this client id only, until a little after `expires_at`. Null = connect without.
+    /// Good for this client id only, until a little after `expires_at`. Null = connect without, if a module of this target is to come by
+    /// `push`. If none is, there may be no way in now: with the reason `broker-unready` the broker cannot be told of the client, so do not
+    /// connect, and ask again after `next_session_ms`.
     password: Option<String>,
     keep_alive_s: u16,
 }

@@ -38,6 +38,7 @@ impl Scene {
             oldest: (head > acknowledged).then(|| Micros::new(i64::MIN / 2)),
             halted: None,
             skipped: None,
+            unheard: None,
         };
         self.show(at, Some(status))
     }

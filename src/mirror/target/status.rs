@@ -68,6 +68,8 @@ pub struct ModuleStatus {
     pub halted: Option<String>,
     /// Which changes were left out last, and why, if any were since this replica has the module.
     pub skipped: Option<String>,
+    /// Why the broker refuses its retained message, if that is given up for now.
+    pub unheard: Option<String>,
 }
 
 impl ModuleStatus {
@@ -114,6 +116,11 @@ impl TargetStatus {
     pub fn trouble(&self) -> Option<Box<str>> {
         let troubles = [&self.trouble, &self.given_up, &self.shut];
         troubles.into_iter().find_map(noted)
+    }
+
+    /// Why sessions get no clients there that have to be made, while that is so.
+    pub fn shut(&self) -> Option<Box<str>> {
+        noted(&self.shut)
     }
 
     /// How often the broker has let us in. What was under way before comes again after.

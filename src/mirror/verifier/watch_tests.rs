@@ -69,6 +69,7 @@ fn status(epoch: u32, acknowledged: u64) -> ModuleStatus {
         oldest: None,
         halted: None,
         skipped: None,
+        unheard: None,
     }
 }
 

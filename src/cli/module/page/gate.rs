@@ -38,7 +38,14 @@ pub(super) fn lines(m: &ModuleView, width: Option<usize>) -> Vec<Line> {
     let mut lines =
         vec![Line::of(Tone::Strong, format!("gate to {}: ", gate.step)).followed_by(verdict)];
     lines.extend(checks(gate, width));
+    lines.extend(caveats(gate));
     lines
+}
+
+/// What stands in nobody's way and yet should be known.
+pub(in crate::cli::module) fn caveats(gate: &Gate) -> impl Iterator<Item = Line> + '_ {
+    let caveat = |told: &String| Line::of(Tone::Warn, "warning: ").with(Tone::Plain, told);
+    gate.caveats.iter().map(caveat)
 }
 
 /// The checks, a line each.
