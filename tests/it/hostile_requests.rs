@@ -398,6 +398,8 @@ async fn in_topics() {
         told += topics.len();
         for topic in topics {
             assert!(!topic.contains(['#', '+', '\0']), "{audience:?}: {topic}");
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-=/".contains(c);
+            assert!(topic.chars().all(is_plain), "{audience:?}: {topic}");
             let levels = topic.split('/').count();
             assert!(levels <= 4, "{audience:?} adds a level: {topic}");
         }
