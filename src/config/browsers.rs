@@ -184,7 +184,10 @@ secret = "0123456789abcdef0123456789abcdef"
             ("error_headers", "public"),
         ] {
             let path = format!("modules[1].poll.response.{key}.cache-control");
-            assert!(of(key, value).contains(&path), "{key} {value}");
+            assert!(
+                of(key, value).contains(&path),
+                "nothing is said of {value} in {key}"
+            );
         }
         for value in ["private", "no-store", "max-age=5", "no-cache"] {
             assert_eq!(of("headers", value), known, "{value}");

@@ -38,10 +38,11 @@ async fn a_new_one_is_its_owners_alone() {
 
 #[tokio::test]
 async fn one_that_is_there_stays_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("changeover.db");
-    fs::write(&file, "").unwrap();
     for given in [0o660, 0o644] {
+        // Of its own: who has closed the one before may still be at the files beside it.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("changeover.db");
+        fs::write(&file, "").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(given)).unwrap();
         opened(&file).await;
         assert_eq!(mode(&file), format!("{given:o}"), "it was changed");

@@ -155,7 +155,7 @@ mod tests {
         }
         let book = logins.book.lock().unwrap();
         let remembered = book.young.len() + book.old.len();
-        assert!(remembered <= 10, "{remembered}");
+        assert!(remembered <= 10, "{remembered} are remembered");
         let short = |sender: &Sender| matches!(sender, Sender::User(text) if text.len() <= 64);
         assert!(book.young.keys().all(short));
     }
