@@ -330,6 +330,10 @@ async fn in_documents() {
             "deep where a member is known",
             format!(r#"{{"cursors":{}}}"#, deep("[", "]")),
         ),
+        (
+            "deep where any value may be",
+            format!(r#"{{"key":"k","value":{}}}"#, deep("[", "]")),
+        ),
         ("wide", wide),
         ("a member twice", twice),
         ("a number above all", format!("1{}", "0".repeat(60_000))),
