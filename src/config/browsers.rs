@@ -10,9 +10,6 @@ use super::{
 /// Warns of answers to known callers that others may read: pages, by a cookie that browsers add by themselves, and caches.
 pub(super) fn warn(config: &Config, warnings: &mut Problems) {
     let callers = config.auth.callers();
-    if callers.is_empty() || config.auth.is_open() {
-        return;
-    }
     let of_module = |name: &str| {
         let module = config.modules.iter().find(|module| module.name == name);
         module.and_then(|module| module.callers.as_deref())
@@ -166,9 +163,85 @@ secret = "0123456789abcdef0123456789abcdef"
                 "modules[0].poll.quirks[0]"
             ]
         );
+        let open = "[[auth.callers]]\nkind = \"open\"\nname = \"cookies\"\n";
+        for callers in ["", open] {
+            let said = warned(&format!("{callers}{MODULES}"));
+            assert_eq!(said, [""; 0], "open callers have nothing to hide");
+        }
+    }
+
+    #[test]
+    fn what_lets_a_cache_keep_it_is_known_by_any_of_its_words() {
+        let of = |key: &str, value: &str| {
+            let before = r#"headers = { cache-control = "private, max-age=5" }"#;
+            let with = format!("{key} = {{ cache-control = \"{value}\" }}");
+            warned(&format!("{CALLERS}{}", MODULES.replace(before, &with)))
+        };
+        let known = warned(&format!("{CALLERS}{MODULES}"));
+        for (key, value) in [
+            ("headers", "max-age=5, public"),
+            ("headers", "S-MaxAge=60"),
+            ("error_headers", "public"),
+        ] {
+            let path = format!("modules[1].poll.response.{key}.cache-control");
+            assert!(
+                of(key, value).contains(&path),
+                "nothing is said of {value} in {key}"
+            );
+        }
+        for value in ["private", "no-store", "max-age=5", "no-cache"] {
+            assert_eq!(of("headers", value), known, "{value}");
+        }
+    }
+
+    #[test]
+    fn callers_of_each_kind_may_come_by_cookie() {
+        let jwt = r#"
+[[auth.callers]]
+kind = "jwt"
+name = "headers"
+algorithm = "HS256"
+secret = "0123456789abcdef0123456789abcdef"
+credential = { in = "cookie", name = "SESSION" }
+"#;
+        let key = r#"
+[[auth.callers]]
+kind = "key"
+name = "headers"
+credential = { in = "cookie", name = "SESSION" }
+keys = [{ id = "u1", hash = "sha256:0000000000000000000000000000000000000000000000000000000000000000", audiences = ["u1"] }]
+"#;
+        for callers in [jwt, key] {
+            let said = warned(&format!("{callers}{MODULES}"));
+            assert_eq!(said, ["modules[1].poll.quirks[0]"], "{callers}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_several_modules_is_looked_at_too() {
+        let endpoint = r#"
+[[endpoints]]
+modules = ["new", "old"]
+[endpoints.poll]
+path = "/both"
+cursor = { in = "query", name = "since" }
+audience = { claim = "sub" }
+quirks = ["jsonp-callback"]
+"#;
+        let said = warned(&format!("{CALLERS}{MODULES}{endpoint}"));
+        assert_eq!(
+            said.last().unwrap(),
+            "endpoints[0].poll.quirks[0]",
+            "{said:?}"
+        );
+        // Whoever may not come to it is no concern of it.
+        let said = warned(&format!(
+            "{CALLERS}{MODULES}{}",
+            endpoint.replace("\"new\", \"old\"", "\"new\"")
+        ));
         assert!(
-            warned(MODULES).is_empty(),
-            "open callers have nothing to hide"
+            !said.iter().any(|path| path.starts_with("endpoints")),
+            "{said:?}"
         );
     }
 }

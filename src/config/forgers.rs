@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(header(r#""10.0.0.0/8""#), []);
         for (networks, at) in [(r#""10.0.0.0/8", "0.0.0.0/0""#, 1), (r#""::/0""#, 0)] {
             let [(path, why)] = &*header(networks) else {
-                panic!("{networks}");
+                panic!("nothing is said of {networks}");
             };
             assert_eq!(*path, format!("auth.callers[0].networks[{at}]"));
             assert!(why.contains("may send `x-user`"), "{why}");
@@ -84,11 +84,32 @@ mod tests {
         for safe in [
             "https://example.com/keys",
             "http://127.0.0.1:9/keys",
+            "http://[::1]:9/keys",
             "http://localhost/keys",
         ] {
-            assert_eq!(jwt(safe), []);
+            assert_eq!(jwt(safe), [], "{safe}");
         }
-        let said = jwt("http://example.com/keys");
-        assert_eq!(said[0].0, "auth.callers[0].jwks_url");
+        for unsafe_one in [
+            "http://example.com/keys",
+            "http://localhost.example.com/keys",
+            "http://10.0.0.1/keys",
+            "http://[fd00::1]/keys",
+        ] {
+            let [(path, why)] = &*jwt(unsafe_one) else {
+                panic!("nothing is said of {unsafe_one}");
+            };
+            assert_eq!(path, "auth.callers[0].jwks_url", "{unsafe_one}");
+            assert!(why.contains("Say https://"), "{why}");
+        }
+    }
+
+    #[test]
+    fn each_caller_is_called_by_its_own_number() {
+        let said = warned(
+            r#"{ kind = "jwt", name = "a", algorithm = "RS256", jwks_url = "https://example.com/keys" },
+               { kind = "jwt", name = "b", algorithm = "RS256", jwks_url = "http://example.com/keys" }"#,
+        );
+        let paths: Vec<_> = said.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["auth.callers[1].jwks_url"]);
     }
 }

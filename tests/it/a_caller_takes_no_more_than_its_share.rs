@@ -120,7 +120,8 @@ async fn what_is_refused_behind_the_gate_takes_nothing() {
     let mut inside = Vec::new();
     for client_id in ["one", "two"] {
         // The last one that was refused may still be on its way out.
-        let client = eventually("a place", PATIENCE, async || {
+        let what = format!("a place for {client_id}, as those who were refused have none");
+        let client = eventually(&what, PATIENCE, async || {
             tries(&broker, "u1", client_id).await
         });
         inside.push(client.await);

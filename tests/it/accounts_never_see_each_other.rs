@@ -34,6 +34,8 @@ const LOAD: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Changes of one request of the producer.
 const AT_ONCE: usize = 50;
+/// So many of those that are wrong are told.
+const SHOWN: usize = 5;
 /// Longer than the test.
 const TOKEN_S: i64 = 600;
 
@@ -85,7 +87,13 @@ async fn under_load_for_a_minute() {
         let expected = sent.iter().filter(|(_, to)| *to == account || *to == "*");
         let expected: Arrived = expected.map(|(at, to)| (*at, to.clone())).collect();
         println!("{account:?} by {way}: {} of {}", arrived.len(), sent.len());
-        assert_eq!(arrived, expected, "{account:?} by {way}");
+        let others = arrived.iter().filter(|(at, _)| !expected.contains_key(at));
+        let others: Vec<_> = others.take(SHOWN).collect();
+        assert!(others.is_empty(), "{account:?} by {way} sees {others:?}");
+        let missing = expected.iter().filter(|(at, _)| !arrived.contains_key(at));
+        let missing: Vec<_> = missing.take(SHOWN).collect();
+        assert!(missing.is_empty(), "{account:?} by {way} lacks {missing:?}");
+        assert!(arrived == expected, "{account:?} by {way} has other values");
     }
     while let Some(intruder) = intruders.join_next().await {
         intruder.unwrap();

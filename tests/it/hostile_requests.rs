@@ -330,6 +330,10 @@ async fn in_documents() {
             "deep where a member is known",
             format!(r#"{{"cursors":{}}}"#, deep("[", "]")),
         ),
+        (
+            "deep where any value may be",
+            format!(r#"{{"key":"k","value":{}}}"#, deep("[", "]")),
+        ),
         ("wide", wide),
         ("a member twice", twice),
         ("a number above all", format!("1{}", "0".repeat(60_000))),
@@ -398,6 +402,8 @@ async fn in_topics() {
         told += topics.len();
         for topic in topics {
             assert!(!topic.contains(['#', '+', '\0']), "{audience:?}: {topic}");
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-=/".contains(c);
+            assert!(topic.chars().all(is_plain), "{audience:?}: {topic}");
             let levels = topic.split('/').count();
             assert!(levels <= 4, "{audience:?} adds a level: {topic}");
         }

@@ -93,7 +93,11 @@ async fn what_one_signs_the_other_believes(database: DatabaseUnderTest) {
             let entered = replicas[believing]
                 .passes
                 .enter("one", &issued.username, password);
-            assert!(entered.is_ok(), "{entered:?} after {:?}", began.elapsed());
+            let after = began.elapsed();
+            assert!(
+                entered.is_ok(),
+                "what {signing} signed {believing} does not believe after {after:?}: {entered:?}"
+            );
             if names.insert(issued.username.clone()) {
                 held.push((Instant::now(), issued));
             }
@@ -105,7 +109,7 @@ async fn what_one_signs_the_other_believes(database: DatabaseUnderTest) {
             let is_young = at.elapsed() + LATE < LIFETIME;
             assert!(
                 entered.is_ok() || !is_young,
-                "{entered:?} {:?}",
+                "a pass is refused {:?} after it was made: {entered:?}",
                 at.elapsed()
             );
         }

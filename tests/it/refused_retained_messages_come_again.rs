@@ -101,7 +101,9 @@ async fn comes(gateway: &InProcess, broker: &Mosquitto) {
     let topic = format!("changeover/m/{MODULE}");
     let terminal = Follower::start(&broker.url(), Protocol::V5, "terminal", &[&topic]);
     let told = |seen: &crate::support::follower::Record| !seen.bookmarks.is_empty();
-    terminal.wait("the retained message", told).await;
+    terminal
+        .wait("the retained message, which the broker takes by now", told)
+        .await;
     until(&gateway.client, "one", "it is well", |target| {
         target["connected"] == true && target["trouble"] == Value::Null
     })

@@ -87,7 +87,7 @@ async fn session(client: &Client, account: &str) -> Login {
     let text = |name: &str| {
         let told: &Value = &session["mqtt"][name];
         let told = told.as_str();
-        told.unwrap_or_else(|| panic!("{name}: {session}"))
+        told.unwrap_or_else(|| panic!("the session has no {name}: {session}"))
             .to_owned()
     };
     Login {
@@ -109,7 +109,7 @@ async fn enters(login: &Login, account: &str) {
         Some(&login.pass),
     );
     let mut link = open;
-    assert!(link.is_let_in().await.is_some(), "{account}");
+    assert!(link.is_let_in().await.is_some(), "{account} is not let in");
     let own = format!("changeover/c/commission/{account}");
     assert_eq!(link.subscribe(&[&own]).await, Some(Grant::AtLeastOnce));
     let other = "changeover/c/commission/u2";
@@ -122,9 +122,12 @@ async fn is_refused(login: &Login) {
     let mut forged = login.pass.clone();
     forged.password.replace_range(20..21, "_");
     forged.password.replace_range(22..23, "-");
-    for (client_id, pass) in [("another", &login.pass), (&login.client_id, &forged)] {
+    for (who, client_id, pass) in [
+        ("another client", "another", &login.pass),
+        ("a forger", &login.client_id, &forged),
+    ] {
         let mut link = Entering::open(&login.url, Protocol::V5, client_id, Some(pass));
-        assert_eq!(link.is_let_in().await, None, "{client_id}");
+        assert_eq!(link.is_let_in().await, None, "{who} is let in");
     }
 }
 

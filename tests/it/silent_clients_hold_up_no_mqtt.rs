@@ -31,9 +31,10 @@ async fn connect(from: [u8; 4], to: SocketAddr, says: &[u8]) -> TcpStream {
     stream
 }
 
-async fn is_closed(stream: &mut TcpStream) {
-    let read = within("it is closed", SOON, stream.read(&mut [0; 64])).await;
-    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+async fn is_closed(who: &str, stream: &mut TcpStream) {
+    let what = format!("{who} is closed");
+    let read = within(&what, SOON, stream.read(&mut [0; 64])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{who} is told {read:?}");
 }
 
 fn is_open(stream: &TcpStream) -> bool {
@@ -44,7 +45,10 @@ fn is_open(stream: &TcpStream) -> bool {
 async fn enters(broker: &LettingIn, url: &str, client_id: &str) -> Entering {
     let pass = broker.pass("u1", client_id);
     let mut client = Entering::open(url, Protocol::V5, client_id, Some(&pass));
-    assert!(client.is_let_in().await.is_some(), "{url}");
+    assert!(
+        client.is_let_in().await.is_some(),
+        "nobody is let in at {url}"
+    );
     client
 }
 
@@ -79,11 +83,13 @@ async fn who_says_nothing_for_long_is_closed_and_who_is_in_stays() {
     let here = [127, 0, 0, 1];
     for says in [b"".as_slice(), HALF, b"\x10"] {
         for to in [mqtt, websocket] {
-            is_closed(&mut connect(here, to, says).await).await;
+            let who = format!("who says {:?} and no more", says.escape_ascii().to_string());
+            is_closed(&who, &mut connect(here, to, says).await).await;
         }
     }
     for client in [&mut plain, &mut within_frames] {
-        assert_eq!(client.subscribe(&[OWN]).await, Some(Grant::AtLeastOnce));
+        let granted = client.subscribe(&[OWN]).await;
+        assert_eq!(granted, Some(Grant::AtLeastOnce), "who is in stays");
     }
     broker.stop().await;
 }
@@ -102,11 +108,11 @@ async fn of_too_many_the_oldest_of_the_largest_crowd_goes() {
     let other = connect([127, 0, 0, 3], websocket, HALF).await;
     let mut second = connect([127, 0, 0, 2], mqtt, b"").await;
     let third = connect([127, 0, 0, 2], mqtt, b"").await;
-    is_closed(&mut first).await;
+    is_closed("the oldest of an address that has too many", &mut first).await;
     assert!(is_open(&other) && is_open(&second) && is_open(&third));
     let fourth = connect([127, 0, 0, 4], mqtt, b"").await;
     let fifth = connect([127, 0, 0, 5], mqtt, b"").await;
-    is_closed(&mut second).await;
+    is_closed("the oldest of the largest crowd", &mut second).await;
     assert!([&other, &third, &fourth, &fifth].into_iter().all(is_open));
     // Among all these a client comes in, and one that is in is none of them.
     let late = enters(&broker, &broker.url, "two").await;
@@ -120,9 +126,14 @@ async fn a_stranger_has_no_room_but_for_a_connect() {
     let broker = LettingIn::start(&Broker::default(), HOUR).await;
     let (mqtt, websocket) = (broker.addresses.mqtt, broker.addresses.websocket.unwrap());
     let here = [127, 0, 0, 1];
-    // Half a MiB, which a packet of those who are in may have; a length without an end; a publish.
-    for says in [HALF_A_MIB, b"\x10\xff\xff\xff\xff", b"\x30\x80\x80\x20"] {
-        is_closed(&mut connect(here, mqtt, says).await).await;
+    // Half a MiB, which a packet of those who are in may have.
+    for (who, says) in [
+        ("a CONNECT of half a MiB", HALF_A_MIB),
+        ("a length without an end", b"\x10\xff\xff\xff\xff"),
+        ("a publish", b"\x30\x80\x80\x20"),
+        ("a short publish", b"\x30\x40"),
+    ] {
+        is_closed(who, &mut connect(here, mqtt, says).await).await;
     }
     let mut stream = shaken(here, websocket).await;
     let mut begun = HALF_A_MIB.to_vec();
@@ -133,7 +144,7 @@ async fn a_stranger_has_no_room_but_for_a_connect() {
         let _closed = stream.write_all(&begun).await;
         begun.clear();
     }
-    is_closed(&mut stream).await;
+    is_closed("who says too much in frames", &mut stream).await;
     broker.stop().await;
 }
 

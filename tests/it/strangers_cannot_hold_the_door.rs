@@ -289,7 +289,7 @@ async fn browsers_are_told_to_make_nothing_of_the_private_listener() {
         ] {
             assert!(
                 answer.contains(&format!("{name}: {value}\r\n")),
-                "{path}: {answer}"
+                "{path} does not say {name}: {value}\n{answer}"
             );
         }
         assert!(!answer.contains("strict-transport-security"), "{answer}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{
     callers,
     clients::Script,
-    eventually, folder,
+    folder,
     gateway::{InProcess, MODULE, Setup},
     native::PATIENCE,
     streams::sqlite,
@@ -38,11 +38,11 @@ async fn and_says_how_where_it_does_not() {
     let from = ["watch", MODULE, "--url", &client.public, "--from"];
     let from = [&from[..], &["beginning", "--audience", "u1"]].concat();
     let stranger = Script::of_program(PROGRAM, &from);
-    eventually("the refusal is told", PATIENCE, async || {
-        let said = stranger.output();
-        (said.contains("refused: ") && said.contains("--header")).then_some(())
-    })
-    .await;
+    stranger
+        .until_it_says("the refusal is told", PATIENCE, |said| {
+            said.contains("refused: ") && said.contains("--header")
+        })
+        .await;
 
     let file = folder::fresh("watch").join("headers");
     let header = callers::key_header();

@@ -193,3 +193,85 @@ impl Desk {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        domain::SystemClock,
+        identity::{Caller, ClientIds, Identity},
+    };
+
+    fn desk() -> Desk {
+        let text = "dynsec = { max_clients = 2100 }\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"";
+        let config: Config = toml::from_str(text).unwrap();
+        let passes = Passes::new(
+            Arc::new(Identity::open()),
+            Arc::default(),
+            Arc::new(SystemClock),
+            Duration::from_hours(1),
+        );
+        let desk = Desk::new(&config, &config.mqtt.targets[0], Arc::new(passes));
+        desk.open(HashMap::new());
+        desk
+    }
+
+    fn wanted(caller: &str, username: &str) -> Wanted {
+        let who = Who::Known(Arc::new(Caller {
+            by: 0,
+            realm: "jwt".into(),
+            id: caller.into(),
+            client_ids: ClientIds::Any,
+            audiences: Arc::default(),
+            claims: Box::default(),
+            agent: None,
+            expires_at: None,
+        }));
+        Wanted {
+            issued: Issued {
+                username: username.to_owned(),
+                password: String::new(),
+            },
+            client_id: username.to_owned(),
+            caller: CallerMark::whose(&who),
+            roles: Vec::new(),
+            end: Micros::new(i64::MAX),
+        }
+    }
+
+    #[test]
+    fn a_caller_has_its_share_and_leaves_the_rest_to_others() {
+        let desk = desk();
+        let name = |n: usize| format!("u1-{n}");
+        // Those that are made count, and those that wait for it.
+        for n in 0..200 {
+            desk.made(&wanted("u1", &name(n)));
+        }
+        let mut waits = Vec::new();
+        let mut ask = |caller: &str, username: &str| {
+            let asked = desk.ask(wanted(caller, username))?;
+            let has_to_wait = asked.is_some();
+            waits.extend(asked);
+            Ok(has_to_wait)
+        };
+        for n in 200..210 {
+            assert_eq!(ask("u1", &name(n)), Ok(true), "{n}");
+        }
+        let refused = ask("u1", &name(210));
+        assert_eq!(refused, Err(Without::Share), "it has all that it may");
+        assert_eq!(ask("u1", &name(7)), Ok(false), "it has this one");
+        assert_eq!(ask("u2", "u2-0"), Ok(true), "others have theirs");
+        desk.removed(&name(7));
+        let instead = ask("u1", &name(210));
+        assert_eq!(instead, Ok(true), "what it gave up is its own again");
+    }
+
+    #[test]
+    fn a_share_is_no_less_than_a_shop_needs() {
+        assert_eq!(share(10), 200);
+        assert_eq!(share(2_000), 200);
+        assert_eq!(share(10_000), 1_000);
+    }
+}

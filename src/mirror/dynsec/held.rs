@@ -241,16 +241,18 @@ mod tests {
         // What is asked for twice counts once, and not beside itself.
         held.wait(second, 9).unwrap();
         held.wait(again, 9).unwrap();
-        assert_eq!(held.expected_beside(&third.wanted), 2);
-        assert_eq!(held.expected_beside(&of("b", "u1").0.wanted), 1);
-        assert_eq!(held.expected_beside(&others.wanted), 0);
+        assert_eq!(held.expected_beside(&third.wanted), 2, "one is, one waits");
+        let waits_too = held.expected_beside(&of("b", "u1").0.wanted);
+        assert_eq!(waits_too, 1, "it is counted beside itself");
+        let of_other = held.expected_beside(&others.wanted);
+        assert_eq!(of_other, 0, "those of another caller are counted");
         // A connection that is lost makes no room; what the broker has lost does.
         held.forget(Instant::now());
-        assert_eq!(held.expected_beside(&third.wanted), 2);
+        assert_eq!(held.expected_beside(&third.wanted), 2, "it has made room");
         held.replace(HashMap::from([("a".to_owned(), Micros::new(10))]));
         assert_eq!(held.expected_beside(&third.wanted), 2);
         held.removed("a");
-        assert_eq!(held.expected_beside(&third.wanted), 1);
+        assert_eq!(held.expected_beside(&third.wanted), 1, "its place is free");
         held.made(&third.wanted);
         held.replace(HashMap::new());
         assert_eq!(held.expected_beside(&third.wanted), 1, "one waits");

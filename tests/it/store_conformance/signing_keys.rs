@@ -50,7 +50,7 @@ async fn keys_come_one_after_the_other(database: DatabaseUnderTest) {
     assert!(add(&second, Some(&first), retires_at).await);
     let retired = SigningKey {
         retires_at: Some(retires_at),
-        ..first
+        ..first.clone()
     };
     let keys = store.signing_keys().await.unwrap().keys;
     assert_eq!(keys, [retired, second.clone()]);
@@ -58,6 +58,13 @@ async fn keys_come_one_after_the_other(database: DatabaseUnderTest) {
     assert_eq!(store.forget_signing_keys().await.unwrap(), 1);
     assert_eq!(store.forget_signing_keys().await.unwrap(), 0);
     assert_eq!(store.signing_keys().await.unwrap().keys, [second]);
+
+    // Nothing follows what is forgotten, but a later key is there.
+    let late = key("c3", start);
+    assert!(
+        !add(&late, None, start).await,
+        "it has slept since there was none"
+    );
 }
 
 /// Of replicas that have read the same, and have never heard of each other.
@@ -81,7 +88,7 @@ async fn of_many_that_make_one_at_once_one_does(database: DatabaseUnderTest) {
         let made: JoinSet<_> = (0..4).map(made).collect();
         let made: Vec<_> = made.join_all().await.into_iter().flatten().collect();
         let [one] = &*made else {
-            panic!("{} of turn {turn}", made.len());
+            panic!("{} have made a key in turn {turn}", made.len());
         };
         let keys = store.signing_keys().await.unwrap().keys;
         assert_eq!(keys.last(), Some(one));

@@ -83,7 +83,7 @@ impl Credential {
 
     /// The token of an account as [`old_auth`] believes it.
     pub fn revoked(account: &str) -> Self {
-        Self::Token(signed(OLD_SECRET, account, 60))
+        Self::Token(signed(OLD_SECRET, account, 3_600))
     }
 
     /// Puts it onto a request.

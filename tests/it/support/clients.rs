@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{sync::OnceCell, task::spawn_blocking};
+use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
 
 use super::{eventually, folder, process::Process, token};
 
@@ -68,11 +68,23 @@ impl Script {
 
     /// Waits until the lines are as wanted.
     pub async fn until(&self, what: &str, patience: Duration, done: impl Fn(&[Value]) -> bool) {
+        self.until_it_says(what, patience, |_| done(&self.lines()))
+            .await;
+    }
+
+    /// Waits until all that it has written is as wanted.
+    pub async fn until_it_says(&self, what: &str, patience: Duration, done: impl Fn(&str) -> bool) {
         let look = async || {
-            assert!(!self.has_ended(), "it ended: {}", self.output());
-            done(&self.lines()).then_some(())
+            let said = self.output();
+            assert!(!self.has_ended(), "it ended: {said}");
+            done(&said).then_some(())
         };
-        eventually(what, patience, look).await;
+        let waited = timeout(patience, eventually(what, 2 * patience, look)).await;
+        let said = self.output();
+        assert!(
+            waited.is_ok(),
+            "not in {patience:?}: {what}. It says: {said}"
+        );
     }
 
     /// Waits until it has ended by itself. Returns the exit code.

@@ -12,8 +12,8 @@ use crate::support::{
     servers_are_skipped,
 };
 
-/// What is subscribed to (nothing = only entered), and what each of [`CALLERS`] is told.
-pub const CHANNELS: [(&str, [&str; KINDS]); 10] = [
+/// What is subscribed to (nothing = only entered), below the prefix unless it is shared, and what each of [`CALLERS`] is told.
+pub const CHANNELS: [(&str, [&str; KINDS]); 13] = [
     ("", ["out", "out", "out", "out", "in", "in", "in"]),
     (
         "c/commission/u1",
@@ -36,6 +36,13 @@ pub const CHANNELS: [(&str, [&str; KINDS]); 10] = [
     ("c/commission/u10", NOBODY),
     ("c/nothing/u1", NOBODY),
     ("m/+", NOBODY),
+    // A shared subscription is judged by what is shared.
+    (
+        "$share/g/changeover/c/commission/u1",
+        ["out", "out", "out", "out", "refused", "refused", "granted"],
+    ),
+    ("$share/g/changeover/c/commission/+", NOBODY),
+    ("$share/g/#", NOBODY),
 ];
 
 const NOBODY: [&str; KINDS] = ["out", "out", "out", "out", "refused", "refused", "refused"];
@@ -49,7 +56,12 @@ async fn told(url: &str, shown: &Shown, channel: &str) -> &'static str {
     let told = if channel.is_empty() {
         "in"
     } else {
-        match client.subscribe(&[&format!("changeover/{channel}")]).await {
+        let prefix = if channel.starts_with('$') {
+            ""
+        } else {
+            "changeover/"
+        };
+        match client.subscribe(&[&format!("{prefix}{channel}")]).await {
             Some(Grant::AtLeastOnce) => "granted",
             // RabbitMQ ends the connection of who asks for what is not his.
             Some(_) | None => "refused",

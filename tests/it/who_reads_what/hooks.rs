@@ -9,7 +9,7 @@ use super::{
 use crate::support::gateway::Client;
 
 /// What a broker wants to know of somebody.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Question {
     /// May he enter?
     Enters,
@@ -24,7 +24,7 @@ use Question::{Enters, Publishes, Subscribes};
 const BROKERS: [&str; 3] = ["emqx", "vernemq", "rabbitmq"];
 
 /// What each of [`CALLERS`] is told, by each broker's hooks.
-const DOORS: [(Question, [&str; KINDS]); 7] = [
+const DOORS: [(Question, [&str; KINDS]); 9] = [
     (Enters, ["no", "no", "no", "no", "yes", "yes", "yes"]),
     (
         Subscribes("changeover/c/commission/u1"),
@@ -40,6 +40,11 @@ const DOORS: [(Question, [&str; KINDS]); 7] = [
     ),
     (Subscribes("changeover/c/commission/+"), ["no"; KINDS]),
     (Subscribes("#"), ["no"; KINDS]),
+    (
+        Subscribes("$share/g/changeover/c/commission/u1"),
+        ["no", "yes", "no", "no", "no", "no", "yes"],
+    ),
+    (Subscribes("$share/g/#"), ["no"; KINDS]),
     (Publishes("changeover/c/commission/u1"), ["no"; KINDS]),
 ];
 
@@ -157,7 +162,7 @@ async fn every_caller_at_every_hook() {
         for (number, (question, expected)) in DOORS.iter().enumerate() {
             for (((who, _), shown), expected) in CALLERS.iter().zip(&shown).zip(expected) {
                 let told = told(&gateway.client, broker, *question, shown).await;
-                let door = format!("{broker}, question {number}");
+                let door = format!("{broker}, question {number} ({question:?})");
                 seen.told((&door, who), told, expected);
             }
         }

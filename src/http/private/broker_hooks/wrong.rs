@@ -141,10 +141,10 @@ mod tests {
         let tries: Vec<_> = (0..5).map(|n| often(Some("192.0.2.1"), "a", n)).collect();
         assert_eq!(tries, [false, false, false, true, true]);
         assert!(often(Some("::ffff:192.0.2.1"), "b", 6), "it is the address");
-        assert!(!often(Some("192.0.2.2"), "a", 6));
-        assert!(!often(None, "a", 6));
-        assert!(!often(Some("no address"), "b", 6));
-        assert!(!often(Some("192.0.2.1"), "a", 61));
+        assert!(!often(Some("192.0.2.2"), "a", 6), "another address");
+        assert!(!often(None, "a", 6), "the name is not counted with it");
+        assert!(!often(Some("no address"), "b", 6), "another name");
+        assert!(!often(Some("192.0.2.1"), "a", 61), "his minute is over");
     }
 
     #[test]
@@ -154,7 +154,8 @@ mod tests {
             logins.count(&sender(None, &format!("{n}{}", "x".repeat(9_999))), now);
         }
         let book = logins.book.lock().unwrap();
-        assert!(book.young.len() + book.old.len() <= 10);
+        let remembered = book.young.len() + book.old.len();
+        assert!(remembered <= 10, "{remembered} are remembered");
         let short = |sender: &Sender| matches!(sender, Sender::User(text) if text.len() <= 64);
         assert!(book.young.keys().all(short));
     }
