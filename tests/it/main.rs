@@ -59,6 +59,7 @@ mod check_knows_the_brokers;
 mod check_looks_at_the_links;
 #[cfg(feature = "embedded-broker")]
 mod clients_are_made_on_mosquitto;
+mod clients_are_made_over_tls;
 mod clients_enter_with_their_pass;
 mod clients_move_to_another_broker;
 mod clients_of_others_end_with_the_log;
@@ -118,6 +119,7 @@ mod modules_are_told_from_memory;
 #[cfg(feature = "embedded-broker")]
 mod mqtt_clients_of_others_receive_the_events;
 mod no_stage_without_its_audit;
+mod one_address_makes_no_crowd_on_mosquitto;
 mod one_unreadable_record_hides_no_other;
 mod only_the_newest_change_of_a_key;
 mod openfeature_sdks_see_flips;
@@ -188,6 +190,7 @@ mod time_cursors_across_epochs;
 mod tokens_are_made_and_revoked;
 mod tokens_say_who_may_what;
 mod two_gateways_take_over;
+mod two_thousand_come_to_mosquitto_at_once;
 mod values_that_do_not_fit_go_as_pointers;
 mod waiting_for_a_tick;
 mod waiting_polls;

@@ -103,6 +103,14 @@ impl KeyRing {
             .cloned()
     }
 
+    /// The keys whose signatures are believed.
+    pub(in crate::identity) fn all_believed(&self, now: Micros) -> Vec<Arc<Key>> {
+        let known = self.0.load();
+        let now = known.shared(now);
+        let is_on = |key: &&Arc<Key>| key.retires_at.is_none_or(|at| now < at);
+        known.keys.iter().filter(is_on).cloned().collect()
+    }
+
     /// The key of this id, if what it has signed is believed.
     pub(in crate::identity) fn believed(&self, id: u64, now: Micros) -> Option<Arc<Key>> {
         let known = self.0.load();

@@ -1,11 +1,11 @@
 //! Clients that enter brokers with their passes.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use changeover::domain::Clock;
 use changeover::{
-    config::mqtt::Protocol,
+    config::{mqtt::Protocol, target_link::TlsFiles},
     domain::{Audience, SystemClock},
     identity::{
         Caller, ClientIds, Identity, Who,
@@ -58,7 +58,25 @@ pub struct Entering {
 impl Entering {
     /// Begins to connect.
     pub fn open(url: &str, protocol: Protocol, client_id: &str, with: Option<&Issued>) -> Self {
+        Self::at(Endpoint::parse(url, protocol).unwrap(), client_id, with)
+    }
+
+    /// Begins to connect, believing brokers of the CA in this file.
+    pub fn open_over_tls(
+        (url, ca): (&str, PathBuf),
+        protocol: Protocol,
+        client_id: &str,
+        with: Option<&Issued>,
+    ) -> Self {
         let mut endpoint = Endpoint::parse(url, protocol).unwrap();
+        endpoint.tls = endpoint.tls.map(|_| TlsFiles {
+            ca: Some(ca),
+            client: None,
+        });
+        Self::at(endpoint, client_id, with)
+    }
+
+    fn at(mut endpoint: Endpoint, client_id: &str, with: Option<&Issued>) -> Self {
         if let Some(with) = with {
             endpoint = endpoint.with_login(&with.username, &with.password);
         }
@@ -76,7 +94,11 @@ impl Entering {
 
     /// The next signal.
     pub async fn next(&mut self) -> Signal {
-        within("a signal", PATIENCE, async {
+        self.next_within(PATIENCE).await
+    }
+
+    async fn next_within(&mut self, patience: Duration) -> Signal {
+        within("a signal", patience, async {
             while self.waiting.is_empty() {
                 let signals = self.link.next().await.expect("it was not closed before");
                 self.waiting.extend(signals);
@@ -132,7 +154,12 @@ impl Entering {
 
     /// Waits until the broker ends it.
     pub async fn ended(&mut self) {
-        while !matches!(self.next().await, Signal::Closed(_)) {}
+        self.ended_within(PATIENCE).await;
+    }
+
+    /// The same, for at most so long from one signal to the next.
+    pub async fn ended_within(&mut self, patience: Duration) {
+        while !matches!(self.next_within(patience).await, Signal::Closed(_)) {}
     }
 
     pub async fn close(self) {
