@@ -41,7 +41,7 @@ impl OwnerMark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     now: OwnerMark,
-    /// By the other keys that are believed: what was made under them counts too.
+    /// By the other keys under which something may be there still: that counts too.
     others: Vec<OwnerMark>,
 }
 
@@ -69,8 +69,8 @@ impl Passes {
         };
         let now = self.clock.now();
         let signing = self.ring.signing(now)?;
-        let believed = self.ring.all_believed(now).into_iter();
-        let others = believed.filter(|key| key.id() != signing.id());
+        let keys = self.ring.signing_within(self.lifetime, now).into_iter();
+        let others = keys.filter(|key| key.id() != signing.id());
         Some(Owner {
             now: OwnerMark::by(&signing, whose.as_bytes()),
             others: others

@@ -384,6 +384,14 @@ fn users_tell_whose_they_are_to_who_has_the_key() {
     let later = one.passes.owner(&who, None).unwrap();
     assert_ne!(later.mark(), owner);
     assert!(later.marks().any(|mark| mark == owner));
+    // For as long as something of it can be there.
+    let keys = || vec![key(1, 0), key(2, 900), key(3, 90_000)];
+    for (at, count) in [(4_400, 2), (4_600, 1), (91_000, 2), (100_000, 1)] {
+        one.at(at);
+        one.adopt(keys(), at);
+        let owner = one.passes.owner(&who, None).unwrap();
+        assert_eq!(owner.marks().count(), count, "{at}");
+    }
     for without in [
         "co2.000000000001.r",
         "co2.x.0000000000000000.t",
