@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use changeover::{config::mqtt::Protocol, identity::passes::Issued, mirror::mqtt::Grant};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     callers::{self, Credential},

@@ -18,6 +18,7 @@ use changeover::{
 use super::within;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Passes of callers of one realm, `jwt`, under one key, that are good for so long.
 pub fn passes(lifetime: Duration) -> Arc<Passes> {
@@ -58,7 +59,14 @@ pub struct Entering {
 impl Entering {
     /// Begins to connect.
     pub fn open(url: &str, protocol: Protocol, client_id: &str, with: Option<&Issued>) -> Self {
-        Self::at(Endpoint::parse(url, protocol).unwrap(), client_id, with)
+        let endpoint = Endpoint::parse(url, protocol).unwrap();
+        Self::at(endpoint, KEEP_ALIVE, (client_id, with))
+    }
+
+    /// Begins to connect as one of so many that the broker may stand still for a while.
+    pub fn open_in_a_crowd(url: &str, client_id: &str, with: &Issued) -> Self {
+        let endpoint = Endpoint::parse(url, Protocol::V5).unwrap();
+        Self::at(endpoint, Duration::from_mins(5), (client_id, Some(with)))
     }
 
     /// Begins to connect, believing brokers of the CA in this file.
@@ -73,17 +81,21 @@ impl Entering {
             ca: Some(ca),
             client: None,
         });
-        Self::at(endpoint, client_id, with)
+        Self::at(endpoint, KEEP_ALIVE, (client_id, with))
     }
 
-    fn at(mut endpoint: Endpoint, client_id: &str, with: Option<&Issued>) -> Self {
+    fn at(
+        mut endpoint: Endpoint,
+        keep_alive: Duration,
+        (client_id, with): (&str, Option<&Issued>),
+    ) -> Self {
         if let Some(with) = with {
             endpoint = endpoint.with_login(&with.username, &with.password);
         }
         let link = Link::open(&LinkOptions {
             endpoint,
             client_id: client_id.to_owned(),
-            keep_alive: Duration::from_secs(5),
+            keep_alive,
             inflight: 10,
             session: Some(Duration::from_mins(5)),
             max_packet_bytes: 1024 * 1024,
@@ -115,6 +127,17 @@ impl Entering {
                 session_present, ..
             } => Some(session_present),
             Signal::Closed(_) => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The same, or why the connection is over.
+    pub async fn is_let_in_within(&mut self, patience: Duration) -> Result<bool, String> {
+        match self.next_within(patience).await {
+            Signal::Connected {
+                session_present, ..
+            } => Ok(session_present),
+            Signal::Closed(why) => Err(why),
             other => panic!("{other:?}"),
         }
     }
