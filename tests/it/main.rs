@@ -52,6 +52,7 @@ mod admin_queries_say_what_is_read;
 mod alike_names_stay_apart;
 mod an_index_comes_with_the_first_time_cursor;
 mod architecture;
+mod brokers_alone_find_the_hooks;
 mod brokers_are_known_by_their_certificates;
 mod brokers_ask_in_their_own_words;
 mod callers_read_only_their_audiences;
