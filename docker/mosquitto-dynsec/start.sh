@@ -25,7 +25,7 @@ config() {
 
 # mosquitto becomes its own user where this is root.
 own() {
-  if [ "$(id -u)" = 0 ]; then chown -R mosquitto: "$data"; fi
+  if [ "$(id -u)" = 0 ]; then chown -R mosquitto:mosquitto "$data"; fi
 }
 
 mkdir -p "$data"
