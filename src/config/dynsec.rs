@@ -12,6 +12,8 @@ use super::{Problems, span::Span};
 pub struct Dynsec {
     /// Clients that sessions may have on the broker at once.
     pub max_clients: usize,
+    /// Those of one address, IPv6 by /64, where callers are not told apart.
+    pub max_clients_per_address: usize,
     /// Sessions that may wait for the broker at once.
     pub max_waiting: usize,
     /// Commands in one message: Mosquitto does nothing else while it carries them out.
@@ -28,6 +30,7 @@ impl Default for Dynsec {
     fn default() -> Self {
         Self {
             max_clients: 10_000,
+            max_clients_per_address: 1_000,
             max_waiting: 1_000,
             batch: 25,
             timeout_ms: 5_000,
@@ -51,6 +54,12 @@ impl Dynsec {
     pub(super) fn validate(&self, path: &str, problems: &mut Problems) {
         let key = |name: &str| format!("{path}.{name}");
         problems.bound(&key("max_clients"), self.max_clients, 1, 100_000);
+        problems.bound(
+            &key("max_clients_per_address"),
+            self.max_clients_per_address,
+            1,
+            100_000,
+        );
         problems.bound(&key("max_waiting"), self.max_waiting, 1, 100_000);
         problems.bound(&key("batch"), self.batch, 1, 1_000);
         problems.bound(&key("timeout_ms"), self.timeout_ms, 100, 60_000);

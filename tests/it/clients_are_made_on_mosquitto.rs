@@ -5,14 +5,14 @@ use std::collections::HashSet;
 
 use changeover::{config::mqtt::Protocol, identity::passes::Issued, mirror::mqtt::Grant};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     callers::{self, Credential},
     database::{DatabaseUnderTest, Kind},
-    dynsec::{self, Dynsec},
+    dynsec::{self, Dynsec, credentials, enters_with, session, setup},
     eventually,
-    gateway::{Client, InProcess, MODULE, Program, START, Setup},
+    gateway::{Client, InProcess, MODULE, Program, START},
     lasting_port,
     metrics::metric,
     passes::Entering,
@@ -23,37 +23,6 @@ const VERSIONS: [Protocol; 2] = [Protocol::V5, Protocol::V311];
 
 async fn sqlite() -> DatabaseUnderTest {
     DatabaseUnderTest::fresh(Kind::Sqlite).await.unwrap()
-}
-
-/// A replica whose target is there. Brokers of tests are slow on a busy machine.
-fn setup(database: &DatabaseUnderTest, instance: &str, target: &str) -> Setup {
-    Setup::new(database, instance)
-        .add(target)
-        .set("guard.enabled", false)
-        .set("dynsec.wait_ms", 60_000)
-        .set("dynsec.timeout_ms", 60_000)
-}
-
-async fn session(client: &Client, client_id: &str, audience: &str) -> Value {
-    let body = json!({"client_id": client_id, "audience": audience});
-    let asked = client.http.post(format!("{}/v1/session", client.public));
-    client.send(asked.json(&body)).await.json()
-}
-
-/// The MQTT client id, and with what it enters.
-fn credentials(session: &Value) -> Option<(String, Issued)> {
-    let text = |name: &str| session["mqtt"][name].as_str().map(str::to_owned);
-    let issued = Issued {
-        username: text("username")?,
-        password: text("password")?,
-    };
-    Some((text("client_id")?, issued))
-}
-
-/// The same of a new session, which must have them.
-async fn enters_with(client: &Client, client_id: &str, audience: &str) -> (String, Issued) {
-    let told = session(client, client_id, audience).await;
-    credentials(&told).unwrap_or_else(|| panic!("no password: {told}"))
 }
 
 fn open(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use insta::assert_snapshot;
 
 use super::{Given, given};
-use crate::config::{SourceFile, Sources, load, load_to_serve};
+use crate::config::{SourceFile, Sources, credentials::Credentials, load, load_to_serve};
 
 #[test]
 fn nothing_at_all_is_the_default() {
@@ -218,6 +218,17 @@ fn a_hole_in_a_list_is_named() {
     let toml = "[[modules]]\nname = \"a\"\n";
     let given = given(toml).variable("CHANGEOVER__MODULES__2__NAME", "c");
     assert_snapshot!(given.problems(), @r#"modules: element 2 is set, but there is no element 1 before it"#);
+}
+
+#[test]
+fn the_example_for_mosquitto_is_sound() {
+    let text = include_str!("../../../examples/mosquitto.toml");
+    let target = &given(text).config().mqtt.targets[0];
+    assert_eq!(target.credentials, Some(Credentials::Dynsec));
+    assert_eq!(
+        target.password_env.as_deref(),
+        Some("GATEWAY_MQTT_PASSWORD")
+    );
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Users that a broker keeps itself until they are removed.
 //!
-//! Invariants: name and password are made of the key, the client, what it may do, and the time at which it ends, and of nothing else: so all
-//! replicas make the same ones without a table, and whoever reads a name knows when it is to be removed. Sessions of about the same time get the same, also where the
+//! Invariants: name and password are made of the key, the client, whose it is, what it may do, and the time at which it ends, and of nothing else: so all
+//! replicas make the same ones without a table, and whoever reads a name knows when it is to be removed, and, with the key, whose it is. Sessions of about the same time get the same, also where the
 //! caller's own credential ends sooner (`ends.rs`).
 //!
-//! A name is `co2.`, the end in milliseconds of the database's clock (12 hexadecimal digits), `.`, and 32 digits that nobody can guess.
+//! A name is `co2.`, the end in milliseconds of the database's clock (12 hexadecimal digits), `.`, the mark of its owner (16), `.`, and 32 digits
+//! that nobody can guess. Names without an owner are of before there was one.
 
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Issued, Passes, ends::last_beat};
+use super::{Issued, OwnerMark, Passes, ends::last_beat};
 use crate::{
     domain::{Micros, ModuleName},
     identity::Who,
@@ -86,8 +87,13 @@ impl Passes {
             .map(Micros::new)
     }
 
-    /// The user of a client that ends then and may do what `rights` stands for.
-    pub fn lasting(&self, end: Micros, client_id: &str, rights: &[&str]) -> Option<Issued> {
+    /// The user of a client of this owner that ends then and may do what `rights` stands for.
+    pub fn lasting(
+        &self,
+        (owner, client_id): (OwnerMark, &str),
+        end: Micros,
+        rights: &[&str],
+    ) -> Option<Issued> {
         let key = self.ring.signing(self.clock.now())?;
         let until = stamp(end);
         let mut parts = vec![TAG_MARK, until.as_bytes()];
@@ -98,7 +104,7 @@ impl Passes {
         let proof = key.prove(&parts);
         let tag = proof.first_chunk::<TAG_BYTES>()?;
         let tag = u128::from_be_bytes(*tag);
-        let username = format!("{LASTING_PREFIX}{until}.{tag:032x}");
+        let username = format!("{LASTING_PREFIX}{until}.{}.{tag:032x}", owner.text());
         let password = key.prove(&[PASSWORD_MARK, username.as_bytes()]);
         Some(Issued {
             username,
@@ -120,6 +126,14 @@ pub fn lasting_name_end(name: &str) -> Option<Micros> {
     }
     let end = i64::from_str_radix(end, 16).ok()?;
     Some(Micros::new(end.checked_mul(1_000)?))
+}
+
+/// Whose the user of this name is; none if it does not say so.
+pub fn lasting_name_owner(name: &str) -> Option<OwnerMark> {
+    lasting_name_end(name)?;
+    let mut parts = name.split('.').skip(2);
+    let (owner, _tag) = parts.next().zip(parts.next())?;
+    OwnerMark::read(owner)
 }
 
 fn stamp(end: Micros) -> String {

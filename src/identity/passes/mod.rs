@@ -2,7 +2,8 @@
 //!
 //! A broker asks about most things with no password at hand, only with the user name. So the user name says what may be read, and proves
 //! itself; the password says until when one may enter under it. `name.rs` is how a user name is written, `ring.rs` the keys in memory,
-//! `keeper.rs` what keeps them up with the database and makes new ones; `lasting.rs` makes users for brokers that ask nobody.
+//! `keeper.rs` what keeps them up with the database and makes new ones; `lasting.rs` makes users for brokers that ask nobody,
+//! and `owner.rs` says whose those are.
 //! `ticket.rs` is what the keys sign for event streams over HTTP. `ends.rs` is when what is made anew each time ends.
 //!
 //! Invariants: a pass is checked without I/O, and in a time that does not tell how much of it was right; nothing is read from a name or
@@ -13,6 +14,7 @@ mod ends;
 mod keeper;
 mod lasting;
 mod name;
+mod owner;
 mod ring;
 mod ticket;
 
@@ -22,8 +24,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 pub use self::{
     keeper::{KeyKeeper, Rotation},
-    lasting::{LASTING_PREFIX, lasting_name, lasting_name_end},
+    lasting::{LASTING_PREFIX, lasting_name, lasting_name_end, lasting_name_owner},
     name::{CallerMark, NAME_BYTES, PREFIX, Pass},
+    owner::{Owner, OwnerMark},
     ring::KeyRing,
     ticket::Tickets,
 };

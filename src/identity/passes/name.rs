@@ -4,6 +4,8 @@
 //! audiences (2), each of them, and the proof (16). Texts have their length before them: one byte, audiences two. An open caller's
 //! realm is empty. It holds nothing that is a secret, and no `:`, which RabbitMQ takes for the end of a virtual host.
 
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
@@ -49,6 +51,12 @@ impl CallerMark {
 
     /// Of open callers, who are not told apart.
     pub(super) const NOBODYS: Self = Self(0);
+}
+
+impl fmt::Display for CallerMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// What is hashed as a caller is never anything else.

@@ -4,7 +4,7 @@
 //! from the table; keys that are known stay so while the database is away. Times are the database's, so that the clocks of replicas
 //! need not agree: the ring knows how far this machine's is off.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use hmac::{Hmac, Mac};
@@ -101,6 +101,18 @@ impl KeyRing {
         signed_then
             .or_else(|| known.keys.iter().find(is_on))
             .cloned()
+    }
+
+    /// The keys that have signed within so long, and are known.
+    pub(in crate::identity) fn signing_within(&self, span: Duration, now: Micros) -> Vec<Arc<Key>> {
+        let known = self.0.load();
+        let now = known.shared(now);
+        let since = now.minus(span);
+        let began = known.keys.iter().filter(|key| key.signs_from <= now);
+        let began: Vec<_> = began.collect();
+        let last = began.iter().rposition(|key| key.signs_from <= since);
+        let signed = began.into_iter().skip(last.unwrap_or_default());
+        signed.cloned().collect()
     }
 
     /// The key of this id, if what it has signed is believed.

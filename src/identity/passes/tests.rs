@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    net::IpAddr,
     sync::atomic::{AtomicI64, Ordering},
 };
 
@@ -327,7 +328,10 @@ fn users_that_last_are_the_same_everywhere_and_tell_their_end() {
     let soon = other.passes.lasting_end(&who, CLIENT).unwrap();
     let beat = HOUR / 5;
     assert!(soon == end || soon.since(end) == beat, "{soon:?} {end:?}");
-    let made = |bench: &Bench, rights: &[&str]| bench.passes.lasting(end, CLIENT, rights).unwrap();
+    let made = |bench: &Bench, rights: &[&str]| {
+        let owner = bench.passes.owner(&who, None).unwrap().mark();
+        bench.passes.lasting((owner, CLIENT), end, rights).unwrap()
+    };
     let issued = made(&one, &["r1", "r2"]);
     assert_eq!(made(&other, &["r1", "r2"]), issued);
     assert_eq!(lasting_name_end(&issued.username), Some(end));
@@ -353,6 +357,48 @@ fn users_that_last_are_the_same_everywhere_and_tell_their_end() {
     let orders: ModuleName = "orders".parse().unwrap();
     assert!(!one.passes.takes_caller(&who, &orders));
     assert!(one.passes.takes_caller(&caller("legacy", None), &orders));
+}
+
+#[test]
+fn users_tell_whose_they_are_to_who_has_the_key() {
+    let (one, other) = (Bench::known(), Bench::known());
+    let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+    let name = |bench: &Bench, who: &Who, from: Option<IpAddr>| {
+        let owner = bench.passes.owner(who, from).unwrap().mark();
+        let end = seconds(2_000);
+        let issued = bench.passes.lasting((owner, CLIENT), end, &[]).unwrap();
+        (owner, issued.username)
+    };
+    let who = caller("jwt", None);
+    let (owner, username) = name(&one, &who, address("10.0.0.1"));
+    assert_eq!(lasting_name_owner(&username), Some(owner));
+    // A caller is who it is, wherever it asks.
+    assert_eq!(name(&other, &who, None).1, username);
+    assert_ne!(name(&one, &caller("legacy", None), None).0, owner);
+    let open = |from: &str| name(&one, &Who::Open, address(from)).0;
+    assert_eq!(open("2001:db8::1"), open("2001:db8::2"));
+    assert_ne!(open("10.0.0.1"), open("10.0.0.2"));
+    assert_ne!(open("10.0.0.1"), owner);
+    // What was made under the key before is still known for its.
+    one.adopt(vec![key(1, 0), key(2, 900)], 1_000);
+    let later = one.passes.owner(&who, None).unwrap();
+    assert_ne!(later.mark(), owner);
+    assert!(later.marks().any(|mark| mark == owner));
+    // For as long as something of it can be there.
+    let keys = || vec![key(1, 0), key(2, 900), key(3, 90_000)];
+    for (at, count) in [(4_400, 2), (4_600, 1), (91_000, 2), (100_000, 1)] {
+        one.at(at);
+        one.adopt(keys(), at);
+        let owner = one.passes.owner(&who, None).unwrap();
+        assert_eq!(owner.marks().count(), count, "{at}");
+    }
+    for without in [
+        "co2.000000000001.r",
+        "co2.x.0000000000000000.t",
+        "co3.a.b.c",
+    ] {
+        assert_eq!(lasting_name_owner(without), None, "{without}");
+    }
 }
 
 /// A back end's yes is good for an hour, and is asked for again each minute.

@@ -1,10 +1,11 @@
 //! Where sessions get their clients of one target.
 //!
-//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and so is what one caller has made for it; nobody waits longer than `dynsec.wait_ms`; while the broker
+//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and so is what one caller has made for it, or one address where callers are not told apart; nobody waits longer than `dynsec.wait_ms`; while the broker
 //! cannot be asked nobody waits.
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -23,7 +24,7 @@ use crate::{
     domain::{Audience, Micros},
     identity::{
         Who,
-        passes::{CallerMark, Issued, Passes},
+        passes::{Issued, Passes},
     },
     telemetry::metric,
 };
@@ -43,9 +44,12 @@ const SHARES: usize = 10;
 /// and which is no less than this.
 const LEAST_SHARE: usize = 200;
 
-/// Clients that one caller may have, of so many.
-fn share(max_clients: usize) -> usize {
-    (max_clients / SHARES).max(LEAST_SHARE)
+/// Clients that one caller may have; where callers are not told apart, one address.
+fn share(settings: &config::dynsec::Dynsec, who: &Who) -> usize {
+    match who {
+        Who::Known(_) => (settings.max_clients / SHARES).max(LEAST_SHARE),
+        Who::Open => settings.max_clients_per_address,
+    }
 }
 
 impl Desk {
@@ -64,18 +68,22 @@ impl Desk {
     /// With what a client enters the broker. None = it cannot, now.
     pub async fn issue(
         &self,
-        who: &Who,
+        (who, address): (&Who, Option<IpAddr>),
         audiences: &[Audience],
         client_id: &str,
     ) -> Option<Issued> {
         let end = self.passes.lasting_end(who, client_id)?;
         let roles = self.rights.roles(&self.passes, (who, audiences), end);
         let names: Vec<_> = roles.iter().map(|role| &*role.name).collect();
-        let issued = self.passes.lasting(end, client_id, &names)?;
+        let owner = self.passes.owner(who, address)?;
+        let issued = self
+            .passes
+            .lasting((owner.mark(), client_id), end, &names)?;
         let wanted = Wanted {
             issued: issued.clone(),
             client_id: client_id.to_owned(),
-            caller: CallerMark::whose(who),
+            owner,
+            share: share(&self.settings, who),
             roles,
             end,
         };
@@ -109,7 +117,6 @@ impl Desk {
     fn ask(&self, wanted: Wanted) -> Result<Option<oneshot::Receiver<bool>>, Without> {
         let mut held = self.held();
         if held.has(&wanted.issued.username) {
-            held.note(&wanted);
             return Ok(None);
         }
         // A connection that has just ended may be there again in a moment.
@@ -120,7 +127,7 @@ impl Desk {
         if held.expected() >= self.settings.max_clients {
             return Err(Without::Full);
         }
-        if held.expected_beside(&wanted) >= share(self.settings.max_clients) {
+        if held.expected_beside(&wanted) >= wanted.share {
             return Err(Without::Share);
         }
         let (told, hears) = oneshot::channel();

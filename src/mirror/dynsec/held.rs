@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{rights::Role, shares::Shares};
 use crate::{
     domain::Micros,
-    identity::passes::{CallerMark, Issued},
+    identity::passes::{Issued, Owner},
 };
 
 /// A client to be made.
@@ -18,8 +18,9 @@ use crate::{
 pub(super) struct Wanted {
     pub(super) issued: Issued,
     pub(super) client_id: String,
-    /// Whose it is; none if callers are not told apart.
-    pub(super) caller: Option<CallerMark>,
+    /// Whose it is, and how many clients of this owner there may be.
+    pub(super) owner: Owner,
+    pub(super) share: usize,
     pub(super) roles: Vec<Role>,
     pub(super) end: Micros,
 }
@@ -40,7 +41,7 @@ pub(super) enum Without {
     Crowded,
     /// The broker has as many as it may have.
     Full,
-    /// Its caller has as many as one may have.
+    /// Its caller, or its address, has as many as one may have.
     Share,
     /// It was not made in time.
     Late,
@@ -97,24 +98,14 @@ impl Held {
         self.clients.len() + self.waiting.len()
     }
 
-    /// Other clients that its caller has or will have, as far as this replica knows: those that are being made just now, of one message, are not among them.
+    /// Other clients that its owner has or will have, as far as this replica knows: those that are being made just now, of one message, are not among them.
     pub(super) fn expected_beside(&self, wanted: &Wanted) -> usize {
-        let Some(caller) = wanted.caller else {
-            return 0;
-        };
         let waiting = self.waiting.iter().filter(|one| !one.told.is_closed());
         let wanted_too = waiting.map(|one| &one.wanted);
-        let own = wanted_too.filter(|one| one.caller == Some(caller));
+        let own = wanted_too.filter(|one| one.owner.mark() == wanted.owner.mark());
         let own: HashSet<_> = own.map(|one| &one.issued.username).collect();
         let is_counted = own.contains(&wanted.issued.username);
-        self.shares.count(caller) + own.len() - usize::from(is_counted)
-    }
-
-    /// Whose a client is that the broker has.
-    pub(super) fn note(&mut self, wanted: &Wanted) {
-        if let Some(caller) = wanted.caller {
-            self.shares.note(&wanted.issued.username, caller);
-        }
+        self.shares.count(&wanted.owner) + own.len() - usize::from(is_counted)
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
@@ -147,23 +138,25 @@ impl Held {
     }
 
     pub(super) fn made(&mut self, wanted: &Wanted) {
-        self.note(wanted);
-        self.clients
-            .insert(wanted.issued.username.clone(), wanted.end);
+        let username = &wanted.issued.username;
+        if self.clients.insert(username.clone(), wanted.end).is_none() {
+            self.shares.add(username);
+        }
     }
 
     pub(super) fn removed(&mut self, username: &str) {
-        self.clients.remove(username);
-        self.shares.forget(username);
+        if self.clients.remove(username).is_some() {
+            self.shares.take(username);
+        }
     }
 
     /// What the broker says that it has.
     pub(super) fn replace(&mut self, clients: HashMap<String, Micros>) {
+        self.shares = Shares::of(clients.keys());
         self.clients = clients;
-        self.shares.keep(|name| self.clients.contains_key(name));
     }
 
-    /// It may have forgotten them.
+    /// It may have forgotten them. Until it tells, they count for their owners: a connection that is lost makes no room.
     pub(super) fn forget(&mut self, now: Instant) {
         self.clients = HashMap::new();
         self.away_since.get_or_insert(now);
@@ -183,20 +176,20 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::identity::{Caller, ClientIds, Who};
+    use crate::{identity::Who, mirror::dynsec::testing};
 
     fn waiting(username: &str) -> (Waiting, oneshot::Receiver<bool>) {
         let (told, hears) = oneshot::channel();
+        let owner = testing::passes().owner(&Who::Open, None).unwrap();
         let wanted = Wanted {
             issued: Issued {
                 username: username.to_owned(),
                 password: String::new(),
             },
             client_id: "id".to_owned(),
-            caller: None,
+            owner,
+            share: 9,
             roles: Vec::new(),
             end: Micros::new(10),
         };
@@ -226,48 +219,52 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_counted_for_their_callers() {
+    fn clients_are_counted_for_their_owners() {
+        let passes = testing::passes();
         let mut held = Held::new(Instant::now());
-        let of = |username: &str, id: &str| {
-            let (mut waiting, hears) = waiting(username);
-            waiting.wanted.caller = CallerMark::whose(&caller(id));
+        let of = |id: &str, who: &Who| {
+            let (mut waiting, hears) = waiting("");
+            let owner = passes.owner(who, None).unwrap();
+            let end = Micros::new(1_000_000);
+            let issued = passes.lasting((owner.mark(), id), end, &[]).unwrap();
+            (waiting.wanted.owner, waiting.wanted.issued) = (owner, issued);
             (waiting, hears)
         };
-        let (first, _hears) = of("a", "u1");
-        let (second, _also) = of("b", "u1");
-        let (again, _too) = of("b", "u1");
-        let ((third, _), (others, _)) = (of("c", "u1"), of("d", "u2"));
-        held.made(&first.wanted);
+        let (one, two) = (testing::caller("u1"), testing::caller("u2"));
+        let (first, _hears) = of("a", &one);
+        let (second, _also) = of("b", &one);
+        let (again, _too) = of("b", &one);
+        let ((third, _), (others, _)) = (of("c", &one), of("d", &two));
+        let name = first.wanted.issued.username.clone();
+        for _ in 0..2 {
+            held.made(&first.wanted);
+        }
         // What is asked for twice counts once, and not beside itself.
         held.wait(second, 9).unwrap();
         held.wait(again, 9).unwrap();
         assert_eq!(held.expected_beside(&third.wanted), 2, "one is, one waits");
-        let waits_too = held.expected_beside(&of("b", "u1").0.wanted);
+        let waits_too = held.expected_beside(&of("b", &one).0.wanted);
         assert_eq!(waits_too, 1, "it is counted beside itself");
         let of_other = held.expected_beside(&others.wanted);
         assert_eq!(of_other, 0, "those of another caller are counted");
         // A connection that is lost makes no room; what the broker has lost does.
         held.forget(Instant::now());
         assert_eq!(held.expected_beside(&third.wanted), 2, "it has made room");
-        held.replace(HashMap::from([("a".to_owned(), Micros::new(10))]));
+        held.replace(HashMap::from([(name.clone(), Micros::new(10))]));
         assert_eq!(held.expected_beside(&third.wanted), 2);
-        held.removed("a");
+        for _ in 0..2 {
+            held.removed(&name);
+        }
         assert_eq!(held.expected_beside(&third.wanted), 1, "its place is free");
         held.made(&third.wanted);
         held.replace(HashMap::new());
         assert_eq!(held.expected_beside(&third.wanted), 1, "one waits");
-    }
-
-    fn caller(id: &str) -> Who {
-        Who::Known(Arc::new(Caller {
-            by: 0,
-            realm: "jwt".into(),
-            id: id.into(),
-            client_ids: ClientIds::Any,
-            audiences: Arc::default(),
-            claims: Box::default(),
-            agent: None,
-            expires_at: None,
-        }))
+        // Whoever has made them.
+        let mut other = Held::new(Instant::now());
+        let mine = third.wanted.issued.username.clone();
+        let theirs = others.wanted.issued.username.clone();
+        let listed = [name, mine, theirs, "co2.000000000001.before".to_owned()];
+        other.replace(listed.map(|name| (name, Micros::new(10))).into());
+        assert_eq!(other.expected_beside(&of("e", &one).0.wanted), 2);
     }
 }

@@ -109,7 +109,7 @@ fn role_end(end: Micros, lifetime: Duration) -> Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::passes::lasting_name_end;
+    use crate::{identity::passes::lasting_name_end, mirror::dynsec::testing};
 
     fn rights(text: &str) -> Rights {
         let text = format!("[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"\n{text}");
@@ -123,7 +123,7 @@ mod tests {
             rights("[[modules]]\nname = \"orders\"\n"),
             rights("[[modules]]\nname = \"orders\"\n[[modules]]\nname = \"stock\"\n"),
         );
-        let (passes, hour) = (passes(), Duration::from_hours(1));
+        let (passes, hour) = (testing::passes(), Duration::from_hours(1));
         let own = ["u1", "u2"].map(Audience::stored);
         let end = Micros::new(1_000_000_000_000);
         let roles = one.roles(&passes, (&Who::Open, &own), end);
@@ -155,16 +155,5 @@ mod tests {
         for end in [0, 1, 3_600_000_000, 14_400_000_000, 14_399_999_999] {
             assert!(role_end(Micros::new(end), hour) > Micros::new(end));
         }
-    }
-
-    fn passes() -> Passes {
-        use crate::{domain::SystemClock, identity::Identity};
-        use std::sync::Arc;
-        Passes::new(
-            Arc::new(Identity::open()),
-            Arc::default(),
-            Arc::new(SystemClock),
-            Duration::from_hours(1),
-        )
     }
 }

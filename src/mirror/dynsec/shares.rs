@@ -1,54 +1,46 @@
-//! Whose the clients on a broker are.
+//! How many of the clients on a broker are whose.
 //!
-//! Invariant: it knows of no client that the broker was not seen to have, so it is bounded as those are. What another replica made, or this one in its last life, is
-//! nobody's until its caller asks here again.
+//! Invariant: it says what the names of the clients say that the broker was last seen to have, whoever has made them; so it is bounded as those are.
 
 use std::collections::HashMap;
 
-use crate::identity::passes::CallerMark;
+use crate::identity::passes::{Owner, OwnerMark, lasting_name_owner};
 
-/// The callers of clients.
+/// Clients by their owners.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
-    callers: HashMap<String, CallerMark>,
-    counts: HashMap<CallerMark, usize>,
-}
+pub(super) struct Shares(HashMap<OwnerMark, usize>);
 
 impl Shares {
-    /// How many clients a caller has.
-    pub(super) fn count(&self, caller: CallerMark) -> usize {
-        self.counts.get(&caller).copied().unwrap_or_default()
+    /// Of these names.
+    pub(super) fn of<'a>(usernames: impl Iterator<Item = &'a String>) -> Self {
+        let mut shares = Self::default();
+        for name in usernames {
+            shares.add(name);
+        }
+        shares
     }
 
-    /// The client is this caller's.
-    pub(super) fn note(&mut self, username: &str, caller: CallerMark) {
-        if !self.callers.contains_key(username) {
-            self.callers.insert(username.to_owned(), caller);
-            *self.counts.entry(caller).or_default() += 1;
+    /// How many clients an owner has.
+    pub(super) fn count(&self, owner: &Owner) -> usize {
+        owner.marks().filter_map(|mark| self.0.get(&mark)).sum()
+    }
+
+    /// There is one client more.
+    pub(super) fn add(&mut self, username: &str) {
+        if let Some(owner) = lasting_name_owner(username) {
+            *self.0.entry(owner).or_default() += 1;
         }
     }
 
-    /// The broker has the client no longer.
-    pub(super) fn forget(&mut self, username: &str) {
-        if let Some(caller) = self.callers.remove(username) {
-            self.give_back(caller);
-        }
-    }
-
-    /// The broker has these and no others.
-    pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
-        let gone = self.callers.extract_if(|name, _| !is_there(name));
-        let gone: Vec<_> = gone.map(|(_, caller)| caller).collect();
-        for caller in gone {
-            self.give_back(caller);
-        }
-    }
-
-    fn give_back(&mut self, caller: CallerMark) {
-        if let Some(count) = self.counts.get_mut(&caller) {
+    /// There is one client less.
+    pub(super) fn take(&mut self, username: &str) {
+        let Some(owner) = lasting_name_owner(username) else {
+            return;
+        };
+        if let Some(count) = self.0.get_mut(&owner) {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&caller);
+                self.0.remove(&owner);
             }
         }
     }

@@ -395,7 +395,8 @@ impl Sessions {
             }
             credentials::Credentials::Dynsec => {
                 let desk = self.credentials.desk(name)?;
-                desk.issue(&asked.who, &asked.audiences, client_id).await
+                let who = (&asked.who, asked.address);
+                desk.issue(who, &asked.audiences, client_id).await
             }
         }
     }

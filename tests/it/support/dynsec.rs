@@ -6,9 +6,17 @@ use std::{
     process::Command,
 };
 
+use changeover::identity::passes::Issued;
 use serde_json::{Value, json};
 
-use super::{folder, mosquitto::Mosquitto};
+use super::{
+    database::DatabaseUnderTest,
+    folder,
+    gateway::{Client, Setup},
+    links::{HERE, tls_broker_with_files},
+    mosquitto::Mosquitto,
+    pki::Authority,
+};
 
 /// The gateway's user, and its password.
 const USER: &str = "gateway";
@@ -35,11 +43,14 @@ impl Dynsec {
     /// The same; `receives` = whatever was subscribed to is delivered, as the plugin's own default is.
     pub fn start_with(receives: bool) -> Self {
         let file = initial(receives);
-        let lines = format!(
-            "allow_anonymous false\nplugin {}\nplugin_opt_config_file {{dir}}/{FILE}\n",
-            plugin().display()
-        );
-        let broker = Mosquitto::start_with_files(&lines, &[(FILE, &file)]);
+        let broker = Mosquitto::start_with_files(&lines(), &[(FILE, &file)]);
+        Self { broker, file }
+    }
+
+    /// One that takes TLS alone, with a certificate of this CA.
+    pub fn start_over_tls(authority: &Authority) -> Self {
+        let (file, server) = (initial(false), authority.server(&HERE));
+        let broker = tls_broker_with_files(authority, &server, &lines(), &[(FILE, &file)]);
         Self { broker, file }
     }
 
@@ -98,9 +109,67 @@ impl Dynsec {
 
 /// The configuration of a target at this port.
 pub fn target(port: u16) -> String {
+    target_by("mqtt", port, "")
+}
+
+/// The same with this scheme, and more keys.
+pub fn target_by(scheme: &str, port: u16, more: &str) -> String {
     format!(
-        "\n[[mqtt.targets]]\nname = \"local\"\nurl = \"mqtt://{USER}:{PASSWORD}@127.0.0.1:{port}\"\n\
-         profile = \"mosquitto\"\ncredentials = \"dynsec\"\n"
+        "\n[[mqtt.targets]]\nname = \"local\"\nurl = \"{scheme}://{USER}:{PASSWORD}@127.0.0.1:{port}\"\n\
+         profile = \"mosquitto\"\ncredentials = \"dynsec\"\n{more}"
+    )
+}
+
+/// A replica whose target is there. Brokers of tests are slow on a busy machine.
+pub fn setup(database: &DatabaseUnderTest, instance: &str, target: &str) -> Setup {
+    Setup::new(database, instance)
+        .add(target)
+        .set("guard.enabled", false)
+        .set("dynsec.wait_ms", 60_000)
+        .set("dynsec.timeout_ms", 60_000)
+}
+
+/// What a client is told that asks for a session.
+pub async fn session(client: &Client, client_id: &str, audience: &str) -> Value {
+    session_from(client, client_id, audience, None).await
+}
+
+/// The same behind a proxy that says where it comes from.
+pub async fn session_from(
+    client: &Client,
+    client_id: &str,
+    audience: &str,
+    address: Option<&str>,
+) -> Value {
+    let body = json!({"client_id": client_id, "audience": audience});
+    let mut asked = client.http.post(format!("{}/v1/session", client.public));
+    if let Some(address) = address {
+        asked = asked.header("x-forwarded-for", address);
+    }
+    client.send(asked.json(&body)).await.json()
+}
+
+/// The MQTT client id, and with what it enters.
+pub fn credentials(session: &Value) -> Option<(String, Issued)> {
+    let text = |name: &str| session["mqtt"][name].as_str().map(str::to_owned);
+    let issued = Issued {
+        username: text("username")?,
+        password: text("password")?,
+    };
+    Some((text("client_id")?, issued))
+}
+
+/// The same of a new session, which must have them.
+pub async fn enters_with(client: &Client, client_id: &str, audience: &str) -> (String, Issued) {
+    let told = session(client, client_id, audience).await;
+    credentials(&told).unwrap_or_else(|| panic!("no password: {told}"))
+}
+
+/// The plugin in the broker's configuration.
+fn lines() -> String {
+    format!(
+        "allow_anonymous false\nplugin {}\nplugin_opt_config_file {{dir}}/{FILE}\n",
+        plugin().display()
     )
 }
 

@@ -19,6 +19,7 @@ pub mod folder;
 pub mod follower;
 pub mod gateway;
 pub mod guarded;
+pub mod hooks;
 #[cfg(feature = "embedded-broker")]
 pub mod letting_in;
 pub mod links;

@@ -1,11 +1,11 @@
 //! Clients that enter brokers with their passes.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use changeover::domain::Clock;
 use changeover::{
-    config::mqtt::Protocol,
+    config::{mqtt::Protocol, target_link::TlsFiles},
     domain::{Audience, SystemClock},
     identity::{
         Caller, ClientIds, Identity, Who,
@@ -18,6 +18,7 @@ use changeover::{
 use super::within;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Passes of callers of one realm, `jwt`, under one key, that are good for so long.
 pub fn passes(lifetime: Duration) -> Arc<Passes> {
@@ -58,14 +59,43 @@ pub struct Entering {
 impl Entering {
     /// Begins to connect.
     pub fn open(url: &str, protocol: Protocol, client_id: &str, with: Option<&Issued>) -> Self {
+        let endpoint = Endpoint::parse(url, protocol).unwrap();
+        Self::at(endpoint, KEEP_ALIVE, (client_id, with))
+    }
+
+    /// Begins to connect as one of so many that the broker may stand still for a while.
+    pub fn open_in_a_crowd(url: &str, client_id: &str, with: &Issued) -> Self {
+        let endpoint = Endpoint::parse(url, Protocol::V5).unwrap();
+        Self::at(endpoint, Duration::from_mins(5), (client_id, Some(with)))
+    }
+
+    /// Begins to connect, believing brokers of the CA in this file.
+    pub fn open_over_tls(
+        (url, ca): (&str, PathBuf),
+        protocol: Protocol,
+        client_id: &str,
+        with: Option<&Issued>,
+    ) -> Self {
         let mut endpoint = Endpoint::parse(url, protocol).unwrap();
+        endpoint.tls = endpoint.tls.map(|_| TlsFiles {
+            ca: Some(ca),
+            client: None,
+        });
+        Self::at(endpoint, KEEP_ALIVE, (client_id, with))
+    }
+
+    fn at(
+        mut endpoint: Endpoint,
+        keep_alive: Duration,
+        (client_id, with): (&str, Option<&Issued>),
+    ) -> Self {
         if let Some(with) = with {
             endpoint = endpoint.with_login(&with.username, &with.password);
         }
         let link = Link::open(&LinkOptions {
             endpoint,
             client_id: client_id.to_owned(),
-            keep_alive: Duration::from_secs(5),
+            keep_alive,
             inflight: 10,
             session: Some(Duration::from_mins(5)),
             max_packet_bytes: 1024 * 1024,
@@ -76,7 +106,11 @@ impl Entering {
 
     /// The next signal.
     pub async fn next(&mut self) -> Signal {
-        within("a signal", PATIENCE, async {
+        self.next_within(PATIENCE).await
+    }
+
+    async fn next_within(&mut self, patience: Duration) -> Signal {
+        within("a signal", patience, async {
             while self.waiting.is_empty() {
                 let signals = self.link.next().await.expect("it was not closed before");
                 self.waiting.extend(signals);
@@ -93,6 +127,17 @@ impl Entering {
                 session_present, ..
             } => Some(session_present),
             Signal::Closed(_) => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The same, or why the connection is over.
+    pub async fn is_let_in_within(&mut self, patience: Duration) -> Result<bool, String> {
+        match self.next_within(patience).await {
+            Signal::Connected {
+                session_present, ..
+            } => Ok(session_present),
+            Signal::Closed(why) => Err(why),
             other => panic!("{other:?}"),
         }
     }
@@ -132,7 +177,12 @@ impl Entering {
 
     /// Waits until the broker ends it.
     pub async fn ended(&mut self) {
-        while !matches!(self.next().await, Signal::Closed(_)) {}
+        self.ended_within(PATIENCE).await;
+    }
+
+    /// The same, for at most so long from one signal to the next.
+    pub async fn ended_within(&mut self, patience: Duration) {
+        while !matches!(self.next_within(patience).await, Signal::Closed(_)) {}
     }
 
     pub async fn close(self) {
