@@ -203,82 +203,69 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::{
-        domain::SystemClock,
-        identity::{Caller, ClientIds, Identity},
-    };
+    use crate::mirror::dynsec::testing;
 
     fn desk() -> Desk {
-        let text = "dynsec = { max_clients = 2100 }\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"";
+        let text = "dynsec = { max_clients = 2100, max_clients_per_address = 300 }\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"";
         let config: Config = toml::from_str(text).unwrap();
-        let passes = Passes::new(
-            Arc::new(Identity::open()),
-            Arc::default(),
-            Arc::new(SystemClock),
-            Duration::from_hours(1),
-        );
-        let desk = Desk::new(&config, &config.mqtt.targets[0], Arc::new(passes));
+        let passes = Arc::new(testing::passes());
+        let desk = Desk::new(&config, &config.mqtt.targets[0], passes);
         desk.open(HashMap::new());
         desk
     }
 
-    fn wanted(caller: &str, username: &str) -> Wanted {
-        let who = Who::Known(Arc::new(Caller {
-            by: 0,
-            realm: "jwt".into(),
-            id: caller.into(),
-            client_ids: ClientIds::Any,
-            audiences: Arc::default(),
-            claims: Box::default(),
-            agent: None,
-            expires_at: None,
-        }));
+    /// What is made for a caller who is this client.
+    fn wanted(desk: &Desk, (caller, client): (&str, usize)) -> Wanted {
+        let who = testing::caller(caller);
+        let client_id = client.to_string();
+        let owner = desk.passes.owner(&who, None).unwrap();
+        let end = Micros::new(i64::MAX);
+        let issued = desk.passes.lasting((owner.mark(), &client_id), end, &[]);
         Wanted {
-            issued: Issued {
-                username: username.to_owned(),
-                password: String::new(),
-            },
-            client_id: username.to_owned(),
-            caller: CallerMark::whose(&who),
+            issued: issued.unwrap(),
+            client_id,
+            owner,
+            share: share(&desk.settings, &who),
             roles: Vec::new(),
-            end: Micros::new(i64::MAX),
+            end,
         }
     }
 
     #[test]
     fn a_caller_has_its_share_and_leaves_the_rest_to_others() {
         let desk = desk();
-        let name = |n: usize| format!("u1-{n}");
         // Those that are made count, and those that wait for it.
         for n in 0..200 {
-            desk.made(&wanted("u1", &name(n)));
+            desk.made(&wanted(&desk, ("u1", n)));
         }
         let mut waits = Vec::new();
-        let mut ask = |caller: &str, username: &str| {
-            let asked = desk.ask(wanted(caller, username))?;
+        let mut ask = |caller: &str, client: usize| {
+            let asked = desk.ask(wanted(&desk, (caller, client)))?;
             let has_to_wait = asked.is_some();
             waits.extend(asked);
             Ok(has_to_wait)
         };
         for n in 200..210 {
-            assert_eq!(ask("u1", &name(n)), Ok(true), "{n}");
+            assert_eq!(ask("u1", n), Ok(true), "{n}");
         }
-        let refused = ask("u1", &name(210));
+        let refused = ask("u1", 210);
         assert_eq!(refused, Err(Without::Share), "it has all that it may");
-        assert_eq!(ask("u1", &name(7)), Ok(false), "it has this one");
-        assert_eq!(ask("u2", "u2-0"), Ok(true), "others have theirs");
-        desk.removed(&name(7));
-        let instead = ask("u1", &name(210));
+        assert_eq!(ask("u1", 7), Ok(false), "it has this one");
+        assert_eq!(ask("u2", 0), Ok(true), "others have theirs");
+        desk.removed(&wanted(&desk, ("u1", 7)).issued.username);
+        let instead = ask("u1", 210);
         assert_eq!(instead, Ok(true), "what it gave up is its own again");
     }
 
     #[test]
     fn a_share_is_no_less_than_a_shop_needs() {
-        assert_eq!(share(10), 200);
-        assert_eq!(share(2_000), 200);
-        assert_eq!(share(10_000), 1_000);
+        let caller = testing::caller("u1");
+        let mut settings = desk().settings;
+        for (max_clients, wanted) in [(10, 200), (2_000, 200), (10_000, 1_000)] {
+            settings.max_clients = max_clients;
+            assert_eq!(share(&settings, &caller), wanted);
+        }
+        assert_eq!(share(&settings, &Who::Open), 300, "of an address");
     }
 }
