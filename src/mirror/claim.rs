@@ -184,9 +184,13 @@ impl Claim {
 
     /// Why nothing is published, if so.
     pub fn keeps_off(&self) -> Option<Keeps> {
-        let other = self.other.as_ref().map(|other| match other.lives {
-            true => Keeps::Lives,
-            false => Keeps::Found,
+        let other = self.other.as_ref();
+        let other = other.map(|other| {
+            if other.lives {
+                Keeps::Lives
+            } else {
+                Keeps::Found
+            }
         });
         self.rests_until.map(|_| Keeps::Rests).or(other)
     }

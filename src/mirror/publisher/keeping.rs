@@ -54,10 +54,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         };
         for lane in &self.lanes {
             let claim = self.claims.entry(lane.module.clone()).or_default();
-            let (ours, open) = (self.sources.log, || {
-                self.sources.witnesses.are_open(&lane.module)
-            });
-            if claim.other().is_some() || open() {
+            let ours = self.sources.log;
+            let open = self.sources.witnesses.are_open(&lane.module);
+            if claim.other().is_some() || open {
                 continue;
             }
             let shown = seen.get(&lane.module);

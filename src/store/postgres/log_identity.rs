@@ -22,17 +22,16 @@ impl LogIdentity for PostgresStore {
         count_query(Purpose::Cursor);
         let known = sqlx::query_scalar(ID).fetch_optional(borrowed.connection());
         let known: Option<String> = self.call(doing, known).await?;
-        let id = match known {
-            Some(known) => known,
-            None => {
-                count_query(Purpose::Cursor);
-                let make = sqlx::query(MAKE).bind(fresh.to_string());
-                let make = make.execute(borrowed.connection());
-                self.call(doing, make).await?;
-                count_query(Purpose::Cursor);
-                let made = sqlx::query_scalar(ID).fetch_one(borrowed.connection());
-                self.call(doing, made).await?
-            }
+        let id = if let Some(known) = known {
+            known
+        } else {
+            count_query(Purpose::Cursor);
+            let make = sqlx::query(MAKE).bind(fresh.to_string());
+            let make = make.execute(borrowed.connection());
+            self.call(doing, make).await?;
+            count_query(Purpose::Cursor);
+            let kept = sqlx::query_scalar(ID).fetch_one(borrowed.connection());
+            self.call(doing, kept).await?
         };
         borrowed.put_back();
         row::log_id(&id)

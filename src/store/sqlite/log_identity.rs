@@ -29,9 +29,9 @@ impl LogIdentity for SqliteStore {
         let make = make.execute(writing.connection());
         make.await.map_err(failed(doing))?;
         count_query(Purpose::Cursor);
-        let made = sqlx::query_scalar(ID).fetch_one(writing.connection());
-        let made: String = made.await.map_err(failed(doing))?;
+        let kept = sqlx::query_scalar(ID).fetch_one(writing.connection());
+        let kept: String = kept.await.map_err(failed(doing))?;
         writing.commit(doing).await?;
-        row::log_id(&made)
+        row::log_id(&kept)
     }
 }
