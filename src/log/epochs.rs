@@ -4,7 +4,11 @@
 //! transaction that takes the lease away (`docs/adr/0008`); two replicas with the same evidence begin
 //! one epoch; evidence stays open until the database has answered.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -146,7 +150,10 @@ impl Epochs {
         };
         let bumped = self.store.bump_epoch(&bump, self.lease).await?;
         match &bumped {
-            Some(bumped) => announce(&bump, bumped),
+            Some(bumped) => {
+                self.witnesses.note_begun(evidence, Instant::now());
+                announce(&bump, bumped);
+            }
             None => {
                 tracing::info!(module = %bump.module, "no new epoch is needed any more");
             }

@@ -2,12 +2,14 @@
 //! given twice.
 //!
 //! Invariant: a module with evidence is neither numbered nor published from here until the evidence was
-//! settled: by a new epoch, or by finding that it no longer holds.
+//! settled: by a new epoch, or by finding that it no longer holds. On the word of brokers a module gets at most one epoch
+//! within ten minutes.
 
 use std::{
     collections::BTreeMap,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -23,6 +25,8 @@ pub enum Witness {
     Database,
     /// The retained message on this target.
     Bookmark(String),
+    /// The retained message of another log on this target, which nobody publishes to any more.
+    Former(String),
 }
 
 /// A position that lies, or lay, beyond the database's head.
@@ -46,6 +50,7 @@ impl fmt::Display for Witness {
             Self::Tail => f.write_str("the log in memory"),
             Self::Database => f.write_str("a row of the database"),
             Self::Bookmark(target) => write!(f, "the retained message on `{target}`"),
+            Self::Former(target) => write!(f, "the retained message of another log on `{target}`"),
         }
     }
 }
@@ -54,9 +59,17 @@ impl fmt::Display for Witness {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seen, head) = (self.cursor, self.head);
+        let follows = match self.witness {
+            Witness::Former(_) => {
+                "nobody publishes that log there any more, and who followed it must not take its positions for ours"
+            }
+            Witness::Tail | Witness::Database | Witness::Bookmark(_) => {
+                "an older copy was restored, or commits were lost"
+            }
+        };
         write!(
             f,
-            "{} reaches position {} of epoch {}, the database's log ended at {} of epoch {}: an older copy was restored, or commits were lost",
+            "{} reaches position {} of epoch {}, the database's log ended at {} of epoch {}: {follows}",
             self.witness, seen.position, seen.epoch, head.position, head.epoch
         )
     }
@@ -66,13 +79,19 @@ impl fmt::Display for Evidence {
 #[derive(Debug, Default)]
 pub struct Witnesses {
     open: Mutex<BTreeMap<ModuleName, Evidence>>,
+    /// When an epoch of a module was begun last on a broker's word.
+    begun: Mutex<BTreeMap<ModuleName, Instant>>,
     told: Notify,
 }
+
+/// So long after an epoch that was begun on a broker's word no other one is. A restore is one word, and one epoch answers it; whoever
+/// publishes beside us answers each epoch with a higher one, and each sends all clients to a snapshot.
+const EPOCH_REST: Duration = Duration::from_mins(10);
 
 impl Witnesses {
     /// Takes a piece of evidence down, and wakes who settles it.
     pub fn tell(&self, evidence: Evidence) {
-        let mut open = self.lock();
+        let mut open = lock(&self.open);
         let known = open.get(&evidence.module);
         if known.is_none() {
             tracing::error!(module = %evidence.module, %evidence, "positions could be given twice: a new epoch is needed");
@@ -90,14 +109,34 @@ impl Witnesses {
         self.told.notify_one();
     }
 
+    /// Takes down what a broker has shown; unless an epoch has been begun on such a word lately: then not before the moment that is returned.
+    pub fn tell_shown(&self, evidence: Evidence, now: Instant) -> Result<(), Instant> {
+        let begun = lock(&self.begun).get(&evidence.module).copied();
+        let rested = begun.map(|begun| begun + EPOCH_REST);
+        match rested.filter(|rested| now < *rested) {
+            Some(rested) => Err(rested),
+            None => {
+                self.tell(evidence);
+                Ok(())
+            }
+        }
+    }
+
+    /// An epoch was begun on this evidence.
+    pub(super) fn note_begun(&self, evidence: &Evidence, now: Instant) {
+        if matches!(evidence.witness, Witness::Bookmark(_) | Witness::Former(_)) {
+            lock(&self.begun).insert(evidence.module.clone(), now);
+        }
+    }
+
     /// Whether evidence against a module is not settled yet.
     pub fn are_open(&self, module: &ModuleName) -> bool {
-        self.lock().contains_key(module)
+        lock(&self.open).contains_key(module)
     }
 
     /// Everything that is not settled.
     pub(super) fn open(&self) -> Vec<Evidence> {
-        self.lock().values().cloned().collect()
+        lock(&self.open).values().cloned().collect()
     }
 
     /// Returns when something was told.
@@ -107,17 +146,17 @@ impl Witnesses {
 
     /// This much was settled; what was told since and goes further stays open.
     pub(super) fn settle(&self, evidence: &Evidence) {
-        let mut open = self.lock();
+        let mut open = lock(&self.open);
         let further = |now: &Evidence| now.cursor > evidence.cursor;
         if !open.get(&evidence.module).is_some_and(further) {
             open.remove(&evidence.module);
         }
     }
+}
 
-    // Between two statements the map is whole, so a panic elsewhere spoils nothing.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ModuleName, Evidence>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+// Between two statements a map is whole, so a panic elsewhere spoils nothing.
+fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -150,6 +189,30 @@ mod tests {
         assert!(witnesses.are_open(&module));
         witnesses.settle(&seen(9, None));
         assert!(!witnesses.are_open(&module));
+    }
+
+    #[test]
+    fn brokers_have_a_word_once_in_a_while() {
+        let shown = |position| Evidence {
+            witness: Witness::Bookmark("t".to_owned()),
+            ..seen(position, None)
+        };
+        let witnesses = Witnesses::default();
+        let start = Instant::now();
+        assert_eq!(witnesses.tell_shown(shown(5), start), Ok(()));
+        witnesses.settle(&shown(5));
+        assert_eq!(witnesses.tell_shown(shown(6), start), Ok(()), "none begun");
+        witnesses.note_begun(&shown(6), start);
+        witnesses.settle(&shown(6));
+        let end = start + EPOCH_REST;
+        let before = end.checked_sub(Duration::from_millis(1)).unwrap();
+        assert_eq!(witnesses.tell_shown(shown(7), before), Err(end));
+        assert_eq!(witnesses.open(), []);
+        // What the database and the memory say counts at any time, and does not count as a broker's word.
+        witnesses.tell(seen(7, None));
+        witnesses.note_begun(&seen(7, None), before);
+        witnesses.settle(&seen(7, None));
+        assert_eq!(witnesses.tell_shown(shown(8), end), Ok(()));
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! [`mqtt`] alone.
 //!
 //! `message` is what is said and where; `target` is a broker, and `publisher` feeds one: each of its modules is a
-//! `lane`, each of its connections a `line`, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
+//! `lane`, each of its connections a `line`, a `claim` says whose a module's topics there are, and the `ledger` knows what was acknowledged; `verifier` reads it back, and `session` tells
 //! clients where to go, `access` says what they may do there, `dynsec` makes them on brokers that have to know them.
 
 mod access;
+mod claim;
 mod directions;
 mod dynsec;
 mod history;

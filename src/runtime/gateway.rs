@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::SystemClock,
+    domain::{LogId, SystemClock},
     http::{private, public::Public, serving},
     identity::Identity,
     mirror, store, telemetry,
@@ -64,6 +64,7 @@ impl Gateway {
         let config = Arc::new(config);
         let store = store::open(&config.database, &config.sequencer).await?;
         schema::prepare(store.as_ref(), &config, options).await?;
+        let log = store.log_id(LogId::new(rand::random())).await?;
         let listeners = Listeners::bind(&config)?;
         let census = Arc::new(configured::census(&config));
         let identity = Identity::new(&config, Arc::new(SystemClock), rand::random());
@@ -81,7 +82,7 @@ impl Gateway {
         let mut tasks = Tasks::default();
         let around = Around::raise(&config, &mut tasks)?;
         entrances.door()?;
-        let (parts, ingest_writer) = Parts::new(config, store, census, entrances);
+        let (parts, ingest_writer) = Parts::new(config, (store, log), census, entrances);
         let keeper = parts.state_keeper();
         make_states_whole(&keeper).await?;
         parts.presence.join(&*parts.store).await?;

@@ -162,6 +162,7 @@ fn sources(parts: &Parts) -> mirror::Sources<dyn Store> {
         tail: Arc::clone(&parts.tail),
         leadership: Arc::clone(&parts.leadership),
         witnesses: Arc::clone(&parts.witnesses),
+        log: parts.log,
         directions: Arc::new(parts.directions()),
         clock: Arc::new(SystemClock),
         usage: Arc::clone(&parts.usage),

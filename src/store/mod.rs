@@ -13,6 +13,7 @@ mod facts;
 mod guards;
 mod instances;
 mod lease;
+mod log_identity;
 mod migration;
 mod mirror_cursor;
 mod mysql;
@@ -49,6 +50,7 @@ pub use facts::{Facts, Findings, KnownFacts, MirrorFact, SeenFact, VerifierPerio
 pub use guards::{GuardRecord, GuardTurn, GuardWrite, Guards, GuardsSeen, TurnKind};
 pub use instances::{Beat, Beaten, Instance, Instances};
 pub use lease::{Lease, Leases, Share};
+pub use log_identity::LogIdentity;
 pub use mirror_cursor::{MirrorCursor, MirrorCursors};
 pub use numbering::{
     Batch, Beyond, FencedHead, HeadUpdate, Look, Mark, NumberedRow, Numbering, NumberingTx,
@@ -98,6 +100,7 @@ pub trait Store:
     + Tokens
     + Usages
     + SigningKeys
+    + LogIdentity
     + Send
     + Sync
     + 'static
@@ -128,6 +131,7 @@ impl<T> Store for T where
         + Tokens
         + Usages
         + SigningKeys
+        + LogIdentity
         + Send
         + Sync
         + 'static

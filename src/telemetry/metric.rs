@@ -62,6 +62,8 @@ pub const MIRROR_PUBLISHED: &str = "changeover_mirror_published_total";
 pub const MIRROR_LAG_SECONDS: &str = "changeover_mirror_lag_seconds";
 /// Changes sent without their value, repeats included, by target, module and reason.
 pub const MIRROR_POINTERS: &str = "changeover_mirror_pointers_total";
+/// Whether a module is kept off a target because another log is published there: 1 or 0, by target and module.
+pub const MIRROR_KEPT_OFF: &str = "changeover_mirror_kept_off";
 /// Publishes without acknowledgement.
 pub const MIRROR_INFLIGHT: &str = "changeover_mirror_inflight";
 
@@ -221,6 +223,10 @@ pub fn describe() {
         MIRROR_LAG_SECONDS,
         metrics::Unit::Seconds,
         "Age of the oldest change without acknowledgement"
+    );
+    metrics::describe_gauge!(
+        MIRROR_KEPT_OFF,
+        "1 while a module is not published to a target because another log is, or was, published there"
     );
     metrics::describe_gauge!(MIRROR_INFLIGHT, "Publishes without acknowledgement");
     metrics::describe_counter!(

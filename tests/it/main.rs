@@ -86,6 +86,7 @@ mod exit_codes_tell_scripts;
 mod flags_are_the_same_the_short_way;
 mod flags_by_the_protocol;
 mod gates_ask_for_evidence;
+mod gateways_of_two_databases_meet;
 mod gateways_with_and_without_state_take_turns;
 mod guards_see_what_a_mirror_lacks;
 mod health_asks_as_a_stranger;

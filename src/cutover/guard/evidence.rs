@@ -11,7 +11,7 @@ pub struct Evidence {
     pub away: Duration,
     /// How long the oldest change that is not acknowledged has been waiting.
     pub lag: Duration,
-    /// The mirror has stopped at a change that the target refuses.
+    /// The mirror has stopped at a change that the target refuses, or is kept off by another log.
     pub halted: bool,
     /// Changes that the verifier has missed lately.
     pub missing: u64,
@@ -45,7 +45,7 @@ impl Bounds {
             |span: Duration| humantime::format_duration(Duration::from_secs(span.as_secs()));
         match cause {
             Cause::Halted => {
-                "the mirror has stopped at a change that the target refuses".to_owned()
+                "the mirror has halted on the target: it refuses a change, or another gateway publishes there".to_owned()
             }
             Cause::Disconnected => format!(
                 "no connection to the target for {} (more than {})",

@@ -14,7 +14,7 @@ use self::{
 use crate::{
     domain::{Cursor, Epoch, ModuleName, Position},
     log::Stay,
-    mirror::{history::History, ledger::LaneId, message::pointers::Why},
+    mirror::{claim::Keeps, history::History, ledger::LaneId, message::pointers::Why},
     store::{Lease, MirrorCursor},
     telemetry::{metric, usage::Meter},
 };
@@ -40,6 +40,8 @@ pub(super) struct Lane {
     /// The tail begins later: the edge that it had when it said so.
     pub(super) wants_database: Option<Cursor>,
     pub(super) halted: Option<Halt>,
+    /// Why the topics are not ours, and what to do.
+    pub(super) kept_off: Option<(Keeps, String)>,
     /// What it had to leave out last, and why.
     pub(super) skipped: Option<String>,
     pub(super) bookmark: Bookmark,
@@ -50,6 +52,7 @@ pub(super) struct Lane {
     pub(super) usage: Arc<Meter>,
     pub(super) published: metrics::Counter,
     pub(super) lag_seconds: metrics::Gauge,
+    pub(super) is_kept_off: metrics::Gauge,
 }
 
 /// Any retained message at all reaches this.
@@ -81,6 +84,7 @@ impl Lane {
             fork: Fork::new(&module, ways),
             wants_database: None,
             halted: None,
+            kept_off: None,
             skipped: None,
             bookmark: Bookmark::expecting((!created).then_some(ANY)),
             cleared: false,
@@ -88,6 +92,7 @@ impl Lane {
             usage: Arc::default(),
             published: metrics::counter!(metric::MIRROR_PUBLISHED, &labels),
             lag_seconds: metrics::gauge!(metric::MIRROR_LAG_SECONDS, &labels),
+            is_kept_off: metrics::gauge!(metric::MIRROR_KEPT_OFF, &labels),
             module,
             stored,
         }
@@ -151,9 +156,47 @@ impl Lane {
         self.halted = Some(halt);
     }
 
+    /// Sends nothing while the topics are not ours, and goes on from `prefix` once they are. Logs each turn once.
+    pub(super) fn keep_off(
+        &mut self,
+        target: &str,
+        why: Option<(Keeps, String)>,
+        prefix: Option<Cursor>,
+    ) {
+        let kind = |why: &Option<(Keeps, String)>| why.as_ref().map(|(keeps, _)| *keeps);
+        let turned = kind(&why) != kind(&self.kept_off);
+        self.kept_off = why;
+        self.is_kept_off.set(f64::from(self.kept_off.is_some()));
+        if !turned {
+            return;
+        }
+        let module = &self.module;
+        match &self.kept_off {
+            Some((Keeps::Found, reason)) => {
+                tracing::warn!(broker = %target, %module, reason, "this module is not published to this target yet");
+            }
+            Some((Keeps::Lives | Keeps::Rests, reason)) => {
+                tracing::error!(broker = %target, %module, reason, "this module is kept off this target");
+            }
+            None => {
+                tracing::info!(broker = %target, %module, "this module is published to this target again");
+            }
+        }
+        if let Some(prefix) = prefix {
+            self.restart(prefix);
+        }
+    }
+
     /// Whether it sends nothing.
     pub(super) fn is_halted(&self) -> bool {
-        self.halted.as_ref().is_some_and(Halt::holds)
+        self.kept_off.is_some() || self.halted.as_ref().is_some_and(Halt::holds)
+    }
+
+    /// Why it sends nothing, or did until it was tried once more.
+    pub(super) fn halt_reason(&self) -> Option<String> {
+        let kept_off = self.kept_off.as_ref().map(|(_, reason)| reason);
+        let halted = self.halted.as_ref().map(|halt| &halt.reason);
+        kept_off.or(halted).cloned()
     }
 
     /// Reads on from `prefix` if it has been halted for long enough.

@@ -9,7 +9,7 @@ use utoipa::{
 
 use super::event::rfc3339;
 use crate::{
-    domain::{Cursor, Epoch, Micros, ModuleName, Position, Stage, Standing},
+    domain::{Cursor, Epoch, LogId, Micros, ModuleName, Position, Stage, Standing},
     mirror::directions::Directions,
 };
 
@@ -42,6 +42,9 @@ struct Message<'a> {
     /// How it stands. `paused` or `retired`: nothing more comes here; ask where to go, and poll until that is known.
     #[schema(value_type = String, pattern = "^(active|paused|retired)$")]
     standing: Standing,
+    /// Whose log it is: the identity of the gateway's database. Another one on the same topic is another gateway.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
+    log: LogId,
     #[schema(format = DateTime)]
     time: String,
 }
@@ -60,6 +63,8 @@ pub struct Said {
     pub generation: u64,
     /// The version of the directions, read before.
     pub version: i64,
+    /// The database's identity.
+    pub log: LogId,
     /// The time.
     pub now: Micros,
 }
@@ -79,6 +84,7 @@ pub fn encode(module: &ModuleName, target: &str, directions: &Directions, said: 
         reason: evaluation.reason,
         target,
         standing: directions.standing(target),
+        log: said.log,
         time: rfc3339(said.now),
     };
     let json = serde_json::to_vec(&message).expect("numbers, words and texts have a JSON form");
@@ -86,10 +92,13 @@ pub fn encode(module: &ModuleName, target: &str, directions: &Directions, said: 
 }
 
 /// What tells one broker's memory of us from another's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Seen {
     epoch: u32,
     head: u64,
+    /// Absent in messages of gateways of before.
+    #[serde(default)]
+    log: Option<LogId>,
 }
 
 /// The name under which the broker was fed that shows a message; `None` if it does not say.
@@ -110,6 +119,11 @@ impl Seen {
     /// Reads a retained message; `None` if it is not one of ours.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         serde_json::from_slice(payload).ok()
+    }
+
+    /// Whose log it is of, if it says so.
+    pub const fn log(self) -> Option<LogId> {
+        self.log
     }
 
     /// What the broker's memory reaches to; `None` if no log of ours can have got there.
@@ -143,18 +157,23 @@ mod tests {
             head,
             generation: 3,
             version: directions.version(&module, Some("t")),
+            log: LogId::new(7),
             now: Micros::new(0),
         };
         let message = encode(&module, "t", &directions, said);
         let expected = concat!(
             r#"{"module":"m1","epoch":2,"head":7,"generation":3,"stage_requested":"mirror","#,
-            r#""stage_effective":"mirror","version":0,"reason":"stage","target":"t","standing":"active","time":"1970-01-01T00:00:00.000000Z"}"#
+            r#""stage_effective":"mirror","version":0,"reason":"stage","target":"t","standing":"active","#,
+            r#""log":"00000000000000000000000000000007","time":"1970-01-01T00:00:00.000000Z"}"#
         );
         assert_eq!(message, expected);
         let seen = Seen::parse(&message).unwrap();
         assert!(seen.reaches(head));
         assert!(!seen.reaches(Cursor::new(Epoch::new(2), Position::new(8))));
         assert_eq!(seen.cursor(), Some(head));
+        assert_eq!(seen.log(), Some(LogId::new(7)));
+        let of_before = Seen::parse(br#"{"module":"m1","epoch":2,"head":7}"#).unwrap();
+        assert_eq!(of_before.log(), None);
         assert_eq!(named(&message).as_deref(), Some("t"));
         assert_eq!(named(br#"{"module":"m1","epoch":2,"head":7}"#), None);
         assert_eq!(Seen::parse(b"[]"), None);

@@ -81,7 +81,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = &self.lanes[at];
         let busy = lane.bookmark.outstanding || lane.leaving;
         let suspect = lane.is_suspect(FIRST_LINE);
-        if !lane.cleared || busy || suspect {
+        if !lane.cleared || busy || suspect || lane.kept_off.is_some() {
             return false;
         }
         // What the broker shows may be the only witness of positions that were lost: it is read, and what follows
@@ -108,6 +108,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             head,
             generation: lane.generation,
             version,
+            log: self.sources.log,
             now: self.sources.clock.now(),
         };
         let payload = bookmark::encode(&lane.module, &self.target.name, directions, said);

@@ -60,7 +60,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn untold(&self) -> impl Iterator<Item = &ModuleName> {
         let up = self.lines[FIRST_LINE].admitted().is_some();
         let told = move |lane: &&Lane| up && self.was_told(lane) && !lane.bookmark.outstanding;
-        let lanes = self.lanes.iter().filter(move |lane| !told(lane));
+        // Where another log is published there is nobody of ours to tell.
+        let ours = self.lanes.iter().filter(|lane| lane.kept_off.is_none());
+        let lanes = ours.filter(move |lane| !told(lane));
         lanes.map(|lane| &lane.module)
     }
 

@@ -132,8 +132,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let lane = &self.lanes[at];
         let ours = || self.sources.leadership.lease(&lane.module).as_ref() == Some(&lane.lease);
         let disputed = || self.sources.witnesses.are_open(&lane.module);
-        let rests = || lane.ways[on].trouble.rests(Instant::now());
-        if lane.is_halted() || !lane.cleared || rests() || !ours() || disputed() {
+        let now = Instant::now();
+        let rests = || lane.ways[on].trouble.rests(now);
+        // Whose the topics are is known once the broker has shown who was there last.
+        let unknown = || !self.has_shown(&lane.module, now);
+        if lane.is_halted() || !lane.cleared || rests() || !ours() || disputed() || unknown() {
             return false;
         }
         if lane.ways[on].queue.is_empty() {

@@ -71,7 +71,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 self.on_connected(on, admitted, session_present)
             }
             // What it asks for is retained, or never published: at QoS 0 it does as well.
-            Signal::Subscribed(granted) if granted.is_granted() => None,
+            Signal::Subscribed(granted) if granted.is_granted() => {
+                self.note_looks(on, Instant::now());
+                None
+            }
             Signal::Subscribed(_refused) => {
                 self.cannot_ask(on);
                 None
@@ -155,6 +158,9 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         let now = Instant::now();
         if on == FIRST_LINE {
             self.lanes.iter_mut().for_each(Lane::begin_connection);
+            self.claims
+                .values_mut()
+                .for_each(|claim| claim.begin_connection(now));
             self.insist_on_new_connection(now);
         }
         if lost_all {
@@ -175,6 +181,10 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8]) {
+        if payload.is_empty() {
+            self.on_taken_away(topic);
+            return;
+        }
         let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));
         let admitted = self.lines[on].admitted_mut();
         let seen = admitted.and_then(|admitted| admitted.seen.as_mut());
@@ -183,8 +193,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         };
         if self.modules.contains(&module) {
             seen.insert(module.clone(), shown);
-            self.complain_of_another_name(&module, payload);
-            self.review(Instant::now());
+            let now = Instant::now();
+            self.on_claim(&module, shown, payload, now);
+            if shown.log().is_none_or(|log| log == self.sources.log) {
+                self.complain_of_another_name(&module, payload);
+            }
+            self.review(now);
         }
     }
 

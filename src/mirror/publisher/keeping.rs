@@ -46,36 +46,43 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// A retained message beyond the end that the log had when its lease was taken, and not of our own
     /// making, tells of positions that the database has lost since. That stays so when numbering has passed
-    /// by them again, as long as nobody else had the lease: those were given twice.
-    fn compare(&self) {
+    /// by them again, as long as nobody else had the lease: those were given twice. What another log says is no such witness.
+    pub(super) fn compare(&mut self, now: Instant) {
         let admitted = self.lines[FIRST_LINE].admitted();
         let Some(seen) = admitted.and_then(|admitted| admitted.seen.as_ref()) else {
             return;
         };
         for lane in &self.lanes {
-            let shown = seen.get(&lane.module).and_then(|seen| seen.cursor());
+            let claim = self.claims.entry(lane.module.clone()).or_default();
+            let ours = self.sources.log;
+            let open = self.sources.witnesses.are_open(&lane.module);
+            if claim.other().is_some() || open {
+                continue;
+            }
+            let shown = seen.get(&lane.module);
+            let shown = shown.filter(|seen| seen.log().is_none_or(|log| log == ours));
             let began = self.sources.leadership.beginning(&lane.lease);
-            let (Some(cursor), Some(head)) = (shown, began) else {
+            let (Some(cursor), Some(head)) = (shown.and_then(|seen| seen.cursor()), began) else {
                 continue;
             };
             let told = self.told.get(&lane.module);
-            let open = || self.sources.witnesses.are_open(&lane.module);
-            if cursor > head && told.is_none_or(|told| cursor > *told) && !open() {
-                self.sources.witnesses.tell(Evidence {
-                    module: lane.module.clone(),
-                    cursor,
-                    witness: Witness::Bookmark(self.target.name.clone()),
-                    head,
-                    under: Some(lane.lease.token),
-                });
-            }
+            let beyond = cursor > head && told.is_none_or(|told| cursor > *told);
+            let evidence = beyond.then(|| Evidence {
+                module: lane.module.clone(),
+                cursor,
+                witness: Witness::Bookmark(self.target.name.clone()),
+                head,
+                under: Some(lane.lease.token),
+            });
+            let tell = |evidence| self.sources.witnesses.tell_shown(evidence, now).err();
+            claim.rest_until(evidence.and_then(tell));
         }
     }
 
     /// Clears the lanes of which the broker still has what we left there; those of which it has not in
     /// due time begin again a little earlier.
     pub(super) fn review(&mut self, now: Instant) {
-        self.compare();
+        self.settle_claims(now);
         let Some(admitted) = self.lines[FIRST_LINE].admitted() else {
             return;
         };

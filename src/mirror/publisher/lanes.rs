@@ -71,6 +71,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if let Some(at) = self.lanes.iter().position(|lane| lane.id == id) {
             let lane = self.lanes.remove(at);
             lane.lag_seconds.set(0.0);
+            lane.is_kept_off.set(0.0);
             tracing::info!(broker = %self.target.name, module = %lane.module, "no longer mirroring this module");
         }
     }

@@ -8,6 +8,7 @@
 
 mod asking;
 mod bookmarking;
+mod claiming;
 mod connecting;
 mod cursors;
 mod farewell;
@@ -46,9 +47,10 @@ use self::{
 };
 use crate::{
     config,
-    domain::{Backoff, Clock, Cursor, ModuleName},
+    domain::{Backoff, Clock, Cursor, LogId, ModuleName},
     log::{Leadership, Tail, Witnesses},
     mirror::{
+        claim::Claim,
         directions::Directions,
         lane::Lane,
         ledger::Ledger,
@@ -71,6 +73,8 @@ pub struct Sources<S: ?Sized> {
     pub leadership: Arc<Leadership>,
     /// Learns what a broker shows beyond the database's log; what it is told of is not published.
     pub witnesses: Arc<Witnesses>,
+    /// The database's identity, which the retained messages bear.
+    pub log: LogId,
     /// What the retained messages say about the modules.
     pub directions: Arc<Directions>,
     /// The time in the retained messages and in lags.
@@ -98,6 +102,8 @@ pub struct Publisher<S: ?Sized> {
     orders: Orders,
     /// The furthest head of each module that a retained message of ours has told of.
     told: HashMap<ModuleName, Cursor>,
+    /// Whose the topics of the modules are.
+    claims: HashMap<ModuleName, Claim>,
     /// When it was last sent again what a broker had lost; nothing is sent before `feed_after`.
     replayed_at: Option<Instant>,
     feed_after: Instant,
@@ -169,6 +175,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             turn: 0,
             orders: Orders::default(),
             told: HashMap::new(),
+            claims: HashMap::new(),
             replayed_at: None,
             feed_after: now,
             bookmark_waits: false,

@@ -48,7 +48,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             oldest: (behind > 0)
                 .then(|| outstanding.or_else(|| self.next_at(lane, acknowledged)))
                 .flatten(),
-            halted: lane.halted.as_ref().map(|halt| halt.reason.clone()),
+            halted: lane.halt_reason(),
             skipped: lane.skipped.clone(),
             unheard: lane.bookmark.given_up().map(str::to_owned),
         }

@@ -21,7 +21,7 @@ use crate::{
     cutover::{
         Adviser, Census, CensusKeeper, Flags, Gatekeeper, Panic, PanicActs, Routes, guard::Guards,
     },
-    domain::SystemClock,
+    domain::{LogId, SystemClock},
     identity::{Identity, operators::Operators},
     log::{
         Admission, Epochs, Ingest, IngestWriter, Leadership, Presence, Refresh, Retention, Rules,
@@ -42,6 +42,8 @@ pub(super) struct Parts {
     /// With what clients enter the brokers.
     pub(super) entrances: Entrances,
     pub(super) store: Arc<dyn Store>,
+    /// The database's identity.
+    pub(super) log: LogId,
     pub(super) tail: Arc<Tail>,
     pub(super) presence: Arc<Presence>,
     pub(super) leadership: Arc<Leadership>,
@@ -82,7 +84,7 @@ impl Parts {
     /// recorder is installed.
     pub(super) fn new(
         config: Arc<Config>,
-        store: Arc<dyn Store>,
+        (store, log): (Arc<dyn Store>, LogId),
         census: Arc<Census>,
         entrances: Entrances,
     ) -> (Self, IngestWriter) {
@@ -168,6 +170,7 @@ impl Parts {
             served,
             entrances,
             store,
+            log,
             ingest,
             wake,
         };

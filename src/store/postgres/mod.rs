@@ -15,6 +15,7 @@ mod facts;
 mod guards;
 mod instances;
 mod lease;
+mod log_identity;
 mod mirror_cursor;
 mod numbering;
 mod outbox;

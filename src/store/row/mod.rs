@@ -25,7 +25,9 @@ use super::{
     Closed, Error, FencedHead, Head, Instance, Lease, MirrorCursor, Result, StateItem,
     TargetCursor, TargetRecord, TickBounds,
 };
-use crate::domain::{Audience, Change, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position};
+use crate::domain::{
+    Audience, Change, Cursor, Epoch, JsonText, LogId, Micros, ModuleName, Op, Position,
+};
 
 /// A row whose columns are integers and texts.
 pub(super) trait Columns {
@@ -57,6 +59,14 @@ where
     fn optional_text(&self, column: usize) -> sqlx::Result<Option<&str>> {
         self.try_get(column)
     }
+}
+
+/// The database's own identity.
+pub(super) fn log_id(text: &str) -> Result<LogId> {
+    text.parse().map_err(|error| Error::Corrupt {
+        table: "log_identity",
+        what: format!("id: {error}"),
+    })
 }
 
 /// `position, epoch, audience, entity_key, op, value, change_id, previous, occurred_at,

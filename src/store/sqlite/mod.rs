@@ -17,6 +17,7 @@ mod guards;
 mod instances;
 mod json;
 mod lease;
+mod log_identity;
 mod mirror_cursor;
 mod numbering;
 mod outbox;

@@ -11,6 +11,7 @@ mod guards;
 mod instances;
 mod leases;
 mod locks;
+mod log_identity;
 mod marks;
 mod migrations;
 pub mod numbering;

@@ -12,7 +12,7 @@ use changeover::{
     config::{mirror::Mirror, mqtt, tail},
     cutover::{Adviser, Flags, Routes},
     domain::{
-        Audience, Change, Clock, Cursor, Epoch, JsonText, Micros, ModuleName, Op, Position,
+        Audience, Change, Clock, Cursor, Epoch, JsonText, LogId, Micros, ModuleName, Op, Position,
         SystemClock,
     },
     log::{Leadership, Tail},
@@ -339,6 +339,7 @@ impl Rig {
             tail: Arc::clone(&self.tail),
             leadership: Arc::clone(&self.leadership),
             witnesses: Arc::default(),
+            log: LogId::new(1),
             directions: Arc::new(self.directions()),
             clock: Arc::new(SystemClock),
             usage: Arc::default(),

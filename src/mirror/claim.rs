@@ -1,0 +1,228 @@
+//! Whose a module's topics on one broker are: ours, or those of another log, which is the one of another database.
+//!
+//! Invariants: where another log's retained message stands, nothing of ours is published before the broker has shown, for as long as it takes,
+//! that nobody publishes that log any more. Of two that publish beside each other, the one with the greater identity yields and the other goes on,
+//! so one of them is left. Whoever does not say its identity never yields, so we do.
+
+use std::time::{Duration, Instant};
+
+use super::message::bookmark::Seen;
+use crate::domain::LogId;
+
+/// What the broker has shown of a module.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// The log that is published there, or was.
+    other: Option<Other>,
+    /// The one that has to yield to ours, and was told of.
+    yielding: Option<LogId>,
+    /// Until when no epoch is begun on the broker's word, if it asks for one.
+    rests_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Other {
+    /// What it said last, and a print of the whole message.
+    seen: Seen,
+    print: u32,
+    /// Whether it was heard, and not only found.
+    lives: bool,
+    /// Since when nothing new of it was heard.
+    silent_since: Instant,
+    look: Look,
+}
+
+/// The last look before a take-over: the retained message is asked for once more, which shows as well that the connection still works.
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    NotYet,
+    Asked,
+    Answered(Instant),
+}
+
+/// What we are while the broker shows something.
+#[derive(Debug, Clone, Copy)]
+pub struct Ours {
+    /// The identity of our database.
+    pub log: LogId,
+    /// Whether this replica has the module's lane.
+    pub leads: bool,
+    /// Whether it has published its retained message on this connection: what comes after that was published after it.
+    pub publishes: bool,
+}
+
+/// Why nothing is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// Another log's message was found, and nobody knows whether anybody is behind it.
+    Found,
+    /// Another log is published at this time.
+    Lives,
+    /// The broker asks for one more epoch too soon.
+    Rests,
+}
+
+/// What is to be done about a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing, or nothing yet.
+    Nothing,
+    /// The last look.
+    Look,
+    /// Nobody is there any more.
+    TakeOver,
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Without anything new of the other log.
+    pub silence: Duration,
+    /// After the answer to the last look, for what it shows.
+    pub settle: Duration,
+}
+
+impl Claim {
+    /// The broker has shown a message. Returns whose log it is if that one has to yield, and was not told of.
+    pub fn see(&mut self, (seen, print): (Seen, u32), ours: Ours, now: Instant) -> Option<LogId> {
+        if seen.log() == Some(ours.log) {
+            // With a lane of ours it is an echo of what we published before we yielded.
+            if !ours.leads {
+                self.other = None;
+            }
+            return None;
+        }
+        match &mut self.other {
+            Some(other) if other.print == print => {}
+            Some(other) => {
+                *other = Other {
+                    seen,
+                    print,
+                    lives: true,
+                    silent_since: now,
+                    look: Look::NotYet,
+                }
+            }
+            None => return self.meet(seen, print, ours, now),
+        }
+        None
+    }
+
+    /// A message that is not ours, or does not say so, and there was none.
+    fn meet(&mut self, seen: Seen, print: u32, ours: Ours, now: Instant) -> Option<LogId> {
+        match seen.log() {
+            // A gateway of before, with our database for all we know.
+            None if !ours.publishes => return None,
+            Some(log) if ours.publishes && log > ours.log => {
+                let told = self.yielding.replace(log) == Some(log);
+                return (!told).then_some(log);
+            }
+            _ => {}
+        }
+        self.rests_until = None;
+        self.other = Some(Other {
+            seen,
+            print,
+            lives: ours.publishes,
+            silent_since: now,
+            look: Look::NotYet,
+        });
+        None
+    }
+
+    /// The retained message was taken away. Whoever lives publishes it again.
+    pub fn see_nothing(&mut self) {
+        self.other.take_if(|other| !other.lives);
+    }
+
+    /// A new connection: what was said in between was not heard.
+    pub fn begin_connection(&mut self, now: Instant) {
+        if let Some(other) = &mut self.other {
+            (other.silent_since, other.look) = (now, Look::NotYet);
+        }
+    }
+
+    /// What there is to be done. The last look counts as asked for from then on.
+    pub fn due(&mut self, patience: Patience, now: Instant) -> Due {
+        let Some(other) = &mut self.other else {
+            return Due::Nothing;
+        };
+        let since = |then: Instant| now.saturating_duration_since(then);
+        match other.look {
+            Look::NotYet if since(other.silent_since) >= patience.silence => {
+                other.look = Look::Asked;
+                Due::Look
+            }
+            Look::Answered(at) if since(at) >= patience.settle => Due::TakeOver,
+            Look::NotYet | Look::Asked | Look::Answered(_) => Due::Nothing,
+        }
+    }
+
+    /// The broker has answered a look.
+    pub fn answered(&mut self, now: Instant) {
+        if let Some(other) = &mut self.other
+            && matches!(other.look, Look::Asked)
+        {
+            other.look = Look::Answered(now);
+        }
+    }
+
+    /// The other log's last word, while there is one.
+    pub fn other(&self) -> Option<Seen> {
+        self.other.as_ref().map(|other| other.seen)
+    }
+
+    /// The topics are ours from now on.
+    pub fn take_over(&mut self) {
+        self.other = None;
+    }
+
+    /// The broker asks for one more epoch, but not before this moment; or it asks for none.
+    pub fn rest_until(&mut self, until: Option<Instant>) {
+        self.rests_until = until;
+    }
+
+    /// Why nothing is published, if so.
+    pub fn keeps_off(&self) -> Option<Keeps> {
+        let other = self.other.as_ref();
+        let other = other.map(|other| {
+            if other.lives {
+                Keeps::Lives
+            } else {
+                Keeps::Found
+            }
+        });
+        self.rests_until.map(|_| Keeps::Rests).or(other)
+    }
+
+    /// The same in words.
+    pub fn reason(&self, patience: Patience, now: Instant) -> Option<String> {
+        let silence = humantime::format_duration(patience.silence);
+        let log = self.other().and_then(Seen::log);
+        let log = log.map_or_else(
+            || "one without an identity".to_owned(),
+            |log| log.to_string(),
+        );
+        Some(match self.keeps_off()? {
+            Keeps::Found => format!(
+                "the retained message there is of another log ({log}): listening whether a gateway publishes it; if none does for {silence}, this one goes on"
+            ),
+            Keeps::Lives => format!(
+                "another gateway publishes its own log ({log}) there: give each gateway its own `mqtt.topic_prefix`; once none has done so for {silence}, this one goes on"
+            ),
+            Keeps::Rests => {
+                let left = self
+                    .rests_until
+                    .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+                let minutes = left.as_secs().div_ceil(60);
+                format!(
+                    "the retained message there asks for one more new epoch, shortly after the last: if a gateway of an older release or with a copy of this database publishes there, give each its own `mqtt.topic_prefix`; the epoch begins in {minutes} min, or by `changeover epoch bump`"
+                )
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "claim_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+//! Topics on which another log is published: this gateway keeps off, listens, and takes them over once nobody is there.
+//!
+//! Invariants: what another log says is no evidence against ours; nothing of a module is sent while its topics are not ours, and what was not
+//! sent is sent when they are; whoever takes them over has a higher epoch than the other log had.
+
+use std::time::{Duration, Instant};
+
+use super::{Publisher, jobs::MirrorStore};
+use crate::{
+    domain::ModuleName,
+    log::{Evidence, Witness},
+    mirror::{
+        claim::{Due, Ours, Patience},
+        line::FIRST_LINE,
+        message::bookmark::Seen,
+    },
+};
+
+/// So many intervals of our own a gateway that lives is not silent: one message may be lost, and one late.
+const SILENT_INTERVALS: u32 = 3;
+
+impl<S: MirrorStore + ?Sized> Publisher<S> {
+    fn patience(&self) -> Patience {
+        Patience {
+            silence: Duration::from_millis(self.settings.bookmark_ms) * SILENT_INTERVALS,
+            settle: Duration::from_millis(self.settings.settle_ms),
+        }
+    }
+
+    /// The broker has shown the retained message of a module, or somebody publishes it.
+    pub(super) fn on_claim(
+        &mut self,
+        module: &ModuleName,
+        seen: Seen,
+        mut payload: &[u8],
+        now: Instant,
+    ) {
+        let print = murmur3::murmur3_32(&mut payload, 0);
+        let print = print.expect("reading from memory does not fail");
+        let lane = self.lanes.iter().find(|lane| lane.module == *module);
+        let ours = Ours {
+            log: self.sources.log,
+            leads: lane.is_some(),
+            publishes: lane.is_some_and(|lane| lane.bookmark.sent.is_some()),
+        };
+        let claim = self.claims.entry(module.clone()).or_default();
+        if let Some(log) = claim.see((seen, print), ours, now) {
+            tracing::error!(
+                broker = %self.target.name, %module, %log, ours = %self.sources.log,
+                "another gateway publishes its own log there as well, and has to keep off, as its log has the greater identity: give each gateway its own `mqtt.topic_prefix`"
+            );
+        }
+    }
+
+    /// A retained message was deleted.
+    pub(super) fn on_taken_away(&mut self, topic: &str) {
+        let module = self.topics.bookmark_module(topic);
+        if let Some(claim) = module.and_then(|module| self.claims.get_mut(&module)) {
+            claim.see_nothing();
+        }
+    }
+
+    /// The broker has answered a subscription.
+    pub(super) fn note_looks(&mut self, on: usize, now: Instant) {
+        if on == FIRST_LINE {
+            let claims = self.claims.values_mut();
+            claims.for_each(|claim| claim.answered(now));
+        }
+    }
+
+    /// Looks whose the topics of each lane are, and what has become of our log.
+    pub(super) fn settle_claims(&mut self, now: Instant) {
+        let Some(admitted) = self.lines[FIRST_LINE].admitted() else {
+            return;
+        };
+        if admitted.seen.is_none() {
+            // It cannot be asked.
+            self.note_looks(FIRST_LINE, now);
+        }
+        let patience = self.patience();
+        for at in 0..self.lanes.len() {
+            let module = &self.lanes[at].module;
+            let claim = self.claims.get_mut(module);
+            match claim.map(|claim| claim.due(patience, now)) {
+                Some(Due::Look) => self.look_again(at),
+                Some(Due::TakeOver) => self.take_over(at, now),
+                Some(Due::Nothing) | None => {}
+            }
+        }
+        self.compare(now);
+        for lane in &mut self.lanes {
+            let claim = self.claims.get(&lane.module);
+            let why =
+                claim.and_then(|claim| Some((claim.keeps_off()?, claim.reason(patience, now)?)));
+            lane.keep_off(&self.target.name, why, self.ledger.prefix(lane.id));
+        }
+    }
+
+    /// Asks for a retained message once more. If that cannot be handed over, the connection ends, and listening begins anew.
+    fn look_again(&self, at: usize) {
+        if let Some(connection) = &self.lines[FIRST_LINE].connection {
+            let topic = self.topics.bookmark(&self.lanes[at].module);
+            let _ended = connection.link.subscribe(&[topic], false);
+        }
+    }
+
+    /// Nobody is there any more. Clients that followed the other log may be: unless our epoch is higher, a new one begins.
+    fn take_over(&mut self, at: usize, now: Instant) {
+        let lane = &self.lanes[at];
+        let began = self.sources.leadership.beginning(&lane.lease);
+        let (Some(claim), Some(head)) = (self.claims.get_mut(&lane.module), began) else {
+            return;
+        };
+        let witnesses = &self.sources.witnesses;
+        if witnesses.are_open(&lane.module) {
+            return;
+        }
+        let other = claim.other().filter(|seen| seen.log().is_some());
+        let reached = other.and_then(Seen::cursor);
+        if let Some(cursor) = reached.filter(|reached| reached.epoch >= head.epoch) {
+            let evidence = Evidence {
+                module: lane.module.clone(),
+                cursor,
+                witness: Witness::Former(self.target.name.clone()),
+                head,
+                under: Some(lane.lease.token),
+            };
+            let told = witnesses.tell_shown(evidence, now);
+            claim.rest_until(told.err());
+            if told.is_err() {
+                return;
+            }
+        }
+        claim.take_over();
+        tracing::warn!(broker = %self.target.name, module = %lane.module, "nobody publishes the other log there any more: taking its topics over");
+    }
+}
