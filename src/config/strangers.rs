@@ -1,12 +1,15 @@
 //! What the configuration must hold however it is written, and what is shown of it.
 
-use std::path::PathBuf;
+use std::{iter, path::PathBuf};
 
 use super::{Sources, loading::SourceFile, redact};
 use crate::domain::strangers::Pieces;
 
 /// No part of a configuration's form, so it stands in what is shown only if it leaked.
 const PLANTED: &str = "pl4nted";
+
+/// More keys take longer, with each other key's misfit, and show nothing else.
+const MOST_KEYS: usize = 6;
 
 /// Keys that hold a secret, or a URL with one.
 const KEYS: [&str; 4] = [
@@ -33,7 +36,7 @@ pub fn config(input: &[u8]) {
         None => format!("{before}://user:{PLANTED}@{after}"),
     };
     let mut overrides = vec![(key.to_owned(), secret)];
-    while let Some(line) = pieces.bytes() {
+    for line in iter::from_fn(|| pieces.bytes()).take(MOST_KEYS) {
         let line = std::str::from_utf8(line).unwrap_or_default();
         if let Some((key, value)) = line.split_once('=') {
             overrides.push((key.to_owned(), value.to_owned()));

@@ -2,21 +2,27 @@
 //!
 //! Invariant: nobody is recognized by what we have not signed, and whoever is has the names and audiences that his token says and no others.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeSet,
+    slice,
+    sync::{Arc, LazyLock},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-use jsonwebtoken::{EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto, encode};
 use serde_json::Value;
 
 use super::{Accepted, Asking, Caller, Identity, Who, jwt};
 use crate::{
     config::Config,
-    domain::{Clock, Micros, strangers::Pieces},
+    domain::{Audience, Clock, Micros, strangers::Pieces},
 };
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// The secret of the configuration below.
+static KEY: LazyLock<EncodingKey> =
+    LazyLock::new(|| EncodingKey::from_secret(b"0123456789abcdef0123456789abcdef"));
 
 /// The most audiences of a caller, as configured unless it is said.
 const MOST_AUDIENCES: usize = 8;
@@ -50,10 +56,10 @@ impl Clock for Still {
     }
 }
 
-/// Tokens: bytes that are none, heads and claims of others, claims that we have signed; and keys.
+/// Tokens: bytes that are none, heads and claims of others, claims and heads that we have signed, what was signed with public keys; and keys.
 pub fn token(input: &[u8]) {
     let mut pieces = Pieces::of(input);
-    match pieces.choice(4) {
+    match pieces.choice(6) {
         0 => {
             let bytes = pieces.bytes().unwrap_or_default();
             assert_eq!(who(bytes), None, "nobody has signed it");
@@ -65,7 +71,9 @@ pub fn token(input: &[u8]) {
             let forged = format!("{head}.{claims}.{proof}");
             assert_eq!(who(forged.as_bytes()), None, "nobody has signed it");
         }
-        _ => jwt::holds_as_keys(pieces.bytes().unwrap_or_default()),
+        3 => jwt::strangers::holds_as_keys(pieces.bytes().unwrap_or_default()),
+        4 => headed(&mut pieces),
+        _ => jwt::strangers::holds_as_published(&mut pieces),
     }
 }
 
@@ -75,8 +83,7 @@ fn signed(pieces: &mut Pieces<'_>) {
     let Ok(said) = serde_json::from_str::<Value>(pieces.text()) else {
         return;
     };
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let Ok(token) = encode(&Header::default(), &said, &key) else {
+    let Ok(token) = encode(&Header::default(), &said, &KEY) else {
         return;
     };
     if let Some(caller) = who(token.as_bytes()) {
@@ -91,26 +98,61 @@ fn signed(pieces: &mut Pieces<'_>) {
     }
 }
 
-fn is_as_said(caller: &Caller, said: &Value) {
-    let text = |name: &str| match &said[name] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// Any head and any claims over which our secret was used, as HS256 does: the head has no say in it.
+fn headed(pieces: &mut Pieces<'_>) {
+    let [head, claims] = [pieces.bytes(), pieces.bytes()].map(Option::unwrap_or_default);
+    let [one, two] = [head, claims].map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+    let signed = format!("{one}.{two}");
+    let proof = crypto::sign(signed.as_bytes(), &KEY, Algorithm::HS256).expect("an HMAC");
+    let Some(caller) = who(format!("{signed}.{proof}").as_bytes()) else {
+        return;
     };
-    let (org, sub) = (text("org"), text("sub"));
+    let head: Value = serde_json::from_slice(head).expect("a head is JSON");
+    assert_eq!(head["alg"], "HS256", "it is not signed otherwise");
+    assert_eq!(head["crit"], Value::Null, "we understand nothing of it");
+    let said = serde_json::from_slice(claims).expect("claims are JSON");
+    is_as_said(&caller, &said);
+}
+
+fn is_as_said(caller: &Caller, said: &Value) {
+    let (org, sub) = (text(&said["org"]), text(&said["sub"]));
     let read = caller.id.split_once(':');
     assert_eq!(read, Some((&*org, &*sub)), "its name is read in one way");
     assert!(!caller.id.chars().any(char::is_control) && caller.id.len() <= 128);
-    assert!(caller.expires_at > Some(Still.now()), "it is not over");
+    let agent = caller.agent.as_deref();
+    assert!(agent.is_none_or(|agent| agent == text(&said["app"])));
+    lives_as_said(caller, said);
+    let lists = [&said["groups"], &said["realm"]["roles"]];
+    let items = lists.into_iter().flat_map(|list| match list {
+        Value::Null => &[][..],
+        Value::Array(items) => items.as_slice(),
+        one => slice::from_ref(one),
+    });
+    let own = format!("account:{sub}");
+    let mut all: BTreeSet<_> = items.map(text).chain([own]).collect();
+    all.remove(Audience::EVERYONE);
+    let granted = caller.audiences.iter().map(Audience::as_str);
+    assert!(granted.eq(all.iter()), "{all:?}, each once and no other");
     assert!(caller.audiences.len() <= MOST_AUDIENCES);
-    assert!(caller.audiences.is_sorted_by(|one, next| one < next));
-    let of_groups = [&said["groups"], &said["realm"]["roles"]].map(ToString::to_string);
-    for audience in &*caller.audiences {
-        assert!(!audience.is_everyone(), "everyone's is granted to nobody");
-        let own = audience.as_str() == format!("account:{sub}");
-        let named = Value::from(audience.as_str()).to_string();
-        let number = audience.as_str();
-        let is_of = |all: &String| all.contains(&named) || all.contains(number);
-        assert!(own || of_groups.iter().any(is_of), "{audience} is not said");
+}
+
+/// It begins no sooner and ends no later than its token says.
+fn lives_as_said(caller: &Caller, said: &Value) {
+    let whole = |name: &str| {
+        let seconds = said[name].as_i64();
+        seconds.map(|seconds| Micros::new(seconds.saturating_mul(1_000_000)))
+    };
+    assert!(caller.expires_at > Some(Still.now()), "it is not over");
+    assert!(whole("exp").is_none_or(|exp| caller.expires_at == Some(exp)));
+    let mut begins = ["nbf", "iat"].into_iter().filter_map(whole);
+    assert!(begins.all(|time| time <= Still.now()), "it has begun");
+}
+
+/// A text, or a number as it is written.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

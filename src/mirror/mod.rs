@@ -28,7 +28,9 @@ pub mod mqtt;
 /// What is tried with the input of strangers.
 #[cfg(any(test, fuzzing))]
 pub mod strangers {
-    pub use super::{message::strangers::topic, verifier::strangers::event};
+    pub use super::{
+        message::strangers::topic, session::strangers::client_id, verifier::strangers::event,
+    };
 }
 
 pub use access::{Access, Credentials, Doing, Hooks, LoggedIn, Logins, Verdict};

@@ -217,6 +217,18 @@ impl BatchEndpoint {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl BatchEndpoint {
+    /// The body of an answer to a request of which no module is known.
+    pub(super) fn to_unknown(&self, wanted: &[Wanted<'_>], now: Micros) -> Vec<u8> {
+        let refused = wanted.iter().map(|one| {
+            let body = self.refuse(&Failure::UnknownModule, &one.called);
+            Answer::refused(&one.called, body, None)
+        });
+        self.render(&refused.collect::<Vec<_>>(), now)
+    }
+}
+
 impl<'a> Answer<'a> {
     fn of_page(called: &'a str, endpoint: &'a Endpoint, advised: Advised, page: &Page) -> Self {
         let around = endpoint.around(advised, Instant::now());

@@ -1,6 +1,10 @@
 //! What the public listener must hold whatever a request says of its origin and of what it has.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    iter,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, LazyLock},
+};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header::IF_NONE_MATCH};
 
@@ -8,9 +12,24 @@ use serde_json::Value;
 
 pub use super::ofrep::strangers::flags;
 use super::{callers::Callers, etag, poll, request_body::taken_apart, session};
-use crate::domain::{Network, strangers::Pieces};
+use crate::{
+    domain::{Network, strangers::Pieces},
+    identity::{Caller, ClientIds, Who},
+    mirror::strangers::client_id,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// More lines find nothing that these do not.
+const MOST_LINES: usize = 8;
+
+static RANGES: LazyLock<[Network; 3]> = LazyLock::new(|| {
+    ["10.0.0.0/8", "::1", "2001:db8::/32"].map(|range| range.parse().expect("a range"))
+});
+
+/// The proxies of these ranges, and none.
+static CALLERS: LazyLock<[Callers; 2]> =
+    LazyLock::new(|| [Callers::behind(RANGES.to_vec()), Callers::default()]);
 
 /// Looks for the client behind proxies, and for a tag in `If-None-Match`.
 pub fn forwarded(input: &[u8]) {
@@ -21,12 +40,10 @@ pub fn forwarded(input: &[u8]) {
         IpAddr::V6(Ipv4Addr::new(10, 1, 2, 3).to_ipv6_mapped()),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ][pieces.choice(4)];
-    let ranges = ["10.0.0.0/8", "::1", "2001:db8::/32"];
-    let ranges = ranges.map(|range| range.parse::<Network>().expect("a range"));
-    let is_proxy = |address: IpAddr| ranges.iter().any(|range| range.contains(address));
-    let callers = Callers::behind(ranges.to_vec());
+    let is_proxy = |address: IpAddr| RANGES.iter().any(|range| range.contains(address));
+    let [callers, nobody] = &*CALLERS;
     let mut headers = HeaderMap::new();
-    while let Some(line) = pieces.bytes() {
+    for line in iter::from_fn(|| pieces.bytes()).take(MOST_LINES) {
         if let Ok(value) = HeaderValue::from_bytes(line) {
             has_its_tag(&value);
             headers.append(FORWARDED_FOR, value);
@@ -47,7 +64,7 @@ pub fn forwarded(input: &[u8]) {
         );
         assert_eq!(callers.address(peer, &more), found);
     }
-    let ours = Callers::default().address(peer, &headers);
+    let ours = nobody.address(peer, &headers);
     assert_eq!(ours, peer.to_canonical(), "without proxies nobody is");
 }
 
@@ -94,9 +111,30 @@ pub fn session(input: &[u8]) {
         let is_fit = !text.is_empty() && text.len() <= most && !text.contains(char::is_control);
         assert_eq!(is_taken, is_fit);
     }
-    let modules = body["modules"].as_array();
-    assert_eq!(modules.map(Vec::len), read.modules.map(|names| names.len()));
+    let names = read.modules.map(Value::from);
+    assert_eq!(names.as_ref().unwrap_or(&Value::Null), &body["modules"]);
+    if let Some(said) = read.client_id {
+        let borne = KNOWN.client_id(Some((&*said).into()));
+        assert_eq!(borne.is_ok(), said == "t1", "a caller bears its own id");
+        if session::fits(&said, session::CLIENT_ID_BYTES).is_ok() {
+            client_id(&said);
+        }
+    }
 }
+
+/// A caller with one client.
+static KNOWN: LazyLock<Who> = LazyLock::new(|| {
+    Who::Known(Arc::new(Caller {
+        by: 0,
+        realm: "jwt".into(),
+        id: "t1".into(),
+        client_ids: ClientIds::Own,
+        audiences: Arc::default(),
+        claims: Box::default(),
+        agent: None,
+        expires_at: None,
+    }))
+});
 
 /// A body that was taken: an object of these members and no other.
 fn members(input: &[u8], known: &[&str]) -> Value {

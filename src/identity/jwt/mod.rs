@@ -10,6 +10,8 @@ mod files;
 mod issuer;
 mod keyring;
 mod keys;
+#[cfg(any(test, fuzzing))]
+pub(super) mod strangers;
 mod token;
 mod unknown;
 mod unread;
@@ -187,18 +189,6 @@ impl JwtRecognizer {
             Sought::NotThere => Err((Refused::NotAccepted, key)),
             Sought::NotNow { retry_after_s } => Err((Refused::Unavailable { retry_after_s }, key)),
         }
-    }
-}
-
-/// Whatever is taken for keys is a bounded number of them.
-#[cfg(any(test, fuzzing))]
-pub(super) fn holds_as_keys(text: &[u8]) {
-    const PUBLIC: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-    if let Ok(set) = Keys::set(text, &PUBLIC) {
-        assert!(set.len() <= keys::MAX_KEYS && set.are_all_in(&set));
-    }
-    if let Ok(keys) = Keys::public(text, &PUBLIC) {
-        assert!(keys.len() <= keys::MAX_KEYS && keys.are_all_in(&keys));
     }
 }
 

@@ -134,13 +134,14 @@ impl Place {
     }
 }
 
-/// The filter within a shared subscription; any other is its own. None if it is a broken one.
+/// The filter within a shared subscription; any other is its own. None if it is a broken one: the name of its group is no wildcard (MQTT 5, section 4.8.2).
 fn unshared(filter: &str) -> Option<&str> {
     let Some(shared) = filter.strip_prefix(SHARED) else {
         return Some(filter);
     };
     let (group, filter) = shared.split_once('/')?;
-    (!group.is_empty()).then_some(filter)
+    let is_name = !group.is_empty() && !group.contains(['+', '#']);
+    is_name.then_some(filter)
 }
 
 /// Where sessions get the user name and the password of a client.

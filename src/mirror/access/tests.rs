@@ -125,6 +125,8 @@ fn nothing_else_is() {
         "$share/g/changeover/c/orders/u2",
         "$share/g/$share/g/changeover/c/orders/u1",
         "$share//changeover/c/orders/u1",
+        "$share/+/changeover/c/orders/u1",
+        "$share/g#/changeover/c/orders/u1",
         "$share/changeover/c/orders/u1",
         "$share/g",
         "$share/",

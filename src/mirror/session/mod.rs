@@ -6,6 +6,8 @@
 mod addresses;
 mod client_id;
 mod not_made;
+#[cfg(any(test, fuzzing))]
+pub(super) mod strangers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,7 @@
 //! `If-None-Match`, of any number of lines.
 
+use std::iter;
+
 use http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
 
 use crate::{
@@ -7,11 +9,14 @@ use crate::{
     poll::etag::{EntityTag, oldest_cursor},
 };
 
+/// More lines find nothing that these do not.
+const MOST_LINES: usize = 8;
+
 /// Looks for a cursor and for a tag in lists of tags.
 pub fn etag(input: &[u8]) {
     let mut pieces = Pieces::of(input);
     let mut headers = HeaderMap::new();
-    while let Some(line) = pieces.bytes() {
+    for line in iter::from_fn(|| pieces.bytes()).take(MOST_LINES) {
         let Ok(value) = HeaderValue::from_bytes(line) else {
             continue;
         };

@@ -30,7 +30,7 @@ pub(in crate::http::private) struct Question {
     pub(super) permission: String,
     pub(super) routing_key: String,
     #[serde(rename = "variable_map.client_id")]
-    of_client: Option<String>,
+    pub(super) of_client: Option<String>,
 }
 
 /// Where MQTT is in RabbitMQ.

@@ -37,7 +37,7 @@ pub(in crate::http::private) struct Question {
 pub(in crate::http::private) struct Filter {
     pub(super) topic: String,
     #[serde(default)]
-    qos: u8,
+    pub(super) qos: u8,
 }
 
 /// What VerneMQ is told.
