@@ -128,11 +128,11 @@ pub(in crate::identity) fn holds_as_published(pieces: &mut Pieces<'_>) {
     let token = format!("{signed}.{proof}").into_bytes();
     // What its head says, and whatever else somebody could take it for.
     let said = published.rules.head(&token);
-    let taken = ALL.map(|algorithm| Head {
+    let whatever = ALL.map(|algorithm| Head {
         algorithm,
         kid: None,
     });
-    for head in said.iter().chain(&taken) {
+    for head in said.iter().chain(&whatever) {
         let mut keys = published.keys.iter();
         let is_by = keys.any(|keys| token::verify(&token, head, keys).is_some());
         assert!(!is_by, "nobody can have signed it");

@@ -81,25 +81,20 @@ pub fn batch(input: &[u8]) {
 
 /// The modules and cursors that a document of this shape names.
 fn asked(shape: usize, document: &Value) -> Vec<(String, Option<&Value>)> {
-    match shape {
-        1 => {
-            let all = document["modules"].as_array().expect("a list is read");
-            let name = |one: &Value| meant(Some(&one["name"])).ok().flatten();
-            let named = |one| (name(one).expect("it has a name"), one.get("since"));
-            all.iter().map(named).collect()
-        }
-        _ => {
-            let all = if shape == 0 {
-                &document["cursors"]
-            } else {
-                document
-            };
-            let all = all.as_object().expect("an object is read");
-            all.iter()
-                .map(|(name, cursor)| (name.clone(), Some(cursor)))
-                .collect()
-        }
+    if shape == 1 {
+        let all = document["modules"].as_array().expect("a list is read");
+        let name = |one: &Value| meant(Some(&one["name"])).ok().flatten();
+        let named = |one| (name(one).expect("it has a name"), one.get("since"));
+        return all.iter().map(named).collect();
     }
+    let all = if shape == 0 {
+        &document["cursors"]
+    } else {
+        document
+    };
+    let all = all.as_object().expect("an object is read").iter();
+    all.map(|(name, cursor)| (name.clone(), Some(cursor)))
+        .collect()
 }
 
 /// What a value means as text: nothing, itself, or a number as it is written.

@@ -49,6 +49,7 @@ struct Bench {
 }
 
 /// What somebody wants to do.
+#[derive(Clone, Copy)]
 struct Act<'a> {
     user: &'a str,
     /// As the broker tells it, if it does.
@@ -321,11 +322,11 @@ fn rules_are_own(told: &Value, is_gateway: bool) {
     let rules = told["acl"].as_array().expect("rules");
     let allowed = |rule: &&Value| rule["permission"] == "allow";
     let granted: Vec<_> = rules.iter().take_while(allowed).collect();
-    let expected = match is_gateway {
-        true => vec![json!({"permission": "allow", "action": "all", "topic": "changeover/#"})],
-        false => OWN
-            .map(|own| json!({"permission": "allow", "action": "subscribe", "topic": format!("eq {own}")}))
-            .into(),
+    let expected = if is_gateway {
+        vec![json!({"permission": "allow", "action": "all", "topic": "changeover/#"})]
+    } else {
+        OWN.map(|own| json!({"permission": "allow", "action": "subscribe", "topic": format!("eq {own}")}))
+            .into()
     };
     assert!(granted.into_iter().eq(&expected), "{told}");
     let denied = &rules[expected.len()..];
