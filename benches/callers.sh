@@ -99,12 +99,10 @@ weigh_verdicts() {
   local before
   "$yardstick" tokens --callers "$callers_weighed" --secret-file "$folder/hs256.secret" >"$folder/weighed.tokens"
   callers_script callers_weighed "$folder/weighed.tokens"
-  more="[auth]
-max_verdicts = $((2 * callers_weighed))
-$(callers_config hs256)
+  more="$(callers_config hs256)
 [census]
 enabled = false"
-  start_gateway callers_weighed "$broker_raised" commission
+  CHANGEOVER__AUTH__MAX_VERDICTS=$((4 * callers_weighed)) start_gateway callers_weighed "$broker_raised" commission
   # What connections and the first answers take is there already.
   wrk -t2 -c64 -d3s "http://127.0.0.1:$public$(path_of commission)" >/dev/null
   before=$(resident_kb "$gateway")
@@ -115,7 +113,7 @@ enabled = false"
   more=
 }
 
-remembers() { [ "$(metric '^changeover_verdicts\{kind="caller"\}')" = "$1" ]; }
+remembers() { [ "$(metric '^changeover_verdicts\{kind="caller"\}')" -ge "$1" ]; }
 
 bench_storm() {
   local i

@@ -113,13 +113,11 @@ impl Witnesses {
     pub fn tell_shown(&self, evidence: Evidence, now: Instant) -> Result<(), Instant> {
         let begun = lock(&self.begun).get(&evidence.module).copied();
         let rested = begun.map(|begun| begun + EPOCH_REST);
-        match rested.filter(|rested| now < *rested) {
-            Some(rested) => Err(rested),
-            None => {
-                self.tell(evidence);
-                Ok(())
-            }
+        if let Some(rested) = rested.filter(|rested| now < *rested) {
+            return Err(rested);
         }
+        self.tell(evidence);
+        Ok(())
     }
 
     /// An epoch was begun on this evidence.

@@ -1,6 +1,6 @@
 //! `POST /v1/session`: how each module comes to a client, and where it connects for what is pushed.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json,
@@ -143,7 +143,9 @@ fn known(state: &NativeState, names: &[String]) -> Result<Vec<ModuleName>, Probl
             bad_request(&Invalid::new("modules", why))
         })
     };
-    names.iter().map(one).collect()
+    // A name that stands there twice is looked at once, so the work is bounded by the modules that there are.
+    let names: BTreeSet<_> = names.iter().collect();
+    names.into_iter().map(one).collect()
 }
 
 fn check(field: &'static str, text: &str, most: usize) -> Result<(), Problem> {
