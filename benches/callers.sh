@@ -102,7 +102,8 @@ weigh_verdicts() {
   more="$(callers_config hs256)
 [census]
 enabled = false"
-  CHANGEOVER__AUTH__MAX_VERDICTS=$((4 * callers_weighed)) start_gateway callers_weighed "$broker_raised" commission
+  CHANGEOVER__AUTH__MAX_VERDICTS=$((3 * callers_weighed)) start_gateway callers_weighed "$broker_raised" commission
+  "$yardstick" load --database "$(url callers_weighed)" --rows 20000 --transaction 1000 >/dev/null
   # What connections and the first answers take is there already.
   wrk -t2 -c64 -d3s "http://127.0.0.1:$public$(path_of commission)" >/dev/null
   before=$(resident_kb "$gateway")
