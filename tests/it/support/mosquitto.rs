@@ -56,10 +56,18 @@ impl Mosquitto {
         broker
     }
 
-    /// Writes a file of its folder anew and has it read (SIGHUP).
+    /// Writes a file of its folder anew and has it read (SIGHUP). An idle one looks at the signal with the next packet, after it has
+    /// judged that by what it knew before, so this returns when it has looked.
     pub fn reload(&self, name: &str, content: &str) {
+        let times = || self.log().matches("Reloading config.").count();
+        let before = times();
         self.write(name, content);
         kill(self.pid(), Signal::SIGHUP).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while times() == before {
+            assert!(Instant::now() < deadline, "mosquitto does not reload");
+            std::thread::yield_now();
+        }
     }
 
     /// Reads a file of its folder.
