@@ -20,16 +20,11 @@ pub fn url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
-    let (address, query) = match rest.split_once('?') {
-        Some((address, query)) => (address, Some(query)),
-        None => (rest, None),
-    };
-    // A raw `/`, `?` or `@` in a password is an operator's slip that must not show it: the last
-    // `@` counts, wherever it stands.
-    let (address, query) = match query {
-        Some(query) if query.contains('@') => (rest, None),
-        _ => (address, query),
-    };
+    // A raw `/`, `?` or `@` in a password is an operator's slip that must not show it: the last `@` counts, wherever it
+    // stands, and parameters are what stands behind it.
+    let host = rest.rfind('@').map_or(0, |at| at + 1);
+    let end = rest[host..].find('?').map(|at| host + at);
+    let (address, query) = end.map_or((rest, None), |end| (&rest[..end], Some(&rest[end + 1..])));
     let mut shown = format!("{scheme}://{}", user_hidden(address));
     if let Some(query) = query {
         shown.push('?');
@@ -44,6 +39,8 @@ fn user_hidden(address: &str) -> String {
     };
     match user.split_once(':') {
         Some((name, _)) => format!("{name}:{HIDDEN}@{host}"),
+        // The `@` stood in a parameter.
+        None if user.contains('?') => format!("{HIDDEN}@{host}"),
         None => format!("{user}@{host}"),
     }
 }

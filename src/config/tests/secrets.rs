@@ -87,6 +87,13 @@ fn of_a_url_only_what_is_known_to_be_harmless_is_shown() {
             "mysql://h/db?ssl-key=-----BEGIN%20PRIVATE%20KEY-----",
             "mysql://h/db?ssl-key=***",
         ),
+        // An operator's slip: what had to be escaped was not.
+        (
+            "postgres://u:p?w@h/db?password=s3cret",
+            "postgres://u:***@h/db?password=***",
+        ),
+        ("postgres://u:p@h/db?password=a@b", "postgres://u:***@b"),
+        ("mqtt://h?password=a@b", "mqtt://***@b"),
         (
             "sqlite://data/x.db?mode=rwc&immutable",
             "sqlite://data/x.db?mode=rwc&immutable",
