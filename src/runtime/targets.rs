@@ -94,6 +94,11 @@ impl Targets {
     }
 
     #[cfg(not(feature = "embedded-broker"))]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the embedded broker is bound here"
+    )]
     fn embed(
         &mut self,
         _of: (&Config, &Arc<Census>, &Entrances),
