@@ -8,7 +8,7 @@ set -eu
 umask 077
 : "${GATEWAY_MQTT_PASSWORD:?the password of the gateway}"
 here=$(dirname "$0")
-data=${1:-/mosquitto/data} port=${2:-1883} address=${3:-}
+data=${1:-/mosquitto/data} port=${2:-1883} address=${3:-127.0.0.1}
 file=$data/dynamic-security.json
 
 plugin=
@@ -20,7 +20,7 @@ done
 # The configuration for this place; $1 = where it listens, $2 = the plugin's file.
 config() {
   sed -e "s|^listener .*|listener $1|" -e "s|^plugin /.*|plugin $plugin|" \
-    -e "s|^plugin_opt_config_file .*|plugin_opt_config_file $2|" -e "s|/mosquitto/data|$data|" "$here/mosquitto.conf"
+    -e "s|^plugin_opt_config_file .*|plugin_opt_config_file $2|" -e "s|^persistence_location .*|persistence_location $data/|" "$here/mosquitto.conf"
 }
 
 # mosquitto becomes its own user where this is root.
@@ -49,7 +49,7 @@ if [ ! -e "$file" ]; then
   kill "$first"
   wait "$first" || true
   trap - EXIT
-  if grep -qE '"(publishClientSend|publishClientReceive|subscribe)": *true' "$file.first"; then
+  if grep -qE '"(publishClientSend|publishClientReceive|subscribe)":[[:space:]]*true' "$file.first"; then
     echo "the plugin has not taken first.json" >&2
     exit 1
   fi

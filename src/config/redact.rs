@@ -38,9 +38,15 @@ fn user_hidden(address: &str) -> String {
         return address.to_owned();
     };
     match user.split_once(':') {
-        Some((name, _)) => format!("{name}:{HIDDEN}@{host}"),
         // The `@` stood in a parameter.
-        None if user.contains('?') => format!("{HIDDEN}@{host}"),
+        _ if user
+            .split(':')
+            .next()
+            .is_some_and(|name| name.contains('?')) =>
+        {
+            format!("{HIDDEN}@{host}")
+        }
+        Some((name, _)) => format!("{name}:{HIDDEN}@{host}"),
         None => format!("{user}@{host}"),
     }
 }
@@ -80,8 +86,8 @@ const HARMLESS: [&str; 27] = [
 fn parameters_hidden(query: &str) -> String {
     let hide = |parameter: &str| {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // Keys of TLS may stand there in PEM instead of the name of their file, and what follows a `#` is no value.
-        let is_plain = !value.contains("BEGIN") && !value.contains('#');
+        // Keys of TLS may stand there in PEM instead of the name of their file, and what follows these is no value.
+        let is_plain = !value.contains("BEGIN") && !value.contains(['#', '?', ';', '=']);
         match parameter.len() == key.len() {
             _ if HARMLESS.contains(&key) && is_plain => parameter.to_owned(),
             false => format!("{key}={HIDDEN}"),

@@ -95,6 +95,7 @@ impl Claim {
         match &mut self.other {
             Some(other) if other.print == print => {}
             Some(other) => {
+                self.rests_until = None;
                 *other = Other {
                     seen,
                     print,

@@ -218,3 +218,14 @@ fn each_reason_says_what_to_do() {
     told.claim.rest_until(None);
     assert_eq!(reason(&told).as_deref(), Some(lives));
 }
+
+#[test]
+fn a_log_that_lives_again_is_told_in_place_of_a_rest() {
+    let mut told = Told::new();
+    told.see(0, Some(6), 7, LEADS);
+    let end = told.at(600);
+    told.claim.rest_until(Some(end));
+    assert_eq!(told.keeps_off(), Some(Keeps::Rests));
+    told.see(1, Some(6), 8, LEADS);
+    assert_eq!(told.keeps_off(), Some(Keeps::Lives));
+}

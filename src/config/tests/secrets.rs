@@ -94,6 +94,15 @@ fn of_a_url_only_what_is_known_to_be_harmless_is_shown() {
         ),
         ("postgres://u:p@h/db?password=a@b", "postgres://u:***@b"),
         ("mqtt://h?password=a@b", "mqtt://***@b"),
+        ("https://h/c?sig=s3cret&to=mailto:a@b", "https://***@b"),
+        (
+            "postgres://h/db?sslmode=require?password=s3cret",
+            "postgres://h/db?sslmode=***",
+        ),
+        (
+            "postgres://h/db?sslmode=require;password=s3cret",
+            "postgres://h/db?sslmode=***",
+        ),
         (
             "sqlite://data/x.db?mode=rwc&immutable",
             "sqlite://data/x.db?mode=rwc&immutable",

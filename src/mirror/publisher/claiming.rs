@@ -19,11 +19,14 @@ use crate::{
 /// So many intervals of our own a gateway that lives is not silent: one message may be lost, and one late.
 const SILENT_INTERVALS: u32 = 3;
 
+/// What a look shows may come some time after its answer, whatever a new connection waits for.
+const LEAST_SETTLE: Duration = Duration::from_secs(1);
+
 impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn patience(&self) -> Patience {
         Patience {
             silence: Duration::from_millis(self.settings.bookmark_ms) * SILENT_INTERVALS,
-            settle: Duration::from_millis(self.settings.settle_ms),
+            settle: Duration::from_millis(self.settings.settle_ms).max(LEAST_SETTLE),
         }
     }
 
@@ -125,12 +128,11 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 head,
                 under: Some(lane.lease.token),
             };
-            let told = witnesses.tell_shown(evidence, now);
-            claim.rest_until(told.err());
-            if told.is_err() {
-                return;
-            }
+            // The topics are ours when the epoch is there, and not before: it may fail, and is told of again then.
+            claim.rest_until(witnesses.tell_shown(evidence, now).err());
+            return;
         }
+        claim.rest_until(None);
         claim.take_over();
         tracing::warn!(broker = %self.target.name, module = %lane.module, "nobody publishes the other log there any more: taking its topics over");
     }

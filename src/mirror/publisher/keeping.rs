@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::{Publisher, jobs::MirrorStore};
 use crate::{
-    domain::ModuleName,
+    domain::{Cursor, ModuleName},
     log::{Evidence, Witness},
     mirror::line::FIRST_LINE,
 };
@@ -48,8 +48,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     /// making, tells of positions that the database has lost since. That stays so when numbering has passed
     /// by them again, as long as nobody else had the lease: those were given twice. What another log says is no such witness.
     pub(super) fn compare(&mut self, now: Instant) {
-        let admitted = self.lines[FIRST_LINE].admitted();
-        let Some(seen) = admitted.and_then(|admitted| admitted.seen.as_ref()) else {
+        let Some(admitted) = self.lines[FIRST_LINE].admitted() else {
             return;
         };
         for lane in &self.lanes {
@@ -59,15 +58,18 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             if claim.other().is_some() || open {
                 continue;
             }
-            let shown = seen.get(&lane.module);
-            let shown = shown.filter(|seen| seen.log().is_none_or(|log| log == ours));
-            let began = self.sources.leadership.beginning(&lane.lease);
-            let (Some(cursor), Some(head)) = (shown.and_then(|seen| seen.cursor()), began) else {
+            let Some(head) = self.sources.leadership.beginning(&lane.lease) else {
                 continue;
             };
+            let seen = admitted.seen.as_ref();
+            let shown = seen.and_then(|seen| seen.get(&lane.module));
+            let shown = shown.filter(|seen| seen.log().is_none_or(|log| log == ours));
             let told = self.told.get(&lane.module);
-            let beyond = cursor > head && told.is_none_or(|told| cursor > *told);
-            let evidence = beyond.then(|| Evidence {
+            let is_beyond =
+                |cursor: &Cursor| *cursor > head && told.is_none_or(|told| cursor > told);
+            let beyond = shown.and_then(|seen| seen.cursor()).filter(is_beyond);
+            // Where nothing asks for an epoch any more, nothing has to rest.
+            let evidence = beyond.map(|cursor| Evidence {
                 module: lane.module.clone(),
                 cursor,
                 witness: Witness::Bookmark(self.target.name.clone()),
