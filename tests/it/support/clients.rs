@@ -116,7 +116,10 @@ async fn installed(kind: &'static str, lock: &'static str, install: fn(&Path)) -
         guard.lock().unwrap();
         for entry in fs::read_dir(&source).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), home.join(entry.file_name())).unwrap();
+            // Another one's program may be reading it: it sees the whole file, old or new.
+            let new = home.join(".new");
+            fs::copy(entry.path(), &new).unwrap();
+            fs::rename(&new, home.join(entry.file_name())).unwrap();
         }
         let (wanted, stamp) = (
             fs::read(source.join(lock)).unwrap(),
