@@ -7,7 +7,7 @@
 //!
 //! `making.rs` makes what the configuration says. `recognizer.rs` is one entry of it: `jwt/`, `forward/`, `header.rs` and `key.rs` are the kinds. Each finds its credential
 //! (`credential.rs`), and what that says (`claims.rs`) becomes a caller (`granting.rs`). `verdicts.rs` remembers callers by the `fingerprint.rs` of their
-//! credential in a table that is read without a lock (`halves.rs`); `wrong.rs` remembers who sends wrong ones.
+//! credential in a table that is read without a lock (`halves.rs`); `wrong/` remembers who sends wrong ones.
 //!
 //! Invariants: nobody reads an audience that its [`Who`] has not granted; a caller that was recognized before costs a lookup, no lock
 //! and no I/O; who brings a credential that is refused is never taken for somebody who brings none; nothing here shows a credential.

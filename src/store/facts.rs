@@ -19,7 +19,7 @@ pub struct MirrorFact {
     pub module: ModuleName,
     /// Whether the broker has let the mirror in.
     pub connected: bool,
-    /// Why not.
+    /// Why not; while it has, what keeps clients there from some of what they are told.
     pub trouble: Option<String>,
     /// Changes that the target has not acknowledged.
     pub behind: u64,

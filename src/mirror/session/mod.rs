@@ -2,139 +2,40 @@
 //!
 //! Invariants: a session is answered from memory, unless its client has to be made on a broker first; it does not depend on the stage: topics and target are told of polled modules
 //! too, so that a flip needs no second question. Nobody is told a target that nothing is sent to.
+//!
+//! `asked.rs` is the question, `answer.rs` what is told; `entering.rs` is with what a client enters, `not_made.rs` what is told where it cannot, `times.rs` when it comes
+//! again.
 
 mod addresses;
+mod answer;
+mod asked;
 mod client_id;
+mod entering;
 mod not_made;
 #[cfg(any(test, fuzzing))]
 pub(super) mod strangers;
+mod times;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
-use self::addresses::Address;
+use self::{
+    addresses::Address,
+    times::{from_now_ms, spread},
+};
+pub use self::{
+    answer::{Connection, ModuleSession, Session},
+    asked::AskedSession,
+};
 use super::{Bound, Credentials, Directions, event::rfc3339, topic::Topics};
 use crate::{
     config::{self, Config, credentials, profile::BrokerLimits},
     cutover::Census,
-    domain::{Audience, Client, Clock, ModuleName, Transport},
-    identity::{Who, passes::Issued},
+    domain::{Audience, Clock, ModuleName},
 };
-
-/// Who asks, and for what. What is here was checked.
-#[derive(Debug, Clone)]
-pub struct AskedSession {
-    /// The client.
-    pub client_id: String,
-    /// Whose client it is.
-    pub who: Who,
-    /// Whose changes it may read, besides everyone's: sorted.
-    pub audiences: Arc<[Audience]>,
-    /// Its program and version; empty if it says nothing.
-    pub agent: String,
-    /// Where it calls from.
-    pub address: Option<IpAddr>,
-    /// The modules that it wants; `None` = all.
-    pub modules: Option<Vec<ModuleName>>,
-    /// Spreads what clients do later: from 0 up to 1.
-    pub chance: f64,
-}
-
-impl AskedSession {
-    /// What is known of the client that asks.
-    pub fn client(&self) -> Client<'_> {
-        Client {
-            id: &self.client_id,
-            audiences: &self.audiences,
-            agent: self.agent.as_bytes(),
-            address: self.address,
-        }
-    }
-}
-
-/// The answer to a client that is ready for push.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Session {
-    client_id: String,
-    /// Until when the answer may be used.
-    #[schema(format = DateTime)]
-    expires_at: String,
-    /// When to ask again; earlier if the `version` in a module's retained message is a new one.
-    next_session_ms: u64,
-    /// How often to read from the cursor although nothing seems to be missing.
-    resync_ms: u64,
-    /// The target of most of the modules. Null while there is none.
-    mqtt: Option<Connection>,
-    /// The targets of the modules, by name.
-    targets: BTreeMap<String, Connection>,
-    modules: BTreeMap<String, ModuleSession>,
-}
-
-/// How to connect to a target.
-#[derive(Clone, PartialEq, Serialize, ToSchema)]
-#[schema(as = SessionTarget)]
-pub struct Connection {
-    target: String,
-    /// MQTT over TCP or TLS.
-    url: Option<String>,
-    /// MQTT over WebSocket; null = none.
-    websocket_url: Option<String>,
-    /// The newest version that it speaks.
-    #[schema(pattern = "^(5|3\\.1\\.1)$")]
-    protocol: &'static str,
-    /// With which to connect: another one may be taken by another client.
-    client_id: String,
-    /// Says what may be read. Null where the password is.
-    username: Option<String>,
-    /// Good for this client id only, until a little after `expires_at`. Null = connect without, if a module of this target is to come by
-    /// `push`. If none is, there may be no way in now: with the reason `broker-unready` the broker cannot be told of the client, so do not
-    /// connect, and ask again after `next_session_ms`.
-    password: Option<String>,
-    keep_alive_s: u16,
-}
-
-/// Without the password.
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("target", &self.target)
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How one module comes to this client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ModuleSession {
-    #[schema(value_type = String, pattern = "^(poll|push)$")]
-    transport: Transport,
-    /// Why: a stable word.
-    reason: &'static str,
-    /// Where the module's retained message shows another one, this answer no longer holds: ask again.
-    version: i64,
-    /// What to subscribe to at QoS 1: the module's retained message, and its channels for this client. Empty without a
-    /// target.
-    topics: Vec<String>,
-    /// Where. Null = none gets the module now.
-    target: Option<String>,
-    /// How long to wait before the next poll while the transport is `poll`. Null = nothing is configured. Where clients are sent
-    /// back from push, each has its own, so that they do not come at once, and asks for the session again after it.
-    next_poll_ms: Option<u64>,
-    /// Whether that is its time to come back from push.
-    #[serde(skip)]
-    returns: bool,
-    /// How long this holds, if a guard is about to move the client.
-    #[serde(skip)]
-    holds_ms: Option<u64>,
-}
 
 /// Where sessions are opened.
 pub struct Sessions {
@@ -271,13 +172,6 @@ impl Sessions {
         (most, names)
     }
 
-    /// Whether the client is there, where it has to be made.
-    fn is_made(&self, connection: &Connection) -> bool {
-        let target = self.targets.get(&connection.target);
-        let has_to_be = target.is_some_and(Target::is_made_there);
-        !has_to_be || connection.password.is_some()
-    }
-
     /// Who was told what.
     fn note(&self, modules: &BTreeMap<String, ModuleSession>, asked: &AskedSession) {
         for name in self.modules.keys() {
@@ -286,34 +180,6 @@ impl Sessions {
                 clients.asks_session(&asked.client(), told.transport, Instant::now());
             }
         }
-    }
-
-    /// How long the answer holds: no longer than the credential of the caller.
-    fn lifetime_ms(&self, who: &Who) -> u64 {
-        let ends_at = who.caller().and_then(|caller| caller.expires_at);
-        let left = ends_at.map(|at| at.since(self.clock.now()).as_millis());
-        let left = left.and_then(|left| u64::try_from(left).ok());
-        left.map_or(self.settings.lifetime_ms, |left| {
-            left.min(self.settings.lifetime_ms)
-        })
-    }
-
-    /// What a client is told on its way back from push is no interval to go on with: it asks again once it is there. So does one that a
-    /// guard moves, at its own time.
-    fn next_session_ms(
-        &self,
-        lifetime_ms: u64,
-        modules: &BTreeMap<String, ModuleSession>,
-        chance: f64,
-    ) -> u64 {
-        // Whose credential ends in a moment does not come again and again until then.
-        let shortest = SHORTEST_SESSION_MS.min(self.settings.lifetime_ms / 2);
-        let usual = spread((lifetime_ms / 2).max(shortest), chance);
-        let returning = modules.values().filter(|module| module.returns);
-        let there = returning.filter_map(|module| module.next_poll_ms).max();
-        let moved = modules.values().filter_map(|module| module.holds_ms).min();
-        let soonest = there.into_iter().chain(moved).min();
-        soonest.map_or(usual, |soonest| usual.min(soonest.max(SHORTEST_SESSION_MS)))
     }
 
     fn module_session(
@@ -352,75 +218,7 @@ impl Sessions {
         let target = modules.find_map(|module| self.directions.target(module, client_id));
         target.map(str::to_owned)
     }
-
-    async fn connection(&self, name: &str, asked: &AskedSession) -> Option<Connection> {
-        let target = self.targets.get(name)?;
-        let longest = target.limits.client_id_bytes;
-        let client_id = client_id::of(
-            &target.group,
-            (&asked.who, &asked.audiences),
-            &asked.client_id,
-            longest,
-        );
-        let entered_with = self.issue(name, target, asked, &client_id).await;
-        let (username, password) = entered_with
-            .map(|issued| (issued.username, issued.password))
-            .unzip();
-        let aliases = self.census.presence().aliases();
-        aliases.note(&client_id, &asked.client_id);
-        Some(Connection {
-            target: name.to_owned(),
-            url: target.address.mqtt.clone(),
-            websocket_url: target.address.websocket.clone(),
-            protocol: target.protocol,
-            client_id,
-            username,
-            password,
-            keep_alive_s: self.settings.keep_alive_s,
-        })
-    }
-
-    /// With what the client enters. Without, where it needs something, it is refused there and polls on.
-    async fn issue(
-        &self,
-        name: &str,
-        target: &Target,
-        asked: &AskedSession,
-        client_id: &str,
-    ) -> Option<Issued> {
-        match target.credentials {
-            credentials::Credentials::None => None,
-            credentials::Credentials::Static => self.credentials.configured(name),
-            credentials::Credentials::Signed => {
-                let passes = self.credentials.passes()?;
-                passes.issue(&asked.who, &asked.audiences, client_id)
-            }
-            credentials::Credentials::Dynsec => {
-                let desk = self.credentials.desk(name)?;
-                let who = (&asked.who, asked.address);
-                desk.issue(who, &asked.audiences, client_id).await
-            }
-        }
-    }
 }
-
-impl Target {
-    /// Whether clients have to be made on its broker before they enter.
-    fn is_made_there(&self) -> bool {
-        self.credentials == credentials::Credentials::Dynsec
-    }
-}
-
-/// A little more than what is left, so that who comes then finds itself moved.
-fn from_now_ms(moment: Instant) -> u64 {
-    let left = moment.saturating_duration_since(Instant::now());
-    u64::try_from(left.as_millis())
-        .unwrap_or(u64::MAX)
-        .saturating_add(1)
-}
-
-/// Nobody is asked to come again sooner.
-const SHORTEST_SESSION_MS: u64 = 1_000;
 
 /// The retained message and the channels.
 pub(super) fn topics_of(topics: &Topics, module: &ModuleName, own: &[Audience]) -> Vec<String> {
@@ -434,10 +232,4 @@ pub(super) fn topics_of(topics: &Topics, module: &ModuleName, own: &[Audience]) 
         .into_iter()
         .chain(channels)
         .collect()
-}
-
-/// A tenth less at most, so that clients that asked together do not come back together.
-fn spread(ms: u64, chance: f64) -> u64 {
-    let tenth = Duration::from_millis(ms / 10).mul_f64(chance.clamp(0.0, 1.0));
-    ms - u64::try_from(tenth.as_millis()).unwrap_or(0)
 }
