@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Problems, span::Span};
 
+/// The longest that `mirror.bookmark_ms` may be.
+pub const LONGEST_BOOKMARK_MS: u64 = 3_600_000;
+
 /// Bounds and rhythm of each target's publisher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -77,7 +80,7 @@ impl Mirror {
         bound("refusal_tries", self.refusal_tries.into(), 1, 1_000);
         bound("ack_timeout_ms", self.ack_timeout_ms, 100, 3_600_000);
         bound("halt_retry_ms", self.halt_retry_ms, 100, 86_400_000);
-        bound("bookmark_ms", self.bookmark_ms, 100, 3_600_000);
+        bound("bookmark_ms", self.bookmark_ms, 100, LONGEST_BOOKMARK_MS);
         bound("drain_ms", self.drain_ms, 1, 600_000);
         bound("keep_alive_s", self.keep_alive_s.into(), 5, 65_535);
         let replay = &format!("{path}.replay_on_reconnect");

@@ -14,22 +14,49 @@ use crate::domain::LogId;
 pub struct Claim {
     /// The log that is published there, or was.
     other: Option<Other>,
-    /// The one that has to yield to ours, and was told of.
-    yielding: Option<LogId>,
+    /// The one that has to yield to ours, and publishes beside us until it has heard of us.
+    yielding: Option<Yielding>,
     /// Until when no epoch is begun on the broker's word, if it asks for one.
     rests_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Other {
-    /// What it said last, and a print of the whole message.
-    seen: Seen,
-    print: u32,
+    /// What it said last.
+    said: Shown,
     /// Whether it was heard, and not only found.
     lives: bool,
     /// Since when nothing new of it was heard.
     silent_since: Instant,
     look: Look,
+}
+
+#[derive(Debug)]
+struct Yielding {
+    log: LogId,
+    /// What it said last, and when.
+    seen: Seen,
+    heard_at: Instant,
+}
+
+/// A message that the broker has shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    /// What it says.
+    pub seen: Seen,
+    /// Of the whole message.
+    print: u32,
+    /// Whether the broker had kept it: nobody published it just now.
+    kept: bool,
+}
+
+impl Shown {
+    /// What is in a message.
+    pub fn new(seen: Seen, mut payload: &[u8], kept: bool) -> Self {
+        let print = murmur3::murmur3_32(&mut payload, 0);
+        let print = print.expect("reading from memory does not fail");
+        Self { seen, print, kept }
+    }
 }
 
 /// The last look before a take-over: the retained message is asked for once more, which shows as well that the connection still works.
@@ -71,21 +98,33 @@ pub enum Due {
     Look,
     /// Nobody is there any more.
     TakeOver,
+    /// Whoever published beside us has ended, and went as far as this.
+    Outlived(Seen),
 }
+
+/// So many intervals a gateway that lives is not silent: one message may be lost, and one late.
+const SILENT_INTERVALS: u32 = 3;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Without anything new of the other log.
-    pub silence: Duration,
+    /// In which a gateway publishes the message: ours, and another's if it does not say.
+    pub interval: Duration,
     /// After the answer to the last look, for what it shows.
     pub settle: Duration,
 }
 
+impl Patience {
+    /// Without anything new of the other log: by its interval or ours, whichever is longer.
+    fn silence(self, other: Seen) -> Duration {
+        self.interval.max(other.interval()) * SILENT_INTERVALS
+    }
+}
+
 impl Claim {
     /// The broker has shown a message. Returns whose log it is if that one has to yield, and was not told of.
-    pub fn see(&mut self, (seen, print): (Seen, u32), ours: Ours, now: Instant) -> Option<LogId> {
-        if seen.log() == Some(ours.log) {
+    pub fn see(&mut self, said: Shown, ours: Ours, now: Instant) -> Option<LogId> {
+        if said.seen.log() == Some(ours.log) {
             // With a lane of ours it is an echo of what we published before we yielded.
             if !ours.leads {
                 self.other = None;
@@ -93,38 +132,43 @@ impl Claim {
             return None;
         }
         match &mut self.other {
-            Some(other) if other.print == print => {}
+            Some(other) if other.said.print == said.print => {}
             Some(other) => {
                 self.rests_until = None;
                 *other = Other {
-                    seen,
-                    print,
+                    said,
                     lives: true,
                     silent_since: now,
                     look: Look::NotYet,
                 }
             }
-            None => return self.meet(seen, print, ours, now),
+            None => return self.meet(said, ours, now),
         }
         None
     }
 
     /// A message that is not ours, or does not say so, and there was none.
-    fn meet(&mut self, seen: Seen, print: u32, ours: Ours, now: Instant) -> Option<LogId> {
-        match seen.log() {
+    fn meet(&mut self, said: Shown, ours: Ours, now: Instant) -> Option<LogId> {
+        // What the broker kept may come late: it was published before ours.
+        let beside = ours.publishes && !said.kept;
+        match said.seen.log() {
             // A gateway of before, with our database for all we know.
-            None if !ours.publishes => return None,
-            Some(log) if ours.publishes && log > ours.log => {
-                let told = self.yielding.replace(log) == Some(log);
-                return (!told).then_some(log);
+            None if !beside => return None,
+            Some(log) if beside && log > ours.log => {
+                let yielding = Yielding {
+                    log,
+                    seen: said.seen,
+                    heard_at: now,
+                };
+                let known = self.yielding.replace(yielding);
+                return known.is_none_or(|known| known.log != log).then_some(log);
             }
             _ => {}
         }
         self.rests_until = None;
         self.other = Some(Other {
-            seen,
-            print,
-            lives: ours.publishes,
+            said,
+            lives: beside,
             silent_since: now,
             look: Look::NotYet,
         });
@@ -141,16 +185,21 @@ impl Claim {
         if let Some(other) = &mut self.other {
             (other.silent_since, other.look) = (now, Look::NotYet);
         }
+        if let Some(yielding) = &mut self.yielding {
+            yielding.heard_at = now;
+        }
     }
 
     /// What there is to be done. The last look counts as asked for from then on.
     pub fn due(&mut self, patience: Patience, now: Instant) -> Due {
-        let Some(other) = &mut self.other else {
-            return Due::Nothing;
-        };
         let since = |then: Instant| now.saturating_duration_since(then);
+        let Some(other) = &mut self.other else {
+            let ended = |it: &&Yielding| since(it.heard_at) >= patience.silence(it.seen);
+            let outlived = self.yielding.as_ref().filter(ended);
+            return outlived.map_or(Due::Nothing, |it| Due::Outlived(it.seen));
+        };
         match other.look {
-            Look::NotYet if since(other.silent_since) >= patience.silence => {
+            Look::NotYet if since(other.silent_since) >= patience.silence(other.said.seen) => {
                 other.look = Look::Asked;
                 Due::Look
             }
@@ -170,12 +219,17 @@ impl Claim {
 
     /// The other log's last word, while there is one.
     pub fn other(&self) -> Option<Seen> {
-        self.other.as_ref().map(|other| other.seen)
+        self.other.as_ref().map(|other| other.said.seen)
     }
 
     /// The topics are ours from now on.
     pub fn take_over(&mut self) {
         self.other = None;
+    }
+
+    /// Clients that followed the one that published beside us know of it.
+    pub fn forget_outlived(&mut self) {
+        self.yielding = None;
     }
 
     /// The broker asks for one more epoch, but not before this moment; or it asks for none.
@@ -198,8 +252,10 @@ impl Claim {
 
     /// The same in words.
     pub fn reason(&self, patience: Patience, now: Instant) -> Option<String> {
-        let silence = humantime::format_duration(patience.silence);
-        let log = self.other().and_then(Seen::log);
+        let other = self.other();
+        let silence = other.map_or(Duration::ZERO, |other| patience.silence(other));
+        let silence = humantime::format_duration(silence);
+        let log = other.and_then(Seen::log);
         let log = log.map_or_else(
             || "one without an identity".to_owned(),
             |log| log.to_string(),

@@ -3,19 +3,25 @@
 use super::*;
 
 const PATIENCE: Patience = Patience {
-    silence: Duration::from_secs(15),
+    interval: Duration::from_secs(5),
     settle: Duration::from_secs(1),
 };
 
 const OURS: LogId = LogId::new(5);
 
-fn of(log: Option<u128>, head: u64) -> (Seen, u32) {
+/// Published just now.
+fn of(log: Option<u128>, head: u64) -> Shown {
+    shown(log, head, None, false)
+}
+
+fn shown(log: Option<u128>, head: u64, every_ms: Option<u64>, kept: bool) -> Shown {
     let log = log.map_or_else(String::new, |log| {
         format!(",\"log\":\"{}\"", LogId::new(log))
     });
-    let text = format!("{{\"epoch\":1,\"head\":{head}{log}}}");
-    let print = murmur3::murmur3_32(&mut text.as_bytes(), 0).unwrap();
-    (Seen::parse(text.as_bytes()).unwrap(), print)
+    let every = every_ms.map_or_else(String::new, |every| format!(",\"every_ms\":{every}"));
+    let text = format!("{{\"epoch\":1,\"head\":{head}{log}{every}}}");
+    let seen = Seen::parse(text.as_bytes()).unwrap();
+    Shown::new(seen, text.as_bytes(), kept)
 }
 
 /// What we are: without a lane, with one, and one that publishes.
@@ -169,6 +175,58 @@ fn who_must_yield_is_told_of_once() {
     assert_eq!(told.see(5, Some(6), 2, PUBLISHES), None);
     assert_eq!(told.see(6, Some(7), 2, PUBLISHES), Some(seven));
     assert_eq!(told.keeps_off(), None);
+}
+
+#[test]
+fn what_the_broker_kept_is_found_and_not_heard_however_late_it_comes() {
+    let table = [
+        (Some(4), Some(Keeps::Found)),
+        (Some(6), Some(Keeps::Found)),
+        (Some(5), None),
+        (None, None),
+    ];
+    for (log, keeps_off) in table {
+        let mut told = Told::new();
+        let now = told.at(0);
+        let yields = told.claim.see(shown(log, 7, None, true), PUBLISHES, now);
+        assert_eq!((yields, told.keeps_off()), (None, keeps_off), "{log:?}");
+    }
+}
+
+#[test]
+fn whoever_speaks_more_rarely_than_we_is_silent_later() {
+    let mut told = Told::new();
+    let now = told.at(0);
+    let rare = shown(Some(6), 7, Some(60_000), true);
+    told.claim.see(rare, LEADS, now);
+    let reason = told.claim.reason(PATIENCE, now).unwrap();
+    assert!(reason.contains("none does for 3m"), "{reason}");
+    assert_eq!((told.due(179), told.due(180)), (Due::Nothing, Due::Look));
+    // And nobody earlier than we would be.
+    let mut told = Told::new();
+    let often = shown(Some(6), 7, Some(100), true);
+    told.claim.see(often, LEADS, now);
+    assert_eq!((told.due(14), told.due(15)), (Due::Nothing, Due::Look));
+}
+
+#[test]
+fn the_end_of_who_published_beside_us_is_noticed() {
+    let mut told = Told::new();
+    told.see(0, Some(6), 1, PUBLISHES);
+    told.see(5, Some(6), 2, PUBLISHES);
+    assert_eq!(told.due(19), Due::Nothing);
+    let last = of(Some(6), 2).seen;
+    assert_eq!(told.due(20), Due::Outlived(last));
+    told.claim.begin_connection(told.at(21));
+    assert_eq!(
+        (told.due(35), told.due(36)),
+        (Due::Nothing, Due::Outlived(last))
+    );
+    told.claim.forget_outlived();
+    assert_eq!(told.due(99), Due::Nothing);
+    // It comes back, and is told of again.
+    let six = LogId::new(6);
+    assert_eq!(told.see(100, Some(6), 3, PUBLISHES), Some(six));
 }
 
 /// Two that publish, and hear each other in any order: one is left, whatever the other says.

@@ -217,7 +217,7 @@ async fn by_mqtt(
     let mut head = 0;
     while !fleet.is_done(head) {
         match link.next().await {
-            Signal::Message { topic, payload } if topic.ends_with("/m/commission") => {
+            Signal::Message { topic, payload, .. } if topic.ends_with("/m/commission") => {
                 let told: Value = serde_json::from_slice(&payload).unwrap();
                 head = told["head"].as_u64().unwrap_or(head);
             }

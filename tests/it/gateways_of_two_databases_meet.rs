@@ -204,11 +204,11 @@ async fn who_starts_over_with_an_empty_database_goes_on_by_itself() {
     assert_eq!(two.epochs().await, 1);
 }
 
-/// A gateway of an older release, which does not say its log and is always beyond what it sees, in a higher epoch.
-async fn older(broker: &str, mut heads: tokio::sync::mpsc::Receiver<u32>) {
+/// Another gateway, as far as its retained messages of `commission` go: the members behind the module's name.
+async fn speaker(broker: &str, mut words: tokio::sync::mpsc::Receiver<String>) {
     let options = LinkOptions {
         endpoint: Endpoint::parse(broker, Protocol::V5).unwrap(),
-        client_id: "older".to_owned(),
+        client_id: "another".to_owned(),
         keep_alive: Duration::from_secs(5),
         inflight: 10,
         session: None,
@@ -217,9 +217,9 @@ async fn older(broker: &str, mut heads: tokio::sync::mpsc::Receiver<u32>) {
     let mut link = Link::open(&options);
     loop {
         tokio::select! {
-            head = heads.recv() => {
-                let Some(epoch) = head else { return };
-                let text = format!("{{\"module\":\"{MODULE}\",\"epoch\":{epoch},\"head\":900,\"generation\":0,\"version\":{epoch}}}");
+            said = words.recv() => {
+                let Some(said) = said else { return };
+                let text = format!("{{\"module\":\"{MODULE}\",{said}}}");
                 link.publish(&format!("changeover/m/{MODULE}"), text.into(), true, "application/json").unwrap();
             }
             signals = link.next() => {
@@ -230,16 +230,60 @@ async fn older(broker: &str, mut heads: tokio::sync::mpsc::Receiver<u32>) {
     }
 }
 
+/// What a gateway of an older release says, which does not say its log and is always beyond what it sees, in a higher epoch.
+fn older(epoch: u32) -> String {
+    format!(r#""epoch":{epoch},"head":900,"generation":0,"version":{epoch}"#)
+}
+
+/// One that must yield has published beside us until it heard us: clients have what it sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_who_published_beside_us_has_ended_clients_hear_of_it() {
+    let broker = broker();
+    let fed = Fed::new(&broker, "one").await;
+    let program = Program::start(&fed.setup).await;
+    ingest(&program.client, "a", 3).await;
+    acknowledged(&program.client, "t", 3).await;
+    let follower = Follower::start(&broker.url(), Protocol::V5, "follower", &["changeover/m/+"]);
+    follower.subscribed().await;
+    let (say, words) = tokio::sync::mpsc::channel(4);
+    let url = broker.url();
+    let publisher = tokio::spawn(async move { speaker(&url, words).await });
+    let greatest = "f".repeat(32);
+    for head in [8, 9] {
+        say.send(format!(
+            r#""epoch":4,"head":{head},"generation":0,"version":1,"log":"{greatest}","every_ms":100"#
+        ))
+        .await
+        .unwrap();
+    }
+    let yields = "another gateway publishes its own log there as well, and has to keep off, as its log has the greater identity: give each gateway its own `mqtt.topic_prefix`";
+    eventually("it is told of", START, async || program.said(yields)).await;
+    ingest(&program.client, "b", 2).await;
+    follower
+        .wait("ours goes on in an epoch above both", |record| {
+            let mut all = record.bookmarks.iter();
+            all.any(|b| b["module"] == MODULE && b["epoch"] == 5 && b["log"] != *greatest)
+        })
+        .await;
+    until(&program.client, "t", "all is there", |target| {
+        module(target)["behind"] == 0 && halted(target).is_empty()
+    })
+    .await;
+    assert_eq!(fed.epochs().await, 1);
+    drop(say);
+    publisher.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_does_not_say_its_log_begins_one_epoch_and_no_more() {
     let broker = broker();
     let fed = Fed::new(&broker, "one").await;
     let follower = Follower::start(&broker.url(), Protocol::V5, "follower", &["changeover/m/+"]);
     follower.subscribed().await;
-    let (say, heads) = tokio::sync::mpsc::channel(4);
+    let (say, words) = tokio::sync::mpsc::channel(4);
     let url = broker.url();
-    let publisher = tokio::spawn(async move { older(&url, heads).await });
-    say.send(1).await.unwrap();
+    let publisher = tokio::spawn(async move { speaker(&url, words).await });
+    say.send(older(1)).await.unwrap();
     follower
         .wait("it stands there", |record| !logs(record).is_empty())
         .await;
@@ -257,7 +301,7 @@ async fn a_message_that_does_not_say_its_log_begins_one_epoch_and_no_more() {
         .await;
     // The other one answers as such a gateway does.
     for epoch in 3..6 {
-        say.send(epoch).await.unwrap();
+        say.send(older(epoch)).await.unwrap();
         follower
             .wait("it was published", |record| {
                 record.bookmarks.iter().any(|b| b["epoch"] == epoch)
@@ -269,7 +313,7 @@ async fn a_message_that_does_not_say_its_log_begins_one_epoch_and_no_more() {
         .await;
     }
     let from = follower.look(|record| logs(record).len());
-    say.send(6).await.unwrap();
+    say.send(older(6)).await.unwrap();
     follower
         .wait("it was published", |record| logs(record).len() > from)
         .await;

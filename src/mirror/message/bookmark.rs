@@ -1,5 +1,7 @@
 //! The retained message of a module: how far this broker is, and the module's flags.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{
@@ -9,6 +11,7 @@ use utoipa::{
 
 use super::event::rfc3339;
 use crate::{
+    config::mirror::LONGEST_BOOKMARK_MS,
     domain::{Cursor, Epoch, LogId, Micros, ModuleName, Position, Stage, Standing},
     mirror::directions::Directions,
 };
@@ -45,6 +48,8 @@ struct Message<'a> {
     /// Whose log it is: the identity of the gateway's database. Another one on the same topic is another gateway.
     #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
     log: LogId,
+    /// The message comes again after so many milliseconds at the latest, while its gateway is connected.
+    every_ms: u64,
     #[schema(format = DateTime)]
     time: String,
 }
@@ -65,6 +70,8 @@ pub struct Said {
     pub version: i64,
     /// The database's identity.
     pub log: LogId,
+    /// `mirror.bookmark_ms`.
+    pub every_ms: u64,
     /// The time.
     pub now: Micros,
 }
@@ -85,6 +92,7 @@ pub fn encode(module: &ModuleName, target: &str, directions: &Directions, said: 
         target,
         standing: directions.standing(target),
         log: said.log,
+        every_ms: said.every_ms,
         time: rfc3339(said.now),
     };
     let json = serde_json::to_vec(&message).expect("numbers, words and texts have a JSON form");
@@ -99,6 +107,8 @@ pub struct Seen {
     /// Absent in messages of gateways of before.
     #[serde(default)]
     log: Option<LogId>,
+    #[serde(default)]
+    every_ms: u64,
 }
 
 /// The name under which the broker was fed that shows a message; `None` if it does not say.
@@ -124,6 +134,11 @@ impl Seen {
     /// Whose log it is of, if it says so.
     pub const fn log(self) -> Option<LogId> {
         self.log
+    }
+
+    /// How long its gateway may be silent between two messages; nothing if it does not say.
+    pub fn interval(self) -> Duration {
+        Duration::from_millis(self.every_ms.min(LONGEST_BOOKMARK_MS))
     }
 
     /// What the broker's memory reaches to; `None` if no log of ours can have got there.
@@ -158,13 +173,14 @@ mod tests {
             generation: 3,
             version: directions.version(&module, Some("t")),
             log: LogId::new(7),
+            every_ms: 5_000,
             now: Micros::new(0),
         };
         let message = encode(&module, "t", &directions, said);
         let expected = concat!(
             r#"{"module":"m1","epoch":2,"head":7,"generation":3,"stage_requested":"mirror","#,
             r#""stage_effective":"mirror","version":0,"reason":"stage","target":"t","standing":"active","#,
-            r#""log":"00000000000000000000000000000007","time":"1970-01-01T00:00:00.000000Z"}"#
+            r#""log":"00000000000000000000000000000007","every_ms":5000,"time":"1970-01-01T00:00:00.000000Z"}"#
         );
         assert_eq!(message, expected);
         let seen = Seen::parse(&message).unwrap();
@@ -172,12 +188,17 @@ mod tests {
         assert!(!seen.reaches(Cursor::new(Epoch::new(2), Position::new(8))));
         assert_eq!(seen.cursor(), Some(head));
         assert_eq!(seen.log(), Some(LogId::new(7)));
+        assert_eq!(seen.interval(), Duration::from_secs(5));
         let of_before = Seen::parse(br#"{"module":"m1","epoch":2,"head":7}"#).unwrap();
         assert_eq!(of_before.log(), None);
+        assert_eq!(of_before.interval(), Duration::ZERO);
         assert_eq!(named(&message).as_deref(), Some("t"));
         assert_eq!(named(br#"{"module":"m1","epoch":2,"head":7}"#), None);
         assert_eq!(Seen::parse(b"[]"), None);
         let forged = Seen::parse(br#"{"epoch":1,"head":18446744073709551615}"#).unwrap();
         assert_eq!(forged.cursor(), None);
+        let forged =
+            Seen::parse(br#"{"epoch":1,"head":1,"every_ms":18446744073709551615}"#).unwrap();
+        assert_eq!(forged.interval(), Duration::from_hours(1));
     }
 }

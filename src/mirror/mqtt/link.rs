@@ -54,6 +54,8 @@ pub enum Signal {
         topic: String,
         /// Its payload; of an event in binary mode, the event in its structured form.
         payload: Bytes,
+        /// Whether the broker had kept it, and nobody published it just now.
+        kept: bool,
     },
     /// The connection is over, with the reason. Nothing comes after it.
     Closed(String),

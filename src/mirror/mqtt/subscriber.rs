@@ -66,7 +66,7 @@ pub async fn listen(
                         backoff.reset();
                         Heard::Listening
                     }
-                    Signal::Message { topic, payload } => Heard::Message { topic, payload },
+                    Signal::Message { topic, payload, .. } => Heard::Message { topic, payload },
                     Signal::Closed(reason) => Heard::Away(reason),
                     Signal::Sent(_) | Signal::Acknowledged(_) | Signal::Refused(..) => continue,
                 };

@@ -98,6 +98,7 @@ fn signal(event: Event) -> Option<Signal> {
         Event::Incoming(Incoming::Publish(message)) => Some(Signal::Message {
             topic: message.topic,
             payload: message.payload,
+            kept: message.retain,
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {
             let least = ack.return_codes.iter().copied().map(grant).min();

@@ -165,6 +165,7 @@ fn signal(event: Event) -> Option<Signal> {
         }),
         Event::Incoming(Incoming::Publish(message)) => Some(Signal::Message {
             topic: String::from_utf8_lossy(&message.topic).into_owned(),
+            kept: message.retain,
             payload: structured(&message).unwrap_or(message.payload),
         }),
         Event::Incoming(Incoming::SubAck(ack)) => {

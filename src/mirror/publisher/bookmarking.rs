@@ -109,6 +109,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             generation: lane.generation,
             version,
             log: self.sources.log,
+            every_ms: self.settings.bookmark_ms,
             now: self.sources.clock.now(),
         };
         let payload = bookmark::encode(&lane.module, &self.target.name, directions, said);

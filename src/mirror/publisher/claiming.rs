@@ -10,36 +10,37 @@ use crate::{
     domain::ModuleName,
     log::{Evidence, Witness},
     mirror::{
-        claim::{Due, Ours, Patience},
+        claim::{Claim, Due, Ours, Patience, Shown},
         line::FIRST_LINE,
         message::bookmark::Seen,
     },
 };
 
-/// So many intervals of our own a gateway that lives is not silent: one message may be lost, and one late.
-const SILENT_INTERVALS: u32 = 3;
-
 /// What a look shows may come some time after its answer, whatever a new connection waits for.
 const LEAST_SETTLE: Duration = Duration::from_secs(1);
+
+/// How our epoch stands to another log's.
+enum Above {
+    /// It is higher.
+    Yes,
+    /// A new one was asked for.
+    Soon,
+    /// It is too early for a new one.
+    NotBefore(Instant),
+    /// Somebody is at it, or the lease has gone.
+    Unknown,
+}
 
 impl<S: MirrorStore + ?Sized> Publisher<S> {
     fn patience(&self) -> Patience {
         Patience {
-            silence: Duration::from_millis(self.settings.bookmark_ms) * SILENT_INTERVALS,
+            interval: Duration::from_millis(self.settings.bookmark_ms),
             settle: Duration::from_millis(self.settings.settle_ms).max(LEAST_SETTLE),
         }
     }
 
     /// The broker has shown the retained message of a module, or somebody publishes it.
-    pub(super) fn on_claim(
-        &mut self,
-        module: &ModuleName,
-        seen: Seen,
-        mut payload: &[u8],
-        now: Instant,
-    ) {
-        let print = murmur3::murmur3_32(&mut payload, 0);
-        let print = print.expect("reading from memory does not fail");
+    pub(super) fn on_claim(&mut self, module: &ModuleName, said: Shown, now: Instant) {
         let lane = self.lanes.iter().find(|lane| lane.module == *module);
         let ours = Ours {
             log: self.sources.log,
@@ -47,7 +48,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             publishes: lane.is_some_and(|lane| lane.bookmark.sent.is_some()),
         };
         let claim = self.claims.entry(module.clone()).or_default();
-        if let Some(log) = claim.see((seen, print), ours, now) {
+        if let Some(log) = claim.see(said, ours, now) {
             tracing::error!(
                 broker = %self.target.name, %module, %log, ours = %self.sources.log,
                 "another gateway publishes its own log there as well, and has to keep off, as its log has the greater identity: give each gateway its own `mqtt.topic_prefix`"
@@ -87,6 +88,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             match claim.map(|claim| claim.due(patience, now)) {
                 Some(Due::Look) => self.look_again(at),
                 Some(Due::TakeOver) => self.take_over(at, now),
+                Some(Due::Outlived(seen)) => self.outlive(at, seen, now),
                 Some(Due::Nothing) | None => {}
             }
         }
@@ -109,31 +111,57 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Nobody is there any more. Clients that followed the other log may be: unless our epoch is higher, a new one begins.
     fn take_over(&mut self, at: usize, now: Instant) {
-        let lane = &self.lanes[at];
-        let began = self.sources.leadership.beginning(&lane.lease);
-        let (Some(claim), Some(head)) = (self.claims.get_mut(&lane.module), began) else {
+        let module = &self.lanes[at].module;
+        let Some(other) = self.claims.get(module).and_then(Claim::other) else {
             return;
         };
+        // The topics are ours when the epoch is there, and not before: it may fail, and is told of again then.
+        let is_above = self.is_above(at, other, now);
+        let module = &self.lanes[at].module;
+        let claim = self.claims.get_mut(module).expect("it was there");
+        match is_above {
+            Above::Yes => {
+                claim.rest_until(None);
+                claim.take_over();
+                tracing::warn!(broker = %self.target.name, %module, "nobody publishes the other log there any more: taking its topics over");
+            }
+            Above::Soon => claim.rest_until(None),
+            Above::NotBefore(moment) => claim.rest_until(Some(moment)),
+            Above::Unknown => {}
+        }
+    }
+
+    /// Whoever published beside us has ended. Clients have its changes as well: a new epoch begins in the same way, but nothing waits for it,
+    /// as what we publish meanwhile is ours.
+    fn outlive(&mut self, at: usize, other: Seen, now: Instant) {
+        if matches!(self.is_above(at, other, now), Above::Yes) {
+            let module = &self.lanes[at].module;
+            if let Some(claim) = self.claims.get_mut(module) {
+                claim.forget_outlived();
+            }
+        }
+    }
+
+    /// Whether our epoch is higher than the one that another log has reached. If it is not, one is asked for.
+    fn is_above(&self, at: usize, other: Seen, now: Instant) -> Above {
+        let lane = &self.lanes[at];
         let witnesses = &self.sources.witnesses;
-        if witnesses.are_open(&lane.module) {
-            return;
-        }
-        let other = claim.other().filter(|seen| seen.log().is_some());
-        let reached = other.and_then(Seen::cursor);
-        if let Some(cursor) = reached.filter(|reached| reached.epoch >= head.epoch) {
-            let evidence = Evidence {
-                module: lane.module.clone(),
-                cursor,
-                witness: Witness::Former(self.target.name.clone()),
-                head,
-                under: Some(lane.lease.token),
-            };
-            // The topics are ours when the epoch is there, and not before: it may fail, and is told of again then.
-            claim.rest_until(witnesses.tell_shown(evidence, now).err());
-            return;
-        }
-        claim.rest_until(None);
-        claim.take_over();
-        tracing::warn!(broker = %self.target.name, module = %lane.module, "nobody publishes the other log there any more: taking its topics over");
+        let began = self.sources.leadership.beginning(&lane.lease);
+        let Some(head) = began.filter(|_| !witnesses.are_open(&lane.module)) else {
+            return Above::Unknown;
+        };
+        let reached = other.log().and_then(|_| other.cursor());
+        let Some(cursor) = reached.filter(|reached| reached.epoch >= head.epoch) else {
+            return Above::Yes;
+        };
+        let evidence = Evidence {
+            module: lane.module.clone(),
+            cursor,
+            witness: Witness::Former(self.target.name.clone()),
+            head,
+            under: Some(lane.lease.token),
+        };
+        let told = witnesses.tell_shown(evidence, now);
+        told.map_or_else(Above::NotBefore, |()| Above::Soon)
     }
 }

@@ -6,6 +6,7 @@ use super::{Publisher, asking, jobs::MirrorStore};
 use crate::{
     domain::ModuleName,
     mirror::{
+        claim::Shown,
         lane::{Lane, trouble::Next},
         ledger::Sending,
         line::{FIRST_LINE, connection::Admitted},
@@ -79,8 +80,12 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
                 self.cannot_ask(on);
                 None
             }
-            Signal::Message { topic, payload } => {
-                self.on_shown(on, &topic, &payload);
+            Signal::Message {
+                topic,
+                payload,
+                kept,
+            } => {
+                self.on_shown(on, &topic, &payload, kept);
                 None
             }
             Signal::Closed(reason) => Some(reason),
@@ -180,7 +185,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         self.review(Instant::now());
     }
 
-    fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8]) {
+    fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8], kept: bool) {
         if payload.is_empty() {
             self.on_taken_away(topic);
             return;
@@ -194,7 +199,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         if self.modules.contains(&module) {
             seen.insert(module.clone(), shown);
             let now = Instant::now();
-            self.on_claim(&module, shown, payload, now);
+            self.on_claim(&module, Shown::new(shown, payload, kept), now);
             if shown.log().is_none_or(|log| log == self.sources.log) {
                 self.complain_of_another_name(&module, payload);
             }

@@ -139,7 +139,7 @@ impl Verifier {
             match signal {
                 Signal::Connected { .. } => self.subscribe(),
                 Signal::Subscribed(Grant::AtLeastOnce) => self.on_subscribed(),
-                Signal::Message { topic, payload } => self.on_message(&topic, &payload),
+                Signal::Message { topic, payload, .. } => self.on_message(&topic, &payload),
                 Signal::Subscribed(Grant::Refused) => {
                     return self.lose("the broker refuses its subscription");
                 }

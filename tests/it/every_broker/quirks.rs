@@ -75,7 +75,7 @@ impl Client {
     /// Topic and text of the next message.
     async fn message(&mut self) -> (String, String) {
         self.heard(|signal| match signal {
-            Signal::Message { topic, payload } => {
+            Signal::Message { topic, payload, .. } => {
                 let text = String::from_utf8(payload.to_vec()).unwrap();
                 Some((topic.clone(), text))
             }

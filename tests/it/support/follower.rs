@@ -146,7 +146,7 @@ async fn follow(options: LinkOptions, filters: Vec<String>, record: Arc<Mutex<Re
                         assert!(granted.is_granted(), "the subscription was refused");
                         record.lock().unwrap().sessions.push(present);
                     }
-                    Signal::Message { topic, payload } => note(&record, &topic, &payload),
+                    Signal::Message { topic, payload, .. } => note(&record, &topic, &payload),
                     _ => {}
                 }
             }

@@ -166,7 +166,7 @@ impl Entering {
     pub async fn message(&mut self) -> (String, String) {
         loop {
             match self.next().await {
-                Signal::Message { topic, payload } => {
+                Signal::Message { topic, payload, .. } => {
                     return (topic, String::from_utf8(payload.to_vec()).unwrap());
                 }
                 Signal::Closed(why) => panic!("{why}"),

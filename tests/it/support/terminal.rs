@@ -328,7 +328,7 @@ impl Life {
                 self.must_read |= self.awaits_suback;
                 self.awaits_suback = false;
             }
-            Signal::Message { topic, payload } if topic.contains("/m/") => {
+            Signal::Message { topic, payload, .. } if topic.contains("/m/") => {
                 self.on_retained(&payload);
             }
             Signal::Message { payload, .. } => self.buffer.push_back(Event::parse(&payload)),
