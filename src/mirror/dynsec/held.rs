@@ -41,7 +41,7 @@ pub(super) enum Without {
     Crowded,
     /// The broker has as many as it may have.
     Full,
-    /// Its caller, or its address, has as many as one may have.
+    /// Its caller, or its address, has as many as one may have, or as many wait for it as may.
     Share,
     /// It was not made in time.
     Late,
@@ -100,12 +100,23 @@ impl Held {
 
     /// Other clients that its owner has or will have, as far as this replica knows: those that are being made just now, of one message, are not among them.
     pub(super) fn expected_beside(&self, wanted: &Wanted) -> usize {
-        let waiting = self.waiting.iter().filter(|one| !one.told.is_closed());
-        let wanted_too = waiting.map(|one| &one.wanted);
-        let own = wanted_too.filter(|one| one.owner.mark() == wanted.owner.mark());
+        let own = self.wanted_by(&wanted.owner);
         let own: HashSet<_> = own.map(|one| &one.issued.username).collect();
         let is_counted = own.contains(&wanted.issued.username);
         self.shares.count(&wanted.owner) + own.len() - usize::from(is_counted)
+    }
+
+    /// Sessions of this owner that wait.
+    pub(super) fn waiting_of(&self, owner: &Owner) -> usize {
+        self.wanted_by(owner).count()
+    }
+
+    /// What those want, but for whoever has gone on without.
+    fn wanted_by(&self, owner: &Owner) -> impl Iterator<Item = &Wanted> {
+        let mark = owner.mark();
+        let waiting = self.waiting.iter().filter(|one| !one.told.is_closed());
+        let wanted = waiting.map(|one| &one.wanted);
+        wanted.filter(move |one| one.owner.mark() == mark)
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
