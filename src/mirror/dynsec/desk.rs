@@ -112,11 +112,13 @@ impl Desk {
         if away.is_some_and(|since| since.elapsed() > self.settings.wait()) {
             return Err(Without::Away);
         }
-        if held.expected() >= self.settings.max_clients {
-            return Err(Without::Full);
-        }
-        if held.expected_beside(&wanted) >= wanted.share {
-            return Err(Without::Share);
+        if !held.had(&wanted.issued.username) {
+            if held.expected() >= self.settings.max_clients {
+                return Err(Without::Full);
+            }
+            if held.expected_beside(&wanted) >= wanted.share {
+                return Err(Without::Share);
+            }
         }
         if held.waiting_of(&wanted.owner) >= places(&self.settings, wanted.share) {
             return Err(Without::Share);
@@ -165,9 +167,7 @@ impl Desk {
 
     /// The broker can be asked, and has these.
     pub(super) fn open(&self, clients: HashMap<String, Micros>) {
-        let mut held = self.held();
-        held.replace(clients);
-        held.away_since = None;
+        self.held().replace(clients);
     }
 
     /// The broker cannot be asked, and may forget what it has.
@@ -269,5 +269,33 @@ mod tests {
         // Whoever has gone on without gives its place back.
         drop(waits.swap_remove(0));
         assert!(ask("u1", 5).is_ok(), "its place is kept");
+    }
+    #[test]
+    fn what_an_owner_has_it_may_ask_for_while_the_broker_is_gone() {
+        // Ten callers have all 2,100.
+        let desk = desk_of("max_waiting = 1000");
+        let all: Vec<_> = (0..2_100)
+            .map(|n| wanted(&desk, (&format!("u{}", n % 10), n)))
+            .collect();
+        let names = all.iter().map(|one| one.issued.username.clone());
+        let names: HashMap<_, _> = names.map(|name| (name, Micros::new(10))).collect();
+        desk.open(names.clone());
+        for _ in 0..2 {
+            desk.close();
+            let asked = desk.ask(wanted(&desk, ("u7", 7)));
+            let mut hears = asked.unwrap().expect("it may have been lost");
+            let new = desk.ask(wanted(&desk, ("u7", 2_107))).unwrap_err();
+            assert!(matches!(new, Without::Full | Without::Share), "{new:?}");
+            // It waits until the broker tells that it is there.
+            desk.open(names.clone());
+            assert!(desk.next().is_none(), "it is made anew");
+            assert!(hears.try_recv().unwrap());
+        }
+        // What is lost makes room for others from then on.
+        desk.close();
+        let again = desk.ask(wanted(&desk, ("u7", 7))).unwrap();
+        desk.open(HashMap::new());
+        assert!(again.is_some() && desk.next().is_some(), "it is not made");
+        assert!(desk.ask(wanted(&desk, ("u7", 2_107))).unwrap().is_some());
     }
 }
