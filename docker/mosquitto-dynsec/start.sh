@@ -3,7 +3,7 @@
 #
 #   GATEWAY_MQTT_PASSWORD=… start.sh [FOLDER [PORT [ADDRESS]]]
 #
-# The plugin's file is made once: a later password is set by `mosquitto_ctrl dynsec setClientPassword`.
+# The plugin's file is made once: a later password is set by `mosquitto_ctrl dynsec setClientPassword`. The password is no argument of any command, which all users of the machine could see.
 set -eu
 umask 077
 : "${GATEWAY_MQTT_PASSWORD:?the password of the gateway}"
@@ -30,17 +30,25 @@ own() {
 
 mkdir -p "$data"
 if [ ! -e "$file" ]; then
+  options=$data/mosquitto_pub
   # Whole or not at all: what is prepared has another name until it is.
-  rm -f "$file.first"
-  mosquitto_ctrl dynsec init "$file.first" gateway "$GATEWAY_MQTT_PASSWORD" >/dev/null
+  rm -f "$file.first" "$options"
+  # Asked twice, as at a terminal; printf is a part of the shell.
+  printf '%s\n' "$GATEWAY_MQTT_PASSWORD" "$GATEWAY_MQTT_PASSWORD" | mosquitto_ctrl dynsec init "$file.first" gateway >/dev/null
+  # It may fail without saying so.
+  [ -e "$file.first" ] || { echo "mosquitto_ctrl takes passwords of one line, of 198 bytes at most" >&2; exit 1; }
+  # mosquitto_pub looks into $XDG_CONFIG_HOME/mosquitto_pub for its options.
+  trap 'rm -f "$options"' EXIT
+  trap 'exit 1' HUP INT TERM
+  printf '%s\n' '-u gateway' "-P $GATEWAY_MQTT_PASSWORD" >"$options"
   config "$port 127.0.0.1" "$file.first" | sed '/^persistence/d' >"$data/first.conf"
   own
   mosquitto -c "$data/first.conf" &
   first=$!
-  trap 'kill "$first" 2>/dev/null || true' EXIT
+  trap 'rm -f "$options"; kill "$first" 2>/dev/null || true' EXIT
   # The last command ends the connection of the client whose role it is: said again, all of it is so already.
   tries=50
-  until mosquitto_pub -h 127.0.0.1 -p "$port" -u gateway -P "$GATEWAY_MQTT_PASSWORD" -q 1 \
+  until XDG_CONFIG_HOME=$data mosquitto_pub -h 127.0.0.1 -p "$port" -q 1 \
     -t '$CONTROL/dynamic-security/v1' -f "$here/first.json" 2>/dev/null; do
     tries=$((tries - 1))
     [ "$tries" -gt 0 ] && kill -0 "$first" || { echo "mosquitto cannot be prepared" >&2; exit 1; }
@@ -48,7 +56,8 @@ if [ ! -e "$file" ]; then
   done
   kill "$first"
   wait "$first" || true
-  trap - EXIT
+  rm "$options"
+  trap - EXIT HUP INT TERM
   if grep -qE '"(publishClientSend|publishClientReceive|subscribe)":[[:space:]]*true' "$file.first"; then
     echo "the plugin has not taken first.json" >&2
     exit 1

@@ -267,7 +267,10 @@ async fn many_sessions_ask_the_broker_little() {
         return;
     }
     let (broker, database) = (Dynsec::start(), sqlite().await);
-    let setup = setup(&database, "gw-1", &broker.target()).set("session.lifetime_ms", 86_400_000);
+    let setup = setup(&database, "gw-1", &broker.target())
+        .set("session.lifetime_ms", 86_400_000)
+        // They have one address, and wait all at once.
+        .set("dynsec.max_clients_per_address", 10_000);
     let mut gateway = Program::start(&setup).await;
     for _ in 0..2 {
         let client = &gateway.client;

@@ -1,7 +1,7 @@
 //! Where sessions get their clients of one target.
 //!
-//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and so is what one caller has made for it, or one address where callers are not told apart; nobody waits longer than `dynsec.wait_ms`; while the broker
-//! cannot be asked nobody waits.
+//! Invariants: a client that the broker has is answered from memory; what waits is bounded, and so are the clients and the places to wait of one caller, or of one address where callers are not told apart; nobody waits longer than `dynsec.wait_ms`;
+//! while the broker cannot be asked nobody waits.
 
 use std::{
     collections::HashMap,
@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     held::{Held, Waiting, Wanted, Without},
+    limits::{places, share},
     rights::Rights,
 };
 use crate::{
@@ -37,19 +38,6 @@ pub struct Desk {
     rights: Rights,
     held: Mutex<Held>,
     came: Notify,
-}
-
-/// Parts of all clients of which a caller gets one,
-const SHARES: usize = 10;
-/// and which is no less than this.
-const LEAST_SHARE: usize = 200;
-
-/// Clients that one caller may have; where callers are not told apart, one address.
-fn share(settings: &config::dynsec::Dynsec, who: &Who) -> usize {
-    match who {
-        Who::Known(_) => (settings.max_clients / SHARES).max(LEAST_SHARE),
-        Who::Open => settings.max_clients_per_address,
-    }
 }
 
 impl Desk {
@@ -124,10 +112,15 @@ impl Desk {
         if away.is_some_and(|since| since.elapsed() > self.settings.wait()) {
             return Err(Without::Away);
         }
-        if held.expected() >= self.settings.max_clients {
-            return Err(Without::Full);
+        if !held.had(&wanted.issued.username) {
+            if held.expected() >= self.settings.max_clients {
+                return Err(Without::Full);
+            }
+            if held.expected_beside(&wanted) >= wanted.share {
+                return Err(Without::Share);
+            }
         }
-        if held.expected_beside(&wanted) >= wanted.share {
+        if held.waiting_of(&wanted.owner) >= places(&self.settings, wanted.share) {
             return Err(Without::Share);
         }
         let (told, hears) = oneshot::channel();
@@ -174,9 +167,7 @@ impl Desk {
 
     /// The broker can be asked, and has these.
     pub(super) fn open(&self, clients: HashMap<String, Micros>) {
-        let mut held = self.held();
-        held.replace(clients);
-        held.away_since = None;
+        self.held().replace(clients);
     }
 
     /// The broker cannot be asked, and may forget what it has.
@@ -206,9 +197,11 @@ mod tests {
     use super::*;
     use crate::mirror::dynsec::testing;
 
-    fn desk() -> Desk {
-        let text = "dynsec = { max_clients = 2100, max_clients_per_address = 300 }\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"";
-        let config: Config = toml::from_str(text).unwrap();
+    fn desk_of(bounds: &str) -> Desk {
+        let text = format!(
+            "dynsec = {{ max_clients = 2100, {bounds} }}\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\""
+        );
+        let config: Config = toml::from_str(&text).unwrap();
         let passes = Arc::new(testing::passes());
         let desk = Desk::new(&config, &config.mqtt.targets[0], passes);
         desk.open(HashMap::new());
@@ -234,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_its_share_and_leaves_the_rest_to_others() {
-        let desk = desk();
+        let desk = desk_of("max_waiting = 1000");
         // Those that are made count, and those that wait for it.
         for n in 0..200 {
             desk.made(&wanted(&desk, ("u1", n)));
@@ -259,13 +252,50 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_no_less_than_a_shop_needs() {
-        let caller = testing::caller("u1");
-        let mut settings = desk().settings;
-        for (max_clients, wanted) in [(10, 200), (2_000, 200), (10_000, 1_000)] {
-            settings.max_clients = max_clients;
-            assert_eq!(share(&settings, &caller), wanted);
+    fn an_owner_takes_its_part_of_the_places_to_wait() {
+        // 210 of 2,100 clients, so a tenth of the places.
+        let desk = desk_of("max_waiting = 100");
+        let ask = |caller: &str, client| desk.ask(wanted(&desk, (caller, client)));
+        // Each session takes a place, though it waits for what another waits for.
+        let mut waits: Vec<_> = (0..10).map(|n| ask("u1", n / 2).unwrap()).collect();
+        for client in [0, 5] {
+            assert_eq!(ask("u1", client).unwrap_err(), Without::Share, "{client}");
         }
-        assert_eq!(share(&settings, &Who::Open), 300, "of an address");
+        for n in 2..=10 {
+            let other = format!("u{n}");
+            waits.extend((0..10).map(|n| ask(&other, n).unwrap()));
+        }
+        assert_eq!(ask("u11", 0).unwrap_err(), Without::Crowded);
+        // Whoever has gone on without gives its place back.
+        drop(waits.swap_remove(0));
+        assert!(ask("u1", 5).is_ok(), "its place is kept");
+    }
+    #[test]
+    fn what_an_owner_has_it_may_ask_for_while_the_broker_is_gone() {
+        // Ten callers have all 2,100.
+        let desk = desk_of("max_waiting = 1000");
+        let all: Vec<_> = (0..2_100)
+            .map(|n| wanted(&desk, (&format!("u{}", n % 10), n)))
+            .collect();
+        let names = all.iter().map(|one| one.issued.username.clone());
+        let names: HashMap<_, _> = names.map(|name| (name, Micros::new(10))).collect();
+        desk.open(names.clone());
+        for _ in 0..2 {
+            desk.close();
+            let asked = desk.ask(wanted(&desk, ("u7", 7)));
+            let mut hears = asked.unwrap().expect("it may have been lost");
+            let new = desk.ask(wanted(&desk, ("u7", 2_107))).unwrap_err();
+            assert!(matches!(new, Without::Full | Without::Share), "{new:?}");
+            // It waits until the broker tells that it is there.
+            desk.open(names.clone());
+            assert!(desk.next().is_none(), "it is made anew");
+            assert!(hears.try_recv().unwrap());
+        }
+        // What is lost makes room for others from then on.
+        desk.close();
+        let again = desk.ask(wanted(&desk, ("u7", 7))).unwrap();
+        desk.open(HashMap::new());
+        assert!(again.is_some() && desk.next().is_some(), "it is not made");
+        assert!(desk.ask(wanted(&desk, ("u7", 2_107))).unwrap().is_some());
     }
 }

@@ -41,7 +41,7 @@ pub(super) enum Without {
     Crowded,
     /// The broker has as many as it may have.
     Full,
-    /// Its caller, or its address, has as many as one may have.
+    /// Its caller, or its address, has as many as one may have, or as many wait for it as may.
     Share,
     /// It was not made in time.
     Late,
@@ -65,9 +65,9 @@ impl Without {
 /// What is known of the broker.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// The clients that it has, and when each is to be removed.
+    /// The clients that it has, and when each is to be removed; while it cannot be asked, those that it had.
     clients: HashMap<String, Micros>,
-    /// Whose they are, also while it cannot be asked.
+    /// Whose they are.
     shares: Shares,
     waiting: VecDeque<Waiting>,
     /// Since when it cannot be asked; none = it can.
@@ -85,27 +85,50 @@ impl Held {
         }
     }
 
+    /// The clients that it has for certain.
+    fn certain(&self) -> impl Iterator<Item = (&String, &Micros)> {
+        let clients = self.away_since.is_none().then_some(&self.clients);
+        clients.into_iter().flatten()
+    }
+
     pub(super) fn has(&self, username: &str) -> bool {
+        self.away_since.is_none() && self.had(username)
+    }
+
+    /// Whether it has this client, or had it when it could be asked last: such a one has its place among the clients already.
+    pub(super) fn had(&self, username: &str) -> bool {
         self.clients.contains_key(username)
     }
 
     pub(super) fn count(&self) -> usize {
-        self.clients.len()
+        self.certain().count()
     }
 
-    /// Those that it has or will have.
+    /// Those that it has or had, and will have: no fewer than there will be.
     pub(super) fn expected(&self) -> usize {
         self.clients.len() + self.waiting.len()
     }
 
     /// Other clients that its owner has or will have, as far as this replica knows: those that are being made just now, of one message, are not among them.
     pub(super) fn expected_beside(&self, wanted: &Wanted) -> usize {
-        let waiting = self.waiting.iter().filter(|one| !one.told.is_closed());
-        let wanted_too = waiting.map(|one| &one.wanted);
-        let own = wanted_too.filter(|one| one.owner.mark() == wanted.owner.mark());
-        let own: HashSet<_> = own.map(|one| &one.issued.username).collect();
+        let own = self.wanted_by(&wanted.owner);
+        let names = own.map(|one| &one.issued.username);
+        let own: HashSet<_> = names.filter(|name| !self.had(name)).collect();
         let is_counted = own.contains(&wanted.issued.username);
         self.shares.count(&wanted.owner) + own.len() - usize::from(is_counted)
+    }
+
+    /// Sessions of this owner that wait.
+    pub(super) fn waiting_of(&self, owner: &Owner) -> usize {
+        self.wanted_by(owner).count()
+    }
+
+    /// What those want, but for whoever has gone on without.
+    fn wanted_by(&self, owner: &Owner) -> impl Iterator<Item = &Wanted> {
+        let mark = owner.mark();
+        let waiting = self.waiting.iter().filter(|one| !one.told.is_closed());
+        let wanted = waiting.map(|one| &one.wanted);
+        wanted.filter(move |one| one.owner.mark() == mark)
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
@@ -150,27 +173,27 @@ impl Held {
         }
     }
 
-    /// What the broker says that it has.
+    /// It can be asked, and says that it has these.
     pub(super) fn replace(&mut self, clients: HashMap<String, Micros>) {
         self.shares = Shares::of(clients.keys());
         self.clients = clients;
+        self.away_since = None;
     }
 
-    /// It may have forgotten them. Until it tells, they count for their owners: a connection that is lost makes no room.
+    /// It cannot be asked, and may have forgotten them. Until it tells, they keep their places: a connection that is lost makes no room, and costs nobody his own.
     pub(super) fn forget(&mut self, now: Instant) {
-        self.clients = HashMap::new();
         self.away_since.get_or_insert(now);
     }
 
     /// Clients whose end has come, at most so many.
     pub(super) fn ended(&self, now: Micros, most: usize) -> Vec<String> {
-        let ended = self.clients.iter().filter(|(_, end)| **end <= now);
+        let ended = self.certain().filter(|(_, end)| **end <= now);
         ended.map(|(name, _)| name.clone()).take(most).collect()
     }
 
     /// The soonest end.
     pub(super) fn soonest(&self) -> Option<Micros> {
-        self.clients.values().min().copied()
+        self.certain().map(|(_, end)| *end).min()
     }
 }
 
@@ -199,6 +222,7 @@ mod tests {
     #[test]
     fn the_queue_is_bounded_and_passes_over_who_needs_nothing() {
         let mut held = Held::new(Instant::now());
+        held.replace(HashMap::new());
         let (first, gone) = waiting("a");
         let (second, mut served) = waiting("b");
         let (third, _waits) = waiting("c");
@@ -249,7 +273,10 @@ mod tests {
         assert_eq!(of_other, 0, "those of another caller are counted");
         // A connection that is lost makes no room; what the broker has lost does.
         held.forget(Instant::now());
-        assert_eq!(held.expected_beside(&third.wanted), 2, "it has made room");
+        let (own, waits) = of("a", &one);
+        held.wait(own, 9).unwrap();
+        assert_eq!(held.expected_beside(&third.wanted), 2, "once for both");
+        drop(waits);
         held.replace(HashMap::from([(name.clone(), Micros::new(10))]));
         assert_eq!(held.expected_beside(&third.wanted), 2);
         for _ in 0..2 {

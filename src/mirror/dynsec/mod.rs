@@ -16,6 +16,7 @@ mod command;
 mod desk;
 mod exchange;
 mod held;
+mod limits;
 mod rights;
 mod shares;
 #[cfg(test)]
