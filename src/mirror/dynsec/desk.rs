@@ -204,20 +204,19 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::dynsec::testing;
+    use crate::identity::testing::{known, open_passes};
 
     fn desk() -> Desk {
         let text = "dynsec = { max_clients = 2100, max_clients_per_address = 300 }\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"";
         let config: Config = toml::from_str(text).unwrap();
-        let passes = Arc::new(testing::passes());
-        let desk = Desk::new(&config, &config.mqtt.targets[0], passes);
+        let desk = Desk::new(&config, &config.mqtt.targets[0], open_passes());
         desk.open(HashMap::new());
         desk
     }
 
     /// What is made for a caller who is this client.
     fn wanted(desk: &Desk, (caller, client): (&str, usize)) -> Wanted {
-        let who = testing::caller(caller);
+        let who = known(caller, &[]);
         let client_id = client.to_string();
         let owner = desk.passes.owner(&who, None).unwrap();
         let end = Micros::new(1_000_000);
@@ -260,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_share_is_no_less_than_a_shop_needs() {
-        let caller = testing::caller("u1");
+        let caller = known("u1", &[]);
         let mut settings = desk().settings;
         for (max_clients, wanted) in [(10, 200), (2_000, 200), (10_000, 1_000)] {
             settings.max_clients = max_clients;

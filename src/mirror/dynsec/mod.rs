@@ -18,8 +18,6 @@ mod exchange;
 mod held;
 mod rights;
 mod shares;
-#[cfg(test)]
-mod testing;
 
 pub use clerk::Clerk;
 pub use desk::Desk;
