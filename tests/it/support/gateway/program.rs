@@ -14,7 +14,7 @@ use super::{
     START, Setup,
     client::{Client, until_ready},
 };
-use crate::support::{eventually, process::Process, token};
+use crate::support::{database::DatabaseUnderTest, eventually, process::Process, token};
 
 /// The program `changeover serve`, running or not. It ends with this value, and with the test binary.
 pub struct Program {
@@ -98,6 +98,23 @@ impl Program {
     /// Sends a signal: SIGSTOP pauses it, SIGCONT lets it go on.
     pub fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("it runs").signal(signal);
+    }
+
+    /// SIGSTOP. On SQLite not while it holds the lock of the file: then nobody could take over, which is the file's nature and not
+    /// the gateway's.
+    pub async fn pause(&self, database: &DatabaseUnderTest) {
+        self.signal(Signal::SIGSTOP);
+        if database.is_server() {
+            return;
+        }
+        let mut producer = database.producer().await;
+        producer.execute("PRAGMA busy_timeout = 300").await;
+        while producer.try_execute("BEGIN IMMEDIATE").await.is_err() {
+            self.signal(Signal::SIGCONT);
+            tokio::task::yield_now().await;
+            self.signal(Signal::SIGSTOP);
+        }
+        producer.execute("ROLLBACK").await;
     }
 
     /// SIGKILL.
