@@ -7,6 +7,7 @@ use super::{
     Setup,
     client::{Client, until_ready},
 };
+use crate::support::database::DatabaseUnderTest;
 
 /// A gateway in this process.
 pub struct InProcess {
@@ -42,6 +43,13 @@ impl InProcess {
             stop,
             running,
         })
+    }
+
+    /// The replicas `a` and `b` of one database.
+    pub async fn two(database: &DatabaseUnderTest) -> (Self, Self) {
+        let a = Self::start(&Setup::new(database, "a").among_others()).await;
+        let b = Self::start(&Setup::new(database, "b").among_others()).await;
+        (a, b)
     }
 
     /// Why it cannot be started.
