@@ -7,7 +7,7 @@ use std::{
 
 use changeover::config::{self, SourceFile, Sources};
 
-use crate::support::{database::DatabaseUnderTest, folder, token};
+use crate::support::{database::DatabaseUnderTest, folder, lasting_port, token};
 
 const MODULES: &str = r#"
 [[modules]]
@@ -92,6 +92,14 @@ impl Setup {
     /// Asks no other replica for modules.
     pub fn unmoved(self) -> Self {
         self.set("sequencer.even_out_after_ms", 3_600_000)
+    }
+
+    /// Listens at the same free ports after each start.
+    pub fn lasting_ports(self) -> Self {
+        ["public", "private"].iter().fold(self, |setup, name| {
+            let address = format!("127.0.0.1:{}", lasting_port());
+            setup.set(&format!("server.{name}"), address)
+        })
     }
 
     /// Starts the program through other ones, which must hand over to it with `exec`.
