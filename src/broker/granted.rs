@@ -137,28 +137,10 @@ const LONGEST: Duration = Duration::from_hours(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::{Clock, SystemClock},
-        identity::{
-            Identity, Who,
-            passes::{KeyRing, Passes},
-        },
-        store::{SigningKey, SigningKeysRead},
-    };
+    use crate::identity::{Who, testing::open_passes};
 
     fn pass(client_id: &str) -> Pass {
-        let (ring, now) = (Arc::<KeyRing>::default(), SystemClock.now());
-        let key = SigningKey {
-            id: "1".to_owned(),
-            secret: vec![7; 32],
-            signs_from: now,
-            retires_at: None,
-        };
-        let keys = vec![key];
-        ring.adopt(&SigningKeysRead { now, keys }, (now, now));
-        let identity = Arc::new(Identity::of([], std::collections::HashMap::new()));
-        let hour = Duration::from_hours(1);
-        let passes = Passes::new(identity, ring, Arc::new(SystemClock), hour);
+        let passes = open_passes();
         let issued = passes.issue(&Who::Open, &[], client_id).unwrap();
         passes.named(&issued.username).unwrap()
     }

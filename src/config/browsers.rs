@@ -103,6 +103,7 @@ fn knows_by_cookie(caller: &Caller) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::found;
 
     const MODULES: &str = r#"
 [[modules]]
@@ -145,9 +146,7 @@ secret = "0123456789abcdef0123456789abcdef"
 "#;
 
     fn warned(text: &str) -> Vec<String> {
-        let config: Config = toml::from_str(text).unwrap();
-        let mut warnings = Problems::new();
-        warn(&config, &mut warnings);
+        let warnings = found(text, warn);
         warnings
             .iter()
             .map(|warning| warning.path.clone())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use figment::{error::Kind, value::Value};
 use serde::Deserialize;
 
-use super::{Config, Problems};
+use super::{Config, testing::found};
 
 const DEFAULTS: &str = include_str!("../../docs/config.defaults.toml");
 
@@ -29,9 +29,7 @@ fn the_defaults_file_holds_the_defaults() {
 
 #[test]
 fn its_examples_are_valid() {
-    let config: Config = toml::from_str(&switched_on()).unwrap();
-    let mut problems = Problems::new();
-    config.validate(&mut problems);
+    let problems = found(&switched_on(), Config::validate);
     assert!(problems.is_empty(), "{problems}");
 }
 

@@ -1,6 +1,7 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::config::testing::found;
 
 const MODULES: &str = r#"
     [[modules]]
@@ -15,10 +16,7 @@ const MODULES: &str = r#"
 "#;
 
 fn problems(toml: &str) -> String {
-    let config: Config = toml::from_str(&format!("{MODULES}\n{toml}")).unwrap();
-    let mut problems = Problems::new();
-    config.validate(&mut problems);
-    problems.to_string()
+    found(&format!("{MODULES}\n{toml}"), Config::validate).to_string()
 }
 
 #[test]

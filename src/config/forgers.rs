@@ -47,11 +47,10 @@ fn warn_of_keys(jwt: &Jwt, path: &str, warnings: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::found;
 
     fn warned(caller: &str) -> Vec<(String, String)> {
-        let config: Config = toml::from_str(&format!("auth.callers = [{caller}]")).unwrap();
-        let mut warnings = Problems::new();
-        warn(&config, &mut warnings);
+        let warnings = found(&format!("auth.callers = [{caller}]"), warn);
         let told = warnings.iter();
         told.map(|one| (one.path.clone(), one.message.clone()))
             .collect()

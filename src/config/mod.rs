@@ -66,6 +66,8 @@ mod target_link_tests;
 mod target_lint;
 pub mod targets;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 pub mod verifier;
 pub mod wait;

@@ -2,13 +2,10 @@
 
 use insta::assert_snapshot;
 
-use super::{Config, Problems};
+use super::{Config, testing::found};
 
 fn problems(targets: &str) -> String {
-    let config: Config = toml::from_str(targets).unwrap();
-    let mut problems = Problems::new();
-    config.validate(&mut problems);
-    problems.to_string()
+    found(targets, Config::validate).to_string()
 }
 
 #[test]

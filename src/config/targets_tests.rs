@@ -1,11 +1,9 @@
 use super::*;
+use crate::config::testing::found;
 
 fn problems(toml: &str) -> String {
     let modules = "[[modules]]\nname = \"orders\"\n[[modules]]\nname = \"stock\"\n";
-    let config: Config = toml::from_str(&format!("{modules}{toml}")).unwrap();
-    let mut problems = Problems::new();
-    config.validate(&mut problems);
-    problems.to_string()
+    found(&format!("{modules}{toml}"), Config::validate).to_string()
 }
 
 #[test]

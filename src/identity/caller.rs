@@ -105,6 +105,7 @@ impl Who {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::testing::caller;
 
     fn audience(text: &str) -> Audience {
         Audience::stored(text)
@@ -112,14 +113,8 @@ mod tests {
 
     fn known(audiences: &[&str], client_ids: ClientIds) -> Who {
         Who::Known(Arc::new(Caller {
-            by: 0,
-            realm: "jwt".into(),
-            id: "u1".into(),
             client_ids,
-            audiences: audiences.iter().map(|text| audience(text)).collect(),
-            claims: Box::default(),
-            agent: None,
-            expires_at: None,
+            ..caller("u1", audiences)
         }))
     }
 

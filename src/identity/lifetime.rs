@@ -22,20 +22,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::identity::{Caller, ClientIds};
+    use crate::identity::{Caller, testing::caller};
 
     #[test]
     fn a_span_ends_with_its_caller() {
         let until = |expires_at| {
             Who::Known(Arc::new(Caller {
-                by: 0,
-                realm: "jwt".into(),
-                id: "u1".into(),
-                client_ids: ClientIds::Own,
-                audiences: [].into(),
-                claims: Box::default(),
-                agent: None,
                 expires_at,
+                ..caller("u1", &[])
             }))
         };
         let (second, now) = (Duration::from_secs(1), Micros::new(5_000_000));

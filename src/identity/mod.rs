@@ -38,6 +38,8 @@ mod seldom;
 mod several;
 #[cfg(any(test, fuzzing))]
 pub mod strangers;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod testing;
 mod verdicts;
 mod web;
 mod worst;

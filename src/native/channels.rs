@@ -68,26 +68,8 @@ impl Channels {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::identity::{Caller, ClientIds};
-
-    fn who(audiences: &[&str]) -> Who {
-        Who::Known(Arc::new(Caller {
-            by: 0,
-            realm: "jwt".into(),
-            id: "u1".into(),
-            client_ids: ClientIds::Own,
-            audiences: audiences
-                .iter()
-                .map(|text| Audience::stored(*text))
-                .collect(),
-            claims: Box::default(),
-            agent: None,
-            expires_at: None,
-        }))
-    }
+    use crate::identity::testing::known;
 
     fn asked(who: &Who, named: Option<&str>) -> Result<(Vec<String>, Option<String>), Refused> {
         let named = named.map(Audience::stored);
@@ -103,7 +85,7 @@ mod tests {
     fn a_caller_who_names_nobody_reads_all_that_it_has() {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let named = |text: &str| Some(text.to_owned());
-        let known = who(&["u1", "u10"]);
+        let known = known("u1", &["u1", "u10"]);
         assert_eq!(asked(&known, None), Ok((texts(&["*", "u1", "u10"]), None)));
         assert_eq!(
             asked(&known, Some("u1")),

@@ -2,7 +2,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 use crate::{
-    identity::{Caller, Claim, ClientIds},
+    identity::{Caller, Claim, ClientIds, testing::caller},
     poll::content::Content,
 };
 
@@ -230,14 +230,10 @@ fn known(audiences: &[&str], client_ids: ClientIds, agent: Option<&str>) -> Who 
         value: value.into(),
     };
     Who::Known(Arc::new(Caller {
-        by: 0,
-        realm: "jwt".into(),
-        id: "u1".into(),
         client_ids,
-        audiences: audiences.iter().map(|a| Audience::stored(*a)).collect(),
         claims: [claim("sub", "u1"), claim("long", "123456789")].into(),
         agent: agent.map(Into::into),
-        expires_at: None,
+        ..caller("u1", audiences)
     }))
 }
 

@@ -12,7 +12,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
     gateway::{InProcess, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     proxy::{Proxy, Way, Weather},
     reckoning::Reckoning,
     terminal::{MODULES, Terminal, flow, pair},
@@ -134,10 +134,7 @@ async fn story(side: Side, trouble: Trouble) {
     let gateway = InProcess::start(&setup).await;
     let terminals = pair(&[&gateway.client.public], &of_terminals.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: 4,
         changes: 10,
         batch: 10,
@@ -274,10 +271,10 @@ async fn requests_that_are_reset_are_sent_again_and_stored_once() {
     let polls = format!("http://127.0.0.1:{}", of_polls.port());
     let terminals = pair(&[&polls], &broker.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "http://127.0.0.1:{}/v1/modules/orders/changes",
+        ingest: vec![orders_at(&format!(
+            "http://127.0.0.1:{}",
             of_producers.port()
-        )],
+        ))],
         producers: 4,
         changes: 2_000,
         batch: 10,

@@ -11,7 +11,7 @@ use crate::support::{
     broker::Broker,
     database::{DatabaseUnderTest, Kind},
     gateway::{InProcess, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     reckoning::Reckoning,
     terminal::{MODULES, flow, pair},
     trouble_lasts,
@@ -47,10 +47,7 @@ async fn loses_nothing() {
     let gateway = InProcess::start(&setup).await;
     let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: PRODUCERS,
         changes: BATCH,
         batch: BATCH,

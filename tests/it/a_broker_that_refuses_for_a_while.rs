@@ -9,7 +9,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
     gateway::{InProcess, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     mosquitto::Mosquitto,
     reckoning::Reckoning,
     terminal::{MODULES, flow, pair},
@@ -43,10 +43,7 @@ async fn loses_nothing() {
     let gateway = InProcess::start(&setup).await;
     let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: 4,
         changes: 10,
         batch: 10,

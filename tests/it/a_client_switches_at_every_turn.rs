@@ -16,7 +16,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
     gateway::{Client, InProcess, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     logbook,
     native::numbered,
     servers_are_skipped,
@@ -118,7 +118,7 @@ async fn switched(target: impl Fn(Setup) -> Setup, mut trouble: impl AsyncFnMut(
     let client = &gateway.client;
     let watching = ["u1", "u2"].map(|audience| watch(client, audience));
     let mut load = Load::start(&Plan {
-        ingest: vec![format!("{}/v1/modules/orders/changes", client.private)],
+        ingest: vec![orders_at(&client.private)],
         producers: 2,
         changes: 500,
         batch: 2,

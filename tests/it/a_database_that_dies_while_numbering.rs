@@ -11,7 +11,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind, Producer},
     eventually,
     gateway::{InProcess, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     reckoning::Reckoning,
     terminal::{MODULES, flow, pair},
     witness::Witness,
@@ -108,10 +108,7 @@ async fn story(moment: Moment) {
     let gateway = InProcess::start(&setup).await;
     let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: 4,
         changes: 10,
         batch: 10,

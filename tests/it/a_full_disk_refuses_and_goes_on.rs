@@ -16,7 +16,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually, folder,
     gateway::{Program, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     logbook,
     reckoning::Reckoning,
     terminal::{MODULES, Terminal, flow, pair, read_whole},
@@ -141,10 +141,7 @@ impl Story {
         let room = room(&gateway);
         let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
         let load = Load::start(&Plan {
-            ingest: vec![format!(
-                "{}/v1/modules/orders/changes",
-                gateway.client.private
-            )],
+            ingest: vec![orders_at(&gateway.client.private)],
             producers: 4,
             changes: 10,
             batch: 10,

@@ -12,11 +12,9 @@ use crate::{
     support::{
         broker::Broker,
         database::DatabaseUnderTest,
-        eventually,
         follower::{Follower, Record},
         gateway::{Program, Setup},
-        lasting_port,
-        load::{Load, Plan},
+        load::{Load, Plan, orders_at},
         logbook,
         terminal::{MODULES, flow, pair, part_of, read_whole},
         witness::Witness,
@@ -36,13 +34,10 @@ async fn ten_kills(database: DatabaseUnderTest) {
     let mut rng = StdRng::seed_from_u64(seed);
     let broker = Broker::mosquitto();
     let witness = Witness::before(broker.port()).await;
-    let listeners = ["server.public", "server.private"].map(|key| (key, lasting_port()));
     let setup = Setup::new(&database, "gw-1")
         .modules(MODULES)
-        .target(&broker.gateway_url(witness.port()));
-    let setup = listeners.iter().fold(setup, |setup, (key, port)| {
-        setup.set(key, format!("127.0.0.1:{port}"))
-    });
+        .target(&broker.gateway_url(witness.port()))
+        .lasting_ports();
     let mut gateway = Program::start(&setup).await;
     let channels = &["changeover/c/orders/+"];
     // Its session lives through every kill: at least once is what it can demand.
@@ -50,10 +45,7 @@ async fn ten_kills(database: DatabaseUnderTest) {
     stream.subscribed().await;
     let terminals = pair(&[&gateway.client.public], &broker.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: PRODUCERS,
         changes: CHANGES / PRODUCERS,
         batch: 10,
@@ -71,10 +63,7 @@ async fn ten_kills(database: DatabaseUnderTest) {
     }
     flow(&terminals, PATIENCE).await;
     let (total, resent) = load.finish().await;
-    eventually("everything is acknowledged", PATIENCE, async || {
-        witness.look(|seen| (seen.acknowledged() == total).then_some(()))
-    })
-    .await;
+    witness.has_all(total, PATIENCE).await;
     for terminal in &terminals {
         terminal.reached(total, PATIENCE).await;
     }

@@ -11,7 +11,7 @@ use crate::support::{
     eventually,
     follower::{Follower, Record},
     gateway::{Program, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     logbook,
     terminal::{MODULES, flow, pair},
     witness::Witness,
@@ -20,7 +20,6 @@ use crate::support::{
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Who joins asks for one of two, the first by name.
 const SECOND: &str = "\n[[modules]]\nname = \"quiet\"\n";
-const HOLDER: &str = "SELECT lease_holder FROM module_head WHERE module = 'orders'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_postgresql() {
@@ -63,7 +62,7 @@ async fn hand_over(database: DatabaseUnderTest) {
     stream.subscribed().await;
     let terminals = pair(&[&one.client.public], &broker.url(), seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!("{}/v1/modules/orders/changes", one.client.private)],
+        ingest: vec![orders_at(&one.client.private)],
         producers: 4,
         changes: 100,
         batch: 10,
@@ -76,10 +75,7 @@ async fn hand_over(database: DatabaseUnderTest) {
     flow(&terminals, PATIENCE).await;
     load.reaches(load.acknowledged() + 200).await;
     let (total, _) = load.finish().await;
-    eventually("everything is acknowledged", PATIENCE, async || {
-        witness.look(|seen| (seen.acknowledged() == total).then_some(()))
-    })
-    .await;
+    witness.has_all(total, PATIENCE).await;
     for terminal in &terminals {
         terminal.reached(total, PATIENCE).await;
     }
@@ -105,7 +101,7 @@ async fn hand_over(database: DatabaseUnderTest) {
 
 async fn held_by(database: &DatabaseUnderTest, name: &str) {
     eventually("the module has moved", PATIENCE, async || {
-        let holder = database.text(HOLDER).await?;
+        let holder = database.text(logbook::LEASE_HOLDER).await?;
         (holder == name).then_some(())
     })
     .await;

@@ -11,13 +11,13 @@ use crate::support::{
     eventually,
     follower::Follower,
     gateway::{Client, InProcess, MODULE, Program, changeover},
-    load::{Load, Plan},
-    logbook,
+    load::{Load, Plan, orders_at},
     mosquitto::Mosquitto,
     pruned::ingest,
+    reckoning::all_hold_the_log,
     servers_are_skipped,
     targets::{acknowledged, begun, broker, done, look, refused, setup, target, until},
-    terminal::{self, MODULES, Terminal, flow},
+    terminal::{MODULES, Terminal, flow, told_where},
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -219,21 +219,9 @@ async fn terminals_go_elsewhere_and_come_back() {
         .add(&target("new", &new, ""));
     let gateway = InProcess::start(&setup).await;
     let client = &gateway.client;
-    let terminals: Vec<_> = (0..4)
-        .map(|n| {
-            Terminal::start(terminal::Setup {
-                gateways: vec![client.public.clone()],
-                broker: String::new(),
-                client_id: Some(format!("terminal-{n}")),
-                protocol: Protocol::V5,
-                audience: format!("u{}", 1 + n % 2),
-                resync: PATIENCE,
-                seed: seed ^ n,
-            })
-        })
-        .collect();
+    let terminals = told_where(&client.public, 4, PATIENCE, seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!("{}/v1/modules/orders/changes", client.private)],
+        ingest: vec![orders_at(&client.private)],
         producers: 2,
         changes: 500,
         batch: 5,
@@ -257,10 +245,5 @@ async fn terminals_go_elsewhere_and_come_back() {
     }
     assert_eq!(look(client, "old").await["standing"], "active");
     gateway.stop().await;
-    let log = logbook::whole(&database).await;
-    load.assert_is(&log);
-    let log = logbook::held(&log);
-    for terminal in terminals {
-        terminal.assert_holds(&log);
-    }
+    all_hold_the_log(&database, &load, &terminals).await;
 }

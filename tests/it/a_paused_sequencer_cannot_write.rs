@@ -35,7 +35,7 @@ async fn a_woken_process_writes_nothing_any_more(database: DatabaseUnderTest) {
     let (done, writer) = write_all_the_time(&database).await;
     for round in 1..=2 {
         let before = other.client.module().await["head"].as_u64().unwrap();
-        pause(&database, holder).await;
+        holder.pause(&database).await;
         eventually("the other one takes over", SOON, async || {
             (holder_of(other).await == name(other, &a)).then_some(())
         })
@@ -135,23 +135,6 @@ async fn holder_of(program: &Program) -> String {
         .as_str()
         .unwrap_or_default()
         .to_owned()
-}
-
-/// Stops the process. On SQLite not while it holds the lock of the file: then nobody could take over, which is
-/// the file's nature and not the gateway's.
-async fn pause(database: &DatabaseUnderTest, program: &Program) {
-    program.signal(Signal::SIGSTOP);
-    if database.is_server() {
-        return;
-    }
-    let mut producer = database.producer().await;
-    producer.execute("PRAGMA busy_timeout = 300").await;
-    while producer.try_execute("BEGIN IMMEDIATE").await.is_err() {
-        program.signal(Signal::SIGCONT);
-        tokio::task::yield_now().await;
-        program.signal(Signal::SIGSTOP);
-    }
-    producer.execute("ROLLBACK").await;
 }
 
 /// A producer that inserts until told to end. Returns how many rows it wrote.

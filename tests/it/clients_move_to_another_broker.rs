@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use changeover::{config::mqtt::Protocol, domain};
+use changeover::domain;
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,10 +12,11 @@ use crate::{
         database::{DatabaseUnderTest, Kind},
         eventually,
         gateway::{Client, InProcess, changeover},
-        load::{Load, Plan},
-        logbook, servers_are_skipped, session,
+        load::{Load, Plan, orders_at},
+        reckoning::all_hold_the_log,
+        servers_are_skipped, session,
         targets::{broker, done, look, refused, setup, target, until},
-        terminal::{self, MODULES, Terminal, flow},
+        terminal::{MODULES, Terminal, flow, told_where},
     },
 };
 
@@ -250,21 +251,9 @@ async fn in_steps_and_under_load(database: DatabaseUnderTest) {
         .add(&target("new", &new, ""));
     let gateway = InProcess::start(&setup).await;
     let client = &gateway.client;
-    let terminals: Vec<_> = (0..TERMINALS)
-        .map(|n| {
-            Terminal::start(terminal::Setup {
-                gateways: vec![client.public.clone()],
-                broker: String::new(),
-                client_id: Some(format!("terminal-{n}")),
-                protocol: Protocol::V5,
-                audience: format!("u{}", 1 + n % 2),
-                resync: PATIENCE,
-                seed: seed ^ n,
-            })
-        })
-        .collect();
+    let terminals = told_where(&client.public, TERMINALS, PATIENCE, seed);
     let mut load = Load::start(&Plan {
-        ingest: vec![format!("{}/v1/modules/orders/changes", client.private)],
+        ingest: vec![orders_at(&client.private)],
         producers: PRODUCERS,
         changes: CHANGES,
         batch: 5,
@@ -293,10 +282,5 @@ async fn in_steps_and_under_load(database: DatabaseUnderTest) {
         terminal.reached(total, PATIENCE).await;
     }
     gateway.stop().await;
-    let log = logbook::whole(&database).await;
-    load.assert_is(&log);
-    let log = logbook::held(&log);
-    for terminal in terminals {
-        terminal.assert_holds(&log);
-    }
+    all_hold_the_log(&database, &load, &terminals).await;
 }

@@ -15,8 +15,7 @@ use crate::{
         clients::{self, Script},
         database::DatabaseUnderTest,
         gateway::{Program, Setup},
-        lasting_port,
-        load::{Load, Plan},
+        load::{Load, Plan, orders_at},
         logbook,
         native::{PATIENCE, events, numbered},
         servers_are_skipped,
@@ -35,7 +34,6 @@ async fn through_restarts(database: DatabaseUnderTest) {
         return;
     }
     let began = Instant::now();
-    let listeners = ["server.public", "server.private"].map(|key| (key, lasting_port()));
     let setup = Setup::new(&database, "gw-1")
         .modules(MODULES)
         // Small, so that every way is taken: pages that are cut, reads of the database, waits and streams that end.
@@ -43,16 +41,11 @@ async fn through_restarts(database: DatabaseUnderTest) {
         .set("native.page_changes", 64)
         .set("native.wait_ms", 700)
         .set("native.stream_ms", 1_500)
-        .set("native.keep_alive_ms", 200);
-    let setup = listeners.iter().fold(setup, |setup, (key, port)| {
-        setup.set(key, format!("127.0.0.1:{port}"))
-    });
+        .set("native.keep_alive_ms", 200)
+        .lasting_ports();
     let mut gateway = Program::start(&setup).await;
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: 2,
         changes: PART * (KILLS + 1) / 2,
         batch: 5,

@@ -318,31 +318,17 @@ async fn the_private_listener_lets_in_who_has_a_certificate() {
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         (output.status.code().unwrap(), said)
     };
-    let own = |name: &str| [at(&format!("{name}.pem")), at(&format!("{name}.key"))];
-    let [certificate, key] = own("anna");
-    let anna = [
-        "--ca-file",
-        &ca,
-        "--client-cert",
-        &certificate,
-        "--client-key",
-        &key,
-    ];
-    let (code, said) = ask(&anna).await;
+    let ask_as = async |name: &str, believed: &str| {
+        let (certificate, key) = (at(&format!("{name}.pem")), at(&format!("{name}.key")));
+        let shows = ["--client-cert", &*certificate, "--client-key", &*key];
+        ask(&[&["--ca-file", believed], &shows[..]].concat()).await
+    };
+    let (code, said) = ask_as("anna", &ca).await;
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("commission"), "{said}");
-    let (code, said) = ask(&anna[..2]).await;
+    let (code, said) = ask(&["--ca-file", &ca]).await;
     assert_eq!(code, 69, "no certificate: {said}");
-    let [certificate, key] = own("eve");
-    let eve = [
-        "--ca-file",
-        &ca,
-        "--client-cert",
-        &certificate,
-        "--client-key",
-        &key,
-    ];
-    let (code, said) = ask(&eve).await;
+    let (code, said) = ask_as("eve", &ca).await;
     assert_eq!(code, 69, "a stranger's: {said}");
     let (code, said) = ask(&[]).await;
     assert_eq!(code, 69, "the listener is not known: {said}");
@@ -379,13 +365,11 @@ async fn the_private_listener_lets_in_who_has_a_certificate() {
     files.ca("ca", &theirs);
     files.ca("both", &ours);
     let both = at("both.pem");
-    let eve = [&["--ca-file", &*both][..], &eve[2..]].concat();
     eventually("the new CA counts", PATIENCE, async || {
-        (ask(&eve).await.0 == 0).then_some(())
+        (ask_as("eve", &both).await.0 == 0).then_some(())
     })
     .await;
-    let anna = [&["--ca-file", &*both][..], &anna[2..]].concat();
-    let (code, said) = ask(&anna).await;
+    let (code, said) = ask_as("anna", &both).await;
     assert_eq!(code, 69, "{said}");
 }
 

@@ -27,7 +27,7 @@ crate::on_each_database!(
 );
 
 async fn everybody_polls_on_every_replica_until_it_is_lifted(database: DatabaseUnderTest) {
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     a.client.ingest(&json!([{"key": "k", "value": 1}])).await;
     b.client.items(0, 1, SOON).await;
     retire(&a).await;
@@ -72,7 +72,7 @@ async fn everybody_polls_on_every_replica_until_it_is_lifted(database: DatabaseU
 
     // It is not forgotten.
     stop(a, b).await;
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     for client in [&a.client, &b.client] {
         assert!(
             polls(&poll(client).await),
@@ -167,7 +167,7 @@ async fn each_panic_is_lifted_by_itself(database: DatabaseUnderTest) {
 }
 
 async fn two_operators_at_once_raise_one(database: DatabaseUnderTest) {
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     ramp(&a).await;
     everywhere(&a, &b, |answer| !polls(answer)).await;
     for round in 1..=3 {
@@ -263,7 +263,7 @@ async fn without_a_database_it_is_in_force_where_it_was_asked_for() {
     let Some(database) = DatabaseUnderTest::private(Kind::Postgres).await else {
         return;
     };
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     ramp(&a).await;
     everywhere(&a, &b, |answer| !polls(answer)).await;
     tokio::task::block_in_place(|| database.stop());
@@ -322,12 +322,6 @@ async fn without_a_database_it_is_in_force_where_it_was_asked_for() {
     let acts = "SELECT CAST(count(*) AS TEXT) FROM audit WHERE module IS NULL AND action <> 'token-create'";
     assert_eq!(database.text(acts).await.as_deref(), Some("2"));
     stop(a, b).await;
-}
-
-async fn two(database: &DatabaseUnderTest) -> (InProcess, InProcess) {
-    let a = InProcess::start(&Setup::new(database, "a").among_others()).await;
-    let b = InProcess::start(&Setup::new(database, "b").among_others()).await;
-    (a, b)
 }
 
 async fn stop(a: InProcess, b: InProcess) {

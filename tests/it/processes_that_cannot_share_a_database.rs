@@ -91,27 +91,11 @@ async fn a_crashed_one_is_replaced_under_its_name_and_another(database: Database
 async fn a_woken_process_whose_name_is_taken_ends(database: DatabaseUnderTest) {
     let setup = Setup::new(&database, "gw-1").among_others();
     let mut first = Program::start(&setup).await;
-    pause(&database, &first).await;
+    first.pause(&database).await;
     let mut second = Program::start(&setup).await;
     first.signal(Signal::SIGCONT);
     assert_eq!(first.ended().await, 1, "{}", first.log());
     let why = "another process runs as `gw-1` on this database";
     assert!(first.log().contains(why), "{}", first.log());
     assert_eq!(second.terminate().await.0, 0, "{}", second.log());
-}
-
-/// Stops a process. On SQLite not while it holds the lock of the file.
-async fn pause(database: &DatabaseUnderTest, program: &Program) {
-    program.signal(Signal::SIGSTOP);
-    if database.is_server() {
-        return;
-    }
-    let mut producer = database.producer().await;
-    producer.execute("PRAGMA busy_timeout = 300").await;
-    while producer.try_execute("BEGIN IMMEDIATE").await.is_err() {
-        program.signal(Signal::SIGCONT);
-        tokio::task::yield_now().await;
-        program.signal(Signal::SIGSTOP);
-    }
-    producer.execute("ROLLBACK").await;
 }

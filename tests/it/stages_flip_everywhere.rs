@@ -27,7 +27,7 @@ crate::on_each_database!(
 );
 
 async fn the_whole_ladder_and_back(database: DatabaseUnderTest) {
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     a.client
         .ingest(&json!([{"key": "k", "value": 1}, {"key": "l", "value": 2}]))
         .await;
@@ -111,7 +111,7 @@ async fn the_whole_ladder_and_back(database: DatabaseUnderTest) {
 }
 
 async fn a_ramp_tells_exactly_its_cohort(database: DatabaseUnderTest) {
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     done(
         &a,
         &["ramp", MODULE, "--percent", "10", "--reason", "edge first"],
@@ -284,7 +284,7 @@ async fn nobody_retires_a_module_in_passing(database: DatabaseUnderTest) {
 }
 
 async fn a_version_that_was_seen_can_be_insisted_on(database: DatabaseUnderTest) {
-    let (a, b) = two(&database).await;
+    let (a, b) = InProcess::two(&database).await;
     let seen = a.client.get(&format!("/admin/v1/modules/{MODULE}")).await;
     let tag = seen.header("etag").to_owned();
     // Two operators have seen the same and act on two replicas at once.
@@ -352,12 +352,6 @@ async fn a_dry_run_changes_nothing(database: DatabaseUnderTest) {
     let answer = a.client.post(&path, &json!({"reason": "r"})).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
     a.stop().await;
-}
-
-async fn two(database: &DatabaseUnderTest) -> (InProcess, InProcess) {
-    let a = InProcess::start(&Setup::new(database, "a").among_others()).await;
-    let b = InProcess::start(&Setup::new(database, "b").among_others()).await;
-    (a, b)
 }
 
 async fn stop(a: InProcess, b: InProcess) {

@@ -11,9 +11,8 @@ use tokio::task::JoinHandle;
 use crate::support::{
     broker::Broker,
     database::{DatabaseUnderTest, Kind},
-    eventually,
     gateway::{InProcess, Setup},
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     logbook, servers_are_skipped,
     terminal::{MODULES, flow, pair_speaking},
     witness::{Testimony, Witness},
@@ -150,10 +149,7 @@ async fn survive_as(story: Story, database: DatabaseUnderTest, mut broker: Broke
     );
     let auditor = audit(Arc::clone(&database), Arc::clone(&witness));
     let mut load = Load::start(&Plan {
-        ingest: vec![format!(
-            "{}/v1/modules/orders/changes",
-            gateway.client.private
-        )],
+        ingest: vec![orders_at(&gateway.client.private)],
         producers: PRODUCERS,
         changes: CHANGES / PRODUCERS,
         batch: 20,
@@ -174,10 +170,7 @@ async fn survive_as(story: Story, database: DatabaseUnderTest, mut broker: Broke
     }
     flow(&terminals, PATIENCE).await;
     let (total, resent) = load.finish().await;
-    eventually("everything is acknowledged", PATIENCE, async || {
-        witness.look(|seen| (seen.acknowledged() == total).then_some(()))
-    })
-    .await;
+    witness.has_all(total, PATIENCE).await;
     for terminal in &terminals {
         terminal.reached(total, PATIENCE).await;
     }

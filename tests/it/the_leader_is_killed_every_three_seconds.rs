@@ -14,8 +14,7 @@ use crate::support::{
     eventually,
     follower::{Follower, Record},
     gateway::{Program, Setup},
-    lasting_port,
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     logbook,
     terminal::{MODULES, flow, pair},
     witness::Witness,
@@ -26,7 +25,6 @@ const SECONDS: u64 = 15;
 const PRODUCERS: u64 = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
 const NAMES: [&str; 3] = ["gw-1", "gw-2", "gw-3"];
-const HOLDER: &str = "SELECT lease_holder FROM module_head WHERE module = 'orders'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_postgresql() {
@@ -51,14 +49,13 @@ async fn start(database: &DatabaseUnderTest, name: &str, broker: &str) -> Progra
     let setup = Setup::new(database, name)
         .modules(MODULES)
         .target(broker)
-        .set("server.public", format!("127.0.0.1:{}", lasting_port()))
-        .set("server.private", format!("127.0.0.1:{}", lasting_port()));
+        .lasting_ports();
     Program::start(&setup).await
 }
 
 /// Which of the replicas holds the lease.
 async fn holder(database: &DatabaseUnderTest) -> Option<usize> {
-    let name = database.text(HOLDER).await?;
+    let name = database.text(logbook::LEASE_HOLDER).await?;
     NAMES.iter().position(|replica| *replica == name)
 }
 
@@ -84,7 +81,7 @@ async fn kill_leaders(database: DatabaseUnderTest) {
         .map(|one| one.client.public.as_str())
         .collect();
     let terminals = pair(&public, &broker.url(), seed);
-    let ingest = |one: &Program| format!("{}/v1/modules/orders/changes", one.client.private);
+    let ingest = |one: &Program| orders_at(&one.client.private);
     let mut load = Load::start(&Plan {
         ingest: replicas.iter().map(ingest).collect(),
         producers: PRODUCERS,
@@ -104,7 +101,7 @@ async fn kill_leaders(database: DatabaseUnderTest) {
     }
     let elapsed = began.elapsed();
     let (total, resent) = load.finish().await;
-    flow_ends(&witness, total).await;
+    witness.has_all(total, PATIENCE).await;
     for terminal in &terminals {
         terminal.reached(total, PATIENCE).await;
     }
@@ -152,11 +149,4 @@ async fn kill_one(database: &DatabaseUnderTest, replicas: &mut [Program]) -> Dur
     .await;
     replicas[dead].restart().await;
     gap
-}
-
-async fn flow_ends(witness: &Witness, total: u64) {
-    eventually("everything is acknowledged", PATIENCE, async || {
-        witness.look(|seen| (seen.acknowledged() == total).then_some(()))
-    })
-    .await;
 }

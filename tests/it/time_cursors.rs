@@ -24,7 +24,6 @@ use crate::{
         database::DatabaseUnderTest,
         eventually,
         gateway::{Program, Setup},
-        lasting_port,
         token::ByAdmin,
     },
 };
@@ -66,8 +65,7 @@ fn setup(database: &DatabaseUnderTest, name: &str) -> Setup {
     Setup::new(database, name)
         .modules(&modules())
         .among_others()
-        .set("server.public", format!("127.0.0.1:{}", lasting_port()))
-        .set("server.private", format!("127.0.0.1:{}", lasting_port()))
+        .lasting_ports()
 }
 
 /// Sends changes of a module in bursts, some far over the limit of a tick, to whichever replica takes them.

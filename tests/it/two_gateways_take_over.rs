@@ -12,8 +12,7 @@ use crate::support::{
     eventually,
     follower::{Follower, Record},
     gateway::{Program, Setup},
-    lasting_port,
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     logbook,
     terminal::{MODULES, flow, pair},
     witness::Witness,
@@ -23,20 +22,18 @@ const KILLS: u64 = 3;
 const CHANGES: u64 = 8_000;
 const PRODUCERS: u64 = 4;
 const PATIENCE: Duration = Duration::from_mins(1);
-const HOLDER: &str = "SELECT lease_holder FROM module_head WHERE module = 'orders'";
 
 async fn start(database: &DatabaseUnderTest, name: &str, broker: &str) -> Program {
     let setup = Setup::new(database, name)
         .modules(MODULES)
         .target(broker)
-        .set("server.public", format!("127.0.0.1:{}", lasting_port()))
-        .set("server.private", format!("127.0.0.1:{}", lasting_port()));
+        .lasting_ports();
     Program::start(&setup).await
 }
 
 /// Which of the two holds the lease.
 async fn holder(database: &DatabaseUnderTest) -> Option<usize> {
-    let name = database.text(HOLDER).await?;
+    let name = database.text(logbook::LEASE_HOLDER).await?;
     ["gw-1", "gw-2"].iter().position(|replica| *replica == name)
 }
 
@@ -78,8 +75,7 @@ async fn three_times(database: DatabaseUnderTest) {
         &broker.url(),
         seed,
     );
-    let ingest =
-        |replica: &Program| format!("{}/v1/modules/orders/changes", replica.client.private);
+    let ingest = |replica: &Program| orders_at(&replica.client.private);
     let mut load = Load::start(&Plan {
         ingest: vec![ingest(one), ingest(two)],
         producers: PRODUCERS,
@@ -107,10 +103,7 @@ async fn three_times(database: DatabaseUnderTest) {
         replicas[dead].restart().await;
     }
     let (total, resent) = load.finish().await;
-    eventually("everything is acknowledged", PATIENCE, async || {
-        witness.look(|seen| (seen.acknowledged() == total).then_some(()))
-    })
-    .await;
+    witness.has_all(total, PATIENCE).await;
     for terminal in &terminals {
         terminal.reached(total, PATIENCE).await;
     }

@@ -3,7 +3,7 @@
 use std::{
     iter,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::{Arc, LazyLock},
+    sync::LazyLock,
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header::IF_NONE_MATCH};
@@ -14,7 +14,7 @@ pub use super::ofrep::strangers::flags;
 use super::{callers::Callers, etag, poll, request_body::taken_apart, session};
 use crate::{
     domain::{Network, strangers::Pieces},
-    identity::{Caller, ClientIds, Who},
+    identity::{Who, testing::known},
     mirror::strangers::client_id,
 };
 
@@ -123,18 +123,7 @@ pub fn session(input: &[u8]) {
 }
 
 /// A caller with one client.
-static KNOWN: LazyLock<Who> = LazyLock::new(|| {
-    Who::Known(Arc::new(Caller {
-        by: 0,
-        realm: "jwt".into(),
-        id: "t1".into(),
-        client_ids: ClientIds::Own,
-        audiences: Arc::default(),
-        claims: Box::default(),
-        agent: None,
-        expires_at: None,
-    }))
-});
+static KNOWN: LazyLock<Who> = LazyLock::new(|| known("t1", &[]));
 
 /// A body that was taken: an object of these members and no other.
 fn members(input: &[u8], known: &[&str]) -> Value {

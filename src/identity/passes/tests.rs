@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    identity::{Accepted, ClientIds},
+    identity::{Accepted, Caller, ClientIds, testing},
     store::{SigningKey, SigningKeysRead},
 };
 
@@ -94,15 +94,11 @@ impl Bench {
 }
 
 fn caller(realm: &str, expires_at: Option<i64>) -> Who {
-    Who::Known(Arc::new(crate::identity::Caller {
-        by: 0,
+    Who::Known(Arc::new(Caller {
         realm: realm.into(),
-        id: "u1".into(),
         client_ids: ClientIds::Any,
-        audiences: Arc::default(),
-        claims: Box::default(),
-        agent: None,
         expires_at: expires_at.map(seconds),
+        ..testing::caller("u1", &[])
     }))
 }
 

@@ -3,10 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::*;
-use crate::{
-    domain::{Micros, SystemClock},
-    identity::{Accepted, Caller, ClientIds, Identity, Who, passes::KeyRing},
-    store::{SigningKey, SigningKeysRead},
+use crate::identity::{
+    Accepted, Identity,
+    testing::{known, passes},
 };
 
 const CONFIG: &str = r#"
@@ -22,32 +21,11 @@ name = "stock"
 
 fn access() -> (Access, Pass) {
     let config: Config = toml::from_str(CONFIG).unwrap();
-    let ring = Arc::<KeyRing>::default();
-    let now = Micros::new(0);
-    let key = SigningKey {
-        id: "1".to_owned(),
-        secret: vec![7; 32],
-        signs_from: now,
-        retires_at: None,
-    };
-    let keys = vec![key];
-    ring.adopt(&SigningKeysRead { now, keys }, (now, now));
     let stock = HashMap::from([("stock".parse().unwrap(), Accepted::only([1]))]);
     let identity = Identity::of(["jwt".into(), "legacy".into()], stock);
-    let (clock, lifetime) = (Arc::new(SystemClock), Duration::from_hours(1));
-    let passes = Arc::new(Passes::new(Arc::new(identity), ring, clock, lifetime));
-    let who = Who::Known(Arc::new(Caller {
-        by: 0,
-        realm: "jwt".into(),
-        id: "u1".into(),
-        client_ids: ClientIds::Own,
-        audiences: Arc::default(),
-        claims: Box::default(),
-        agent: None,
-        expires_at: None,
-    }));
+    let passes = passes(identity, Duration::from_hours(1));
     let own = [Audience::stored("u1"), Audience::stored("_x/+")];
-    let issued = passes.issue(&who, &own, "client").unwrap();
+    let issued = passes.issue(&known("u1", &[]), &own, "client").unwrap();
     let pass = passes.named(&issued.username).unwrap();
     (Access::new(&config, passes, |_| true), pass)
 }

@@ -195,22 +195,21 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::dynsec::testing;
+    use crate::identity::testing::{known, open_passes};
 
     fn desk_of(bounds: &str) -> Desk {
         let text = format!(
             "dynsec = {{ max_clients = 2100, {bounds} }}\n[[mqtt.targets]]\nurl = \"mqtt://u:p@h\""
         );
         let config: Config = toml::from_str(&text).unwrap();
-        let passes = Arc::new(testing::passes());
-        let desk = Desk::new(&config, &config.mqtt.targets[0], passes);
+        let desk = Desk::new(&config, &config.mqtt.targets[0], open_passes());
         desk.open(HashMap::new());
         desk
     }
 
     /// What is made for a caller who is this client.
     fn wanted(desk: &Desk, (caller, client): (&str, usize)) -> Wanted {
-        let who = testing::caller(caller);
+        let who = known(caller, &[]);
         let client_id = client.to_string();
         let owner = desk.passes.owner(&who, None).unwrap();
         let end = Micros::new(1_000_000);
@@ -270,6 +269,7 @@ mod tests {
         drop(waits.swap_remove(0));
         assert!(ask("u1", 5).is_ok(), "its place is kept");
     }
+
     #[test]
     fn what_an_owner_has_it_may_ask_for_while_the_broker_is_gone() {
         // Ten callers have all 2,100.

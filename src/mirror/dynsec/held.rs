@@ -200,11 +200,14 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{identity::Who, mirror::dynsec::testing};
+    use crate::identity::{
+        Who,
+        testing::{known, open_passes},
+    };
 
     fn waiting(username: &str) -> (Waiting, oneshot::Receiver<bool>) {
         let (told, hears) = oneshot::channel();
-        let owner = testing::passes().owner(&Who::Open, None).unwrap();
+        let owner = open_passes().owner(&Who::Open, None).unwrap();
         let wanted = Wanted {
             issued: Issued {
                 username: username.to_owned(),
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn clients_are_counted_for_their_owners() {
-        let passes = testing::passes();
+        let passes = open_passes();
         let mut held = Held::new(Instant::now());
         let of = |id: &str, who: &Who| {
             let (mut waiting, hears) = waiting("");
@@ -254,7 +257,7 @@ mod tests {
             (waiting.wanted.owner, waiting.wanted.issued) = (owner, issued);
             (waiting, hears)
         };
-        let (one, two) = (testing::caller("u1"), testing::caller("u2"));
+        let (one, two) = (known("u1", &[]), known("u2", &[]));
         let (first, _hears) = of("a", &one);
         let (second, _also) = of("b", &one);
         let (again, _too) = of("b", &one);

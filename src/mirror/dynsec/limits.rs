@@ -30,11 +30,11 @@ pub(super) fn places(settings: &Dynsec, share: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::dynsec::testing;
+    use crate::identity::testing::known;
 
     #[test]
     fn a_share_is_no_less_than_a_shop_needs() {
-        let caller = testing::caller("u1");
+        let caller = known("u1", &[]);
         let mut settings = Dynsec {
             max_clients_per_address: 300,
             ..Dynsec::default()

@@ -19,8 +19,6 @@ mod held;
 mod limits;
 mod rights;
 mod shares;
-#[cfg(test)]
-mod testing;
 
 pub use clerk::Clerk;
 pub use desk::Desk;

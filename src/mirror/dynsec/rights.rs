@@ -109,7 +109,7 @@ fn role_end(end: Micros, lifetime: Duration) -> Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{identity::passes::lasting_name_end, mirror::dynsec::testing};
+    use crate::identity::{passes::lasting_name_end, testing::open_passes};
 
     fn rights(text: &str) -> Rights {
         let text = format!("[[mqtt.targets]]\nurl = \"mqtt://u:p@h\"\n{text}");
@@ -123,7 +123,7 @@ mod tests {
             rights("[[modules]]\nname = \"orders\"\n"),
             rights("[[modules]]\nname = \"orders\"\n[[modules]]\nname = \"stock\"\n"),
         );
-        let (passes, hour) = (testing::passes(), Duration::from_hours(1));
+        let (passes, hour) = (open_passes(), Duration::from_hours(1));
         let own = ["u1", "u2"].map(Audience::stored);
         let end = Micros::new(1_000_000_000_000);
         let roles = one.roles(&passes, (&Who::Open, &own), end);

@@ -17,8 +17,7 @@ use crate::support::{
     database::{DatabaseUnderTest, Kind},
     eventually,
     gateway::{Program, Setup},
-    lasting_port,
-    load::{Load, Plan},
+    load::{Load, Plan, orders_at},
     proxy::{Proxy, Way, Weather},
     reckoning::Reckoning,
     terminal::{MODULES, Setup as TerminalSetup, Terminal},
@@ -143,7 +142,7 @@ impl Scene {
         ];
         let ingest = of_producers.each_ref().map(|proxy| {
             let port = proxy.port();
-            format!("http://127.0.0.1:{port}/v1/modules/orders/changes")
+            orders_at(&format!("http://127.0.0.1:{port}"))
         });
         let load = Load::start(&Plan {
             ingest: ingest.to_vec(),
@@ -214,8 +213,7 @@ async fn start(database: &DatabaseUnderTest, name: &str, way: &Proxy) -> Program
     let setup = Setup::new(database, name)
         .modules(MODULES)
         .target(&way.url())
-        .set("server.public", format!("127.0.0.1:{}", lasting_port()))
-        .set("server.private", format!("127.0.0.1:{}", lasting_port()))
+        .lasting_ports()
         .set("mirror.inflight", INFLIGHT)
         .set("mirror.cursor_acks", CURSOR_ACKS)
         .set("mirror.ack_timeout_ms", ACK_TIMEOUT.as_millis())

@@ -24,7 +24,7 @@ use super::token::ByAdmin;
 /// What is sent, and where.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The ingest of each replica: `http://…/v1/modules/orders/changes`.
+    /// The ingest of each replica, as [`orders_at`] says.
     pub ingest: Vec<String>,
     pub producers: u64,
     /// Changes of each producer at least; it goes on until [`Load::finish`].
@@ -34,6 +34,11 @@ pub struct Plan {
     /// Between two requests of a producer.
     pub pace: Duration,
     pub seed: u64,
+}
+
+/// Where the changes of `orders` are taken by who listens privately at this URL.
+pub fn orders_at(private: &str) -> String {
+    format!("{private}/v1/modules/orders/changes")
 }
 
 /// Producers at work.

@@ -50,3 +50,6 @@ pub fn held(log: &[Arc<Change>]) -> Vec<Held> {
 /// How far the stored mirror cursor of `orders` is.
 pub const MIRROR_CURSOR: &str =
     "SELECT CAST(position AS TEXT) FROM mirror_cursor WHERE module = 'orders'";
+
+/// Which replica numbers `orders`.
+pub const LEASE_HOLDER: &str = "SELECT lease_holder FROM module_head WHERE module = 'orders'";

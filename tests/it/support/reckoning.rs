@@ -6,8 +6,7 @@ use std::{sync::Arc, time::Duration};
 use changeover::domain::Change;
 
 use super::{
-    database::DatabaseUnderTest, eventually, load::Load, logbook, terminal::Terminal,
-    witness::Witness,
+    database::DatabaseUnderTest, load::Load, logbook, terminal::Terminal, witness::Witness,
 };
 
 /// How long everybody has to come to rest.
@@ -32,10 +31,7 @@ impl Reckoning {
     /// everything.
     pub async fn of(load: &mut Load, witness: &Witness, terminals: &[Terminal]) -> Self {
         let (total, resent) = load.finish().await;
-        eventually("everything is acknowledged", PATIENCE, async || {
-            witness.look(|seen| (seen.acknowledged() == total).then_some(()))
-        })
-        .await;
+        witness.has_all(total, PATIENCE).await;
         for terminal in terminals {
             terminal.reached(total, PATIENCE).await;
         }
@@ -82,5 +78,15 @@ impl Reckoning {
             terminal.assert_holds(&held);
         }
         log
+    }
+}
+
+/// Asserts that the log is what was accepted, and that each terminal holds exactly its part.
+pub async fn all_hold_the_log(database: &DatabaseUnderTest, load: &Load, terminals: &[Terminal]) {
+    let log = logbook::whole(database).await;
+    load.assert_is(&log);
+    let log = logbook::held(&log);
+    for terminal in terminals {
+        terminal.assert_holds(&log);
     }
 }

@@ -154,6 +154,22 @@ pub fn part_of<'a>(log: &'a [Held], audience: &'a str) -> impl Iterator<Item = &
     log.iter().filter(mine)
 }
 
+/// So many terminals that this gateway tells which broker is theirs.
+pub fn told_where(gateway: &str, count: u64, resync: Duration, seed: u64) -> Vec<Terminal> {
+    let start = |n| {
+        Terminal::start(Setup {
+            gateways: vec![gateway.to_owned()],
+            broker: String::new(),
+            client_id: Some(format!("terminal-{n}")),
+            protocol: Protocol::V5,
+            audience: format!("u{}", 1 + n % 2),
+            resync,
+            seed: seed ^ n,
+        })
+    };
+    (0..count).map(start).collect()
+}
+
 /// The terminals of `u1` and `u2`.
 pub fn pair(gateways: &[&str], broker: &str, seed: u64) -> Vec<Terminal> {
     pair_speaking(Protocol::V5, gateways, broker, seed)

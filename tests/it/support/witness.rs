@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::client_rule::Event;
+use super::{client_rule::Event, eventually};
 
 /// What it has seen.
 #[derive(Debug, Default)]
@@ -123,6 +123,14 @@ impl Witness {
         let testimony = self.testimony.lock().unwrap();
         assert!(testimony.trouble.is_empty(), "{:?}", testimony.trouble);
         look(&testimony)
+    }
+
+    /// Waits until everything is acknowledged: so many changes.
+    pub async fn has_all(&self, total: u64, patience: Duration) {
+        eventually("everything is acknowledged", patience, async || {
+            self.look(|seen| (seen.acknowledged() == total).then_some(()))
+        })
+        .await;
     }
 }
 

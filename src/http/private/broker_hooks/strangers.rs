@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use super::{HookState, WrongLogins, emqx, rabbitmq, vernemq};
 use crate::{
     config::{Config, auth::Auth, broker_hooks::Others},
-    domain::{Audience, Clock, SystemClock, strangers::Pieces},
+    domain::strangers::Pieces,
     identity::{
-        Caller, ClientIds, Identity, Who,
-        passes::{Issued, KeyRing, PREFIX, Passes},
+        Identity, Who,
+        passes::{Issued, PREFIX, Passes},
+        testing,
     },
     mirror::{Access, Hooks, Logins, Verdict},
-    store::{SigningKey, SigningKeysRead},
 };
 
 const CLIENT: &str = "ABCDEFGHIJKL-t1";
@@ -60,18 +60,8 @@ struct Act<'a> {
 
 static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let config: Config = toml::from_str(CONFIG).expect("a configuration");
-    let identity = Arc::new(Identity::of(["jwt".into()], HashMap::new()));
-    let (ring, now) = (Arc::<KeyRing>::default(), SystemClock.now());
-    let key = SigningKey {
-        id: "1".to_owned(),
-        secret: vec![7; 32],
-        signs_from: now,
-        retires_at: None,
-    };
-    let keys = vec![key];
-    ring.adopt(&SigningKeysRead { now, keys }, (now, now));
-    let lifetime = Duration::from_hours(24 * 365);
-    let passes = Arc::new(Passes::new(identity, ring, Arc::new(SystemClock), lifetime));
+    let identity = Identity::of(["jwt".into()], HashMap::new());
+    let passes = testing::passes(identity, Duration::from_hours(24 * 365));
     let issued = given(&passes, CLIENT, "u1");
     let others = given(&passes, OTHER_CLIENT, "u2");
     let access = Access::new(&config, passes, |_| true);
@@ -92,18 +82,9 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
 
 /// A pass of a client that reads one audience besides everyone's.
 fn given(passes: &Passes, client_id: &str, audience: &str) -> Issued {
-    let audiences: Arc<[Audience]> = Arc::new([Audience::stored(audience)]);
-    let caller = Who::Known(Arc::new(Caller {
-        by: 0,
-        realm: "jwt".into(),
-        id: audience.into(),
-        client_ids: ClientIds::Own,
-        audiences: Arc::clone(&audiences),
-        claims: Box::default(),
-        agent: None,
-        expires_at: None,
-    }));
-    let issued = passes.issue(&caller, &audiences, client_id);
+    let caller = testing::caller(audience, &[audience]);
+    let audiences = Arc::clone(&caller.audiences);
+    let issued = passes.issue(&Who::Known(Arc::new(caller)), &audiences, client_id);
     issued.expect("there is a key")
 }
 
