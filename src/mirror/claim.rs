@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::message::bookmark::Seen;
-use crate::domain::LogId;
+use crate::domain::{Cursor, LogId};
 
 /// What the broker has shown of a module.
 #[derive(Debug, Default)]
@@ -37,6 +37,10 @@ struct Yielding {
     /// What it said last, and when.
     seen: Seen,
     heard_at: Instant,
+    /// The furthest that this one has reached, and those that had to yield before it.
+    reached: Option<Cursor>,
+    /// Whether it was told that the epoch after its end has to wait.
+    told_late: bool,
 }
 
 /// A message that the broker has shown.
@@ -99,7 +103,7 @@ pub enum Due {
     /// Nobody is there any more.
     TakeOver,
     /// Whoever published beside us has ended, and went as far as this.
-    Outlived(Seen),
+    Outlived(Option<Cursor>),
 }
 
 /// So many intervals a gateway that lives is not silent: one message may be lost, and one late.
@@ -155,12 +159,15 @@ impl Claim {
             // A gateway of before, with our database for all we know.
             None if !beside => return None,
             Some(log) if beside && log > ours.log => {
-                let yielding = Yielding {
+                let known = self.yielding.take();
+                let before = known.as_ref().and_then(|known| known.reached);
+                self.yielding = Some(Yielding {
                     log,
                     seen: said.seen,
                     heard_at: now,
-                };
-                let known = self.yielding.replace(yielding);
+                    reached: said.seen.cursor().max(before),
+                    told_late: known.as_ref().is_some_and(|known| known.told_late),
+                });
                 return known.is_none_or(|known| known.log != log).then_some(log);
             }
             _ => {}
@@ -175,9 +182,12 @@ impl Claim {
         None
     }
 
-    /// The retained message was taken away. Whoever lives publishes it again.
-    pub fn see_nothing(&mut self) {
-        self.other.take_if(|other| !other.lives);
+    /// The retained message was taken away. Whoever lives publishes it again; of whoever does not there is no more to learn, but clients
+    /// followed it all the same.
+    pub fn see_nothing(&mut self, now: Instant) {
+        if let Some(other) = self.other.as_mut().filter(|other| !other.lives) {
+            other.look = Look::Answered(now);
+        }
     }
 
     /// A new connection: what was said in between was not heard.
@@ -196,7 +206,7 @@ impl Claim {
         let Some(other) = &mut self.other else {
             let ended = |it: &&Yielding| since(it.heard_at) >= patience.silence(it.seen);
             let outlived = self.yielding.as_ref().filter(ended);
-            return outlived.map_or(Due::Nothing, |it| Due::Outlived(it.seen));
+            return outlived.map_or(Due::Nothing, |it| Due::Outlived(it.reached));
         };
         match other.look {
             Look::NotYet if since(other.silent_since) >= patience.silence(other.said.seen) => {
@@ -208,10 +218,18 @@ impl Claim {
         }
     }
 
-    /// The broker has answered a look.
-    pub fn answered(&mut self, now: Instant) {
+    /// The last look could not be asked for.
+    pub fn not_asked(&mut self) {
+        if let Some(other) = &mut self.other {
+            other.look = Look::NotYet;
+        }
+    }
+
+    /// The broker has answered a look. Where it shows us nothing, whoever was heard before may live on unheard.
+    pub fn answered(&mut self, shows: bool, now: Instant) {
         if let Some(other) = &mut self.other
             && matches!(other.look, Look::Asked)
+            && (shows || !other.lives)
         {
             other.look = Look::Answered(now);
         }
@@ -227,9 +245,15 @@ impl Claim {
         self.other = None;
     }
 
-    /// Clients that followed the one that published beside us know of it.
-    pub fn forget_outlived(&mut self) {
-        self.yielding = None;
+    /// Clients that followed the one that published beside us know of it, or nobody here will tell them. Returns whether there was one.
+    pub fn forget_outlived(&mut self) -> bool {
+        self.yielding.take().is_some()
+    }
+
+    /// Clients that followed it hear of it later than they should. Returns whether that is new.
+    pub fn note_late(&mut self) -> bool {
+        let yielding = self.yielding.as_mut();
+        yielding.is_some_and(|it| !std::mem::replace(&mut it.told_late, true))
     }
 
     /// The broker asks for one more epoch, but not before this moment; or it asks for none.

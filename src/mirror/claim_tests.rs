@@ -106,7 +106,7 @@ fn after_silence_and_a_last_look_it_is_taken_over() {
     // The look shows the same message: nobody has said anything.
     told.see(100, Some(6), 7, LEADS);
     assert_eq!(told.keeps_off(), Some(Keeps::Found));
-    told.claim.answered(told.at(100));
+    told.claim.answered(true, told.at(100));
     assert_eq!(told.due(100), Due::Nothing);
     assert_eq!(told.due(101), Due::TakeOver);
     told.claim.take_over();
@@ -127,10 +127,10 @@ fn whoever_lives_keeps_us_off_for_as_long() {
     assert_eq!(told.due(110), Due::Look);
     // The look shows what was not heard.
     told.see(110, Some(6), 200, LEADS);
-    told.claim.answered(told.at(110));
+    told.claim.answered(true, told.at(110));
     assert_eq!(told.due(124), Due::Nothing);
     assert_eq!(told.due(125), Due::Look);
-    told.claim.answered(told.at(126));
+    told.claim.answered(true, told.at(126));
     assert_eq!(told.due(127), Due::TakeOver);
 }
 
@@ -141,7 +141,7 @@ fn time_without_a_connection_is_no_silence() {
     told.claim.begin_connection(told.at(14));
     assert_eq!((told.due(15), told.due(29)), (Due::Nothing, Due::Look));
     told.claim.begin_connection(told.at(30));
-    told.claim.answered(told.at(30));
+    told.claim.answered(true, told.at(30));
     assert_eq!((told.due(44), told.due(45)), (Due::Nothing, Due::Look));
 }
 
@@ -156,15 +156,45 @@ fn echoes_of_our_own_end_nothing_that_another_replica_would() {
 }
 
 #[test]
-fn a_message_that_is_taken_away_frees_the_place_of_the_dead_only() {
+fn a_message_that_is_taken_away_ends_the_wait_for_the_dead_only() {
     let mut told = Told::new();
     told.see(0, Some(6), 7, LEADS);
-    told.claim.see_nothing();
-    assert_eq!(told.keeps_off(), None);
+    told.claim.see_nothing(told.at(2));
+    // Clients followed it all the same: the topics are taken over, and not just used.
+    assert_eq!(told.keeps_off(), Some(Keeps::Found));
+    assert_eq!((told.due(2), told.due(3)), (Due::Nothing, Due::TakeOver));
+    let mut told = Told::new();
     told.see(0, Some(6), 7, LEADS);
     told.see(1, Some(6), 8, LEADS);
-    told.claim.see_nothing();
-    assert_eq!(told.keeps_off(), Some(Keeps::Lives));
+    told.claim.see_nothing(told.at(2));
+    assert_eq!(
+        (told.keeps_off(), told.due(3)),
+        (Some(Keeps::Lives), Due::Nothing)
+    );
+}
+
+#[test]
+fn whoever_hears_nothing_any_more_takes_no_living_one_for_dead() {
+    for (lives, due) in [(false, Due::TakeOver), (true, Due::Nothing)] {
+        let mut told = Told::new();
+        told.see(0, Some(6), 7, LEADS);
+        if lives {
+            told.see(0, Some(6), 8, LEADS);
+        }
+        assert_eq!(told.due(15), Due::Look);
+        told.claim.answered(false, told.at(15));
+        assert_eq!(told.due(99), due, "{lives}");
+    }
+}
+
+#[test]
+fn a_look_that_was_not_asked_for_is_asked_for_again() {
+    let mut told = Told::new();
+    told.see(0, Some(6), 7, LEADS);
+    assert_eq!(told.due(15), Due::Look);
+    told.claim.not_asked();
+    told.claim.answered(true, told.at(15));
+    assert_eq!(told.due(16), Due::Look);
 }
 
 #[test]
@@ -215,18 +245,29 @@ fn the_end_of_who_published_beside_us_is_noticed() {
     told.see(0, Some(6), 1, PUBLISHES);
     told.see(5, Some(6), 2, PUBLISHES);
     assert_eq!(told.due(19), Due::Nothing);
-    let last = of(Some(6), 2).seen;
+    let last = of(Some(6), 2).seen.cursor();
     assert_eq!(told.due(20), Due::Outlived(last));
     told.claim.begin_connection(told.at(21));
     assert_eq!(
         (told.due(35), told.due(36)),
         (Due::Nothing, Due::Outlived(last))
     );
-    told.claim.forget_outlived();
+    assert!(told.claim.note_late() && !told.claim.note_late(), "once");
+    assert!(told.claim.forget_outlived() && !told.claim.forget_outlived());
     assert_eq!(told.due(99), Due::Nothing);
     // It comes back, and is told of again.
     let six = LogId::new(6);
     assert_eq!(told.see(100, Some(6), 3, PUBLISHES), Some(six));
+}
+
+#[test]
+fn of_several_that_yield_the_furthest_counts() {
+    let mut told = Told::new();
+    for (log, head) in [(6, 9), (7, 2)] {
+        told.see(0, Some(log), head, PUBLISHES);
+    }
+    let furthest = of(Some(6), 9).seen.cursor();
+    assert_eq!(told.due(15), Due::Outlived(furthest));
 }
 
 /// Two that publish, and hear each other in any order: one is left, whatever the other says.

@@ -204,7 +204,7 @@ async fn who_starts_over_with_an_empty_database_goes_on_by_itself() {
     assert_eq!(two.epochs().await, 1);
 }
 
-/// Another gateway, as far as its retained messages of `commission` go: the members behind the module's name.
+/// Another gateway, as far as its retained messages of `commission` go: the members behind the module's name, or nothing to take it away.
 async fn speaker(broker: &str, mut words: tokio::sync::mpsc::Receiver<String>) {
     let options = LinkOptions {
         endpoint: Endpoint::parse(broker, Protocol::V5).unwrap(),
@@ -219,7 +219,10 @@ async fn speaker(broker: &str, mut words: tokio::sync::mpsc::Receiver<String>) {
         tokio::select! {
             said = words.recv() => {
                 let Some(said) = said else { return };
-                let text = format!("{{\"module\":\"{MODULE}\",{said}}}");
+                let text = match &*said {
+                    "" => String::new(),
+                    said => format!("{{\"module\":\"{MODULE}\",{said}}}"),
+                };
                 link.publish(&format!("changeover/m/{MODULE}"), text.into(), true, "application/json").unwrap();
             }
             signals = link.next() => {
@@ -233,6 +236,47 @@ async fn speaker(broker: &str, mut words: tokio::sync::mpsc::Receiver<String>) {
 /// What a gateway of an older release says, which does not say its log and is always beyond what it sees, in a higher epoch.
 fn older(epoch: u32) -> String {
     format!(r#""epoch":{epoch},"head":900,"generation":0,"version":{epoch}"#)
+}
+
+/// Operators who do not want to wait: the docs say how.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_message_of_the_dead_is_taken_away_the_new_epoch_begins_at_once() {
+    let broker = broker();
+    let (say, words) = tokio::sync::mpsc::channel(4);
+    let url = broker.url();
+    let publisher = tokio::spawn(async move { speaker(&url, words).await });
+    let log = "0".repeat(31) + "1";
+    say.send(format!(
+        r#""epoch":3,"head":8,"generation":0,"version":1,"log":"{log}""#
+    ))
+    .await
+    .unwrap();
+    let follower = Follower::start(&broker.url(), Protocol::V5, "follower", &["changeover/#"]);
+    follower
+        .wait("it stands there", |record| !logs(record).is_empty())
+        .await;
+    let fed = Fed::new(&broker, "one").await;
+    // It would wait for six minutes.
+    let setup = fed.setup.clone().set("mirror.bookmark_ms", 120_000);
+    let program = Program::start(&setup).await;
+    ingest(&program.client, "a", 3).await;
+    until(&program.client, "t", "it listens", |target| {
+        halted(target).contains("listening whether a gateway publishes it")
+    })
+    .await;
+    say.send(String::new()).await.unwrap();
+    let epoch = async || (fed.epochs().await == 1).then_some(());
+    eventually("the new epoch", START, epoch).await;
+    ingest(&program.client, "b", 3).await;
+    follower
+        .wait("what is new comes, in a higher epoch", |record| {
+            let new = record.events.iter().filter(|event| event.epoch == 4);
+            new.filter(|event| event.key.starts_with('b')).count() >= 3
+        })
+        .await;
+    assert_eq!(fed.epochs().await, 1);
+    drop(say);
+    publisher.await.unwrap();
 }
 
 /// One that must yield has published beside us until it heard us: clients have what it sent.

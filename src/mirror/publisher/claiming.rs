@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::{Publisher, jobs::MirrorStore};
 use crate::{
-    domain::ModuleName,
+    domain::{Cursor, ModuleName},
     log::{Evidence, Witness},
     mirror::{
         claim::{Claim, Due, Ours, Patience, Shown},
         line::FIRST_LINE,
-        message::bookmark::Seen,
     },
 };
 
@@ -57,18 +56,20 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
     }
 
     /// A retained message was deleted.
-    pub(super) fn on_taken_away(&mut self, topic: &str) {
+    pub(super) fn on_taken_away(&mut self, topic: &str, now: Instant) {
         let module = self.topics.bookmark_module(topic);
         if let Some(claim) = module.and_then(|module| self.claims.get_mut(&module)) {
-            claim.see_nothing();
+            claim.see_nothing(now);
         }
     }
 
     /// The broker has answered a subscription.
     pub(super) fn note_looks(&mut self, on: usize, now: Instant) {
         if on == FIRST_LINE {
+            let admitted = self.lines[FIRST_LINE].admitted();
+            let shows = admitted.is_some_and(|admitted| admitted.seen.is_some());
             let claims = self.claims.values_mut();
-            claims.for_each(|claim| claim.answered(now));
+            claims.for_each(|claim| claim.answered(shows, now));
         }
     }
 
@@ -88,7 +89,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             match claim.map(|claim| claim.due(patience, now)) {
                 Some(Due::Look) => self.look_again(at),
                 Some(Due::TakeOver) => self.take_over(at, now),
-                Some(Due::Outlived(seen)) => self.outlive(at, seen, now),
+                Some(Due::Outlived(reached)) => self.outlive(at, reached, now),
                 Some(Due::Nothing) | None => {}
             }
         }
@@ -101,11 +102,15 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
         }
     }
 
-    /// Asks for a retained message once more. If that cannot be handed over, the connection ends, and listening begins anew.
-    fn look_again(&self, at: usize) {
-        if let Some(connection) = &self.lines[FIRST_LINE].connection {
-            let topic = self.topics.bookmark(&self.lanes[at].module);
-            let _ended = connection.link.subscribe(&[topic], false);
+    /// Asks for a retained message once more. What cannot be handed over now is asked for again.
+    fn look_again(&mut self, at: usize) {
+        let module = &self.lanes[at].module;
+        let topic = self.topics.bookmark(module);
+        let connection = self.lines[FIRST_LINE].connection.as_ref();
+        let asked =
+            connection.is_some_and(|connection| connection.link.subscribe(&[topic], false).is_ok());
+        if let Some(claim) = self.claims.get_mut(module).filter(|_| !asked) {
+            claim.not_asked();
         }
     }
 
@@ -116,7 +121,8 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             return;
         };
         // The topics are ours when the epoch is there, and not before: it may fail, and is told of again then.
-        let is_above = self.is_above(at, other, now);
+        let reached = other.log().and_then(|_| other.cursor());
+        let is_above = self.is_above(at, reached, now);
         let module = &self.lanes[at].module;
         let claim = self.claims.get_mut(module).expect("it was there");
         match is_above {
@@ -133,24 +139,46 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     /// Whoever published beside us has ended. Clients have its changes as well: a new epoch begins in the same way, but nothing waits for it,
     /// as what we publish meanwhile is ours.
-    fn outlive(&mut self, at: usize, other: Seen, now: Instant) {
-        if matches!(self.is_above(at, other, now), Above::Yes) {
-            let module = &self.lanes[at].module;
-            if let Some(claim) = self.claims.get_mut(module) {
+    fn outlive(&mut self, at: usize, reached: Option<Cursor>, now: Instant) {
+        let is_above = self.is_above(at, reached, now);
+        let module = &self.lanes[at].module;
+        let Some(claim) = self.claims.get_mut(module) else {
+            return;
+        };
+        match is_above {
+            Above::Yes => {
                 claim.forget_outlived();
             }
+            Above::NotBefore(moment) if claim.note_late() => {
+                let minutes = moment.saturating_duration_since(now).as_secs().div_ceil(60);
+                tracing::error!(
+                    broker = %self.target.name, %module, minutes,
+                    "clients may have followed another gateway that published here until now, and take positions of ours for its own: the new epoch that tells them follows one so soon that it waits; `changeover epoch bump` begins it at once"
+                );
+            }
+            Above::Soon | Above::NotBefore(_) | Above::Unknown => {}
         }
     }
 
-    /// Whether our epoch is higher than the one that another log has reached. If it is not, one is asked for.
-    fn is_above(&self, at: usize, other: Seen, now: Instant) -> Above {
+    /// A lane is closed. Who has it next does not know who published beside us.
+    pub(super) fn hand_over_claim(&mut self, module: &ModuleName) {
+        let claim = self.claims.get_mut(module);
+        if claim.is_some_and(Claim::forget_outlived) {
+            tracing::error!(
+                broker = %self.target.name, %module,
+                "clients may have followed another gateway that published here until lately, and this one no longer mirrors the module: `changeover epoch bump` tells them"
+            );
+        }
+    }
+
+    /// Whether our epoch is higher than the one that another log has reached, if it has reached any. If it is not, one is asked for.
+    fn is_above(&self, at: usize, reached: Option<Cursor>, now: Instant) -> Above {
         let lane = &self.lanes[at];
         let witnesses = &self.sources.witnesses;
         let began = self.sources.leadership.beginning(&lane.lease);
         let Some(head) = began.filter(|_| !witnesses.are_open(&lane.module)) else {
             return Above::Unknown;
         };
-        let reached = other.log().and_then(|_| other.cursor());
         let Some(cursor) = reached.filter(|reached| reached.epoch >= head.epoch) else {
             return Above::Yes;
         };

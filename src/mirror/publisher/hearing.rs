@@ -187,7 +187,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
 
     fn on_shown(&mut self, on: usize, topic: &str, payload: &[u8], kept: bool) {
         if payload.is_empty() {
-            self.on_taken_away(topic);
+            self.on_taken_away(topic, Instant::now());
             return;
         }
         let shown = self.topics.bookmark_module(topic).zip(Seen::parse(payload));

@@ -72,6 +72,7 @@ impl<S: MirrorStore + ?Sized> Publisher<S> {
             let lane = self.lanes.remove(at);
             lane.lag_seconds.set(0.0);
             lane.is_kept_off.set(0.0);
+            self.hand_over_claim(&lane.module);
             tracing::info!(broker = %self.target.name, module = %lane.module, "no longer mirroring this module");
         }
     }

@@ -146,6 +146,8 @@ async fn follow(options: LinkOptions, filters: Vec<String>, record: Arc<Mutex<Re
                         assert!(granted.is_granted(), "the subscription was refused");
                         record.lock().unwrap().sessions.push(present);
                     }
+                    // A retained message was taken away.
+                    Signal::Message { payload, .. } if payload.is_empty() => {}
                     Signal::Message { topic, payload, .. } => note(&record, &topic, &payload),
                     _ => {}
                 }
